@@ -1,0 +1,62 @@
+"""The stack, as a table of contents: settings, campus server, AWS network, services, outputs."""
+
+import sys
+
+import pulumi
+from pulumi import ResourceOptions
+
+from components import settings as settings_module
+from components.aws.egress import (
+    EgressAddresses,
+    EgressAddressesArgs,
+    EgressNetwork,
+    EgressNetworkArgs,
+)
+from components.aws.provider import aws_provider
+from components.aws.shipped_service import ShippedService, ShippedServiceArgs
+from components.campus.server import CampusServer, CampusServerArgs
+from components.live.docker_host import require_reachable
+from components.settings import SettingsError
+
+try:
+    settings = settings_module.load()
+    require_reachable(settings.campus.docker_host)
+except SettingsError as error:
+    for problem in error.problems:
+        pulumi.log.error(problem)
+    sys.exit(1)
+
+# The order matters to a change of the NAT address: it is allowed at the edge before anything sends
+# from it, and disallowed after nothing does. See components/aws/egress.py.
+aws = ResourceOptions(providers=[aws_provider(settings.aws)])
+campus = CampusServer("campus", CampusServerArgs(settings=settings))
+addresses = EgressAddresses("egress", EgressAddressesArgs(create=settings.egress.create), opts=aws)
+allowed = [campus.allow_address(f"nat-{slot}", ip) for slot, ip in enumerate(addresses.public_ips)]
+network = EgressNetwork(
+    "network",
+    EgressNetworkArgs(create=settings.egress.create, allocation_ids=addresses.allocation_ids),
+    opts=ResourceOptions.merge(aws, ResourceOptions(depends_on=allowed)),
+)
+services = {
+    name: ShippedService(
+        name,
+        ShippedServiceArgs(
+            service=service,
+            push_url=campus.loki_push_urls[service.loki],
+            region=settings.aws.region,
+        ),
+        opts=aws,
+    )
+    for name, service in settings.services.items()
+}
+
+nat_public_ips = pulumi.Output.all(*addresses.public_ips).apply(sorted)
+pulumi.export("grafana_url", campus.grafana_url)
+pulumi.export("loki_push_urls", campus.loki_push_urls)
+pulumi.export("nat_public_ips", nat_public_ips)
+pulumi.export("allowed_cidrs", nat_public_ips.apply(settings.allowed_cidrs))
+pulumi.export("caddy_config_sha256", campus.caddy_config_sha256(nat_public_ips))
+pulumi.export("port_policy", campus.port_policy_rows)
+pulumi.export("task_definition_arns", {name: s.task_definition_arn for name, s in services.items()})
+pulumi.export("log_router_image", {name: s.log_router_image for name, s in settings.services.items()})
+pulumi.export("shipper_credentials", campus.shipper_credentials)

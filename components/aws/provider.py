@@ -1,0 +1,28 @@
+"""The AWS provider: the region's real one with the caller's credentials, or an emulator on this machine."""
+
+from __future__ import annotations
+
+import pulumi_aws as aws
+
+from components.settings import Aws
+
+# Every AWS service that this stack calls; an emulator answers for all of them at one address.
+_SERVICES = ("cloudwatch", "ec2", "ecs", "iam", "logs", "sts")
+
+
+def aws_provider(settings: Aws) -> aws.Provider:
+    """The provider for every AWS resource of the stack. Credentials come from AWS's usual places."""
+    if settings.emulator is None:
+        return aws.Provider("aws", region=settings.region)
+    return aws.Provider(
+        "aws",
+        region=settings.region,
+        # Made up: an emulator wants some, and they are worth nothing elsewhere.
+        access_key="emulator",
+        secret_key="emulator",
+        endpoints=[aws.ProviderEndpointArgs(**dict.fromkeys(_SERVICES, settings.emulator))],
+        skip_credentials_validation=True,
+        skip_metadata_api_check=True,
+        skip_region_validation=True,
+        skip_requesting_account_id=True,
+    )

@@ -1,0 +1,189 @@
+"""Caddy's configuration as text: the guarded routes, their address gate, and Grafana behind them.
+
+Pure: plain values in, text out. The files lie in one live directory: `Caddyfile` and, one per
+allowed address, the fragments in `allowed/nat/`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+ADMIN_SOCKET = "/run/caddy/admin.sock"
+FRAGMENTS = "allowed/nat"
+PUSH_PATH = "/loki/api/v1/push"
+
+# Let's Encrypt's staging environment (its documentation, "Staging Environment").
+ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
+
+# A matcher without any range is open to all, so that each one holds an address that no client
+# can have: the limited broadcast address (RFC 919, section 7).
+NOBODY = "255.255.255.255/32"
+
+# Eight times the Loki plugin's own batch size.
+MAX_BODY = "8MB"
+
+# How long a push waits for a Loki that restarts; a reload lets such a push end (grace period).
+DIAL_RETRY = "15s"
+GRACE_PERIOD_SECONDS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """The one site: its name, its certificate and its ports."""
+
+    domain: str
+    tls: Literal["acme", "acme-staging", "internal"]
+    email: str | None
+    http_port: int
+    https_port: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardedRoute:
+    """One way to one Loki: who may push, and with which accounts on top."""
+
+    name: str
+    prefix: str
+    # host:port as Caddy dials it.
+    upstream: str
+    cidrs: tuple[str, ...] = ()
+    # Whether the fragments of allowed addresses count here.
+    allow_nat: bool = False
+    # (user, bcrypt hash); none means that the address is enough.
+    accounts: tuple[tuple[str, str], ...] = ()
+
+
+def render_caddyfile(site: Site, routes: Sequence[GuardedRoute], grafana: str | None) -> str:
+    """The Caddyfile; `grafana` is where Grafana answers, or None where the stack has none."""
+    body: list[str] = []
+    for route in sorted(routes, key=lambda one: one.name):
+        body += _guarded_route(route)
+    body += _grafana(site, grafana)
+    return _page(site, body)
+
+
+def render_closed(site: Site) -> str:
+    """The first Caddyfile and the last one: certificates are kept up, every request gets 403."""
+    return _page(site, ['respond "Forbidden" 403'])
+
+
+def render_allowed_address(ip: str) -> str:
+    """The fragment that lets one address push on every route that allows `nat`.
+
+    Raises ValueError if `ip` is no address.
+    """
+    return f"remote_ip {ipaddress.ip_network(ip)}\n"
+
+
+def push_url(site: Site, prefix: str) -> str:
+    """Where a shipper pushes to."""
+    return f"{site_url(site)}{prefix}{PUSH_PATH}"
+
+
+def site_url(site: Site) -> str:
+    """The site's URL, without a slash at its end."""
+    port = "" if site.https_port == 443 else f":{site.https_port}"
+    return f"https://{site.domain}{port}"
+
+
+def _page(site: Site, body: Sequence[str]) -> str:
+    lines = [
+        *_block("", _global_options(site)),
+        "",
+        *_block(
+            f"{site.domain} ",
+            [
+                *(["tls internal"] if site.tls == "internal" else []),
+                *_block("log ", ["output stdout", "format json"]),
+                "header -Server",
+                # `route` keeps the order that is written; on its own, Caddy sorts directives.
+                *_block("route ", body),
+            ],
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _global_options(site: Site) -> list[str]:
+    acme = [f"email {_quoted(site.email)}"] if site.email and site.tls != "internal" else []
+    if site.tls == "acme-staging":
+        acme.append(f"acme_ca {ACME_STAGING}")
+    timeouts = ["read_header 10s", "read_body 30s", "write 2m", "idle 2m"]
+    servers = [
+        "protocols h1 h2",
+        # A Host header for another site than the handshake named is refused.
+        "strict_sni_host on",
+        "max_header_size 32KB",
+        *_block("timeouts ", timeouts),
+    ]
+    return [
+        f"admin unix/{ADMIN_SOCKET}|0600",
+        f"http_port {site.http_port}",
+        f"https_port {site.https_port}",
+        "skip_install_trust",
+        f"grace_period {GRACE_PERIOD_SECONDS}s",
+        *acme,
+        *_block("servers ", servers),
+    ]
+
+
+def _guarded_route(route: GuardedRoute) -> list[str]:
+    gate = [
+        "method POST",
+        # Compared letter for letter: Caddy's own `path` ignores case and repeated slashes.
+        f"vars {{http.request.orig_uri.path}} {route.prefix}{PUSH_PATH}",
+        f"remote_ip {' '.join([NOBODY, *sorted(set(route.cidrs))])}",
+        *([f"import {FRAGMENTS}/*.caddy"] if route.allow_nat else []),
+    ]
+    users = [f"{user} {hashed}" for user, hashed in route.accounts]
+    push = [
+        # Behind the gate: a guess costs a second of the CPU, and strangers get none.
+        *(_block("basic_auth bcrypt ", users) if users else []),
+        *_block("request_body ", [f"max_size {MAX_BODY}"]),
+        "request_header -X-Scope-OrgID",
+        "request_header -Authorization",
+        # The question mark drops the client's query.
+        f"rewrite * {PUSH_PATH}?",
+        *_block(f"reverse_proxy {route.upstream} ", _dial_retry()),
+    ]
+    return [
+        *_block(f"@{route.name}_push ", gate),
+        *_block(f"handle @{route.name}_push ", _block("route ", push)),
+        f"@{route.name} path {route.prefix} {route.prefix}/*",
+        *_block(f"handle @{route.name} ", ['respond "Forbidden" 403']),
+    ]
+
+
+def _grafana(site: Site, upstream: str | None) -> list[str]:
+    if upstream is None:
+        return _block("handle ", ['respond "Grafana is not part of this stack" 503'])
+    headers = [
+        "X-Content-Type-Options nosniff",
+        "X-Frame-Options deny",
+        "Referrer-Policy strict-origin-when-cross-origin",
+        # Not with a certificate of our own: a browser would insist on it for a year.
+        *(["Strict-Transport-Security max-age=31536000"] if site.tls == "acme" else []),
+    ]
+    proxy = [*_dial_retry(), "stream_close_delay 5m"]
+    inner = [
+        *_block("header ", headers),
+        "encode",
+        *_block(f"reverse_proxy {upstream} ", proxy),
+    ]
+    return _block("handle ", _block("route ", inner))
+
+
+def _dial_retry() -> list[str]:
+    # Only a dial that failed is tried again: nothing of such a request has reached the other side.
+    return [f"lb_try_duration {DIAL_RETRY}", "lb_try_interval 250ms"]
+
+
+def _block(head: str, lines: Sequence[str]) -> list[str]:
+    return [f"{head}{{", *(f"\t{line}" if line else line for line in lines), "}"]
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace('"', '\\"') + '"'

@@ -1,0 +1,59 @@
+"""What all containers and volumes of the campus server have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+LOG_DRIVER = "json-file"
+# Docker's own default keeps one file without a limit.
+LOG_OPTS = {"max-size": "10m", "max-file": "5"}
+SECURITY_OPTS = ["no-new-privileges:true"]
+RESTART = "unless-stopped"
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host:
+    """The Docker host, and how things are named and kept there."""
+
+    docker_host: str
+    name_prefix: str
+    protect_data: bool
+
+    def named(self, role: str) -> str:
+        """The physical name of the container, volume or network with this role."""
+        return f"{self.name_prefix}{role}"
+
+
+def volume(name: str, host: Host, role: str, parent: pulumi.Resource) -> docker.Volume:
+    """A volume whose content the stack can make again."""
+    return docker.Volume(name, name=host.named(role), opts=pulumi.ResourceOptions(parent=parent))
+
+
+def data_volume(name: str, host: Host, role: str, parent: pulumi.Resource) -> docker.Volume:
+    """A volume whose content is nowhere else: kept and protected where the settings say so."""
+    opts = pulumi.ResourceOptions(
+        parent=parent, protect=host.protect_data, retain_on_delete=host.protect_data
+    )
+    return docker.Volume(name, name=host.named(role), opts=opts)
+
+
+def container_options(
+    parent: pulumi.Resource, depends_on: list[pulumi.Resource] | None = None
+) -> pulumi.ResourceOptions:
+    """Options of every named container: a second one of its name can't be beside it."""
+    return pulumi.ResourceOptions(parent=parent, delete_before_replace=True, depends_on=depends_on or [])
+
+
+def mounted(source: docker.Volume, path: str, *, read_only: bool = False) -> docker.ContainerVolumeArgs:
+    """The volume at this path."""
+    return docker.ContainerVolumeArgs(volume_name=source.name, container_path=path, read_only=read_only)
+
+
+def capabilities(*adds: str) -> docker.ContainerCapabilitiesArgs:
+    """No capability but these; each is spelled CAP_…, as Docker reads it back."""
+    return docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(adds))

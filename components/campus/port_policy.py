@@ -1,0 +1,127 @@
+"""The port policy: the guard's container, and the rules in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+import pulumi_docker as docker
+
+from components.campus.containers import (
+    LOG_DRIVER,
+    LOG_OPTS,
+    RESTART,
+    SECURITY_OPTS,
+    Host,
+    capabilities,
+    container_options,
+    mounted,
+    volume,
+)
+from components.campus.nftables import EMPTY_POLICY, Rule, policy_rows, render_policy
+from components.live.files import LiveFiles
+from components.live.volume_files import VolumeFile, VolumeFiles
+from components.settings import PortRule
+
+LIVE_DIRECTORY = "/etc/port-guard/live"
+POLICY_FILE = "policy.nft"
+MEMORY_MIB = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class PortPolicyArgs:
+    """What the port policy needs to know."""
+
+    host: Host
+    image_id: pulumi.Input[str]
+    namespace: Literal["host", "own"]
+    rules: Sequence[Rule]
+
+
+def rules_of(rules: Sequence[PortRule]) -> tuple[Rule, ...]:
+    """The settings' rules as the renderer takes them."""
+    return tuple(
+        Rule(
+            action=rule.action,
+            protocol=rule.protocol,
+            first_port=rule.first_port,
+            last_port=rule.last_port,
+            sources=rule.from_,
+            comment=rule.comment,
+        )
+        for rule in rules
+    )
+
+
+def opens_to_named_sources(rules: Sequence[Rule], port: int) -> bool:
+    """Whether the first rule for this TCP port lets named sources in, and nobody else."""
+    for rule in rules:
+        if rule.protocol == "tcp" and rule.first_port <= port <= rule.last_port:
+            return rule.action != "deny" and bool(rule.sources)
+    return False
+
+
+class PortPolicy(pulumi.ComponentResource):
+    """What may enter the host. Everything else is dropped, also what Docker published.
+
+    The rules stay in the kernel when the guard stops or is destroyed: closed, never open.
+    """
+
+    rows: pulumi.Output[list[str]]
+    """The rules as `ufw status` prints them."""
+    container_id: pulumi.Output[str]
+    """The guard's container id."""
+
+    def __init__(self, name: str, args: PortPolicyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("campus-monitor:campus:PortPolicy", name, None, opts)
+        policy = render_policy(args.rules)
+        guard = self._guard(name, args)
+        self.live = LiveFiles(
+            f"{name}-policy",
+            docker_host=args.host.docker_host,
+            container_name=guard.name,
+            container_id=guard.id,
+            program="nft",
+            directory=LIVE_DIRECTORY,
+            files={POLICY_FILE: policy},
+            # Nothing at all would cut off the operators, an empty table would open every port.
+            closed_files={POLICY_FILE: policy},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.container_id = guard.id
+        rows = policy_rows(args.rules)
+        # Rows are an output of what was applied, not of what was asked for.
+        self.rows = self.live.content_sha256.apply(lambda _: rows)
+        self.register_outputs({"rows": self.rows, "container_id": self.container_id})
+
+    def _guard(self, name: str, args: PortPolicyArgs) -> docker.Container:
+        live = volume(f"{name}-live", args.host, "port-guard-live", self)
+        first = VolumeFiles(
+            f"{name}-first-policy",
+            docker_host=args.host.docker_host,
+            volume_name=live.name,
+            image=args.image_id,
+            files={POLICY_FILE: VolumeFile(content=EMPTY_POLICY)},
+            only_if_absent=True,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return docker.Container(
+            f"{name}-guard",
+            name=args.host.named("port-guard"),
+            image=args.image_id,
+            command=["/usr/local/bin/port-guard", "run"],
+            restart=RESTART,
+            network_mode="host" if args.namespace == "host" else "none",
+            volumes=[mounted(live, LIVE_DIRECTORY)],
+            read_only=True,
+            tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=8m"},
+            capabilities=capabilities("CAP_NET_ADMIN"),
+            security_opts=SECURITY_OPTS,
+            memory=MEMORY_MIB,
+            memory_swap=MEMORY_MIB,
+            log_driver=LOG_DRIVER,
+            log_opts=LOG_OPTS,
+            opts=container_options(self, [first]),
+        )

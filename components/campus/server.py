@@ -1,0 +1,264 @@
+"""The campus server: one Docker host with Caddy, the Lokis, Grafana and the port policy."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.campus.caddyfile import GuardedRoute, Site, push_url, site_url
+from components.campus.containers import Host
+from components.campus.dashboards import LokiSource
+from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
+from components.campus.grafana import Grafana, GrafanaArgs
+from components.campus.loki import LokiInstance, LokiInstanceArgs
+from components.campus.port_policy import (
+    PortPolicy,
+    PortPolicyArgs,
+    opens_to_named_sources,
+    rules_of,
+)
+from components.live.password_hash import GeneratedPassword, PasswordHash
+from components.settings import GRAFANA_PORT, Account, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class CampusServerArgs:
+    """What the campus server needs to know: the settings, as they were read."""
+
+    settings: Settings
+
+
+class CampusServer(pulumi.ComponentResource):
+    """Everything on the campus server. Closed until an address is allowed."""
+
+    grafana_url: pulumi.Output[str]
+    """Where people find Grafana."""
+    loki_push_urls: pulumi.Output[dict[str, str]]
+    """Where shippers push to, per Loki instance."""
+    shipper_credentials: pulumi.Output[dict[str, dict[str, str]]]
+    """The password per user, per Loki instance with accounts (secret)."""
+    port_policy_rows: pulumi.Output[list[str]]
+    """The port policy as `ufw status` prints it."""
+    edge: Edge
+    """Caddy."""
+    port_policy: PortPolicy
+    """What may enter the host."""
+
+    def __init__(self, name: str, args: CampusServerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        settings = args.settings
+        super().__init__("campus-monitor:campus:CampusServer", name, None, opts)
+        self._name = name
+        self._settings = settings
+        self._host = Host(
+            docker_host=settings.campus.docker_host,
+            name_prefix=settings.campus.name_prefix,
+            protect_data=settings.campus.protect_data,
+        )
+        self._provider = docker.Provider(
+            f"{name}-docker",
+            host=settings.campus.docker_host,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        # A bare `provider` for own resources, `providers` for components and their children.
+        self._own = pulumi.ResourceOptions(parent=self, provider=self._provider)
+        self._part = pulumi.ResourceOptions(parent=self, providers=[self._provider])
+        self._site = Site(
+            domain=settings.edge.domain,
+            tls=settings.edge.tls,
+            email=settings.edge.email,
+            http_port=settings.edge.http_port,
+            https_port=settings.edge.https_port,
+        )
+        self._rules = rules_of(settings.port_policy.rules)
+        network = self._network()
+        self.port_policy = self._port_policy()
+        self.lokis = self._lokis(network)
+        self.grafana = self._grafana(network) if settings.grafana.enabled else None
+        passwords = self._passwords()
+        self.edge = self._edge(self._hashes(passwords))
+        self._set_outputs(passwords)
+
+    def allow_address(self, name: str, ip: pulumi.Input[str]) -> AllowedAddress:
+        """Let one more address push on the routes that allow `nat`.
+
+        What needs the address to be allowed depends on the returned resource, never on the edge.
+        """
+        return AllowedAddress(
+            name,
+            AllowedAddressArgs(edge=self.edge, ip=ip),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+    def caddy_config_sha256(self, allowed_ips: pulumi.Input[Sequence[str]]) -> pulumi.Output[str]:
+        """The hash of Caddy's configuration: its Caddyfile and the addresses let in beside it."""
+        return pulumi.Output.all(self.edge.caddyfile_sha256, allowed_ips).apply(
+            lambda known: hashlib.sha256("\n".join([known[0], *sorted(known[1])]).encode()).hexdigest()
+        )
+
+    def _set_outputs(self, passwords: Mapping[str, Mapping[str, pulumi.Output[str]]]) -> None:
+        instances = self._settings.loki.instances
+        self.grafana_url = pulumi.Output.from_input(site_url(self._site))
+        self.loki_push_urls = pulumi.Output.from_input(
+            {key: push_url(self._site, one.route) for key, one in instances.items()}
+        )
+        self.shipper_credentials = pulumi.Output.secret(
+            pulumi.Output.all(passwords).apply(lambda known: known[0])
+        )
+        self.port_policy_rows = self.port_policy.rows
+        self.register_outputs(
+            {
+                "grafana_url": self.grafana_url,
+                "loki_push_urls": self.loki_push_urls,
+                "shipper_credentials": self.shipper_credentials,
+                "port_policy_rows": self.port_policy_rows,
+            }
+        )
+
+    def _address(self, port: int) -> str:
+        """The fixed address, on the private network, of what serves this port."""
+        network = ipaddress.ip_network(self._settings.campus.network_cidr)
+        return str(network.network_address + port)
+
+    def _network(self) -> docker.Network:
+        cidr = ipaddress.ip_network(self._settings.campus.network_cidr)
+        return docker.Network(
+            f"{self._name}-network",
+            name=self._host.named("network"),
+            driver="bridge",
+            ipam_configs=[
+                docker.NetworkIpamConfigArgs(subnet=str(cidr), gateway=str(cidr.network_address + 1))
+            ],
+            opts=self._own,
+        )
+
+    def _image_id(self, role: str, image: str) -> pulumi.Output[str]:
+        """The id of an image: it changes with the content, as a name doesn't."""
+        made = docker.RemoteImage(f"{self._name}-{role}-image", name=image, keep_locally=True, opts=self._own)
+        return made.image_id
+
+    def _port_policy(self) -> PortPolicy:
+        settings = self._settings
+        return PortPolicy(
+            f"{self._name}-port-policy",
+            PortPolicyArgs(
+                host=self._host,
+                image_id=self._image_id("port-guard", settings.images.port_guard),
+                namespace=settings.port_policy.namespace,
+                rules=self._rules,
+            ),
+            self._part,
+        )
+
+    def _lokis(self, network: docker.Network) -> dict[str, LokiInstance]:
+        image_id = self._image_id("loki", self._settings.images.loki)
+        return {
+            key: LokiInstance(
+                f"{self._name}-loki-{key}",
+                LokiInstanceArgs(
+                    host=self._host,
+                    instance=key,
+                    image_id=image_id,
+                    network_name=network.name,
+                    address=self._address(instance.port),
+                    port=instance.port,
+                    retention=instance.retention,
+                    memory_bytes=instance.memory_bytes,
+                    published=self._is_published(instance.port),
+                ),
+                # A published port is guarded before it is open.
+                pulumi.ResourceOptions.merge(
+                    self._part, pulumi.ResourceOptions(depends_on=[self.port_policy.live])
+                ),
+            )
+            for key, instance in self._settings.loki.instances.items()
+        }
+
+    def _is_published(self, port: int) -> bool:
+        # In a namespace of its own the policy guards nothing, so that nothing may be published.
+        is_guarded = self._settings.port_policy.namespace == "host"
+        return is_guarded and opens_to_named_sources(self._rules, port)
+
+    def _grafana(self, network: docker.Network) -> Grafana:
+        settings = self._settings
+        given = settings.grafana.admin_password
+        password = None if given is None else pulumi.Output.secret(given.get_secret_value())
+        return Grafana(
+            f"{self._name}-grafana",
+            GrafanaArgs(
+                host=self._host,
+                image_id=self._image_id("grafana", settings.images.grafana),
+                network_name=network.name,
+                address=self._address(GRAFANA_PORT),
+                root_url=site_url(self._site),
+                sources=[
+                    LokiSource(name=key, url=f"http://{self._address(one.port)}:{one.port}")
+                    for key, one in settings.loki.instances.items()
+                ],
+                memory_bytes=settings.grafana.memory_bytes,
+                admin_password=password,
+            ),
+            self._part,
+        )
+
+    def _passwords(self) -> dict[str, dict[str, pulumi.Output[str]]]:
+        return {
+            key: {account.user: self._password(key, account) for account in instance.accounts}
+            for key, instance in self._settings.loki.instances.items()
+            if instance.accounts
+        }
+
+    def _password(self, instance: str, account: Account) -> pulumi.Output[str]:
+        if account.password is not None:
+            return pulumi.Output.secret(account.password.get_secret_value())
+        name = f"{self._name}-{instance}-{account.user}-password"
+        return GeneratedPassword(name, opts=pulumi.ResourceOptions(parent=self)).value
+
+    def _hashes(
+        self, passwords: Mapping[str, Mapping[str, pulumi.Output[str]]]
+    ) -> dict[str, dict[str, pulumi.Output[str]]]:
+        return {
+            key: {
+                user: PasswordHash(
+                    f"{self._name}-{key}-{user}-hash",
+                    password=password,
+                    opts=pulumi.ResourceOptions(parent=self),
+                ).bcrypt_hash
+                for user, password in users.items()
+            }
+            for key, users in passwords.items()
+        }
+
+    def _edge(self, hashes: Mapping[str, Mapping[str, pulumi.Output[str]]]) -> Edge:
+        settings = self._settings
+        instances = settings.loki.instances
+        routes = [
+            GuardedRoute(
+                name=key,
+                prefix=one.route,
+                upstream=f"loki-{key}:{one.port}",
+                cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
+                allow_nat=one.allows_nat,
+            )
+            for key, one in instances.items()
+        ]
+        hosts = {f"loki-{key}": self._address(one.port) for key, one in instances.items()}
+        if settings.grafana.enabled:
+            hosts["grafana"] = self._address(GRAFANA_PORT)
+        return Edge(
+            f"{self._name}-edge",
+            EdgeArgs(
+                host=self._host,
+                image_id=self._image_id("caddy", settings.images.caddy),
+                site=self._site,
+                routes=routes,
+                account_hashes=hashes,
+                grafana=f"grafana:{GRAFANA_PORT}" if settings.grafana.enabled else None,
+                upstream_hosts=hosts,
+            ),
+            self._part,
+        )

@@ -1,0 +1,607 @@
+"""The stack's settings: one frozen model per area, parsed once, and the only reader of `pulumi.Config`.
+
+Every mistake in the configuration becomes one line that names the key's path, the rule and the value
+received (never a secret's value), before any resource is registered.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import re
+from typing import Annotated, Any, Literal, Self, cast
+from urllib.parse import urlsplit
+
+import pulumi
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.alias_generators import to_camel
+
+PROJECT = "campus-monitor"
+
+# ufw's own defaults for `limit`: 6 new connections within 30 seconds (ufw(8), "limit").
+MAX_PORT = 65535
+# bcrypt reads 72 bytes of a password and no more (bcrypt's README, "Maximum Password Length").
+MAX_PASSWORD_BYTES = 72
+
+
+class SettingsError(Exception):
+    """The configuration can't be used. Each argument is one line: key, rule, value."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class Area(BaseModel):
+    """A part of the settings: immutable, unknown keys refused, keys written in camelCase."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        # A secret must never be echoed by an error message.
+        hide_input_in_errors=True,
+    )
+
+
+def _port(value: int) -> int:
+    # Checked here and not left to nft: it takes 999999 for 16959 without a word.
+    if not 1 <= value <= MAX_PORT:
+        raise ValueError(f"a port is a whole number from 1 to {MAX_PORT}")
+    return value
+
+
+def _cidr(value: str) -> str:
+    try:
+        return str(ipaddress.ip_network(value, strict=True))
+    except ValueError as error:
+        raise ValueError(f"an address or CIDR is needed, without host bits ({error})") from None
+
+
+def _public_ipv4(value: str) -> str:
+    try:
+        address = ipaddress.IPv4Address(value)
+    except ValueError:
+        raise ValueError("one IPv4 address is needed, such as 203.0.113.7") from None
+    if address.is_multicast or address.is_loopback or address.is_unspecified or _is_private(address):
+        raise ValueError("the address must be global unicast: a NAT gateway's public address")
+    return str(address)
+
+
+# RFC 1918, RFC 6598, RFC 3927 and RFC 4193: never the source of a packet from the internet. The
+# documentation ranges (RFC 5737, RFC 3849) count as global: the local stack and the tests live there.
+_PRIVATE_NETWORKS = tuple(
+    ipaddress.ip_network(cidr)
+    for cidr in (
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "::1/128",
+        "fc00::/7",
+        "fe80::/10",
+    )
+)
+
+
+def _is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    return any(address in network for network in _PRIVATE_NETWORKS if network.version == address.version)
+
+
+def _host_name(value: str) -> str:
+    labels = value.split(".")
+    label = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1035, section 2.3.1
+    if len(value) > 253 or not all(label.fullmatch(part) for part in labels):
+        raise ValueError("a lower-case host name is needed, without scheme or port")
+    return value
+
+
+def _route(value: str) -> str:
+    # Lower-case letters, digits and dashes need no quoting or decoding in any program on the way.
+    if not re.fullmatch(r"/[a-z0-9][a-z0-9-]*", value):
+        raise ValueError("a route is one path segment of [a-z0-9-], such as /lokiaws")
+    return value
+
+
+def _short_name(value: str) -> str:
+    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value):
+        raise ValueError("a name is 1 to 31 characters of [a-z0-9-] and begins with a letter")
+    return value
+
+
+def _user_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
+        raise ValueError("a user name is 1 to 64 characters of [A-Za-z0-9._-]")
+    return value
+
+
+def _image(value: str) -> str:
+    pattern = r"[a-z0-9][a-z0-9._/:-]*?:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(@sha256:[0-9a-f]{64})?"
+    if not re.fullmatch(pattern, value):
+        raise ValueError("an image is named with its tag: name:tag or name:tag@sha256:<64 hex digits>")
+    if value.split("@")[0].endswith(":latest"):
+        raise ValueError("the tag 'latest' changes under a running system: name a version")
+    return value
+
+
+def _password(value: SecretStr) -> SecretStr:
+    size = len(value.get_secret_value().encode("utf-8", errors="surrogatepass"))
+    if not 1 <= size <= MAX_PASSWORD_BYTES:
+        raise ValueError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes")
+    return value
+
+
+def _duration(value: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]*(s|m|h|d|w|y)", value):
+        raise ValueError("a duration is a whole number with a unit: s, m, h, d, w or y")
+    return value
+
+
+Port = Annotated[int, AfterValidator(_port)]
+Cidr = Annotated[str, AfterValidator(_cidr)]
+PublicIpv4 = Annotated[str, AfterValidator(_public_ipv4)]
+HostName = Annotated[str, AfterValidator(_host_name)]
+Route = Annotated[str, AfterValidator(_route)]
+ShortName = Annotated[str, AfterValidator(_short_name)]
+UserName = Annotated[str, AfterValidator(_user_name)]
+Image = Annotated[str, AfterValidator(_image)]
+Password = Annotated[SecretStr, AfterValidator(_password)]
+Duration = Annotated[str, AfterValidator(_duration)]
+
+
+class Campus(Area):
+    """The Docker host on campus and what is common to its containers."""
+
+    docker_host: str
+    # Put before the name of every container, volume and network; empty where the host is ours alone.
+    name_prefix: str = ""
+    # The private network between Caddy, Loki and Grafana. A container's address in it is the network
+    # address plus the port it serves: fixed, and readable in both directions.
+    network_cidr: Cidr = "172.29.0.0/16"
+    # Volumes with data survive `pulumi destroy` and can't be deleted by a change.
+    protect_data: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not re.fullmatch(r"(unix:///|ssh://|npipe://|tcp://)\S+", self.docker_host):
+            raise ValueError("dockerHost: an URL is needed, ssh://user@host or unix:///path")
+        if not re.fullmatch(r"([a-z0-9][a-z0-9_.-]*-)?", self.name_prefix):
+            raise ValueError("namePrefix: [a-z0-9_.-] and a dash at the end, or nothing")
+        network = ipaddress.ip_network(self.network_cidr)
+        if network.version != 4 or network.prefixlen != 16 or not _is_private(network.network_address):
+            raise ValueError(
+                "networkCidr: a private IPv4 network of size /16 is needed "
+                f"(an address is chosen per port), received {self.network_cidr!r}"
+            )
+        return self
+
+
+class Images(Area):
+    """The images that the campus server runs, each with tag; with digest where `requireDigest`."""
+
+    require_digest: bool = True
+    caddy: Image
+    loki: Image
+    grafana: Image
+    port_guard: Image
+
+    @model_validator(mode="after")
+    def _check_digests(self) -> Self:
+        if self.require_digest:
+            for key in ("caddy", "loki", "grafana", "port_guard"):
+                image: str = getattr(self, key)
+                if "@sha256:" not in image:
+                    raise ValueError(
+                        f"{to_camel(key)}: tag and digest are required here "
+                        f"(name:tag@sha256:…, see images.requireDigest), received {image!r}"
+                    )
+        return self
+
+
+class Edge(Area):
+    """Caddy, the one door: its name, certificate and ports."""
+
+    domain: HostName
+    tls: Literal["acme", "acme-staging", "internal"]
+    # Where the ACME authority writes about a certificate; required for acme and acme-staging.
+    email: str | None = None
+    http_port: Port = 80
+    https_port: Port = 443
+    # Operators' own addresses, allowed on every guarded route beside the route's list.
+    extra_allowed_cidrs: tuple[Cidr, ...] = ()
+    # Lets an entry be wider than one address.
+    allow_wide: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.tls != "internal" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", self.email or ""):
+            raise ValueError(f"email: an address is required with tls: {self.tls}")
+        if self.http_port == self.https_port:
+            raise ValueError(f"httpPort: must differ from httpsPort, received {self.http_port}")
+        if not self.allow_wide:
+            for cidr in self.extra_allowed_cidrs:
+                _refuse_wide("extraAllowedCidrs", cidr)
+        return self
+
+
+def _refuse_wide(key: str, cidr: str) -> None:
+    network = ipaddress.ip_network(cidr)
+    if network.prefixlen != network.max_prefixlen:
+        raise ValueError(
+            f"{key}: an entry is one address (/{network.max_prefixlen}) unless allowWide: true "
+            f"is written beside it, received {cidr!r}"
+        )
+    address = network.network_address
+    if address.is_multicast or address.is_unspecified or _is_private(address):
+        raise ValueError(
+            f"{key}: an entry is global unicast unless allowWide: true is written beside it, "
+            f"received {cidr!r}"
+        )
+
+
+class Account(Area):
+    """A user of a password-guarded route. Without a password the stack generates one."""
+
+    user: UserName
+    password: Password | None = None
+
+
+class LokiInstance(Area):
+    """One Loki and the guarded route that leads to it."""
+
+    port: Port
+    route: Route
+    # Who may push: `nat` (the public addresses of the AWS network) and/or CIDRs. Never empty.
+    allow: tuple[str, ...]
+    allow_wide: bool = False
+    # Users asked for a password on top of the address gate.
+    accounts: tuple[Account, ...] = ()
+    # How long lines are kept (Loki's limits_config.retention_period).
+    retention: Duration = "31d"
+    memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.allow:
+            raise ValueError("allow: at least one entry is needed: `nat` or a CIDR; received []")
+        for entry in self.allow:
+            if entry == "nat":
+                continue
+            try:
+                cidr = _cidr(entry)
+            except ValueError as error:
+                raise ValueError(f"allow: {error}, received {entry!r}") from None
+            if not self.allow_wide:
+                _refuse_wide("allow", cidr)
+        users = [account.user for account in self.accounts]
+        if len(set(users)) != len(users):
+            # Caddy refuses a second hash for one user: rotation lists two users instead.
+            raise ValueError(f"accounts: each user is listed once, received {users}")
+        return self
+
+    @property
+    def allowed_cidrs(self) -> tuple[str, ...]:
+        """The entries that are CIDRs, in canonical form."""
+        return tuple(_cidr(entry) for entry in self.allow if entry != "nat")
+
+    @property
+    def allows_nat(self) -> bool:
+        """Whether the AWS network's public addresses may push here."""
+        return "nat" in self.allow
+
+
+class Loki(Area):
+    """The Loki instances by name."""
+
+    instances: dict[ShortName, LokiInstance] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_unique(self) -> Self:
+        for field in ("port", "route"):
+            seen: dict[object, str] = {}
+            for name, instance in self.instances.items():
+                value = getattr(instance, field)
+                if value in seen:
+                    raise ValueError(
+                        f"instances.{name}.{field}: {value!r} is already used by instances.{seen[value]}"
+                    )
+                seen[value] = name
+        return self
+
+
+class Grafana(Area):
+    """Grafana, reached through Caddy only."""
+
+    enabled: bool = True
+    admin_password: Password | None = None
+    memory_bytes: int = Field(default=512 << 20, ge=128 << 20)
+
+
+class PortRule(Area):
+    """One line of the port policy; reads like ufw's: allow 443/tcp from 203.0.113.0/24."""
+
+    action: Literal["allow", "limit", "deny"]
+    # One port, or a range written "6000-6007".
+    port: int | str
+    protocol: Literal["tcp", "udp"] = "tcp"
+    # Sources; none means anywhere.
+    from_: tuple[Cidr, ...] = Field(default=(), alias="from")
+    comment: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        first, last = self._bounds()
+        for port in (first, last):
+            if not 1 <= port <= MAX_PORT:
+                raise ValueError(f"port: a port is a number from 1 to {MAX_PORT}, received {self.port!r}")
+        if first > last:
+            raise ValueError(f"port: a range begins with its lower port, received {self.port!r}")
+        if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
+            raise ValueError("comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes)")
+        return self
+
+    def _bounds(self) -> tuple[int, int]:
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(self.port))
+        if not match:
+            raise ValueError(f"port: a port or a range such as 6000-6007, received {self.port!r}")
+        return int(match[1]), int(match[2] or match[1])
+
+    @property
+    def first_port(self) -> int:
+        """The lowest port of the rule."""
+        return self._bounds()[0]
+
+    @property
+    def last_port(self) -> int:
+        """The highest port of the rule."""
+        return self._bounds()[1]
+
+
+# What the team's server 3 lets in. 3100, 3101, 3199 and 3200 are for the campus alone and are named
+# by the environment, which knows its campus CIDRs.
+DEFAULT_RULES = (
+    PortRule.model_validate({"action": "limit", "port": 21541, "comment": "SSH"}),
+    PortRule.model_validate({"action": "allow", "port": 80, "comment": "ACME and redirects"}),
+    PortRule.model_validate({"action": "allow", "port": 443, "comment": "Caddy"}),
+)
+
+
+class PortPolicy(Area):
+    """What may enter the host; everything else is dropped."""
+
+    # `host` guards the Docker host; `own` loads the same rules in the guard's own network namespace,
+    # where they can't cut anybody off: for developers' machines.
+    namespace: Literal["host", "own"] = "host"
+    rules: tuple[PortRule, ...] = DEFAULT_RULES
+
+
+class EgressCreate(Area):
+    """The AWS network whose tasks send logs, made by this stack."""
+
+    vpc_cidr: Cidr = "10.0.0.0/16"
+    zones: tuple[str, ...] = Field(min_length=2)
+    # One NAT gateway per zone; otherwise one, in the first zone, for all.
+    nat_per_zone: bool = False
+    # Elastic IPs by address, where the account owns them (pulumi-aws Eip.address); else AWS chooses.
+    addresses: tuple[PublicIpv4, ...] = ()
+    # Elastic IPs stay allocated when the stack lets go of them.
+    retain_addresses: bool = True
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        network = ipaddress.ip_network(self.vpc_cidr)
+        # AWS: a VPC is a /16 to a /28 (VPC user guide, "VPC CIDR blocks"); subnets are cut as /24s.
+        if network.version != 4 or not 16 <= network.prefixlen <= 20:
+            raise ValueError(f"vpcCidr: an IPv4 /16 to /20 is needed, received {self.vpc_cidr!r}")
+        for zone in self.zones:
+            if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-z]", zone):
+                raise ValueError(f"zones: an availability zone such as ap-northeast-2a, received {zone!r}")
+        if len(set(self.zones)) != len(self.zones):
+            raise ValueError(f"zones: each zone once, received {list(self.zones)}")
+        wanted = self.nat_count
+        if self.addresses and len(self.addresses) != wanted:
+            raise ValueError(
+                f"addresses: one per NAT gateway ({wanted}) or none, received {list(self.addresses)}"
+            )
+        if len(set(self.addresses)) != len(self.addresses):
+            raise ValueError(f"addresses: each address once, received {list(self.addresses)}")
+        return self
+
+    @property
+    def nat_count(self) -> int:
+        """How many NAT gateways, and so how many public addresses, there are."""
+        return len(self.zones) if self.nat_per_zone else 1
+
+
+class Egress(Area):
+    """Where the tasks' traffic leaves AWS."""
+
+    create: EgressCreate
+
+
+class AppContainer(Area):
+    """One container of the team's own in a task."""
+
+    image: Image
+    port: Port
+    memory_mib: int = Field(ge=6)  # ECS: Docker needs 6 MiB at least (task definition parameters)
+    environment: dict[str, str] = {}
+
+
+class Service(Area):
+    """An ECS service's task definition with its log router, on EC2 with bridge networking."""
+
+    cpu_units: int = Field(ge=128, le=10240)  # ECS: 0.125 to 10 vCPU on EC2
+    memory_mib: int = Field(ge=64)
+    containers: dict[ShortName, AppContainer] = Field(min_length=1)
+    # The Loki instance that takes the logs.
+    loki: ShortName = "aws"
+    log_router_image: Image = "grafana/fluent-bit-plugin-loki:2.9.3-amd64"
+    log_router_memory_mib: int = Field(default=64, ge=32)
+    # How long the sidecar's own log is kept in CloudWatch.
+    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14
+
+    @model_validator(mode="after")
+    def _check_memory(self) -> Self:
+        wanted = self.log_router_memory_mib + sum(c.memory_mib for c in self.containers.values())
+        if wanted > self.memory_mib:
+            raise ValueError(
+                f"memoryMib: the containers and the log router want {wanted} MiB together, "
+                f"received {self.memory_mib}"
+            )
+        if "log-router" in self.containers:
+            raise ValueError("containers: the name log-router is taken by the sidecar")
+        return self
+
+
+class Aws(Area):
+    """Which AWS: a region, or an emulator on this machine."""
+
+    region: str
+    # An emulator's URL. Only loopback: its made-up credentials must never leave this machine.
+    emulator: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", self.region):
+            raise ValueError(f"region: a region such as ap-northeast-2, received {self.region!r}")
+        if self.emulator is not None and not _is_loopback_url(self.emulator):
+            raise ValueError(
+                f"emulator: an URL on this machine, http://127.0.0.1:<port>, received {self.emulator!r}"
+            )
+        return self
+
+
+def _is_loopback_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return parts.scheme == "http" and parts.hostname == "127.0.0.1" and port is not None
+
+
+class Settings(Area):
+    """All settings of one environment."""
+
+    campus: Campus
+    images: Images
+    edge: Edge
+    loki: Loki
+    grafana: Grafana = Grafana()
+    port_policy: PortPolicy = PortPolicy()
+    egress: Egress
+    services: dict[ShortName, Service] = {}
+    aws: Aws
+
+    @model_validator(mode="after")
+    def _check_across(self) -> Self:
+        for name, instance in self.loki.instances.items():
+            if instance.port == GRAFANA_PORT:
+                raise ValueError(f"loki.instances.{name}.port: {GRAFANA_PORT} is Grafana's")
+        for name, service in self.services.items():
+            if service.loki not in self.loki.instances:
+                known = ", ".join(sorted(self.loki.instances))
+                raise ValueError(f"services.{name}.loki: one of {known}, received {service.loki!r}")
+        if self.port_policy.namespace == "host":
+            for port in (self.edge.http_port, self.edge.https_port):
+                if not any(_names_port(rule, port) for rule in self.port_policy.rules):
+                    raise ValueError(f"portPolicy.rules: no rule lets Caddy's port {port} in")
+        return self
+
+    def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
+        """Every address or CIDR that may push to some guarded route, sorted."""
+        cidrs = {f"{ip}/32" for ip in nat_public_ips} | set(self.edge.extra_allowed_cidrs)
+        for instance in self.loki.instances.values():
+            cidrs.update(instance.allowed_cidrs)
+        return sorted(cidrs)
+
+
+# Grafana's default port (its documentation, [server] http_port).
+GRAFANA_PORT = 3000
+
+
+def _names_port(rule: PortRule, port: int) -> bool:
+    return rule.protocol == "tcp" and rule.first_port <= port <= rule.last_port and rule.action != "deny"
+
+
+def parse(tree: dict[str, Any]) -> Settings:
+    """Settings from a plain tree of configuration values, keyed as in `Pulumi.<stack>.yaml`.
+
+    Raises SettingsError with one line per mistake.
+    """
+    try:
+        return Settings.model_validate(tree)
+    except ValidationError as error:
+        problems = [_problem(dict(item), tree) for item in error.errors(include_url=False)]
+        raise SettingsError(problems) from None
+
+
+def _problem(item: dict[str, Any], tree: dict[str, Any]) -> str:
+    """One line of an error: key path, rule, value received."""
+    location = [str(part) for part in item["loc"] if part != "[key]"]
+    path = ".".join(location)
+    rule = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "extra_forbidden":
+        rule = "unknown key; look for a typing mistake, or remove it"
+    elif item["type"] == "missing":
+        return f"{PROJECT}:{path}: required key is missing"
+    if item["type"] == "value_error" and re.match(r"[A-Za-z.-]+: ", rule):
+        # A check over a whole area names the key below it, and the value, itself.
+        return f"{PROJECT}:{path}.{rule}" if path else f"{PROJECT}:{rule}"
+    return f"{PROJECT}:{path}: {rule}{_received(location, tree)}"
+
+
+def _received(location: list[str], tree: dict[str, Any]) -> str:
+    value: Any = tree
+    for part in location:
+        if "password" in part.lower() or "secret" in part.lower():
+            return ""
+        try:
+            value = cast("list[Any]", value)[int(part)] if isinstance(value, list) else value[part]
+        except (KeyError, IndexError, ValueError, TypeError):
+            return ""
+    # A whole area may hold a password further down.
+    return f", received {json.dumps(value)}" if not isinstance(value, (dict, list)) else ""
+
+
+def load() -> Settings:
+    """The settings of the selected stack. Raises SettingsError."""
+    config = pulumi.Config(PROJECT)
+    tree: dict[str, Any] = {}
+    problems: list[str] = []
+    for key, field in Settings.model_fields.items():
+        alias = field.alias or key
+        text = config.get(alias)
+        if text is None:
+            continue
+        try:
+            tree[alias] = json.loads(text)
+        except ValueError:
+            problems.append(f"{PROJECT}:{alias}: a mapping is needed")
+    problems.extend(_unknown_areas())
+    if problems:
+        raise SettingsError(problems)
+    return parse(tree)
+
+
+def _unknown_areas() -> list[str]:
+    """A key beside the known areas is a typing mistake, and Pulumi itself lets it pass."""
+    known = {field.alias or key for key, field in Settings.model_fields.items()}
+    keys = pulumi.runtime.config.CONFIG.get()  # every key that the engine handed to this program
+    mine = [key.split(":", 1)[1] for key in keys if key.startswith(f"{PROJECT}:")]
+    return [
+        f"{PROJECT}:{key}: unknown key; known are {', '.join(sorted(known))}"
+        for key in sorted(mine)
+        if key not in known
+    ]
