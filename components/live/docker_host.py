@@ -1,85 +1,216 @@
-"""A connection to the campus server's Docker Engine, for what Pulumi's Docker provider can't do."""
+"""The Docker Engine of the campus host: a connection, files in and out, one script in a container.
+
+The Docker SDK is imported where it is used: a preview without a change never needs it.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import io
+import re
 import socket
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
-
-from components.settings import PROJECT, SettingsError
 
 if TYPE_CHECKING:
     from docker import DockerClient
+    from docker.models.containers import Container
 
-# A slow `ssh://` host answers within seconds; one that hangs must not hold an update for ever.
-_TIMEOUT_SECONDS = 60
+# A validation of Caddy's asks nobody on the network; an ssh connection may be slow.
+REQUEST_SECONDS = 120
+REACH_SECONDS = 5.0
+HELPER_LABEL = "campus-monitor.helper"
+# Where a helper container sees its volume; no image has it, so that nothing is copied from there.
+HELPER_MOUNT = "/campus-monitor-files"
 
-
-@contextmanager
-def client(docker_host: str) -> Iterator[DockerClient]:
-    """A client of the engine at `docker_host` (`unix://…` or `ssh://…`), closed at the end."""
-    # Imported where it is used: a preview without changes does without it, and starts sooner.
-    import docker
-
-    connection = docker.DockerClient(base_url=docker_host, timeout=_TIMEOUT_SECONDS)
-    try:
-        yield connection
-    finally:
-        connection.close()
+# A relative path in plain characters; no part of it begins with a dot, those are our own.
+_PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]*(/[A-Za-z0-9_][A-Za-z0-9_.:@+-]*)*")
 
 
-def require_reachable(docker_host: str) -> None:
-    """Raises SettingsError if `docker_host` is a socket on this machine that nobody answers at.
-
-    A host behind `ssh://` is not asked: a preview touches no host.
-    """
-    if not docker_host.startswith("unix://"):
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            connection.connect(docker_host.removeprefix("unix://"))
-        except OSError as error:
-            raise SettingsError(
-                [
-                    f"{PROJECT}:campus.dockerHost: Docker does not answer there "
-                    f"({error.strerror or error}); start Docker, or name another host; "
-                    f"received {docker_host!r}"
-                ]
-            ) from None
+class LiveError(Exception):
+    """Something live can't be brought to its wanted state: one line, or a program's own words."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArchiveFile:
-    """A file as it is sent to a container: bytes, owner and mode."""
+class HostFile:
+    """A file on the Docker host with its owner and mode."""
 
     content: bytes
     uid: int = 0
     gid: int = 0
-    mode: int = 0o644
+    mode: int = 0o600
 
 
-def archive(files: Mapping[str, ArchiveFile]) -> bytes:
-    """A tar archive of `files`, as the engine's archive call takes it; folders are made."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
+@dataclass(frozen=True, kw_only=True)
+class Ran:
+    """What a script in a container printed, and how it ended."""
+
+    status: int
+    output: str
+    errors: str
+
+
+def require_reachable(docker_host: str) -> None:
+    """Raise a SettingsError unless somebody listens on a `unix://` Docker host.
+
+    Other hosts aren't tried: a preview works without them.
+    """
+    scheme, _, path = docker_host.partition("://")
+    if scheme != "unix":
+        return
+    with socket.socket(socket.AF_UNIX) as tried:
+        tried.settimeout(REACH_SECONDS)
+        try:
+            tried.connect(path)
+        except OSError as error:
+            # Here and not above: the providers' process does without the settings' libraries.
+            from components.settings import SettingsError
+
+            raise SettingsError(
+                [
+                    f"campus-monitor:campus.dockerHost: no Docker Engine answers at {docker_host} "
+                    f"({error.strerror or error}): start Docker, or name the host where it runs"
+                ]
+            ) from None
+
+
+@contextmanager
+def client(docker_host: str) -> Iterator[DockerClient]:
+    """A connection to the engine, closed at the end. The engine's own errors become LiveErrors."""
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        # Over ssh the SDK's own client: it refuses a host that known_hosts doesn't name.
+        made = docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
+    except Exception as error:  # paramiko, requests and the SDK each have errors of their own
+        raise LiveError(
+            f"campus-monitor:campus.dockerHost: no Docker Engine answers at {docker_host} "
+            f"({type(error).__name__}: {error}): start Docker there, or check the ssh login"
+        ) from None
+    try:
+        yield made
+    except DockerException as error:
+        raise LiveError(f"Docker at {docker_host}: {error}") from None
+    finally:
+        made.close()
+
+
+def find_container(engine: DockerClient, name: str) -> Container | None:
+    """The container of that name or id, None where there is none."""
+    from docker.errors import NotFound
+
+    try:
+        return engine.containers.get(name)
+    except NotFound:
+        return None
+
+
+def volume_exists(engine: DockerClient, name: str) -> bool:
+    """Whether the engine has that volume."""
+    from docker.errors import NotFound
+
+    try:
+        engine.volumes.get(name)
+    except NotFound:
+        return False
+    return True
+
+
+def run_script(container: Container, script: str, *arguments: str) -> Ran | None:
+    """Run a `sh` script in a container; None where the container doesn't run.
+
+    Arguments show in the host's process list: never a secret.
+    """
+    from docker.errors import APIError
+
+    try:
+        ended = container.exec_run(["sh", "-c", script, "sh", *arguments], demux=True)
+    except APIError as error:
+        if error.status_code == 409:  # Docker Engine API, POST /containers/{id}/exec
+            return None
+        raise
+    if ended.exit_code is None:
+        return None
+    output, errors = (_text(part) for part in ended.output)
+    return Ran(status=ended.exit_code, output=output, errors=errors)
+
+
+def _text(printed: Any) -> str:
+    return (printed or b"").decode(errors="replace")
+
+
+def put_files(container: Container, directory: str, files: Mapping[str, HostFile]) -> None:
+    """Write files, by their paths below `directory`; the container needn't run."""
+    container.put_archive(directory, _tar(files))
+
+
+def read_file(container: Container, path: str) -> HostFile | None:
+    """A file in the container, None where there is none; the container needn't run."""
+    from docker.errors import NotFound
+
+    try:
+        chunks, _ = container.get_archive(path)
+    except NotFound:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+        member = archive.next()
+        content = archive.extractfile(member) if member else None
+        if member is None or content is None:
+            return None
+        return HostFile(content=content.read(), uid=member.uid, gid=member.gid, mode=member.mode & 0o7777)
+
+
+@contextmanager
+def volume_helper(engine: DockerClient, volume: str, image: str, purpose: str) -> Iterator[Container]:
+    """A container that never runs and has the volume at HELPER_MOUNT; removed at the end.
+
+    One purpose has one helper: a helper that a killed run left is removed first.
+    """
+    name = f"campus-monitor-files-{sha256(f'{volume} {purpose}'.encode())[:16]}"
+    left = find_container(engine, name)
+    if left is not None:
+        left.remove(force=True)
+    options: dict[str, Any] = {
+        "command": ["/never-started"],
+        "labels": {HELPER_LABEL: volume},
+        "network_mode": "none",
+        "volumes": {volume: {"bind": HELPER_MOUNT, "mode": "rw"}},
+    }
+    made = engine.containers.create(image, name=name, **options)
+    try:
+        yield made
+    finally:
+        made.remove(force=True)
+
+
+def check_path(path: str) -> str:
+    """The path itself, if it is relative and plain; a LiveError otherwise."""
+    if not _PATH.fullmatch(path):
+        raise LiveError(f"{path!r}: a relative path of [A-Za-z0-9_.:@+-] is needed, without leading dots")
+    return path
+
+
+def sha256(content: bytes) -> str:
+    """The SHA-256 of some bytes, in hex."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def _tar(files: Mapping[str, HostFile]) -> bytes:
+    folders = {str(parent) for path in files for parent in PurePosixPath(path).parents if str(parent) != "."}
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for folder in sorted(folders):
+            entry = tarfile.TarInfo(folder)
+            # Our own folders hold what isn't in its place yet.
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o700 if folder.startswith(".") else 0o755
+            archive.addfile(entry)
         for path, file in sorted(files.items()):
             entry = tarfile.TarInfo(path)
-            entry.size, entry.uid, entry.gid, entry.mode = len(file.content), file.uid, file.gid, file.mode
-            tar.addfile(entry, io.BytesIO(file.content))
-    return buffer.getvalue()
-
-
-def extract(stream: Any) -> dict[str, bytes]:
-    """The regular files of a tar archive that the engine sends, by path."""
-    buffer = io.BytesIO(b"".join(stream))
-    files: dict[str, bytes] = {}
-    with tarfile.open(fileobj=buffer, mode="r") as tar:
-        for entry in tar.getmembers():
-            content = tar.extractfile(entry) if entry.isfile() else None
-            if content is not None:
-                files[entry.name] = content.read()
-    return files
+            entry.size, entry.mode, entry.uid, entry.gid = len(file.content), file.mode, file.uid, file.gid
+            archive.addfile(entry, io.BytesIO(file.content))
+    return made.getvalue()

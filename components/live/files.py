@@ -1,295 +1,138 @@
-"""Files of a running container: validated by its own program, applied, confirmed, rolled back.
-
-Create and update send the new files beside the live ones and run one script in the container. The
-script, alone under a lock, has the program validate a copy of the live directory with the new files in
-it, renames them into place, has the program apply them, and confirms that what runs is what lies there.
-Whatever fails, the old files are put back and applied, and the update fails with the program's own words.
-"""
+"""LiveFiles: files of a running program, validated, applied, and put back if it refuses them."""
 
 from __future__ import annotations
 
-import hashlib
-import re
+import secrets
 import time
-import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pulumi
-from pulumi import ResourceOptions
-from pulumi.dynamic import (
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    Resource,
-    ResourceProvider,
-    UpdateResult,
+from pulumi import dynamic
+from pulumi.output import Unknown
+
+from components.live.docker_host import (
+    HostFile,
+    LiveError,
+    check_path,
+    client,
+    find_container,
+    put_files,
+    read_file,
+    run_script,
+    sha256,
+)
+from components.live.programs import (
+    NOT_READY,
+    PROGRAMS,
+    Program,
+    readable,
+    render_apply_script,
+    render_read_script,
 )
 
-from components.live.docker_host import ArchiveFile, archive, client
-from components.live.programs import PROGRAMS, Program
-
 if TYPE_CHECKING:
-    from docker import DockerClient
+    from docker.models.containers import Container
 
-# A container that is just being started gets this long until its program takes changes.
-_READY_SECONDS = 60
-_POLL_SECONDS = 0.2
+# How long a container may take until its program answers: Caddy takes one second, a Docker Engine
+# that has just started some more.
+READY_SECONDS = 60.0
+POLL_SECONDS = 0.25
 
-# Exit codes of the script.
-_REFUSED = 64
-_ROLLED_BACK = 65
+# What a change of makes an update; the container's id too: a new one may run with another file.
+_COMPARED = ("docker_host", "container_name", "container_id", "program", "directory", "closed_files")
 
-_CHANGE_SCRIPT = """
-set -eu
-live=$1 staging=$2
-exec 9>"$live/.lock"
-flock 9
-trap 'rm -rf "$staging"' EXIT
-mkdir -p "$staging/new" "$staging/candidate" "$staging/kept"
-: >>"$staging/remove"
-for entry in "$live"/*; do
-    if [ -e "$entry" ]; then cp -a "$entry" "$staging/candidate/"; fi
-done
-cp -a "$staging/new/." "$staging/candidate/"
-while read -r path; do rm -f "$staging/candidate/$path"; done <"$staging/remove"
-
-dir=$staging/candidate
-if ! {{ {validate}; }} >"$staging/said" 2>&1; then
-    cat "$staging/said" >&2
-    exit {refused}
-fi
-
-(cd "$staging/new" && find . -type f) >"$staging/changed"
-cat "$staging/remove" >>"$staging/changed"
-while read -r path; do
-    if [ -e "$live/$path" ]; then
-        mkdir -p "$(dirname "$staging/kept/$path")"
-        cp -a "$live/$path" "$staging/kept/$path"
-    fi
-done <"$staging/changed"
-
-swap() {{
-    while read -r path; do
-        if [ -e "$1/$path" ]; then
-            mkdir -p "$(dirname "$live/$path")"
-            mv -f "$1/$path" "$live/$path"
-        else
-            rm -f "$live/$path"
-        fi
-    done <"$staging/changed"
-}}
-dir=$live
-mark() {{
-    {{ {running}; }} | sha256sum >"$live/.applied-next"
-    mv -f "$live/.applied-next" "$live/.applied"
-}}
-
-swap "$staging/candidate"
-if {{ {{ {apply}; }} && {{ {confirm}; }}; }} >"$staging/said" 2>&1; then
-    mark
-    exit 0
-fi
-cat "$staging/said" >&2
-swap "$staging/kept"
-if {{ {apply}; }} >"$staging/said" 2>&1; then
-    mark
-else
-    echo "putting the old files back failed too:" >&2
-    cat "$staging/said" >&2
-fi
-exit {rolled_back}
-"""
-
-_OBSERVE_SCRIPT = """
-set -eu
-live=$1
-shift
-dir=$live
-exec 9>"$live/.lock"
-flock 9
-for path in "$@"; do
-    if [ -f "$live/$path" ]; then sha256sum "$live/$path"; else echo absent; fi
-done
-cat "$live/.applied" 2>/dev/null || echo never
-{{ {running}; }} 2>/dev/null | sha256sum
-"""
+Props = dict[str, Any]
 
 
-class LiveFilesError(Exception):
-    """A program refused its files, or could not be asked. The text holds the program's own words."""
+def content_sha256(files: Mapping[str, str]) -> str:
+    """The hash that stands for these files: of one file its own, as `sha256sum` prints it."""
+    return _combined({path: sha256(text.encode()) for path, text in files.items()})
 
 
-class LiveFilesProvider(ResourceProvider):
-    """See the module. Stateless: the state holds a reference to this class and no copy of it."""
+def _combined(hashes: Mapping[str, str]) -> str:
+    if len(hashes) == 1:
+        return next(iter(hashes.values()))
+    lines = [f"{digest}  {path}\n" for path, digest in sorted(hashes.items())]
+    return sha256("".join(lines).encode())
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Puts the files in and applies them."""
-        _change(props, props["files"], remove=())
-        return CreateResult(uuid.uuid4().hex, _outputs(props))
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Changed with the files, the container, or a hand edit that a refresh saw.
+class LiveFilesProvider(dynamic.ResourceProvider):
+    """Creates, changes, reads and closes the files. Its module path and name are in the state."""
 
-        Other file names are another resource, made before this one is deleted. Whatever is not known
-        yet counts as changed and never as another resource: a container that is being replaced must
-        not have its files deleted.
-        """
-        paths = _paths(news)
-        renamed = paths is not None and paths != olds.get("paths")
+    def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:
+        """Changed by hash; replaced only when the set of names changes. The unknown is a change."""
+        files = _news.get("files")
+        if not isinstance(files, dict):
+            return dynamic.DiffResult(changes=True)
+        if set(files) != set(_olds["files"]):
+            return dynamic.DiffResult(changes=True, replaces=["files"], delete_before_replace=False)
         changed = (
-            renamed
-            or _content_sha256(news) != olds.get("content_sha256")
-            or olds.get("applied") is not True
-            or any(
-                olds.get(key) != news.get(key)
-                for key in ("docker_host", "container_name", "container_id", "directory", "closed_files")
-            )
+            any(isinstance(text, Unknown) for text in files.values())
+            or not _olds.get("applied")
+            or _olds.get("content_sha256") != content_sha256(files)
+            or any(_differs(_olds.get(key), _news.get(key)) for key in _COMPARED)
         )
-        return DiffResult(changes=changed, replaces=["files"] if renamed else [], delete_before_replace=False)
+        return dynamic.DiffResult(changes=changed)
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Puts the files in and applies them."""
-        _change(news, news["files"], remove=())
-        return UpdateResult(_outputs(news))
+    def create(self, props: Props) -> dynamic.CreateResult:
+        """Bring the files in place as a new owner; all stays as it was if the program refuses."""
+        owner = secrets.token_hex(8)
+        return dynamic.CreateResult(owner, _write(owner, props))
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """What lies in the container and whether it is what runs; `applied` is false if not."""
-        outputs = dict(props)
-        with client(props["docker_host"]) as connection:
-            container = _running_container(connection, props["container_name"])
+    def update(self, _id: str, _olds: Props, _news: Props) -> dynamic.UpdateResult:
+        """Bring the new content in place; all stays as it was if the program refuses."""
+        return dynamic.UpdateResult(_write(_id, _news))
+
+    def read(self, id_: str, props: Props) -> dynamic.ReadResult:
+        """What lies on the disk and whether it is what runs; missing where the container is."""
+        with client(props["docker_host"]) as engine:
+            container = find_container(engine, props["container_name"])
             if container is None:
-                return ReadResult(id_, {**outputs, "applied": False})
-            program = PROGRAMS[props["program"]]
-            script = _OBSERVE_SCRIPT.format(running=program.running)
-            code, text = _execute(container, script, [props["directory"], *props["paths"]])
-        lines = [line.split()[0] for line in text.splitlines() if line.strip()]
-        if code != 0 or len(lines) != len(props["paths"]) + 2:
-            return ReadResult(id_, {**outputs, "applied": False})
-        *hashes, marked, running = lines
-        outputs["content_sha256"] = _digest(dict(zip(props["paths"], hashes, strict=True)))
-        outputs["applied"] = marked == running
-        return ReadResult(id_, outputs)
-
-    def delete(self, _id: str, props: dict[str, Any]) -> None:
-        """Leaves the closed files. A container that is gone or stopped serves nothing: done."""
-        with client(props["docker_host"]) as connection:
-            if _running_container(connection, props["container_name"]) is None:
-                return
-        closed: dict[str, str] = props["closed_files"]
-        _change(props, closed, remove=[path for path in props["paths"] if path not in closed])
-
-
-def _change(props: dict[str, Any], files: Mapping[str, str], *, remove: Sequence[str]) -> None:
-    program = PROGRAMS[props["program"]]
-    staging = f".staging-{uuid.uuid4().hex}"
-    sent = {f"{staging}/new/{path}": ArchiveFile(content=text.encode()) for path, text in files.items()}
-    removed = "".join(f"{path}\n" for path in remove)
-    sent[f"{staging}/remove"] = ArchiveFile(content=removed.encode())
-    directory = props["directory"]
-    with client(props["docker_host"]) as connection:
-        container = _wait_until_ready(connection, props["container_name"], program)
-        container.put_archive(directory, archive(sent))
-        script = _CHANGE_SCRIPT.format(
-            validate=program.validate,
-            apply=program.apply,
-            confirm=program.confirm,
-            running=program.running,
-            refused=_REFUSED,
-            rolled_back=_ROLLED_BACK,
+                return dynamic.ReadResult("", {})
+            ran = run_script(
+                container,
+                render_read_script(_program(props)),
+                props["directory"],
+                *sorted(props["files"]),
+            )
+        if ran is None:
+            return dynamic.ReadResult(id_, props | {"applied": False})
+        if ran.status != 0:
+            raise LiveError(f"{props['container_name']}: {readable(ran.errors, '')}")
+        lines = ran.output.splitlines()
+        hashes = {path: digest for digest, _, path in (line.partition("  ") for line in lines) if path}
+        found = _combined(hashes) if set(hashes) == set(props["files"]) else "missing"
+        return dynamic.ReadResult(
+            id_, props | {"content_sha256": found, "applied": lines[-1:] == ["applied"]}
         )
-        code, text = _execute(container, script, [directory, f"{directory}/{staging}"])
-    if code != 0:
-        raise LiveFilesError(_explain(props, code, text))
+
+    def delete(self, _id: str, _props: Props) -> None:
+        """Leave the closed files, without those that another resource has written since.
+
+        The program is told if it runs; a container that is gone needs nothing.
+        """
+        with client(_props["docker_host"]) as engine:
+            # By name: the id may be that of a container before, and the volume outlived it.
+            container = find_container(engine, _props["container_name"])
+            if container is None:
+                return
+            if container.status == "running" and _release(container, _id, _props):
+                return
+            _close_stopped(container, _id, _props)
 
 
-def _explain(props: dict[str, Any], code: int, text: str) -> str:
-    outcome = {
-        _REFUSED: "refused the new files, nothing was changed",
-        _ROLLED_BACK: "failed to apply the new files, the old ones were put back",
-    }.get(code, f"could not be changed (exit code {code})")
-    # Caddy tells of every step in its log; what went wrong stands above that level.
-    words = "\n".join(line for line in redact(text).splitlines() if '"level":"info"' not in line)
-    return f"{props['program']} in container {props['container_name']} {outcome}:\n{words.strip()}"
+class LiveFiles(dynamic.Resource, module="live", name="LiveFiles"):
+    """Files below one directory of a running container, applied without a restart.
 
-
-def redact(text: str) -> str:
-    """`text` without password hashes: a program's message may quote a line of its file."""
-    return re.sub(r"\$2[abxy]?\$\d\d\$[./A-Za-z0-9]*", "[password hash]", text)
-
-
-def _running_container(connection: DockerClient, name: str) -> Any | None:
-    import docker.errors
-
-    try:
-        container = connection.containers.get(name)
-    except docker.errors.NotFound:
-        return None
-    return container if container.status == "running" else None
-
-
-def _wait_until_ready(connection: DockerClient, name: str, program: Program) -> Any:
-    deadline = time.monotonic() + _READY_SECONDS
-    while time.monotonic() < deadline:
-        container = _running_container(connection, name)
-        if container is not None and _execute(container, program.ready, [])[0] == 0:
-            return container
-        time.sleep(_POLL_SECONDS)
-    raise LiveFilesError(
-        f"container {name} did not take changes within {_READY_SECONDS} s; see `docker logs {name}`"
-    )
-
-
-def _execute(container: Any, script: str, arguments: Sequence[str]) -> tuple[int, str]:
-    import docker.errors
-
-    try:
-        result = container.exec_run(["sh", "-c", script, "live-files", *arguments])
-    except docker.errors.APIError as error:
-        # The container stopped in between (409), or there is none any more (404).
-        return -1, error.explanation or str(error)
-    return result.exit_code, result.output.decode(errors="replace")
-
-
-def _paths(props: dict[str, Any]) -> list[str] | None:
-    files = props.get("files")
-    return sorted(files) if isinstance(files, dict) else None
-
-
-def _content_sha256(props: dict[str, Any]) -> str | None:
-    files = props.get("files")
-    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
-        return None  # not known yet
-    return _digest({path: hashlib.sha256(text.encode()).hexdigest() for path, text in files.items()})
-
-
-def _digest(hashes: Mapping[str, str]) -> str:
-    lines = "".join(f"{path} {hashes[path]}\n" for path in sorted(hashes))
-    return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _outputs(props: dict[str, Any]) -> dict[str, Any]:
-    kept = ("docker_host", "container_name", "container_id", "program", "directory", "closed_files")
-    return {
-        **{key: props[key] for key in kept},
-        "paths": _paths(props),
-        "content_sha256": _content_sha256(props),
-        "applied": True,
-    }
-
-
-class LiveFiles(Resource):
-    """Files in a directory of a running container, kept as its running configuration.
-
-    The directory lies on a volume. Several resources may share it, each with files of its own. Deleting
-    the resource leaves `closed_files` there and removes its others; a container's replacement never
-    deletes it.
+    Several LiveFiles may share a container and a directory, each with files of its own. A refused
+    change leaves files and program as they were and fails with the program's own words.
     """
 
     content_sha256: pulumi.Output[str]
-    """Hash over the files' paths and contents."""
+    """The hash of the files: of a single file its own, else of the list that `sha256sum` prints."""
     applied: pulumi.Output[bool]
-    """Whether what runs is what was last applied here; false after a hand edit, once refreshed."""
+    """Whether the program runs with what was last applied through such a resource."""
 
     def __init__(
         self,
@@ -302,8 +145,11 @@ class LiveFiles(Resource):
         directory: str,
         files: pulumi.Input[Mapping[str, pulumi.Input[str]]],
         closed_files: Mapping[str, str],
-        opts: ResourceOptions | None = None,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """Keep `files` (by path below `directory`) applied; `closed_files` is what destroy leaves."""
+        if program not in PROGRAMS:
+            raise LiveError(f"{program!r}: one of {', '.join(sorted(PROGRAMS))} is needed")
         props = {
             "docker_host": docker_host,
             "container_name": container_name,
@@ -312,8 +158,105 @@ class LiveFiles(Resource):
             "directory": directory,
             "files": pulumi.Output.secret(files),
             "closed_files": dict(closed_files),
-            "paths": None,
             "content_sha256": None,
             "applied": None,
         }
-        super().__init__(LiveFilesProvider(), name, props, opts)
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["files"])
+        merged = pulumi.ResourceOptions.merge(opts, secret)
+        super().__init__(LiveFilesProvider(), name, props, merged)
+
+
+def _differs(old: Any, new: Any) -> bool:
+    return isinstance(new, Unknown) or old != new
+
+
+def _program(props: Props) -> Program:
+    return PROGRAMS[props["program"]]
+
+
+def _write(owner: str, props: Props) -> Props:
+    """Bring the files in place, waiting for the program; gives back the resource's outputs."""
+    files: dict[str, str] = props["files"]
+    for path in files:
+        check_path(path)
+    with client(props["docker_host"]) as engine:
+
+        def attempt() -> str | None:
+            container = find_container(engine, props["container_name"])
+            if container is None:
+                return "there is no such container"
+            return _apply(container, owner, "write", props, files, sorted(files))
+
+        _until_ready(props["container_name"], attempt)
+    return props | {"content_sha256": content_sha256(files), "applied": True}
+
+
+def _until_ready(name: str, attempt: Callable[[], str | None]) -> None:
+    """Repeat an attempt until it says nothing; after READY_SECONDS, raise what it says."""
+    deadline = time.monotonic() + READY_SECONDS
+    while (obstacle := attempt()) is not None:
+        if time.monotonic() > deadline:
+            raise LiveError(
+                f"{name}: {obstacle}, even after {READY_SECONDS:.0f} s; "
+                f"see `docker logs {name}`, then run the update again"
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def _release(container: Container, owner: str, props: Props) -> bool:
+    """Close a running container's files; False if it has stopped meanwhile."""
+    closed: dict[str, str] = props["closed_files"]
+    paths = sorted({*props["files"], *closed})
+    outcome: list[bool] = []
+
+    def attempt() -> str | None:
+        obstacle = _apply(container, owner, "release", props, closed, paths)
+        container.reload()
+        if obstacle is not None and container.status != "running":
+            outcome.append(False)
+            return None
+        return obstacle
+
+    _until_ready(props["container_name"], attempt)
+    return not outcome
+
+
+def _apply(
+    container: Container, owner: str, action: str, props: Props, files: Mapping[str, str], paths: list[str]
+) -> str | None:
+    """One try: stage the bytes and run the script. Returns what isn't ready, None when done."""
+    if container.status != "running":
+        return f"the container isn't running ({container.status})"
+    directory: str = props["directory"]
+    # The same work has the same name: what a killed run left is overwritten, and then removed.
+    staging = f".staging-{sha256(f'{action} {owner} {sorted(files.items())}'.encode())[:16]}"
+    staged = {f"{staging}/new/{path}": HostFile(content=text.encode()) for path, text in files.items()}
+    # Without files the archive still makes the staging directory.
+    put_files(container, directory, staged or {f"{staging}/none": HostFile(content=b"")})
+    script = render_apply_script(_program(props))
+    ran = run_script(container, script, directory, staging, owner, action, *paths)
+    if ran is None:
+        return "the container stopped"
+    if ran.status == NOT_READY:
+        return f"{props['program']} doesn't answer"
+    if ran.status != 0:
+        raise LiveError(
+            f"{props['container_name']}: {props['program']} refused the files, "
+            f"and those from before are in place:\n{readable(ran.errors, staging)}"
+        )
+    return None
+
+
+def _close_stopped(container: Container, owner: str, props: Props) -> None:
+    """Close the files of a container that doesn't run, so that it starts closed, if it ever does.
+
+    Without a running shell nothing can be removed: a file that should go is left empty.
+    """
+    closed: dict[str, str] = props["closed_files"]
+    left: dict[str, HostFile] = {}
+    for path in {*props["files"], *closed}:
+        last = read_file(container, f"{props['directory']}/.owners/{path}")
+        if last is None or last.content.decode().strip() == owner:
+            left[path] = HostFile(content=closed.get(path, "").encode())
+    if left:
+        put_files(container, props["directory"], left)

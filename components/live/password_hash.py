@@ -1,102 +1,115 @@
-"""Passwords that stay: generated once, or hashed once, and the same in every later update."""
+"""Passwords: bcrypt hashes and generated passwords that stay the same from run to run."""
 
 from __future__ import annotations
 
 import secrets
-import uuid
 from typing import Any
 
-import bcrypt
 import pulumi
-from pulumi import ResourceOptions
-from pulumi.dynamic import (
-    CheckFailure,
-    CheckResult,
-    CreateResult,
-    DiffResult,
-    Resource,
-    ResourceProvider,
-    UpdateResult,
-)
+from pulumi import dynamic
+from pulumi.output import Unknown
 
-from components.settings import MAX_PASSWORD_BYTES
+from components.live.docker_host import LiveError
 
-# What Caddy's fixed fake hash for unknown users costs: with a cheaper one, a guess at a user who
-# exists would be answered sooner (Caddy, modules/caddyhttp/caddyauth/bcrypt.go).
+# What Caddy's made-up hash for an unknown user costs: a cheaper one would tell which users exist.
 COST = 14
-# 24 bytes are 192 bits: nobody guesses them.
-_GENERATED_BYTES = 24
+# bcrypt reads 72 bytes of a password and no more (bcrypt's README, "Maximum Password Length").
+MAX_BYTES = 72
+GENERATED_BYTES = 24
+
+Props = dict[str, Any]
 
 
-class PasswordHashProvider(ResourceProvider):
-    """Hashes at create, and at an update of the password. Stateless."""
-
-    def check(self, _olds: dict[str, Any], news: dict[str, Any]) -> CheckResult:
-        """Refuses what bcrypt would cut short or can't take; never prints it."""
-        password = news.get("password")
-        if not isinstance(password, str):
-            return CheckResult(news, [])  # not known yet
-        size = len(password.encode("utf-8", errors="surrogatepass"))
-        if 1 <= size <= MAX_PASSWORD_BYTES:
-            return CheckResult(news, [])
-        rule = f"a password has 1 to {MAX_PASSWORD_BYTES} bytes, this one has {size}"
-        return CheckResult(news, [CheckFailure("password", rule)])
-
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Hashes the password."""
-        return CreateResult(uuid.uuid4().hex, _hashed(props["password"]))
-
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Changed if the password is another, or not known yet."""
-        return DiffResult(changes=olds.get("password") != news.get("password"))
-
-    def update(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Hashes anew only if the password is another: a hash is salted, and no two are alike."""
-        if olds.get("password") == news["password"]:
-            return UpdateResult({key: olds[key] for key in ("password", "bcrypt_hash")})
-        return UpdateResult(_hashed(news["password"]))
+def password_problem(password: str) -> str | None:
+    """What is wrong with a password, in words that don't repeat it; None if nothing is."""
+    try:
+        size = len(password.encode())
+    except UnicodeEncodeError:
+        return "a password is UTF-8 text; this one isn't"
+    if size == 0:
+        return f"a password has 1 to {MAX_BYTES} bytes; this one is empty"
+    if size > MAX_BYTES:
+        return f"a password has 1 to {MAX_BYTES} bytes in UTF-8; this one has {size}"
+    if "\0" in password:
+        return "a password has no NUL character; this one has"
+    return None
 
 
-def _hashed(password: str) -> dict[str, Any]:
-    digest = bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST))
-    return {"password": password, "bcrypt_hash": digest.decode("ascii")}
+def bcrypt_hash(password: str) -> str:
+    """A bcrypt hash with a fresh salt; a LiveError for a password that bcrypt would cut short."""
+    # Only where a hash is made: a preview does without.
+    import bcrypt
+
+    problem = password_problem(password)
+    if problem:
+        raise LiveError(f"password: {problem}")
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode()
 
 
-class PasswordHash(Resource):
-    """A password's bcrypt hash of cost 14, kept while the password stays the same."""
+class PasswordHashProvider(dynamic.ResourceProvider):
+    """Hashes once per password. Its module path and name are in the state."""
+
+    def check(self, _olds: Props, news: Props) -> dynamic.CheckResult:
+        """Refuse, in the preview already, a password that can't be hashed whole."""
+        password = news.get("password", "")
+        problem = None if isinstance(password, Unknown) else password_problem(password)
+        # Without the property's name: beside a name, Pulumi prints the value.
+        failures = [dynamic.CheckFailure("", f"password: {problem}")] if problem else []
+        return dynamic.CheckResult(news, failures)
+
+    def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:
+        """Changed when the password is another one, or not known yet; nothing is hashed."""
+        password = _news.get("password")
+        return dynamic.DiffResult(changes=isinstance(password, Unknown) or password != _olds.get("password"))
+
+    def create(self, props: Props) -> dynamic.CreateResult:
+        """Hash the password."""
+        hashed = props | {"bcrypt_hash": bcrypt_hash(props["password"])}
+        return dynamic.CreateResult("password-hash", hashed)
+
+    def update(self, _id: str, _olds: Props, _news: Props) -> dynamic.UpdateResult:
+        """Hash the new password; the hash stays if it proves to be the old one."""
+        if _news["password"] == _olds.get("password"):
+            return dynamic.UpdateResult(_news | {"bcrypt_hash": _olds["bcrypt_hash"]})
+        return dynamic.UpdateResult(_news | {"bcrypt_hash": bcrypt_hash(_news["password"])})
+
+
+class PasswordHash(dynamic.Resource, module="live", name="PasswordHash"):
+    """The bcrypt hash of a password, the same as long as the password is."""
 
     bcrypt_hash: pulumi.Output[str]
-    """The hash, as Caddy's `basic_auth` takes it (a secret)."""
+    """The hash (secret)."""
 
     def __init__(
-        self, name: str, *, password: pulumi.Input[str], opts: ResourceOptions | None = None
+        self, name: str, *, password: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None
     ) -> None:
+        """Hash `password`: 1 to 72 bytes."""
         props = {"password": pulumi.Output.secret(password), "bcrypt_hash": None}
-        secret = ResourceOptions(additional_secret_outputs=["password", "bcrypt_hash"])
-        super().__init__(PasswordHashProvider(), name, props, ResourceOptions.merge(opts, secret))
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["password", "bcrypt_hash"])
+        super().__init__(PasswordHashProvider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
 
 
-class GeneratedPasswordProvider(ResourceProvider):
-    """Generates at create and never again. Stateless."""
+class GeneratedPasswordProvider(dynamic.ResourceProvider):
+    """Makes a password once. Its module path and name are in the state."""
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """A random password of URL-safe characters."""
-        del props  # nothing decides it
-        return CreateResult(uuid.uuid4().hex, {"value": secrets.token_urlsafe(_GENERATED_BYTES)})
-
-    def diff(self, _id: str, _olds: dict[str, Any], _news: dict[str, Any]) -> DiffResult:
+    def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:
         """Never changed."""
-        return DiffResult(changes=False)
+        return dynamic.DiffResult(changes=False)
+
+    def create(self, props: Props) -> dynamic.CreateResult:
+        """Make a password."""
+        made = props | {"value": secrets.token_urlsafe(GENERATED_BYTES)}
+        return dynamic.CreateResult("generated-password", made)
 
 
-class GeneratedPassword(Resource):
-    """A password that the stack makes up once, for accounts that the settings give none."""
+class GeneratedPassword(dynamic.Resource, module="live", name="GeneratedPassword"):
+    """A random password, made once and kept in the (encrypted) state."""
 
     value: pulumi.Output[str]
-    """The password: 32 URL-safe characters (a secret)."""
+    """The password (secret): 24 random bytes, URL-safe."""
 
-    def __init__(self, name: str, *, opts: ResourceOptions | None = None) -> None:
-        secret = ResourceOptions(additional_secret_outputs=["value"])
-        super().__init__(
-            GeneratedPasswordProvider(), name, {"value": None}, ResourceOptions.merge(opts, secret)
-        )
+    def __init__(self, name: str, *, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Make a password; to rotate it, replace the resource or name another."""
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["value"])
+        merged = pulumi.ResourceOptions.merge(opts, secret)
+        super().__init__(GeneratedPasswordProvider(), name, {"value": None}, merged)

@@ -1,38 +1,34 @@
-"""First files and secrets, put into a volume before the container that serves them starts."""
+"""VolumeFiles: first files and secrets, put in a volume before its container starts."""
 
 from __future__ import annotations
 
-import hashlib
-import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pulumi
-from pulumi import ResourceOptions
-from pulumi.dynamic import (
-    CreateResult,
-    DiffResult,
-    ReadResult,
-    Resource,
-    ResourceProvider,
-    UpdateResult,
+from pulumi import dynamic
+from pulumi.output import Unknown
+
+from components.live.docker_host import (
+    HELPER_MOUNT,
+    HostFile,
+    LiveError,
+    check_path,
+    client,
+    put_files,
+    read_file,
+    sha256,
+    volume_exists,
+    volume_helper,
 )
 
-from components.live.docker_host import ArchiveFile, archive, client, extract
-
-if TYPE_CHECKING:
-    from docker import DockerClient
-
-# Where the helper container sees the volume; it is never started, so nothing else sees it.
-_TARGET = "/volume"
-_HELPER_LABEL = "campus-monitor.volume-files"
+Props = dict[str, Any]
 
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeFile:
-    """A file of a volume: content, owner and mode."""
+    """One file: what it holds, whose it is, who may read it."""
 
     content: pulumi.Input[str]
     uid: int = 0
@@ -40,120 +36,49 @@ class VolumeFile:
     mode: int = 0o644
 
 
-class VolumeFilesProvider(ResourceProvider):
-    """Writes through a container that is made, never started, and removed. Stateless."""
+class VolumeFilesProvider(dynamic.ResourceProvider):
+    """Writes and reads the files. Its module path and name are in the state."""
 
-    def create(self, props: dict[str, Any]) -> CreateResult:
-        """Writes the files; with `only_if_absent`, those that aren't there."""
-        with client(props["docker_host"]) as connection:
-            _write(connection, props)
-        return CreateResult(uuid.uuid4().hex, _outputs(props))
+    def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:
+        """Another volume is a replacement, other files are an update, the unknown is a change."""
+        # The old volume goes or stays with its own resource: nothing is lost by writing the new one.
+        for key in ("docker_host", "volume_name"):
+            if not isinstance(_news.get(key), Unknown) and _olds.get(key) != _news.get(key):
+                return dynamic.DiffResult(changes=True, replaces=[key], delete_before_replace=False)
+        unknown = _has_unknown(_news)
+        changed = unknown or any(_olds.get(key) != _news.get(key) for key in ("image", "only_if_absent"))
+        return dynamic.DiffResult(changes=changed or _olds.get("content_sha256") != _combined(_wanted(_news)))
 
-    def diff(self, _id: str, olds: dict[str, Any], news: dict[str, Any]) -> DiffResult:
-        """Changed with the files; another volume is another resource."""
-        moved = any(olds.get(key) != news.get(key) for key in ("docker_host", "volume_name"))
-        changed = moved or _content_sha256(news) != olds.get("content_sha256")
-        return DiffResult(
-            changes=changed, replaces=["volume_name"] if moved else [], delete_before_replace=False
-        )
+    def create(self, props: Props) -> dynamic.CreateResult:
+        """Write the files."""
+        return dynamic.CreateResult("volume-files", _write(props))
 
-    def update(self, _id: str, _olds: dict[str, Any], news: dict[str, Any]) -> UpdateResult:
-        """Writes the files anew."""
-        with client(news["docker_host"]) as connection:
-            _write(connection, news)
-        return UpdateResult(_outputs(news))
+    def update(self, _id: str, _olds: Props, _news: Props) -> dynamic.UpdateResult:
+        """Write the files; a file that is no longer named stays in the volume."""
+        return dynamic.UpdateResult(_write(_news))
 
-    def read(self, id_: str, props: dict[str, Any]) -> ReadResult:
-        """What lies in the volume; without the volume, nothing."""
-        import docker.errors
+    def read(self, id_: str, props: Props) -> dynamic.ReadResult:
+        """What lies in the volume; of files written only if absent, whether they are there."""
+        wanted = _wanted(props)
+        with client(props["docker_host"]) as engine:
+            if not volume_exists(engine, props["volume_name"]):
+                return dynamic.ReadResult("", {})
+            with volume_helper(engine, props["volume_name"], props["image"], _purpose(props)) as helper:
+                found = {path: read_file(helper, f"{HELPER_MOUNT}/{path}") for path in wanted}
+        there = {path: file for path, file in found.items() if file is not None}
+        if props.get("only_if_absent") and set(there) == set(wanted):
+            there = wanted
+        return dynamic.ReadResult(id_, props | {"content_sha256": _combined(there)})
 
-        with client(props["docker_host"]) as connection:
-            try:
-                connection.volumes.get(props["volume_name"])
-            except docker.errors.NotFound:
-                return ReadResult("", {})
-            with _helper(connection, props) as helper:
-                found = {path: _read(helper, path) for path in props["owners"]}
-        intact = all(content is not None for content in found.values())
-        outputs = dict(props)
-        if not props["only_if_absent"] or not intact:
-            # A file that is written only once may change later; a missing one is written again.
-            outputs["content_sha256"] = _digest(found, props["owners"], props["only_if_absent"])
-        return ReadResult(id_, outputs)
+    def delete(self, _id: str, _props: Props) -> None:
+        """Nothing: the volume goes or stays with its own resource."""
 
 
-def _write(connection: DockerClient, props: dict[str, Any]) -> None:
-    with _helper(connection, props) as helper:
-        wanted = {
-            path: ArchiveFile(content=text.encode(), **_owner(props["owners"][path]))
-            for path, text in props["files"].items()
-            if not (props["only_if_absent"] and _read(helper, path) is not None)
-        }
-        if wanted:
-            helper.put_archive(_TARGET, archive(wanted))
-
-
-@contextmanager
-def _helper(connection: DockerClient, props: dict[str, Any]) -> Iterator[Any]:
-    helper = connection.containers.create(
-        props["image"],
-        # Never run; an image without a command of its own needs one to be made from.
-        command=["none"],
-        volumes={props["volume_name"]: {"bind": _TARGET, "mode": "rw"}},
-        labels={_HELPER_LABEL: props["volume_name"]},
-        network_mode="none",
-    )
-    try:
-        yield helper
-    finally:
-        helper.remove(force=True)
-
-
-def _read(helper: Any, path: str) -> str | None:
-    import docker.errors
-
-    try:
-        stream, _ = helper.get_archive(f"{_TARGET}/{path}")
-    except docker.errors.NotFound:
-        return None
-    return next(iter(extract(stream).values())).decode(errors="replace")
-
-
-def _owner(text: str) -> dict[str, int]:
-    uid, gid, mode = text.split(":")
-    return {"uid": int(uid), "gid": int(gid), "mode": int(mode, 8)}
-
-
-def _digest(files: Mapping[str, str | None], owners: Mapping[str, str], only_if_absent: bool) -> str:
-    digest = hashlib.sha256()
-    for path in sorted(owners):
-        text = files.get(path)
-        found = "absent" if text is None else hashlib.sha256(text.encode()).hexdigest()
-        digest.update(f"{path} {owners[path]} {found}\n".encode())
-    return digest.hexdigest() if not only_if_absent else f"once-{digest.hexdigest()}"
-
-
-def _content_sha256(props: dict[str, Any]) -> str | None:
-    files = props.get("files")
-    if not isinstance(files, dict) or not all(isinstance(text, str) for text in files.values()):
-        return None  # not known yet
-    return _digest(files, props["owners"], props["only_if_absent"])
-
-
-def _outputs(props: dict[str, Any]) -> dict[str, Any]:
-    kept = ("docker_host", "volume_name", "image", "owners", "only_if_absent")
-    return {**{key: props[key] for key in kept}, "content_sha256": _content_sha256(props)}
-
-
-class VolumeFiles(Resource):
-    """Files in a volume, there before the container that depends on this resource starts.
-
-    With `only_if_absent` a file that is there already is left as it is: a replaced container starts
-    with its last good one. Deleting the resource leaves the files to the volume.
-    """
+class VolumeFiles(dynamic.Resource, module="live", name="VolumeFiles"):
+    """Files in a volume, there before any container has run."""
 
     content_sha256: pulumi.Output[str]
-    """Hash over paths, owners, modes and contents."""
+    """A hash of the files with their owners and modes; a secret, as short contents can be guessed."""
 
     def __init__(
         self,
@@ -164,15 +89,72 @@ class VolumeFiles(Resource):
         image: pulumi.Input[str],
         files: Mapping[str, VolumeFile],
         only_if_absent: bool = False,
-        opts: ResourceOptions | None = None,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
+        """Keep `files` (by path in the volume) there; `image` is any that the engine has.
+
+        With `only_if_absent` a file that is there is left alone, whatever it holds.
+        """
         props = {
             "docker_host": docker_host,
             "volume_name": volume_name,
             "image": image,
-            "files": pulumi.Output.secret({path: file.content for path, file in files.items()}),
-            "owners": {path: f"{file.uid}:{file.gid}:{file.mode:o}" for path, file in files.items()},
+            "files": pulumi.Output.secret({check_path(path): vars(file) for path, file in files.items()}),
             "only_if_absent": only_if_absent,
             "content_sha256": None,
         }
-        super().__init__(VolumeFilesProvider(), name, props, opts)
+        secret = pulumi.ResourceOptions(additional_secret_outputs=["files", "content_sha256"])
+        merged = pulumi.ResourceOptions.merge(opts, secret)
+        super().__init__(VolumeFilesProvider(), name, props, merged)
+
+
+def _has_unknown(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(_has_unknown(inner) for inner in value.values())
+    return isinstance(value, Unknown)
+
+
+def _wanted(props: Props) -> dict[str, HostFile]:
+    """The files that the properties describe; their numbers arrive as floats."""
+    if _has_unknown(props.get("files")):
+        return {}
+    return {
+        path: HostFile(
+            content=file["content"].encode(),
+            uid=int(file["uid"]),
+            gid=int(file["gid"]),
+            mode=int(file["mode"]),
+        )
+        for path, file in props["files"].items()
+    }
+
+
+def _combined(files: Mapping[str, HostFile]) -> str:
+    lines = [
+        f"{sha256(file.content)} {file.uid}:{file.gid} {file.mode:o} {path}\n"
+        for path, file in sorted(files.items())
+    ]
+    return sha256("".join(lines).encode())
+
+
+def _purpose(props: Props) -> str:
+    return " ".join(sorted(props["files"]))
+
+
+def _write(props: Props) -> Props:
+    wanted = _wanted(props)
+    volume = props["volume_name"]
+    with client(props["docker_host"]) as engine:
+        if not volume_exists(engine, volume):
+            raise LiveError(f"{volume}: there is no such volume; run the update with --refresh")
+        with volume_helper(engine, volume, props["image"], _purpose(props)) as helper:
+            missing = wanted
+            if props.get("only_if_absent"):
+                missing = {
+                    path: file
+                    for path, file in wanted.items()
+                    if read_file(helper, f"{HELPER_MOUNT}/{path}") is None
+                }
+            if missing:
+                put_files(helper, HELPER_MOUNT, missing)
+    return props | {"content_sha256": _combined(wanted)}

@@ -1,0 +1,63 @@
+# `make help` lists what there is. The work is done in toolchain/ (Python, standard library only).
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+PLUGINS ?=
+SUITE ?=
+TOOLCHAIN := $(PYTHON) -m toolchain
+WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
+BIN := .venv/bin
+
+# Run something with the tools that `toolchain install` has put in place.
+INSIDE = source .local/env &&
+
+.PHONY: help up preview down install images venv test test-unit lint bench soak figures lock
+
+help: ## list the targets
+	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+up: ## bring the local stack up and show that it works (PLUGINS=dir: with those Pulumi plugins)
+	@$(TOOLCHAIN) up $(WITH_PLUGINS)
+
+preview: ## what `make up` would change
+	@$(TOOLCHAIN) preview $(WITH_PLUGINS)
+
+down: ## remove the local stack and everything that `make up` made
+	@$(TOOLCHAIN) down $(WITH_PLUGINS)
+
+test: install lint ## everything that CI runs (needs root: namespaces with a Docker of their own)
+	@mkdir -p build && : > build/figures.test.jsonl
+	@$(INSIDE) CAMPUS_MONITOR_TARGET=test $(BIN)/pytest tests
+
+test-unit: venv ## the tests that need no Docker, under a minute
+	@$(BIN)/pytest tests/unit
+
+lint: venv ## ruff and pyright
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/pyright
+
+bench: install ## the benchmarks
+	@mkdir -p build && : > build/figures.bench.jsonl
+	@$(INSIDE) CAMPUS_MONITOR_TARGET=bench $(BIN)/python -m bench.preview
+
+soak: install ## the tests with their full counts, for hours (SUITE=edge|policy|aws|loki|team)
+	@mkdir -p build && : > build/figures.soak.jsonl
+	@$(INSIDE) CAMPUS_MONITOR_TARGET=soak $(BIN)/pytest tests $(if $(SUITE),-k "$(SUITE)")
+
+figures: venv ## print what was measured against the targets
+	@$(BIN)/python -m tests.figures
+
+lock: ## make requirements.txt and requirements-dev.txt again from pyproject.toml
+	@$(TOOLCHAIN) lock
+
+install: ## get or make everything that `make up` and `make test` need
+	@$(TOOLCHAIN) install $(WITH_PLUGINS)
+
+images: install ## the same; the images are then in the cache
+
+venv: ## the virtualenv
+	@$(TOOLCHAIN) venv

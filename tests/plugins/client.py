@@ -1,0 +1,179 @@
+"""A stand-in plugin as the engine sees it: a process, and calls of Pulumi's protocol."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import grpc
+
+from toolchain.paths import STAND_IN_PLUGINS
+from toolchain.plugins.protos import provider_pb2, provider_pb2_grpc, status_pb2
+from toolchain.plugins.values import from_struct, to_struct
+
+CALL_SECONDS = 120
+_SEED = b"0123456789abcdef"
+
+
+class Refused(Exception):  # noqa: N818
+    """The plugin's answer was an error."""
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What a plugin says of a change."""
+
+    paths: dict[str, str]
+    replaces: tuple[str, ...]
+    delete_first: bool
+
+
+@dataclass
+class Plugin:
+    """A running plugin."""
+
+    stub: Any
+    made: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
+
+    def _call(self, method: str, **request: Any) -> Any:
+        kind = {
+            "Configure": provider_pb2.ConfigureRequest,
+            "Diff": provider_pb2.DiffRequest,
+            "Create": provider_pb2.CreateRequest,
+            "Read": provider_pb2.ReadRequest,
+            "Update": provider_pb2.UpdateRequest,
+            "Delete": provider_pb2.DeleteRequest,
+        }.get(method, provider_pb2.CheckRequest)
+        try:
+            return getattr(self.stub, method)(kind(**request), timeout=CALL_SECONDS)
+        except grpc.RpcError as error:
+            raise Refused(error.details()) from error  # type: ignore[attr-defined]
+
+    def check_config(self, config: dict[str, Any]) -> dict[str, str]:
+        """What is wrong with the provider's settings, by property."""
+        answer = self._call("CheckConfig", urn=urn("pulumi:providers:x"), news=to_struct(config))
+        return {one.property: one.reason for one in answer.failures}
+
+    def configure(self, config: dict[str, Any]) -> Any:
+        """Give the plugin its settings."""
+        return self._call("Configure", args=to_struct(config), acceptSecrets=True)
+
+    def failures(self, token: str, inputs: dict[str, Any]) -> dict[str, str]:
+        """What is wrong with the inputs, by property."""
+        answer = self._call("Check", urn=urn(token), news=to_struct(inputs), randomSeed=_SEED)
+        return {one.property: one.reason for one in answer.failures}
+
+    def check(self, token: str, inputs: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
+        """The inputs as the plugin wants them, which must be right."""
+        answer = self._call(
+            "Check",
+            urn=urn(token),
+            news=to_struct(inputs),
+            olds=to_struct(old or {}),
+            randomSeed=_SEED,
+        )
+        assert not list(answer.failures)
+        return from_struct(answer.inputs)
+
+    def create(
+        self, token: str, inputs: dict[str, Any], *, preview: bool = False
+    ) -> tuple[str, dict[str, Any]]:
+        """Make a thing; its id and outputs."""
+        checked = to_struct(self.check(token, inputs))
+        try:
+            answer = self._call("Create", urn=urn(token), properties=checked, preview=preview)
+        except Refused as error:
+            self._remember_half_made(token, error)
+            raise
+        outputs = from_struct(answer.properties)
+        if not preview:
+            self.made.append((token, answer.id, outputs))
+        return answer.id, outputs
+
+    def _remember_half_made(self, token: str, error: Refused) -> None:
+        half = half_made(error)
+        if half is not None:
+            self.made.append((token, *half))
+
+    def diff(self, token: str, outputs: dict[str, Any], inputs: dict[str, Any]) -> Diff:
+        """What new inputs would change."""
+        news = self.check(token, inputs, outputs)
+        answer = self._call("Diff", id="x", urn=urn(token), olds=to_struct(outputs), news=to_struct(news))
+        kinds = provider_pb2.PropertyDiff.Kind
+        paths = {path: kinds.Name(one.kind) for path, one in answer.detailedDiff.items()}
+        assert bool(paths) == (answer.changes == provider_pb2.DiffResponse.DIFF_SOME)
+        return Diff(paths, tuple(answer.replaces), answer.deleteBeforeReplace)
+
+    def read(
+        self, token: str, resource_id: str, outputs: dict[str, Any] | None = None
+    ) -> tuple[str, dict[str, Any], dict[str, Any]]:
+        """Id, outputs and inputs as they are; without old outputs it is an import."""
+        old = to_struct(outputs or {})
+        answer = self._call("Read", id=resource_id, urn=urn(token), properties=old, inputs=old)
+        return answer.id, from_struct(answer.properties), from_struct(answer.inputs)
+
+    def update(
+        self,
+        token: str,
+        resource_id: str,
+        outputs: dict[str, Any],
+        inputs: dict[str, Any],
+        *,
+        preview: bool = False,
+    ) -> dict[str, Any]:
+        """Change a thing in place; its new outputs."""
+        answer = self._call(
+            "Update",
+            id=resource_id,
+            urn=urn(token),
+            olds=to_struct(outputs),
+            news=to_struct(self.check(token, inputs, outputs)),
+            preview=preview,
+        )
+        return from_struct(answer.properties)
+
+    def delete(self, token: str, resource_id: str, outputs: dict[str, Any]) -> None:
+        """Remove a thing."""
+        self._call("Delete", id=resource_id, urn=urn(token), properties=to_struct(outputs))
+
+    def clear(self) -> None:
+        """Remove everything that was made, the newest first."""
+        while self.made:
+            token, resource_id, outputs = self.made.pop()
+            self.delete(token, resource_id, outputs)
+
+
+def urn(token: str, name: str = "thing") -> str:
+    """The URN of a resource of that type."""
+    return f"urn:pulumi:stack::project::{token}::{name}"
+
+
+def half_made(error: Refused) -> tuple[str, dict[str, Any]] | None:
+    """Id and state of a resource that a failed creation left behind."""
+    cause: Any = error.__cause__
+    for key, value in cause.trailing_metadata() or ():
+        if key == "grpc-status-details-bin":
+            detail = provider_pb2.ErrorResourceInitFailed()
+            status = status_pb2.Status.FromString(value)
+            assert status.details[0].Unpack(detail)
+            return detail.id, from_struct(detail.properties)
+    return None
+
+
+@contextmanager
+def running_plugin(name: str) -> Iterator[Plugin]:
+    """A plugin, started as the engine starts it."""
+    command = [str(STAND_IN_PLUGINS / f"pulumi-resource-{name}"), "127.0.0.1:1"]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd="/") as process:
+        try:
+            assert process.stdout is not None
+            port = int(process.stdout.readline())
+            with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+                yield Plugin(provider_pb2_grpc.ResourceProviderStub(channel))
+        finally:
+            process.kill()

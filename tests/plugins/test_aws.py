@@ -1,0 +1,477 @@
+"""The aws stand-in, call by call, with moto behind it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.plugins.client import Plugin, Refused
+from tests.plugins.conftest import aws_settings
+from tests.rig.emulator import REGION, Emulator
+from toolchain.plugins.values import UNKNOWN, Secret
+
+Values = dict[str, Any]
+
+VPC = "aws:ec2/vpc:Vpc"
+SUBNET = "aws:ec2/subnet:Subnet"
+GATEWAY = "aws:ec2/internetGateway:InternetGateway"
+TABLE = "aws:ec2/routeTable:RouteTable"
+ROUTE = "aws:ec2/route:Route"
+ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
+EIP = "aws:ec2/eip:Eip"
+NAT = "aws:ec2/natGateway:NatGateway"
+ROLE = "aws:iam/role:Role"
+POLICY = "aws:iam/rolePolicy:RolePolicy"
+ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
+GROUP = "aws:cloudwatch/logGroup:LogGroup"
+TASK = "aws:ecs/taskDefinition:TaskDefinition"
+
+
+def policy(action: str = "logs:PutLogEvents") -> str:
+    """A policy document."""
+    body = {"Effect": "Allow", "Action": action, "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [body]})
+
+
+def containers(image: str = "app:1", **more: Any) -> str:
+    """Container definitions."""
+    return json.dumps([{"name": "app", "image": image, "memory": 128, **more}])
+
+
+def trust(service: str = "ecs-tasks") -> str:
+    """Who may take a role."""
+    body = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": service}}
+    return json.dumps({"Version": "2012-10-17", "Statement": [body]})
+
+
+TRUST = {"assumeRolePolicy": trust()}
+
+
+class World:
+    """What the things under test hang on, made when first asked for."""
+
+    def __init__(self, plugin: Plugin, emulator: Emulator) -> None:
+        self._plugin = plugin
+        self._emulator = emulator
+        self._made: dict[str, str] = {}
+
+    def __getitem__(self, name: str) -> str:
+        if name not in self._made:
+            self._made[name] = getattr(self, name)()
+        return self._made[name]
+
+    def vpc(self) -> str:
+        return self._plugin.create(VPC, {"cidrBlock": "10.0.0.0/16"})[0]
+
+    def other_vpc(self) -> str:
+        return self._plugin.create(VPC, {"cidrBlock": "10.9.0.0/16"})[0]
+
+    def _subnet(self, block: str) -> str:
+        return self._plugin.create(SUBNET, {"vpcId": self["vpc"], "cidrBlock": block})[0]
+
+    def subnet(self) -> str:
+        return self._subnet("10.0.1.0/24")
+
+    def other_subnet(self) -> str:
+        return self._subnet("10.0.2.0/24")
+
+    def table(self) -> str:
+        return self._plugin.create(TABLE, {"vpcId": self["vpc"]})[0]
+
+    def other_table(self) -> str:
+        return self._plugin.create(TABLE, {"vpcId": self["vpc"]})[0]
+
+    def gateway(self) -> str:
+        return self._plugin.create(GATEWAY, {"vpcId": self["vpc"]})[0]
+
+    def eip(self) -> str:
+        return self._plugin.create(EIP, {"domain": "vpc"})[0]
+
+    def other_eip(self) -> str:
+        return self._plugin.create(EIP, {"domain": "vpc"})[0]
+
+    def nat(self) -> str:
+        inputs = {"subnetId": self["subnet"], "allocationId": self["eip"]}
+        return self._plugin.create(NAT, inputs)[0]
+
+    def role(self) -> str:
+        return self._plugin.create(ROLE, {**TRUST, "name": "base"})[0]
+
+    def other_role(self) -> str:
+        return self._plugin.create(ROLE, {**TRUST, "name": "other"})[0]
+
+    def _managed(self, name: str) -> str:
+        made = self._emulator.client("iam").create_policy(PolicyName=name, PolicyDocument=policy())
+        return made["Policy"]["Arn"]
+
+    def managed(self) -> str:
+        return self._managed("one")
+
+    def other_managed(self) -> str:
+        return self._managed("two")
+
+    def fill(self, values: Values) -> Values:
+        """The values with every `<name>` replaced by the id of that thing."""
+        return {key: self._filled(value) for key, value in values.items()}
+
+    def _filled(self, value: Any) -> Any:
+        if isinstance(value, str) and value.startswith("<") and value.endswith(">"):
+            return self[value[1:-1]]
+        return value
+
+
+@pytest.fixture
+def world(aws: Plugin, emulator: Emulator) -> World:
+    return World(aws, emulator)
+
+
+# Type, inputs, what changes in place, what replaces, what is computed.
+TYPES: list[tuple[str, Values, Values, Values, tuple[str, ...]]] = [
+    (
+        VPC,
+        {"cidrBlock": "10.5.0.0/16", "enableDnsHostnames": False, "tags": {"a": "1", "b": "2"}},
+        {"enableDnsHostnames": True, "enableDnsSupport": False, "tags": {"a": "2", "c": "3"}},
+        {"cidrBlock": "10.6.0.0/16"},
+        ("arn", "defaultSecurityGroupId", "defaultNetworkAclId", "mainRouteTableId", "ownerId"),
+    ),
+    (
+        SUBNET,
+        {"vpcId": "<vpc>", "cidrBlock": "10.0.7.0/24", "availabilityZone": "ap-northeast-2a"},
+        {"mapPublicIpOnLaunch": True, "tags": {"Name": "public"}},
+        {"cidrBlock": "10.0.8.0/24", "availabilityZone": "ap-northeast-2b", "vpcId": "<other_vpc>"},
+        ("arn", "availabilityZoneId", "ownerId"),
+    ),
+    (
+        GATEWAY,
+        {"vpcId": "<vpc>"},
+        {"vpcId": "<other_vpc>", "tags": {"Name": "way out"}},
+        {},
+        ("arn", "ownerId"),
+    ),
+    (
+        TABLE,
+        {"vpcId": "<vpc>", "tags": {"Name": "private"}},
+        {"tags": {}},
+        {"vpcId": "<other_vpc>"},
+        ("arn", "ownerId"),
+    ),
+    (
+        ROUTE,
+        {"routeTableId": "<table>", "destinationCidrBlock": "0.0.0.0/0", "gatewayId": "<gateway>"},
+        {"gatewayId": None, "natGatewayId": "<nat>"},
+        {"destinationCidrBlock": "198.51.100.0/24", "routeTableId": "<other_table>"},
+        ("origin", "state"),
+    ),
+    (
+        ASSOCIATION,
+        {"routeTableId": "<table>", "subnetId": "<subnet>"},
+        {"routeTableId": "<other_table>"},
+        {"subnetId": "<other_subnet>"},
+        (),
+    ),
+    (
+        EIP,
+        {"domain": "vpc", "address": "203.0.113.7"},
+        {"tags": {"Name": "nat"}},
+        {"address": "203.0.113.8"},
+        ("allocationId", "arn", "publicIp", "publicDns"),
+    ),
+    (
+        NAT,
+        {"subnetId": "<subnet>", "allocationId": "<eip>"},
+        {"tags": {"Name": "nat"}},
+        {"allocationId": "<other_eip>", "subnetId": "<other_subnet>"},
+        ("publicIp", "privateIp"),
+    ),
+    (
+        ROLE,
+        {**TRUST, "name": "execution", "description": "one"},
+        {"assumeRolePolicy": trust("ec2"), "description": "two", "tags": {"a": "1"}},
+        {"name": "another", "path": "/campus/"},
+        ("arn", "createDate", "uniqueId"),
+    ),
+    (
+        POLICY,
+        {"role": "<role>", "name": "write", "policy": policy()},
+        {"policy": policy("logs:CreateLogStream")},
+        {"name": "another", "role": "<other_role>"},
+        (),
+    ),
+    (
+        ATTACHMENT,
+        {"role": "<role>", "policyArn": "<managed>"},
+        {},
+        {"policyArn": "<other_managed>", "role": "<other_role>"},
+        (),
+    ),
+    (
+        GROUP,
+        {"name": "/ecs/app", "retentionInDays": 7},
+        {"retentionInDays": 14, "tags": {"a": "1"}},
+        {"name": "/ecs/other"},
+        ("arn",),
+    ),
+    (
+        TASK,
+        {
+            "family": "app",
+            "containerDefinitions": containers(),
+            "cpu": "512",
+            "memory": "512",
+            "networkMode": "bridge",
+            "requiresCompatibilities": ["EC2"],
+            "runtimePlatform": {"cpuArchitecture": "X86_64", "operatingSystemFamily": "LINUX"},
+            "volumes": [{"name": "buffer", "hostPath": "/var/buffer"}],
+        },
+        {"tags": {"a": "1"}},
+        {
+            "family": "another",
+            "containerDefinitions": containers("app:2"),
+            "cpu": "1024",
+            "memory": "1024",
+            "networkMode": "awsvpc",
+            "requiresCompatibilities": ["FARGATE"],
+            "runtimePlatform": {"cpuArchitecture": "ARM64", "operatingSystemFamily": "LINUX"},
+            "volumes": [{"name": "buffer"}],
+            "executionRoleArn": "arn:aws:iam::123456789012:role/x",
+            "taskRoleArn": "arn:aws:iam::123456789012:role/x",
+        },
+        ("arn", "arnWithoutRevision", "revision"),
+    ),
+]
+every_type = pytest.mark.parametrize(
+    ("token", "inputs", "in_place", "replacing", "computed"),
+    TYPES,
+    ids=[token.split(":")[-1] for token, *_ in TYPES],
+)
+
+
+def changed(inputs: Values, change: Values) -> Values:
+    """The inputs with a change; None takes an input away."""
+    return {key: value for key, value in {**inputs, **change}.items() if value is not None}
+
+
+@every_type
+def test_a_life(
+    aws: Plugin,
+    world: World,
+    token: str,
+    inputs: Values,
+    in_place: Values,
+    replacing: Values,
+    computed: tuple[str, ...],
+) -> None:
+    inputs, in_place = world.fill(inputs), world.fill(in_place)
+    made, outputs = aws.create(token, inputs)
+    assert made
+    assert inputs.items() <= outputs.items()
+    assert not [name for name in computed if not outputs.get(name)]
+    assert aws.diff(token, outputs, inputs).paths == {}
+
+    assert aws.read(token, made, outputs)[:2] == (made, outputs)
+
+    if in_place:
+        after = changed(inputs, in_place)
+        assert aws.diff(token, outputs, after).replaces == ()
+        assert {path.split(".")[0] for path in aws.diff(token, outputs, after).paths} == set(in_place)
+        outputs = aws.update(token, made, outputs, after)
+        assert changed({}, in_place).items() <= outputs.items()
+        assert aws.diff(token, outputs, after).paths == {}
+        assert aws.read(token, made, outputs)[1] == outputs
+
+    aws.delete(token, made, outputs)
+    assert aws.read(token, made, outputs)[0] == ""
+    aws.delete(token, made, outputs)
+
+
+@every_type
+def test_what_replaces(
+    aws: Plugin,
+    world: World,
+    token: str,
+    inputs: Values,
+    in_place: Values,
+    replacing: Values,
+    computed: tuple[str, ...],
+) -> None:
+    inputs, replacing = world.fill(inputs), world.fill(replacing)
+    _, outputs = aws.create(token, inputs)
+    for name, value in replacing.items():
+        assert aws.diff(token, outputs, {**inputs, name: value}).replaces == (name,)
+    listed = set(in_place) | set(replacing)
+    assert set(inputs) <= listed | {"domain"}, "every input has to be named as one or the other"
+
+
+@every_type
+def test_an_import(
+    aws: Plugin,
+    world: World,
+    token: str,
+    inputs: Values,
+    in_place: Values,
+    replacing: Values,
+    computed: tuple[str, ...],
+) -> None:
+    inputs = world.fill(inputs)
+    made, outputs = aws.create(token, inputs)
+    asked = {
+        ROUTE: f"{outputs.get('routeTableId')}_{outputs.get('destinationCidrBlock')}",
+        ASSOCIATION: f"{outputs.get('subnetId')}/{outputs.get('routeTableId')}",
+        TASK: outputs.get("arn", ""),
+    }.get(token, made)
+    found, seen, program = aws.read(token, asked)
+    assert found == made
+    # AWS doesn't tell which address was asked for, only which one there is.
+    told = {key: value for key, value in inputs.items() if key != "address"}
+    assert aws.diff(token, seen, told).paths == {}
+    assert aws.failures(token, program) == {}
+    assert aws.diff(token, seen, program).paths == {}
+
+
+@every_type
+def test_a_preview_knows_the_inputs_and_nothing_more(
+    aws: Plugin,
+    world: World,
+    token: str,
+    inputs: Values,
+    in_place: Values,
+    replacing: Values,
+    computed: tuple[str, ...],
+) -> None:
+    unknown = {key: UNKNOWN if str(value).startswith("<") else value for key, value in inputs.items()}
+    made, outputs = aws.create(token, unknown, preview=True)
+    assert made == ""
+    assert unknown.items() <= outputs.items()
+    assert all(outputs[name] is UNKNOWN for name in computed)
+
+
+@every_type
+def test_inputs_that_nobody_knows_are_refused(
+    aws: Plugin,
+    world: World,
+    token: str,
+    inputs: Values,
+    in_place: Values,
+    replacing: Values,
+    computed: tuple[str, ...],
+) -> None:
+    assert list(aws.failures(token, {**world.fill(inputs), "colour": "red"})) == ["colour"]
+
+
+def test_secrets_stay_secret(aws: Plugin) -> None:
+    definitions = Secret(containers(environment=[{"name": "PASSWORD", "value": "hunter2"}]))
+    inputs = {"family": "app", "containerDefinitions": definitions, "tags": {"a": Secret("1")}}
+    made, outputs = aws.create(TASK, inputs)
+    assert isinstance(outputs["containerDefinitions"], Secret)
+    assert isinstance(outputs["tags"], Secret)
+    assert isinstance(outputs["tagsAll"], Secret), "it repeats a secret"
+    assert outputs["family"] == "app"
+    assert aws.diff(TASK, outputs, inputs).paths == {}
+
+    _, read, seen = aws.read(TASK, made, outputs)
+    assert isinstance(read["containerDefinitions"], Secret)
+    assert isinstance(seen["containerDefinitions"], Secret)
+    updated = aws.update(TASK, made, outputs, {**inputs, "tags": Secret({"a": "2"})})
+    assert isinstance(updated["containerDefinitions"], Secret)
+    assert updated["tagsAll"] == Secret({"a": "2"})
+
+
+def test_drift_is_seen_and_undone(aws: Plugin, emulator: Emulator) -> None:
+    inputs = {"name": "/ecs/app", "retentionInDays": 7}
+    made, outputs = aws.create(GROUP, inputs)
+    emulator.client("logs").put_retention_policy(logGroupName="/ecs/app", retentionInDays=30)
+    _, drifted, seen = aws.read(GROUP, made, outputs)
+    assert (drifted["retentionInDays"], seen["retentionInDays"]) == (30, 30)
+    assert aws.diff(GROUP, drifted, inputs).paths == {"retentionInDays": "UPDATE"}
+    assert aws.update(GROUP, made, drifted, inputs)["retentionInDays"] == 7
+
+
+def test_a_name_is_made_up_once(aws: Plugin) -> None:
+    first = aws.check(GROUP, {})
+    assert first["name"].startswith("thing-")
+    assert len(first["name"]) == len("thing-") + 7
+    assert aws.check(GROUP, {"retentionInDays": 1}, first)["name"] == first["name"]
+    assert aws.check(GROUP, {"name": "given"}, first)["name"] == "given"
+
+
+def test_a_new_revision_stands_beside_the_old_one(aws: Plugin) -> None:
+    inputs = {"family": "app", "containerDefinitions": containers()}
+    _, first = aws.create(TASK, inputs)
+    diff = aws.diff(TASK, first, {**inputs, "containerDefinitions": containers("app:2")})
+    assert (diff.replaces, diff.delete_first) == (("containerDefinitions",), False)
+    _, second = aws.create(TASK, {**inputs, "containerDefinitions": containers("app:2")})
+    assert (first["revision"], second["revision"]) == (1, 2)
+    aws.delete(TASK, "app", first)
+    assert aws.read(TASK, "app", second)[1]["revision"] == 2
+
+
+@pytest.mark.parametrize(
+    ("token", "inputs", "path"),
+    [
+        (ROUTE, {"routeTableId": "rtb-1", "destinationCidrBlock": "0.0.0.0/0"}, "gatewayId"),
+        (
+            ROUTE,
+            {
+                "routeTableId": "rtb-1",
+                "destinationCidrBlock": "0.0.0.0/0",
+                "gatewayId": "igw-1",
+                "natGatewayId": UNKNOWN,
+            },
+            "gatewayId",
+        ),
+        (TABLE, {"vpcId": "vpc-1", "routes": []}, "routes"),
+        (ROLE, {"assumeRolePolicy": "{"}, "assumeRolePolicy"),
+        (GROUP, {"retentionInDays": 8}, "retentionInDays"),
+        (TASK, {"family": "a", "containerDefinitions": "{}"}, "containerDefinitions"),
+        (
+            TASK,
+            {"family": "a", "containerDefinitions": containers(environment=[{"name": "A", "value": 1}])},
+            "containerDefinitions",
+        ),
+        (TASK, {"family": "a"}, "containerDefinitions"),
+    ],
+)
+def test_wrong_inputs_are_named(aws: Plugin, token: str, inputs: Values, path: str) -> None:
+    assert path in aws.failures(token, inputs)
+
+
+def test_a_service_error_is_one_line(aws: Plugin) -> None:
+    with pytest.raises(Refused, match=r"InvalidVpcID\.NotFound") as error:
+        aws.create(SUBNET, {"vpcId": "vpc-00000000", "cidrBlock": "10.0.1.0/24"})
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_type_is_named(aws: Plugin) -> None:
+    with pytest.raises(Refused, match="aws:s3/bucket:Bucket"):
+        aws.check("aws:s3/bucket:Bucket", {})
+
+
+@pytest.mark.parametrize(
+    "url", ["https://ec2.ap-northeast-2.amazonaws.example", "http://10.0.0.1:5000", "", "x"]
+)
+def test_only_this_machine_is_spoken_to(aws_process: Plugin, url: str) -> None:
+    settings = aws_settings(url)
+    assert "this machine" in aws_process.check_config(settings)["endpoints"]
+    with pytest.raises(Refused, match="this machine"):
+        aws_process.configure(settings)
+
+
+def test_without_endpoints_nothing_is_spoken_to(aws_process: Plugin) -> None:
+    assert "never speaks to AWS" in aws_process.check_config({"region": REGION})["endpoints"]
+    with pytest.raises(Refused, match="never speaks to AWS"):
+        aws_process.configure({"region": REGION})
+
+
+def test_a_service_without_an_endpoint_is_refused(aws_process: Plugin, emulator: Emulator) -> None:
+    only_ec2 = f'[{{"ec2": "{emulator.url}"}}]'
+    aws_process.configure({"region": REGION, "endpoints": only_ec2})
+    with pytest.raises(Refused, match="no endpoint for logs"):
+        aws_process.create(GROUP, {"name": "/x"})
+
+
+@pytest.mark.parametrize("name", ["profile", "defaultTags", "token"])
+def test_unsupported_settings_are_refused(aws_process: Plugin, emulator: Emulator, name: str) -> None:
+    settings = {**aws_settings(emulator.url), name: "x"}
+    assert list(aws_process.check_config(settings)) == [name]

@@ -1,0 +1,65 @@
+"""The AWS emulator (moto's server) of a test session, on a free loopback port."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+from urllib.request import Request, urlopen
+
+import boto3
+from moto.server import ThreadedMotoServer
+
+REGION = "ap-northeast-2"
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """A running emulator."""
+
+    url: str
+
+    def client(self, service: str) -> Any:
+        """A client of one AWS service in the emulator."""
+        return boto3.client(
+            service,  # type: ignore[call-overload]
+            region_name=REGION,
+            endpoint_url=self.url,
+            aws_access_key_id="emulated",
+            aws_secret_access_key="emulated",
+        )
+
+    def reset(self) -> None:
+        """Forget everything that was made in it."""
+        with urlopen(Request(f"{self.url}/moto-api/reset", method="POST"), timeout=30):
+            return
+
+    def contents(self) -> dict[str, int]:
+        """How many things of each kind a stack left in it (its default network isn't counted)."""
+        ec2, ecs, iam = self.client("ec2"), self.client("ecs"), self.client("iam")
+        own_networks = [{"Name": "is-default", "Values": ["false"]}]
+        gateways = [{"Name": "state", "Values": ["pending", "available"]}]
+        return {
+            "addresses": len(ec2.describe_addresses()["Addresses"]),
+            "vpcs": len(ec2.describe_vpcs(Filters=own_networks)["Vpcs"]),
+            "nat gateways": len(ec2.describe_nat_gateways(Filters=gateways)["NatGateways"]),
+            "roles": len(iam.list_roles()["Roles"]),
+            "task definitions": len(ecs.list_task_definitions()["taskDefinitionArns"]),
+            "log groups": len(self.client("logs").describe_log_groups()["logGroups"]),
+        }
+
+
+@contextmanager
+def running_emulator() -> Iterator[Emulator]:
+    """An emulator for the length of the block."""
+    # A line per request would bury what a failed test has to say.
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        yield Emulator(f"http://{host}:{port}")
+    finally:
+        server.stop()

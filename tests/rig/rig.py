@@ -1,0 +1,44 @@
+"""The whole rig: network and Docker Engine of the campus server, and what removes them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from tests.rig.docker_engine import DockerEngine
+from tests.rig.namespaces import Network, make_network
+from tests.rig.run import Run, opened_run
+
+
+@dataclass(frozen=True)
+class Rig:
+    """A campus server with its Docker Engine, and the world around it."""
+
+    run: Run
+    network: Network
+    engine: DockerEngine
+
+
+@contextmanager
+def running_rig() -> Iterator[Rig]:
+    """A rig for the length of the block; nothing of it is left, however the block ends."""
+    with opened_run() as run:
+        network = make_network(run)
+        engine = DockerEngine.start(run, network.campus)
+        try:
+            yield Rig(run, network, engine)
+        finally:
+            engine.stop()
+
+
+def end_in_order_on_sigterm() -> None:
+    """Make SIGTERM unwind the program like Ctrl-C, so that every `finally` runs."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: clearing up may take a bit
+        raise KeyboardInterrupt(f"signal {number}")
+
+    signal.signal(signal.SIGTERM, interrupt)

@@ -1,0 +1,129 @@
+"""The rig itself: a published port is reached from the world, and nothing is ever left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.rig.namespaces import NAT, NAT_6, SERVER, SERVER_6
+from tests.rig.probe import can_connect
+from tests.rig.processes import wait_for
+from tests.rig.rig import Rig
+from tests.rig.run import CGROUPS, FOLDER_PREFIX, NAMESPACES, Run, clear_dead_runs
+from tests.rig.stack import ROOT, local_settings
+
+pytestmark = pytest.mark.docker
+
+# Makes a rig with a container in it, says so, and does as its argument says.
+SESSION = """
+import sys, signal
+from tests.rig.rig import end_in_order_on_sigterm, running_rig
+end_in_order_on_sigterm()
+with running_rig() as rig:
+    rig.engine.load(sys.argv[2])
+    client = rig.engine.client()
+    client.containers.run(sys.argv[2], ["caddy", "respond", "--listen", ":8080"], detach=True)
+    client.close()
+    print(rig.run.name, flush=True)
+    if sys.argv[1] == "fail":
+        raise RuntimeError("on purpose")
+    signal.pause()
+"""
+
+
+def caddy_image() -> str:
+    return local_settings()["images"]["caddy"]
+
+
+def start_session(what: str) -> tuple[subprocess.Popen[str], Run]:
+    """A process with a rig of its own, at the moment when a container runs in it."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", SESSION, what, caddy_image()],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    name = process.stdout.readline().strip()
+    assert name, "the session ended before it had a rig"
+    return process, Run(name)
+
+
+def traces(run: Run) -> list[str]:
+    """Everything on this machine that carries the run's name."""
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    processes = [(path.name, _words(path)) for path in Path("/proc").glob("[0-9]*")]
+    return [
+        *(str(path) for path in NAMESPACES.glob(f"{run.name}-*")),
+        *(str(path) for path in (*CGROUPS.glob(run.name), *CGROUPS.glob(f"*/{run.name}"))),
+        *(str(path) for path in Path(tempfile.gettempdir()).glob(f"{FOLDER_PREFIX}{run.name}")),
+        *(line for line in mounts if run.name in line),
+        *(f"{pid}: {words}" for pid, words in processes if run.name in words),
+    ]
+
+
+def _words(process: Path) -> str:
+    """A process's command and cgroups: the run's name is in one of them."""
+    try:
+        command = (process / "cmdline").read_text(errors="replace").replace("\0", " ")
+        return command + (process / "cgroup").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
+def test_a_published_port_is_reached_from_the_world(rig: Rig) -> None:
+    rig.engine.load(caddy_image())
+    client = rig.engine.client()
+    container = client.containers.run(
+        caddy_image(),
+        ["caddy", "respond", "--listen", ":8080"],
+        detach=True,
+        ports={"8080/tcp": 8080},
+    )
+    try:
+        for source, server in ((NAT, SERVER), (NAT_6, SERVER_6)):
+            wait_for(
+                f"port 8080 of {server} answers {source}",
+                lambda source=source, server=server: can_connect(rig.network.world, source, (server, 8080)),
+                20.0,
+            )
+        assert not can_connect(rig.network.world, NAT, (SERVER, 8081))
+        assert client.info()["Driver"] == "overlay2"
+    finally:
+        container.remove(force=True, v=True)
+        client.close()
+
+
+@pytest.mark.parametrize("how", ["fail", "terminate", "interrupt"])
+def test_a_session_that_ends_badly_leaves_nothing(how: str) -> None:
+    process, run = start_session(how)
+    if how == "terminate":
+        process.terminate()
+    if how == "interrupt":
+        process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) != 0
+    assert traces(run) == []
+
+
+def test_what_a_killed_session_left_is_cleared_by_the_next() -> None:
+    process, run = start_session("wait")
+    other, alive = start_session("wait")
+    try:
+        assert run.name not in clear_dead_runs(), "a run that is alive was cleared"
+        process.kill()
+        process.wait(timeout=60)
+        assert traces(run) != []
+        assert run.name in clear_dead_runs()
+        assert traces(run) == []
+        assert traces(alive) != [], "a run that is alive was cleared"
+    finally:
+        other.terminate()
+        other.wait(timeout=60)

@@ -1,0 +1,55 @@
+"""Renderers are pure: none of them reaches Pulumi or an SDK, not even through another module."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RENDERERS = (
+    "components.campus.caddyfile",
+    "components.campus.dashboards",
+    "components.campus.loki_config",
+    "components.campus.nftables",
+    "components.aws.container_definitions",
+)
+FORBIDDEN = ("pulumi", "docker", "boto3")
+# The settings read pulumi.Config; their models are plain values, which a renderer may take.
+PLAIN = {"components.settings"}
+
+
+def imported(source: str) -> set[str]:
+    """Every module that the source names in an import, at any depth."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are written absolutely"
+            names.add(node.module or "")
+            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+    return names
+
+
+def all_imports(module: str, seen: set[str]) -> set[str]:
+    """What a module of ours imports, with what those of ours that it imports import."""
+    path = ROOT / (module.replace(".", "/") + ".py")
+    if module in seen | PLAIN or not path.exists():
+        return set()
+    seen.add(module)
+    direct = imported(path.read_text())
+    return direct.union(*(all_imports(name, seen) for name in direct))
+
+
+@pytest.mark.parametrize("module", RENDERERS)
+def test_a_renderer_reaches_no_sdk(module: str) -> None:
+    names = all_imports(module, set())
+    assert names, f"{module} is not where this test looks for it"
+    assert not [name for name in names if name.split(".")[0].startswith(FORBIDDEN)]
+
+
+def test_the_rule_sees_an_import_of_any_form() -> None:
+    source = "import a.b\ndef f():\n    from pulumi import Output\n"
+    assert {"a.b", "pulumi"} <= imported(source)

@@ -1,0 +1,167 @@
+"""The port policy: as agreed, taken by the real nft, and kept by the guard's script."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.campus.nftables import EMPTY_POLICY, Rule, policy_rows, render_policy
+from components.campus.port_policy import opens_to_named_sources, rules_of
+from components.settings import DEFAULT_RULES
+from tests.unit.programs import assert_golden, in_own_network, program, run
+
+GUARD = Path(__file__).resolve().parents[2] / "images/port-guard/port-guard"
+CAMPUS = ("198.51.100.0/24", "198.51.100.128/25", "2001:db8::/64")
+
+
+def rule(action: str, port: int, *sources: str, last: int | None = None, comment: str = "") -> Rule:
+    """A rule for TCP."""
+    return Rule(
+        action=action,  # pyright: ignore[reportArgumentType]
+        protocol="tcp",
+        first_port=port,
+        last_port=last or port,
+        sources=sources,
+        comment=comment,
+    )
+
+
+RULES = (
+    rule("limit", 21541, comment="SSH"),
+    rule("allow", 80),
+    rule("allow", 443, comment="Caddy"),
+    rule("allow", 3100, *CAMPUS, last=3101, comment="Loki on campus"),
+    rule("limit", 3200, "198.51.100.0/24"),
+    rule("deny", 6000, last=6007),
+    Rule(action="allow", protocol="udp", first_port=443, last_port=443),
+)
+
+
+def nft_check(policy: str, folder: Path) -> None:
+    """The real nft takes the policy; nothing is loaded."""
+    path = folder / "policy.nft"
+    path.write_text(policy)
+    run(*in_own_network(program("nft"), "-c", "-f", str(path)))
+
+
+def in_namespace(script: str, folder: Path) -> str:
+    """What the shell script prints in an empty network namespace; $guard is the guard."""
+    head = f"set -euo pipefail\nexport PORT_GUARD_POLICY={folder}/live.nft\nguard={GUARD}\n"
+    return run(*in_own_network("bash", "-c", head + script), cwd=folder)
+
+
+def test_the_policy_is_the_agreed_one() -> None:
+    assert_golden("policy.nft", render_policy(RULES))
+
+
+def test_the_rows_read_like_those_of_ufw() -> None:
+    assert_golden("policy_rows.txt", "\n".join(policy_rows(RULES)) + "\n")
+
+
+@pytest.mark.parametrize("rules", [(), RULES, rules_of(DEFAULT_RULES)])
+def test_nft_takes_it(rules: tuple[Rule, ...], tmp_path: Path) -> None:
+    nft_check(render_policy(rules), tmp_path)
+
+
+def test_nft_takes_the_first_policy_which_has_no_chain(tmp_path: Path) -> None:
+    nft_check(EMPTY_POLICY, tmp_path)
+    assert "chain" not in EMPTY_POLICY
+
+
+def test_without_a_rule_everything_is_dropped() -> None:
+    policy = render_policy(())
+    assert policy.count("\t\tdrop\n\t}") == 2
+    assert "accept" not in policy[policy.index("chain rules") : policy.index("chain inbound")]
+
+
+def test_a_policy_replaces_the_one_before_and_touches_no_other_table(tmp_path: Path) -> None:
+    (tmp_path / "one.nft").write_text(render_policy(RULES))
+    (tmp_path / "two.nft").write_text(render_policy(RULES[:1]))
+    printed = in_namespace(
+        "nft add table inet somebody\n"
+        "for file in one two two; do $guard apply $file.nft; done\n"
+        "nft list tables; $guard running",
+        tmp_path,
+    )
+    assert "table inet somebody\n" in printed
+    assert "dport 21541" in printed
+    assert "dport 80" not in printed
+
+
+def test_the_guard_refuses_a_broken_policy_and_keeps_the_old_one(tmp_path: Path) -> None:
+    (tmp_path / "good.nft").write_text(render_policy(RULES))
+    broken = render_policy(RULES).replace("accept", "acept")
+    (tmp_path / "bad.nft").write_text(broken)
+    printed = in_namespace(
+        "$guard apply good.nft; $guard running > before\n"
+        "! $guard check bad.nft 2>/dev/null; ! $guard apply bad.nft 2>/dev/null\n"
+        "$guard running > after; cmp before after && echo same",
+        tmp_path,
+    )
+    assert printed == "same\n"
+
+
+def test_only_bridges_of_containers_count_and_a_card_on_one_ends_that(tmp_path: Path) -> None:
+    printed = in_namespace(
+        "for name in docker0 br-0123456789ab br-lan br-mixed; do ip link add $name type bridge; done\n"
+        "ip link add veth1 type veth peer name card\n"
+        "$guard bridges | xargs\n"
+        "ip link set veth1 master br-mixed; $guard bridges | xargs\n"
+        "ip link set card master br-mixed; $guard bridges | xargs\n",
+        tmp_path,
+    )
+    assert printed.splitlines() == [
+        "br-0123456789ab docker0",
+        "br-0123456789ab br-mixed docker0",
+        "br-0123456789ab docker0",
+    ]
+
+
+# A condition is asked again until it holds; the deadline is for a guard that doesn't do it.
+UNTIL = """
+until_holds() { for ((n = 0; n < 200; n++)); do eval "$1" && return; sleep 0.05; done; exit 1; }
+has_drop() { nft list chain inet campus_policy inbound 2>/dev/null | grep -q '\\sdrop$'; }
+has_bridge() { nft list set inet campus_policy container_bridges | grep -q "\\"$1\\""; }
+"""
+
+
+def test_the_running_guard_puts_back_what_was_flushed_and_follows_the_bridges(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "live.nft").write_text(render_policy(RULES))
+    printed = in_namespace(
+        UNTIL + "$guard run 2>log & trap 'kill %1' EXIT\n"
+        "until_holds has_drop; $guard running > before\n"
+        "ip link add docker0 type bridge; until_holds 'has_bridge docker0'; echo followed\n"
+        "nft flush ruleset; until_holds has_drop; until_holds 'has_bridge docker0'; echo back\n"
+        "$guard running | cmp before - && echo same\n"
+        "trap - EXIT; kill %1; wait %1; has_drop && echo 'kept after the end'\n",
+        tmp_path,
+    )
+    assert printed.splitlines() == ["followed", "back", "same", "kept after the end"]
+
+
+def test_the_guard_changes_nothing_before_the_first_policy(tmp_path: Path) -> None:
+    (tmp_path / "live.nft").write_text(EMPTY_POLICY)
+    printed = in_namespace(
+        UNTIL + "$guard run 2>log & trap 'kill %1' EXIT\n"
+        "until_holds '$guard running 2>/dev/null'; nft list ruleset\n",
+        tmp_path,
+    )
+    assert "chain" not in printed
+
+
+@pytest.mark.parametrize(
+    ("rules", "opens"),
+    [
+        ((), False),
+        ((rule("allow", 3100),), False),
+        ((rule("allow", 3100, "198.51.100.0/24"),), True),
+        ((rule("limit", 3000, "198.51.100.0/24", last=3200),), True),
+        ((rule("deny", 3100, "198.51.100.0/24"),), False),
+        ((rule("deny", 3100), rule("allow", 3100, "198.51.100.0/24")), False),
+    ],
+)
+def test_a_port_is_published_only_to_named_sources(rules: tuple[Rule, ...], opens: bool) -> None:
+    assert opens_to_named_sources(rules, 3100) is opens

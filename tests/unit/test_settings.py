@@ -1,0 +1,159 @@
+"""Every mistake in the settings is one line: key path, rule, value; never a secret's value."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.settings import SettingsError, parse
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def tree_of(stack: str) -> dict[str, Any]:
+    """The settings tree of a stack file in this repository."""
+    config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
+    return {key.split(":", 1)[1]: value for key, value in config.items()}
+
+
+def changed(path: str, value: Any) -> dict[str, Any]:
+    """The local stack's tree with one value put at a dotted path; `...` removes the key."""
+    tree = copy.deepcopy(tree_of("local"))
+    *parents, last = path.split(".")
+    node: Any = tree
+    for part in parents:
+        node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
+    if value is ...:
+        del node[last]
+    else:
+        node[last] = value
+    return tree
+
+
+@pytest.mark.parametrize("stack", ["local", "stage", "prod"])
+def test_the_shipped_stacks_are_valid(stack: str) -> None:
+    settings = parse(tree_of(stack))
+    assert settings.images.require_digest is (stack != "local")
+
+
+MISTAKES = [
+    ("edge.domian", "x", "campus-monitor:edge.domian: unknown key", '"x"'),
+    ("edges", {"domain": "x"}, "campus-monitor:edges: unknown key", ""),
+    ("edge.domain", ..., "campus-monitor:edge.domain: required key is missing", ""),
+    ("edge.domain", "https://x.org", "campus-monitor:edge.domain: a lower-case host name", "https://x.org"),
+    ("edge.httpsPort", 999999, "campus-monitor:edge.httpsPort: a port is a whole number", "999999"),
+    ("edge.httpsPort", 0, "campus-monitor:edge.httpsPort: a port is a whole number", "0"),
+    ("edge.httpsPort", "web", "campus-monitor:edge.httpsPort:", "web"),
+    ("edge.httpPort", 18443, "campus-monitor:edge.httpPort: must differ", "18443"),
+    ("edge.tls", "none", "campus-monitor:edge.tls:", "none"),
+    ("edge.tls", "acme", "campus-monitor:edge.email: an address is required", "acme"),
+    ("edge.extraAllowedCidrs", ["1.2.3.4/33"], "campus-monitor:edge.extraAllowedCidrs.0:", "1.2.3.4/33"),
+    (
+        "edge.extraAllowedCidrs",
+        ["1.2.3.0/24"],
+        "campus-monitor:edge.extraAllowedCidrs: an entry",
+        "1.2.3.0/24",
+    ),
+    ("edge.extraAllowedCidrs", ["0.0.0.0/0"], "campus-monitor:edge.extraAllowedCidrs: an entry", "0.0.0.0/0"),
+    ("edge.extraAllowedCidrs", ["10.0.0.1/32"], "campus-monitor:edge.extraAllowedCidrs:", "10.0.0.1/32"),
+    ("loki.instances.aws.allow", [], "campus-monitor:loki.instances.aws.allow: at least one", "[]"),
+    ("loki.instances.aws.allow", ["1.2.3.4/33"], "campus-monitor:loki.instances.aws.allow:", "1.2.3.4/33"),
+    ("loki.instances.aws.allow", ["::/0"], "campus-monitor:loki.instances.aws.allow:", "::/0"),
+    ("loki.instances.aws.route", "lokiaws", "campus-monitor:loki.instances.aws.route: a route", "lokiaws"),
+    ("loki.instances.aws.route", "/a/../b", "campus-monitor:loki.instances.aws.route: a route", "/a/../b"),
+    ("loki.instances.aws.port", 3199, "campus-monitor:loki.instances.test.port: 3199 is already", "aws"),
+    ("loki.instances.aws.port", 3000, "campus-monitor:loki.instances.aws.port: 3000 is Grafana's", ""),
+    ("loki.instances.test.accounts", [{"user": "a"}, {"user": "a"}], "accounts: each user", "a"),
+    ("loki.instances.test.accounts", [{"user": "a b"}], "accounts.0.user: a user name", "a b"),
+    ("loki.instances", {}, "campus-monitor:loki.instances:", ""),
+    ("images.caddy", "caddy", "campus-monitor:images.caddy: an image is named with its tag", "caddy"),
+    ("images.caddy", ..., "campus-monitor:images.caddy: required key is missing", ""),
+    ("images.loki", "grafana/loki:latest", "campus-monitor:images.loki: the tag 'latest'", "latest"),
+    (
+        "images.requireDigest",
+        True,
+        "images.caddy: tag and digest are required",
+        "caddy:2.11.7",
+    ),
+    ("campus.networkCidr", "172.29.0.0/24", "campus-monitor:campus.networkCidr:", "172.29.0.0/24"),
+    ("campus.networkCidr", "8.8.0.0/16", "campus-monitor:campus.networkCidr:", "8.8.0.0/16"),
+    ("campus.dockerHost", "localhost", "campus-monitor:campus.dockerHost: an URL", ""),
+    ("portPolicy.rules", [{"action": "allow", "port": 999999}], "portPolicy.rules.0.port: a port", "999999"),
+    ("portPolicy.rules", [{"action": "allow", "port": "9-5"}], "portPolicy.rules.0.port: a range", "9-5"),
+    ("portPolicy.rules", [{"action": "open", "port": 1}], "portPolicy.rules.0.action:", "open"),
+    (
+        "portPolicy.rules",
+        [{"action": "allow", "port": 1, "comment": 'a" drop'}],
+        "portPolicy.rules.0.comment:",
+        "",
+    ),
+    ("portPolicy.namespace", "host", "portPolicy.rules: no rule lets Caddy's port 18080 in", ""),
+    ("egress.create.zones", ["ap-northeast-2a"], "campus-monitor:egress.create.zones:", ""),
+    ("egress.create.addresses", ["10.0.0.1"], "egress.create.addresses.0: the address must be", "10.0.0.1"),
+    ("egress.create.addresses", ["203.0.113.7", "203.0.113.8"], "egress.create.addresses: one per", ".8"),
+    ("egress.create.vpcCidr", "10.0.0.0/28", "campus-monitor:egress.create.vpcCidr:", "10.0.0.0/28"),
+    ("services.client-api.loki", "none", "campus-monitor:services.client-api.loki: one of", "none"),
+    ("services.client-api.memoryMib", 100, "campus-monitor:services.client-api.memoryMib:", "100"),
+    ("aws.emulator", "http://10.0.0.1:5000", "campus-monitor:aws.emulator:", "10.0.0.1"),
+    ("aws.emulator", "http://127.0.0.1.example.org:1", "campus-monitor:aws.emulator:", "example.org"),
+    ("aws.region", "seoul", "campus-monitor:aws.region:", "seoul"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "says", "received"), MISTAKES, ids=lambda v: str(v)[:40])
+def test_a_mistake_is_one_line_with_key_rule_and_value(
+    path: str, value: Any, says: str, received: str
+) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(changed(path, value))
+    assert len(caught.value.problems) == 1
+    line = caught.value.problems[0]
+    assert says in line
+    assert received in line
+    assert "\n" not in line
+
+
+def test_two_mistakes_are_two_lines() -> None:
+    tree = changed("edge.httpsPort", 0)
+    tree["aws"]["region"] = "x"
+    with pytest.raises(SettingsError) as caught:
+        parse(tree)
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    "password", ["", "s3cret-canary" * 8, {"secret": "s3cret-canary"}, ["s3cret-canary"]]
+)
+def test_a_refused_password_is_never_echoed(password: Any) -> None:
+    tree = changed("loki.instances.test.accounts", [{"user": "a", "password": password}])
+    with pytest.raises(SettingsError) as caught:
+        parse(tree)
+    assert "password" in str(caught.value)
+    assert "s3cret-canary" not in str(caught.value)
+
+
+def test_a_password_is_not_in_the_settings_repr() -> None:
+    tree = changed("loki.instances.test.accounts", [{"user": "a", "password": "s3cret-canary"}])
+    assert "s3cret-canary" not in repr(parse(tree))
+
+
+@given(port=st.integers())
+def test_only_real_ports_pass(port: int) -> None:
+    tree = changed("loki.instances.aws.port", port)
+    free = 1 <= port <= 65535 and port not in (3000, 3199)
+    if free:
+        assert parse(tree).loki.instances["aws"].port == port
+    else:
+        with pytest.raises(SettingsError):
+            parse(tree)
+
+
+def test_allowed_cidrs_are_the_union() -> None:
+    tree = changed("edge.extraAllowedCidrs", ["198.51.100.9/32"])
+    assert parse(tree).allowed_cidrs(["203.0.113.7"]) == ["198.51.100.9/32", "203.0.113.7/32"]

@@ -1,0 +1,33 @@
+"""Type tokens stand in every state: a changed one replaces what it names."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+COMPONENTS = Path(__file__).resolve().parents[2] / "components"
+
+FROZEN = {
+    "campus-monitor:aws:EgressAddresses",
+    "campus-monitor:aws:EgressNetwork",
+    "campus-monitor:aws:ShippedService",
+    "campus-monitor:campus:AllowedAddress",
+    "campus-monitor:campus:CampusServer",
+    "campus-monitor:campus:Edge",
+    "campus-monitor:campus:Grafana",
+    "campus-monitor:campus:LokiInstance",
+    "campus-monitor:campus:PortPolicy",
+}
+
+
+def test_the_type_tokens_are_frozen() -> None:
+    found = [
+        node.value
+        for path in sorted(COMPONENTS.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and re.fullmatch(r"campus-monitor:\w+:[A-Z]\w*", node.value)
+    ]
+    assert sorted(found) == sorted(FROZEN)

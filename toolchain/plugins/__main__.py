@@ -1,0 +1,27 @@
+"""Starts one of the stand-ins: `python -I toolchain/plugins/__main__.py docker|aws`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from toolchain.plugins.provider import Provider
+from toolchain.plugins.server import serve
+
+
+def _provider(name: str) -> Provider:
+    if name == "docker":
+        from toolchain.plugins.docker_things.provider import DockerProvider
+
+        return DockerProvider()
+    if name == "aws":
+        from toolchain.plugins.aws_things.provider import AwsProvider
+
+        return AwsProvider()
+    raise SystemExit(f"no stand-in plugin {name!r}: docker and aws exist")
+
+
+if __name__ == "__main__":
+    serve(_provider(sys.argv[1] if len(sys.argv) > 1 else ""))

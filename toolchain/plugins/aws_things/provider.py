@@ -1,0 +1,92 @@
+"""The aws provider: its settings and its types."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from toolchain.plugins.aws_things.addresses import Eip, NatGateway
+from toolchain.plugins.aws_things.ecs import TaskDefinition
+from toolchain.plugins.aws_things.emulator import Emulator, explain, is_loopback
+from toolchain.plugins.aws_things.iam import Role, RolePolicy, RolePolicyAttachment
+from toolchain.plugins.aws_things.logs import LogGroup
+from toolchain.plugins.aws_things.network import InternetGateway, Subnet, Vpc
+from toolchain.plugins.aws_things.routes import Route, RouteTable, RouteTableAssociation
+from toolchain.plugins.provider import PluginError, Provider, ResourceType, State
+from toolchain.plugins.schema import Failure, Prop, boolean, string
+
+_TYPES = (
+    Vpc,
+    Subnet,
+    InternetGateway,
+    RouteTable,
+    Route,
+    RouteTableAssociation,
+    Eip,
+    NatGateway,
+    Role,
+    RolePolicy,
+    RolePolicyAttachment,
+    LogGroup,
+    TaskDefinition,
+)
+
+
+class AwsProvider(Provider):
+    """Network, task definitions, roles and log groups of an emulated AWS account."""
+
+    name = "aws"
+    sdk = "pulumi_aws"
+    config = {  # noqa: RUF012
+        "region": string(required=True),
+        "accessKey": string(),
+        "secretKey": string(),
+        "endpoints": Prop(kind="list"),
+        "skipCredentialsValidation": boolean(),
+        "skipRequestingAccountId": boolean(),
+        "skipMetadataApiCheck": boolean(),
+        "skipRegionValidation": boolean(),
+    }
+
+    def __init__(self) -> None:
+        self._emulator = Emulator()
+        self._types = {kind.token: kind(self._emulator) for kind in _TYPES}
+
+    @property
+    def types(self) -> Mapping[str, ResourceType]:
+        return self._types
+
+    def config_failures(self, config: State) -> list[Failure]:
+        reason = _refusal(config)
+        return [] if reason is None else [Failure("endpoints", reason)]
+
+    def configure(self, config: State) -> None:
+        reason = _refusal(config)
+        if reason is not None:
+            raise PluginError(reason)
+        self._emulator.use(config["region"], dict(_endpoints(config)))
+
+    def explain(self, error: Exception) -> str | None:
+        return explain(error)
+
+
+def _endpoints(config: State) -> list[tuple[str, Any]]:
+    entries = config.get("endpoints") or []
+    return [pair for entry in entries if isinstance(entry, dict) for pair in entry.items()]
+
+
+def _refusal(config: State) -> str | None:
+    """Why these endpoints won't do, None where they all are on this machine."""
+    endpoints = _endpoints(config)
+    if not endpoints:
+        return (
+            "the stand-in plugin aws is test equipment and never speaks to AWS: give the provider "
+            "endpoints on this machine, or install the official plugin"
+        )
+    for service, url in endpoints:
+        if not isinstance(url, str) or not is_loopback(url):
+            return (
+                f"the stand-in plugin aws only speaks to an emulator on this machine: the endpoint "
+                f"of {service} is {url!r}, not a loopback address"
+            )
+    return None
