@@ -33,7 +33,7 @@ test: install lint ## everything that CI runs (needs root: namespaces with a Doc
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=test $(BIN)/pytest tests
 
 test-unit: venv ## the tests that need no Docker, under a minute
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest tests/unit -m "not programs and not docker"
 
 lint: venv ## ruff and pyright
 	@$(BIN)/ruff check .

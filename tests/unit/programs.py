@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import tarfile
 from pathlib import Path
 
 import pytest
+import yaml
 
-from toolchain.paths import VENV, cache
+from toolchain.images import tar_of
+from toolchain.paths import STACK_SETTINGS, VENV
 
 GOLDEN = Path(__file__).parent / "golden"
 # Set to any text, this writes the golden files anew; then read the difference.
@@ -18,13 +22,31 @@ WRITE = "CAMPUS_MONITOR_WRITE_GOLDEN"
 
 def program(name: str) -> str:
     """Where the program is. A missing one is a failure: what it would show stays unproved."""
-    found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
-    if found:
-        return found
-    for path in [*sorted(cache().glob(f"bin/*/{name}")), VENV / "bin" / name]:
-        if os.access(path, os.X_OK):
-            return str(path)
-    pytest.fail(f"{name} is neither on PATH nor in {cache()}/bin: run `make test` once")
+    found = shutil.which(name) or shutil.which(name, path=f"/usr/sbin:/sbin:{VENV / 'bin'}")
+    if found is None:
+        pytest.fail(f"{name} is missing: run `make install` once")
+    return found
+
+
+def program_of_image(key: str, path: str, folder: Path) -> str:
+    """The very program that the stack runs: taken out of the image that the settings name."""
+    settings = yaml.safe_load(STACK_SETTINGS.read_text())["config"]
+    tar = tar_of(settings["campus-monitor:images"][key])
+    if not tar.exists():
+        pytest.fail(f"{tar.name} is not in the cache: run `make install` once")
+    with tarfile.open(tar) as saved:
+        for layer in _layers(saved):
+            with tarfile.open(fileobj=saved.extractfile(layer)) as files:
+                if path in files.getnames():
+                    files.extract(path, folder, filter="data")
+                    return str(folder / path)
+    pytest.fail(f"{tar.name} has no {path}")
+
+
+def _layers(saved: tarfile.TarFile) -> list[str]:
+    manifest = saved.extractfile("manifest.json")
+    assert manifest is not None
+    return list(reversed(json.load(manifest)[0]["Layers"]))
 
 
 def in_own_network(*command: str) -> list[str]:

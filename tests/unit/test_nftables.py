@@ -60,10 +60,12 @@ def test_the_rows_read_like_those_of_ufw() -> None:
 
 
 @pytest.mark.parametrize("rules", [(), RULES, rules_of(DEFAULT_RULES)])
+@pytest.mark.programs
 def test_nft_takes_it(rules: tuple[Rule, ...], tmp_path: Path) -> None:
     nft_check(render_policy(rules), tmp_path)
 
 
+@pytest.mark.programs
 def test_nft_takes_the_first_policy_which_has_no_chain(tmp_path: Path) -> None:
     nft_check(EMPTY_POLICY, tmp_path)
     assert "chain" not in EMPTY_POLICY
@@ -75,6 +77,7 @@ def test_without_a_rule_everything_is_dropped() -> None:
     assert "accept" not in policy[policy.index("chain rules") : policy.index("chain inbound")]
 
 
+@pytest.mark.programs
 def test_a_policy_replaces_the_one_before_and_touches_no_other_table(tmp_path: Path) -> None:
     (tmp_path / "one.nft").write_text(render_policy(RULES))
     (tmp_path / "two.nft").write_text(render_policy(RULES[:1]))
@@ -89,6 +92,7 @@ def test_a_policy_replaces_the_one_before_and_touches_no_other_table(tmp_path: P
     assert "dport 80" not in printed
 
 
+@pytest.mark.programs
 def test_the_guard_refuses_a_broken_policy_and_keeps_the_old_one(tmp_path: Path) -> None:
     (tmp_path / "good.nft").write_text(render_policy(RULES))
     broken = render_policy(RULES).replace("accept", "acept")
@@ -102,6 +106,7 @@ def test_the_guard_refuses_a_broken_policy_and_keeps_the_old_one(tmp_path: Path)
     assert printed == "same\n"
 
 
+@pytest.mark.programs
 def test_only_bridges_of_containers_count_and_a_card_on_one_ends_that(tmp_path: Path) -> None:
     printed = in_namespace(
         "for name in docker0 br-0123456789ab br-lan br-mixed; do ip link add $name type bridge; done\n"
@@ -126,6 +131,7 @@ has_bridge() { nft list set inet campus_policy container_bridges | grep -q "\\"$
 """
 
 
+@pytest.mark.programs
 def test_the_running_guard_puts_back_what_was_flushed_and_follows_the_bridges(
     tmp_path: Path,
 ) -> None:
@@ -142,6 +148,7 @@ def test_the_running_guard_puts_back_what_was_flushed_and_follows_the_bridges(
     assert printed.splitlines() == ["followed", "back", "same", "kept after the end"]
 
 
+@pytest.mark.programs
 def test_the_guard_changes_nothing_before_the_first_policy(tmp_path: Path) -> None:
     (tmp_path / "live.nft").write_text(EMPTY_POLICY)
     printed = in_namespace(
