@@ -174,9 +174,14 @@ class Campus(Area):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if not re.fullmatch(r"(unix:///|ssh://|npipe://|tcp://)\S+", self.docker_host):
-            raise ValueError("dockerHost: an URL is needed, ssh://user@host or unix:///path")
+            raise ValueError(
+                "dockerHost: an URL is needed, ssh://user@host or unix:///path, "
+                f"received {self.docker_host!r}"
+            )
         if not re.fullmatch(r"([a-z0-9][a-z0-9_.-]*-)?", self.name_prefix):
-            raise ValueError("namePrefix: [a-z0-9_.-] and a dash at the end, or nothing")
+            raise ValueError(
+                f"namePrefix: [a-z0-9_.-] and a dash at the end, or nothing, received {self.name_prefix!r}"
+            )
         network = ipaddress.ip_network(self.network_cidr)
         if network.version != 4 or network.prefixlen != 16 or not _is_private(network.network_address):
             raise ValueError(
@@ -225,7 +230,7 @@ class Edge(Area):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.tls != "internal" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", self.email or ""):
-            raise ValueError(f"email: an address is required with tls: {self.tls}")
+            raise ValueError(f"email: an address is required with tls: {self.tls}, received {self.email!r}")
         if self.http_port == self.https_port:
             raise ValueError(f"httpPort: must differ from httpsPort, received {self.http_port}")
         if not self.allow_wide:
@@ -347,7 +352,10 @@ class PortRule(Area):
         if first > last:
             raise ValueError(f"port: a range begins with its lower port, received {self.port!r}")
         if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
-            raise ValueError("comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes)")
+            raise ValueError(
+                "comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes), "
+                f"received {self.comment!r}"
+            )
         return self
 
     def _bounds(self) -> tuple[int, int]:
@@ -460,7 +468,9 @@ class Service(Area):
                 f"received {self.memory_mib}"
             )
         if "log-router" in self.containers:
-            raise ValueError("containers: the name log-router is taken by the sidecar")
+            raise ValueError(
+                "containers: the sidecar has a name of its own, received 'log-router' for another"
+            )
         return self
 
 
