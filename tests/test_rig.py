@@ -24,6 +24,8 @@ pytestmark = pytest.mark.docker
 SESSION = """
 import sys, signal
 from tests.rig.rig import end_in_order_on_sigterm, running_rig
+# As a terminal has it: a shell starts what is in its background with interrupts ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 end_in_order_on_sigterm()
 with running_rig() as rig:
     rig.engine.load(sys.argv[2])

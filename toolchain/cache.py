@@ -53,6 +53,8 @@ def is_whole(folder: Path, key: str) -> bool:
 def new_folder(folder: Path, key: str) -> Iterator[Path]:
     """A temporary folder that takes the place of `folder` when the block succeeds."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    for left_over in folder.parent.glob(f".{folder.name}.*"):
+        remove(left_over)  # of one that was killed: whoever fills the cache holds its lock
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
         inner = Path(made) / "whole"
         inner.mkdir()

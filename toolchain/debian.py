@@ -42,7 +42,17 @@ def make_base(tar: Path) -> None:
     try:
         say.watched(
             "debootstrap",
-            ["debootstrap", "--variant=minbase", *certificates, SUITE, folder, main.uri],
+            # What it mounts below the folder is gone with it, even if it is killed.
+            [
+                "unshare",
+                "--mount",
+                "debootstrap",
+                "--variant=minbase",
+                *certificates,
+                SUITE,
+                folder,
+                main.uri,
+            ],
             log,
             usual=BASE_SECONDS,
             env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"},

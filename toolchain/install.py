@@ -18,6 +18,7 @@ from toolchain import (
     system,
     venv,
 )
+from toolchain.paths import cache as cache_folder
 
 GRAFANA = "grafana"
 
@@ -56,6 +57,7 @@ def for_tests(plugins: Path | None) -> Installed:
 
 def _install(local: settings.LocalSettings, plugins: Path | None, *, load: bool) -> Installed:
     with cache.lock():
+        cache.remove(cache_folder() / "tmp")  # of one that was killed
         refusals = cache.Refusals()
         _announce(local, refusals)
         pulumi = pulumi_cli.ensure(refusals)

@@ -96,6 +96,13 @@ class TestCache:
         assert (folder / "file").read_text() == "1"
         assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
+    def test_what_a_killed_one_left_is_cleared_away(self, tmp_path: Path) -> None:
+        (tmp_path / ".made.abc" / "whole").mkdir(parents=True)
+        (tmp_path / ".other.abc").mkdir()
+        with cache.new_folder(tmp_path / "made", "k"):
+            pass
+        assert {path.name for path in tmp_path.iterdir()} == {"made", ".other.abc"}
+
     def test_file_appears_whole_or_not_at_all(self, tmp_path: Path) -> None:
         with pytest.raises(OSError, match="half way"):
             self._fail_half_way(cache.new_file(tmp_path / "f"))
