@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,12 +16,11 @@ from components.live import files
 from components.live.docker_host import HELPER_LABEL, LiveError, sha256
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
-from tests.rig.docker_engine import image_tar
+from tests.rig.rig import Rig
 
 pytestmark = pytest.mark.docker
 
 IMAGE = "caddy:2.11.7-alpine"
-HOST = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
 DIRECTORY = "/etc/caddy/live"
 
 
@@ -51,6 +49,7 @@ FRAGMENT = "allowed/nat/203.0.113.7.caddy"
 class Caddy:
     """A Caddy with the campus server's limits, and its live volume."""
 
+    docker_host: str
     engine: docker.DockerClient
     volume: Volume
     name: str
@@ -65,8 +64,13 @@ class Caddy:
         uid = 0.0 if more.get("only_if_absent") else 10001.0
         numbers = {"uid": uid, "gid": 0.0, "mode": float(0o400)}
         kept = {path: {"content": text, **numbers} for path, text in contents.items()}
-        props = {"docker_host": HOST, "volume_name": self.volume.name, "image": IMAGE, "files": kept}
-        return props | {"only_if_absent": False} | more
+        return {
+            "docker_host": self.docker_host,
+            "volume_name": self.volume.name,
+            "image": IMAGE,
+            "files": kept,
+            "only_if_absent": False,
+        } | more
 
     def start(self) -> None:
         """Run Caddy as the campus server does, in a network of its own."""
@@ -87,7 +91,7 @@ class Caddy:
     def props(self, contents: dict[str, str], closed: dict[str, str]) -> dict[str, Any]:
         """The properties of a LiveFiles."""
         return {
-            "docker_host": HOST,
+            "docker_host": self.docker_host,
             "container_name": self.name,
             "container_id": self.container.id if self.container else "",
             "program": "caddy",
@@ -120,22 +124,21 @@ class Caddy:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Iterator[docker.DockerClient]:
-    """The engine, with Caddy's image."""
-    client = docker.DockerClient(base_url=HOST)
+def engine(rig: Rig) -> Iterator[docker.DockerClient]:
+    """The rig's engine, with Caddy's image."""
+    rig.engine.load(IMAGE)
+    client = rig.engine.client()
     try:
-        if not client.images.list(IMAGE):
-            client.images.load(image_tar(IMAGE).read_bytes())
         yield client
     finally:
         client.close()
 
 
 @pytest.fixture
-def caddy(engine: docker.DockerClient) -> Iterator[Caddy]:
+def caddy(rig: Rig, engine: docker.DockerClient) -> Iterator[Caddy]:
     """A volume with the closed Caddyfile, and a Caddy that serves it."""
     name = f"live-test-{secrets.token_hex(4)}"
-    made = Caddy(engine, engine.volumes.create(name), name)
+    made = Caddy(rig.engine.url, engine, engine.volumes.create(name), name)
     try:
         made.first_file()
         made.start()

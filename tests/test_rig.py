@@ -7,13 +7,14 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.rig.namespaces import NAT, NAT_6, SERVER, SERVER_6
 from tests.rig.probe import can_connect
-from tests.rig.processes import wait_for
+from tests.rig.processes import die_with_parent, wait_for
 from tests.rig.rig import Rig
 from tests.rig.run import CGROUPS, FOLDER_PREFIX, NAMESPACES, Run, clear_dead_runs
 from tests.rig.stack import ROOT, local_settings
@@ -50,12 +51,13 @@ def start_session(what: str) -> tuple[subprocess.Popen[str], Run]:
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=die_with_parent,
     )
     assert process.stdout is not None
     name = process.stdout.readline().strip()
-    assert name, "the session ended before it had a rig"
+    assert name, f"the session ended before it had a rig: {process.communicate()[1]}"
     return process, Run(name)
 
 
@@ -115,17 +117,29 @@ def test_a_session_that_ends_badly_leaves_nothing(how: str) -> None:
     assert traces(run) == []
 
 
+@pytest.fixture
+def own_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A temporary folder that no other session looks into (and short: sockets' paths are)."""
+    with tempfile.TemporaryDirectory(prefix="cm-") as folder:
+        monkeypatch.setenv("TMPDIR", folder)
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield
+
+
+@pytest.mark.usefixtures("own_temporary_folder")
 def test_what_a_killed_session_left_is_cleared_by_the_next() -> None:
     process, run = start_session("wait")
     other, alive = start_session("wait")
     try:
-        assert run.name not in clear_dead_runs(), "a run that is alive was cleared"
+        assert clear_dead_runs() == [], "a run that is alive was cleared"
         process.kill()
         process.wait(timeout=60)
         assert traces(run) != []
-        assert run.name in clear_dead_runs()
+        assert clear_dead_runs() == [run.name]
         assert traces(run) == []
         assert traces(alive) != [], "a run that is alive was cleared"
     finally:
-        other.terminate()
-        other.wait(timeout=60)
+        for one in (process, other):
+            one.terminate()
+            one.wait(timeout=60)
+    assert traces(alive) == []

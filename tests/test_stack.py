@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.processes import wait_for
+from tests.rig.processes import die_with_parent, wait_for
 from tests.rig.stack import ROOT, write_project
 
 pytestmark = pytest.mark.docker
@@ -57,6 +57,7 @@ def test_a_session_that_is_terminated_during_an_update_leaves_nothing(tmp_path: 
         env=os.environ | {"PYTHONPATH": str(ROOT), "TMPDIR": str(temporary)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        preexec_fn=die_with_parent,
     )
     try:
         wait_for(

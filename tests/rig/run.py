@@ -141,8 +141,8 @@ def _remove_cgroups(name: str) -> None:
 
 def _try_remove_cgroup(root: Path) -> bool:
     """Remove a cgroup and those below it; False while the kernel still holds one."""
-    below = sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True)
     try:
+        below = sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True)
         for path in (*below, root):
             path.rmdir()
     except OSError:
