@@ -1,7 +1,5 @@
 """The stack, as a table of contents: settings, campus server, AWS network, services, outputs."""
 
-import sys
-
 import pulumi
 from pulumi import ResourceOptions
 
@@ -22,9 +20,8 @@ try:
     settings = settings_module.load()
     require_reachable(settings.campus.docker_host)
 except SettingsError as error:
-    for problem in error.problems:
-        pulumi.log.error(problem)
-    sys.exit(1)
+    # Pulumi prints a RunError as it is, without a traceback.
+    raise pulumi.RunError(str(error)) from None
 
 # The order matters to a change of the NAT address: it is allowed at the edge before anything sends
 # from it, and disallowed after nothing does. See components/aws/egress.py.
