@@ -123,11 +123,12 @@ def test_only_bridges_of_containers_count_and_a_card_on_one_ends_that(tmp_path: 
     ]
 
 
-# A condition is asked again until it holds; the deadline is for a guard that doesn't do it.
+# A condition is asked again until it holds; the deadline is for a guard that doesn't do it. `grep -q`
+# would leave early, and pipefail count nft's broken pipe as a condition that doesn't hold.
 UNTIL = """
 until_holds() { for ((n = 0; n < 200; n++)); do eval "$1" && return; sleep 0.05; done; exit 1; }
-has_drop() { nft list chain inet campus_policy inbound 2>/dev/null | grep -q '\\sdrop$'; }
-has_bridge() { nft list set inet campus_policy container_bridges | grep -q "\\"$1\\""; }
+has_drop() { nft list chain inet campus_policy inbound 2>/dev/null | grep '\\sdrop$' >/dev/null; }
+has_bridge() { nft list set inet campus_policy container_bridges | grep "\\"$1\\"" >/dev/null; }
 """
 
 
