@@ -26,7 +26,6 @@ from pydantic.alias_generators import to_camel
 
 PROJECT = "campus-monitor"
 
-# ufw's own defaults for `limit`: 6 new connections within 30 seconds (ufw(8), "limit").
 MAX_PORT = 65535
 # bcrypt reads 72 bytes of a password and no more (bcrypt's README, "Maximum Password Length").
 MAX_PASSWORD_BYTES = 72
