@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 PLUGINS ?=
 SUITE ?=
+# Folders of tests/ whose counts are bigger in a soak.
+SUITES := edge
 TOOLCHAIN := $(PYTHON) -m toolchain
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin
@@ -42,11 +44,11 @@ lint: venv ## ruff and pyright
 
 bench: install ## the benchmarks
 	@mkdir -p build && : > build/figures.bench.jsonl
-	@$(INSIDE) CAMPUS_MONITOR_TARGET=bench $(BIN)/python -m bench.preview
+	@$(INSIDE) CAMPUS_MONITOR_TARGET=bench $(BIN)/python -m bench
 
-soak: install ## the tests with their full counts, for hours (SUITE=edge|policy|aws|loki|team)
+soak: install ## the tests with their full counts, for hours (SUITE=edge: one of them)
 	@mkdir -p build && : > build/figures.soak.jsonl
-	@$(INSIDE) CAMPUS_MONITOR_TARGET=soak $(BIN)/pytest tests $(if $(SUITE),-k "$(SUITE)")
+	@$(INSIDE) CAMPUS_MONITOR_TARGET=soak $(BIN)/pytest $(addprefix tests/,$(or $(SUITE),$(SUITES)))
 
 figures: venv ## print what was measured against the targets
 	@$(BIN)/python -m tests.figures

@@ -1,0 +1,18 @@
+"""`python -m bench` runs every benchmark, one after the other; 1 if a figure misses its target."""
+
+from __future__ import annotations
+
+import sys
+
+from bench import preview
+
+BENCHMARKS = (preview,)
+
+
+def main() -> int:
+    """Run all of them, also after a miss."""
+    return max(benchmark.main() for benchmark in BENCHMARKS)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
