@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from docker.models.containers import Container
+
 from tests.rig.docker_engine import image_tar
 from tests.rig.emulator import Emulator
+from tests.rig.namespaces import SERVER, SERVER_6
+from tests.rig.probe import Client, Login, trust_of
 from tests.rig.rig import Rig
-from tests.rig.stack import Settings, local_settings, merged
+from tests.rig.stack import Settings, Stack, local_settings, merged, running_stack
 
 HTTPS = 443
 # What the policy opens to the campus alone, and what it doesn't name.
@@ -60,3 +72,71 @@ def docker_contents(rig: Rig) -> set[str]:
         }
     finally:
         client.close()
+
+
+@dataclass
+class Deployment:
+    """The local stack, deployed into the rig."""
+
+    rig: Rig
+    stack: Stack
+    settings: Settings
+    outputs: dict[str, Any]
+
+    @cached_property
+    def trust(self) -> ssl.SSLContext:
+        """What trusts the certificate of this deployment's Caddy, and nothing else."""
+        return trust_of(self.caddy())
+
+    def client(self, source: str) -> Client:
+        """Somebody in the world with this address."""
+        edge = self.settings["edge"]
+        server = SERVER_6 if ":" in source else SERVER
+        return Client(
+            self.rig.network.world,
+            source,
+            (server, edge["httpsPort"]),
+            edge["domain"],
+            self.trust,
+        )
+
+    def push_status(self, source: str, instance: str, login: Login | None = None) -> int:
+        """What an address is answered when it pushes a line."""
+        route = self.settings["loki"]["instances"][instance]["route"]
+        return self.client(source).push("a line", route, login=login).status
+
+    def loki(self, instance: str) -> tuple[str, int]:
+        """Where an instance answers on the campus server's private network."""
+        port = self.settings["loki"]["instances"][instance]["port"]
+        network = IPv4Network(self.settings["campus"]["networkCidr"])
+        return str(IPv4Address(int(network.network_address) + port)), port
+
+    def login(self) -> Login:
+        """The account of the route that wants one, as the stack hands it out."""
+        [(user, password)] = self.outputs["shipper_credentials"]["test"].items()
+        return Login(user, password)
+
+    def caddy(self) -> Container:
+        """The caddy container as it is now."""
+        client = self.rig.engine.client()
+        try:
+            return client.containers.get(self.settings["campus"]["namePrefix"] + "caddy")
+        finally:
+            client.close()
+
+    def caddy_since(self) -> tuple[str, str]:
+        """Which caddy container runs, and since when: neither may change with a configuration."""
+        caddy = self.caddy()
+        return str(caddy.id), caddy.attrs["State"]["StartedAt"]
+
+
+@contextmanager
+def deployed(rig: Rig, emulator: Emulator, changes: Settings | None = None) -> Iterator[Deployment]:
+    """The stack after `pulumi up`, with changes to its settings in the rig; destroyed at the end."""
+    settings = merged(settings_for(rig, emulator), changes or {})
+    load_images(rig, settings)
+    with running_stack(settings) as stack:
+        outputs = {name: output.value for name, output in stack.up().items()}
+        yield Deployment(rig, stack, settings, outputs)
+    # The policy outlives the stack, so that a host is never open: here the next suite wants none.
+    rig.network.campus.run("nft", "delete", "table", "inet", "campus_policy")

@@ -1,0 +1,18 @@
+"""What the edge's suites share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rig.deployment import Deployment, deployed
+from tests.rig.emulator import Emulator
+from tests.rig.rig import Rig
+
+
+@pytest.fixture(scope="package")
+def edge(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
+    """The stack, deployed for all suites of this folder: whoever changes it puts it back."""
+    with deployed(rig, emulator) as made:
+        yield made
