@@ -2,153 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
-import docker
 import pytest
-from docker.models.containers import Container
-from docker.models.volumes import Volume
 
 from components.live import files
 from components.live.docker_host import HELPER_LABEL, LiveError, sha256
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
+from tests.rig.live_caddy import CLOSED, DIRECTORY, OPEN, LiveCaddy, caddyfile, live_caddy
 from tests.rig.rig import Rig
 
 pytestmark = pytest.mark.docker
 
-IMAGE = "caddy:2.11.7-alpine"
-DIRECTORY = "/etc/caddy/live"
-
-
-def caddyfile(body: str) -> str:
-    """A Caddyfile with one site that nobody can reach from outside."""
-    return f"""{{
-    admin unix//run/caddy/admin.sock|0600
-    skip_install_trust
-}}
-http://127.0.0.1:18999 {{
-    @let {{
-        remote_ip 255.255.255.255/32
-        import allowed/nat/*.caddy
-    }}
-    {body}
-}}
-"""
-
-
-CLOSED = caddyfile('respond "Forbidden" 403')
-OPEN = caddyfile('respond @let "hello"')
 FRAGMENT = "allowed/nat/203.0.113.7.caddy"
 
 
-@dataclass
-class Caddy:
-    """A Caddy with the campus server's limits, and its live volume."""
-
-    docker_host: str
-    engine: docker.DockerClient
-    volume: Volume
-    name: str
-    container: Container | None = None
-
-    def first_file(self) -> None:
-        """Put the closed Caddyfile in the volume."""
-        VolumeFilesProvider().create(self.volume_props({"Caddyfile": CLOSED}, only_if_absent=True))
-
-    def volume_props(self, contents: dict[str, str], **more: Any) -> dict[str, Any]:
-        """The properties of a VolumeFiles; numbers are floats, as from the engine."""
-        uid = 0.0 if more.get("only_if_absent") else 10001.0
-        numbers = {"uid": uid, "gid": 0.0, "mode": float(0o400)}
-        kept = {path: {"content": text, **numbers} for path, text in contents.items()}
-        return {
-            "docker_host": self.docker_host,
-            "volume_name": self.volume.name,
-            "image": IMAGE,
-            "files": kept,
-            "only_if_absent": False,
-        } | more
-
-    def start(self) -> None:
-        """Run Caddy as the campus server does, in a network of its own."""
-        options: dict[str, Any] = {
-            "name": self.name,
-            "detach": True,
-            "network_mode": "none",
-            "read_only": True,
-            "cap_drop": ["ALL"],
-            "cap_add": ["NET_BIND_SERVICE"],
-            "security_opt": ["no-new-privileges"],
-            "tmpfs": {"/run/caddy": "mode=0700", "/config": "", "/data": ""},
-            "volumes": {self.volume.name: {"bind": DIRECTORY, "mode": "rw"}},
-        }
-        command = ["caddy", "run", "--config", f"{DIRECTORY}/Caddyfile", "--adapter", "caddyfile"]
-        self.container = self.engine.containers.run(IMAGE, command, **options)
-
-    def props(self, contents: dict[str, str], closed: dict[str, str]) -> dict[str, Any]:
-        """The properties of a LiveFiles."""
-        return {
-            "docker_host": self.docker_host,
-            "container_name": self.name,
-            "container_id": self.container.id if self.container else "",
-            "program": "caddy",
-            "directory": DIRECTORY,
-            "files": contents,
-            "closed_files": closed,
-        }
-
-    def sh(self, command: str) -> str:
-        """What a command in the container prints."""
-        assert self.container is not None
-        ended = self.container.exec_run(["sh", "-c", command])
-        assert ended.exit_code == 0, ended.output
-        assert isinstance(ended.output, bytes)
-        return ended.output.decode()
-
-    def running(self) -> str:
-        """The hash of what Caddy runs with."""
-        return self.sh("sha256sum </config/caddy/autosave.json")
-
-    def names(self) -> list[str]:
-        """The files in the live directory."""
-        return sorted(self.sh(f"cd {DIRECTORY} && ls Caddyfile allowed/nat").split())
-
-    def remove(self) -> None:
-        """Remove the container."""
-        if self.container is not None:
-            self.container.remove(force=True)
-            self.container = None
-
-
-@pytest.fixture(scope="module")
-def engine(rig: Rig) -> Iterator[docker.DockerClient]:
-    """The rig's engine, with Caddy's image."""
-    rig.engine.load(IMAGE)
-    client = rig.engine.client()
-    try:
-        yield client
-    finally:
-        client.close()
-
-
 @pytest.fixture
-def caddy(rig: Rig, engine: docker.DockerClient) -> Iterator[Caddy]:
+def caddy(rig: Rig) -> Iterator[LiveCaddy]:
     """A volume with the closed Caddyfile, and a Caddy that serves it."""
-    name = f"live-test-{secrets.token_hex(4)}"
-    made = Caddy(rig.engine.url, engine, engine.volumes.create(name), name)
-    try:
-        made.first_file()
-        made.start()
+    with live_caddy(rig) as made:
         yield made
-    finally:
-        made.remove()
-        made.volume.remove(force=True)
 
 
-def test_the_files_from_creation_to_the_end(caddy: Caddy) -> None:
+def test_the_files_from_creation_to_the_end(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     props = caddy.props({"Caddyfile": OPEN}, {"Caddyfile": CLOSED})
     created = provider.create(props)
@@ -176,10 +53,10 @@ def test_the_files_from_creation_to_the_end(caddy: Caddy) -> None:
     provider.delete(created.id, outs)
     assert caddy.sh(f"cat {DIRECTORY}/Caddyfile") == CLOSED
     assert "good day" not in caddy.sh("cat /config/caddy/autosave.json")
-    assert ".staging" not in caddy.sh(f"ls -a {DIRECTORY}")
+    assert caddy.leftovers() == []
 
 
-def test_a_configuration_that_caddy_can_only_refuse_at_its_start_is_taken_back(caddy: Caddy) -> None:
+def test_a_configuration_that_caddy_can_only_refuse_at_its_start_is_taken_back(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     created = provider.create(caddy.props({"Caddyfile": OPEN}, {}))
     before = caddy.running()
@@ -191,7 +68,7 @@ def test_a_configuration_that_caddy_can_only_refuse_at_its_start_is_taken_back(c
     assert caddy.sh(f"cat {DIRECTORY}/Caddyfile") == OPEN
 
 
-def test_a_hand_edit_is_seen_and_mended(caddy: Caddy) -> None:
+def test_a_hand_edit_is_seen_and_mended(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     props = caddy.props({"Caddyfile": OPEN}, {})
     created = provider.create(props)
@@ -217,7 +94,7 @@ def test_a_hand_edit_is_seen_and_mended(caddy: Caddy) -> None:
     assert (provider.read(created.id, outs).outs or {})["applied"] is True
 
 
-def test_addresses_come_and_go_beside_the_caddyfile(caddy: Caddy) -> None:
+def test_addresses_come_and_go_beside_the_caddyfile(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     provider.create(caddy.props({"Caddyfile": OPEN}, {}))
     props = caddy.props({FRAGMENT: "remote_ip 203.0.113.7/32\n"}, {})
@@ -230,10 +107,10 @@ def test_addresses_come_and_go_beside_the_caddyfile(caddy: Caddy) -> None:
     assert "203.0.113.7/32" in caddy.sh("cat /config/caddy/autosave.json")
     provider.delete(second.id, second.outs or {})
     assert "203.0.113.7" not in caddy.sh("cat /config/caddy/autosave.json")
-    assert "203.0.113.7.caddy" not in caddy.names()
+    assert "203.0.113.7.caddy" not in caddy.seen()
 
 
-def test_a_new_container_takes_over_and_a_missing_one_is_missing(caddy: Caddy) -> None:
+def test_a_new_container_takes_over_and_a_missing_one_is_missing(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     props = caddy.props({"Caddyfile": OPEN}, {"Caddyfile": CLOSED})
     created = provider.create(props)
@@ -249,7 +126,7 @@ def test_a_new_container_takes_over_and_a_missing_one_is_missing(caddy: Caddy) -
     assert (provider.update(created.id, created.outs or {}, news).outs or {})["applied"] is True
 
 
-def test_a_stopped_container_is_left_to_start_closed(caddy: Caddy) -> None:
+def test_a_stopped_container_is_left_to_start_closed(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     caddyfiles = provider.create(caddy.props({"Caddyfile": OPEN}, {"Caddyfile": CLOSED}))
     address = provider.create(caddy.props({FRAGMENT: "remote_ip 203.0.113.7/32\n"}, {}))
@@ -263,7 +140,9 @@ def test_a_stopped_container_is_left_to_start_closed(caddy: Caddy) -> None:
     assert caddy.sh(f"cat {DIRECTORY}/{FRAGMENT}") == ""
 
 
-def test_a_container_that_never_answers_is_an_error(caddy: Caddy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_that_never_answers_is_an_error(
+    caddy: LiveCaddy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(files, "READY_SECONDS", 0.5)
     assert caddy.container is not None
     caddy.container.stop()
@@ -271,7 +150,7 @@ def test_a_container_that_never_answers_is_an_error(caddy: Caddy, monkeypatch: p
         LiveFilesProvider().create(caddy.props({"Caddyfile": OPEN}, {}))
 
 
-def test_volume_files_keep_owner_and_mode(caddy: Caddy) -> None:
+def test_volume_files_keep_owner_and_mode(caddy: LiveCaddy) -> None:
     provider = VolumeFilesProvider()
     props = caddy.volume_props({"secret": "one", "sub/other": "two"})
     created = provider.create(props)
@@ -290,7 +169,7 @@ def test_volume_files_keep_owner_and_mode(caddy: Caddy) -> None:
     assert helpers == []
 
 
-def test_a_first_file_never_overwrites(caddy: Caddy) -> None:
+def test_a_first_file_never_overwrites(caddy: LiveCaddy) -> None:
     provider = VolumeFilesProvider()
     LiveFilesProvider().create(caddy.props({"Caddyfile": OPEN}, {}))
     created = provider.create(caddy.volume_props({"Caddyfile": CLOSED}, only_if_absent=True))
@@ -301,7 +180,7 @@ def test_a_first_file_never_overwrites(caddy: Caddy) -> None:
     assert (provider.read(created.id, outs).outs or {})["content_sha256"] != outs["content_sha256"]
 
 
-def test_files_of_a_missing_volume_are_missing(caddy: Caddy) -> None:
+def test_files_of_a_missing_volume_are_missing(caddy: LiveCaddy) -> None:
     props = caddy.volume_props({"a": "x"}, volume_name=f"{caddy.name}-gone")
     assert VolumeFilesProvider().read("id", props).id == ""
     with pytest.raises(LiveError, match="no such volume"):
