@@ -99,6 +99,12 @@ apply() (
 running() (
     {running}
 )
+# strange ROOT OWNERS: the files in folders of ROOT that no resource has written. Directly in ROOT may be
+# first files, which have no owner.
+strange() (
+    cd "$1" && find -L ./* -mindepth 1 ! -type d -exec \
+        sh -c 'for name; do [ -e "$0/$name" ] || echo "$name"; done' "$2" {{}} + 2>/dev/null
+)
 dir=$1
 # One at a time: the files of several resources make one configuration.
 exec 9>"$dir/.lock" && flock 9 || exit 1
@@ -200,6 +206,7 @@ for path; do
             echo "$owner" >"$dir/$tree/.owners/$path" || exit 1
     fi
 done
+strange "$dir/$tree" "$dir/$tree/.owners" | while read -r name; do rm -f "$dir/$tree/$name"; done
 asked=$(dir=$dir/$tree && wanted) || exit 1
 
 # The files are swapped when the program runs with them, no earlier: it may refuse what passed the check,
@@ -222,7 +229,8 @@ cd "$dir" || exit 1
 for path; do
     [ ! -f "$path" ] || sha256sum "$path" || exit 1
 done
-if ready >/dev/null 2>&1 && asked=$(wanted 2>/dev/null) && [ "$(running 2>/dev/null)" = "$asked" ]; then
+if ready >/dev/null 2>&1 && [ -z "$(strange . "$dir/.live/.owners")" ] &&
+    asked=$(wanted 2>/dev/null) && [ "$(running 2>/dev/null)" = "$asked" ]; then
     echo applied
 fi
 """
@@ -238,7 +246,10 @@ def render_apply_script(program: Program) -> str:
 
 
 def render_read_script(program: Program) -> str:
-    """The script that prints the files' hashes, and `applied` if the program runs with the files."""
+    """The script that prints the files' hashes, and `applied` if the program runs with the files.
+
+    It doesn't count as applied when there are files in folders that no resource has written.
+    """
     return _functions(program) + _READ
 
 

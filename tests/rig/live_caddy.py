@@ -50,6 +50,19 @@ def outputs(result: Any) -> dict[str, Any]:
     return result.outs
 
 
+def live_props(docker_host: str, name: str, contents: Mapping[str, str]) -> dict[str, Any]:
+    """The properties of a LiveFiles in the Caddy of that name."""
+    return {
+        "docker_host": docker_host,
+        "container_name": name,
+        "container_id": "",
+        "program": "caddy",
+        "directory": DIRECTORY,
+        "files": dict(contents),
+        "closed_files": {},
+    }
+
+
 @dataclass
 class LiveCaddy:
     """A Caddy and its live volume. In a network of its own it can be asked from inside only."""
@@ -97,13 +110,9 @@ class LiveCaddy:
 
     def props(self, contents: Mapping[str, str], closed: Mapping[str, str]) -> dict[str, Any]:
         """The properties of a LiveFiles."""
-        return {
-            "docker_host": self.docker_host,
-            "container_name": self.name,
+        made = live_props(self.docker_host, self.name, contents)
+        return made | {
             "container_id": self.container.id if self.container else "",
-            "program": "caddy",
-            "directory": DIRECTORY,
-            "files": dict(contents),
             "closed_files": dict(closed),
         }
 
@@ -146,17 +155,33 @@ class LiveCaddy:
 
 
 @contextmanager
-def live_caddy(rig: Rig, restart: str = "no") -> Iterator[LiveCaddy]:
-    """A volume with the closed Caddyfile, and a Caddy that serves it; both gone at the end."""
+def live_caddy(rig: Rig, restart: str = "no", room: str | None = None) -> Iterator[LiveCaddy]:
+    """A volume with the closed Caddyfile, and a Caddy that serves it; both gone at the end.
+
+    The volume has the rig's whole disk, or as much `room` as is given, such as 64k.
+    """
     rig.engine.load(IMAGE)
     engine = rig.engine.client()
     name = f"live-test-{secrets.token_hex(4)}"
-    made = LiveCaddy(rig.engine.url, engine, engine.volumes.create(name), name)
+    limits = {"type": "tmpfs", "device": "tmpfs", "o": f"size={room}"} if room else {}
+    made = LiveCaddy(rig.engine.url, engine, engine.volumes.create(name, driver_opts=limits), name)
     try:
-        made.first_file()
-        made.start(restart)
+        with _kept(engine, made.volume):
+            made.first_file()
+            made.start(restart)
         yield made
     finally:
         made.remove()
         made.volume.remove(force=True)
         engine.close()
+
+
+@contextmanager
+def _kept(engine: docker.DockerClient, volume: Volume) -> Iterator[None]:
+    """A volume in memory lasts while a container that runs has it."""
+    mounts = {volume.name: {"bind": DIRECTORY, "mode": "rw"}}
+    keeper = engine.containers.run(IMAGE, ["sleep", "600"], network_mode="none", volumes=mounts, detach=True)
+    try:
+        yield
+    finally:
+        keeper.remove(force=True)

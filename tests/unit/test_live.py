@@ -276,11 +276,24 @@ def test_files_that_an_editor_put_there_are_taken_in(live: Live) -> None:
     (live.directory / "sub").mkdir()
     (live.directory / "sub/c").write_text("c\n")
     assert live.apply({"sub/b": "new\n"}).returncode == 0
-    seen = {"a": "by hand\n", "by hand": "by hand\n", "sub/b": "new\n", "sub/c": "c\n"}
+    # In a folder lies nothing but what a resource has written.
+    seen = {"a": "by hand\n", "by hand": "by hand\n", "sub/b": "new\n"}
     assert live.files() == seen
     assert live.leftovers() == []
     assert live.apply({"a": "second\n"}).returncode == 0
     assert live.files() == seen | {"a": "second\n"}
+
+
+def test_a_file_that_somebody_added_in_a_folder_is_seen_and_goes(live: Live) -> None:
+    live.apply({"sub/b": "b\n"})
+    assert live.read("a")[-1] == "applied"
+    for name in ("c", "by hand", "e/f"):
+        (live.directory / "sub" / name).parent.mkdir(exist_ok=True)
+        (live.directory / "sub" / name).write_text("c\n")
+    assert live.read("a") == [listed("first\n")]
+    live.apply({"a": "second\n"})
+    assert live.files() == {"a": "second\n", "sub/b": "b\n"}
+    assert live.read("a")[-1] == "applied"
 
 
 def test_what_stands_in_a_files_place_is_mended(live: Live) -> None:
