@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -16,11 +18,16 @@ from components.live import files
 from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
 from components.live.programs import Program, render_apply_script
+from tests import figures
 from tests.counts import count
 from tests.kill_points import NEVER, killed_at
-from tests.rig.live_caddy import DIRECTORY, LiveCaddy, caddyfile, live_caddy
-from tests.rig.processes import wait_for
+from tests.rig.deployment import Deployment
+from tests.rig.live_caddy import DIRECTORY, LiveCaddy, caddyfile, leftovers, live_caddy
+from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
+from tests.rig.processes import kill_and_wait, wait_for, with_environment
 from tests.rig.rig import Rig
+from tests.rig.run import MARK
+from tests.rig.stack import Stack, merged
 from tests.unit.test_live import Live
 
 BEFORE = {"a": "first\n", "old": "old\n", "sub/b": "b\n"}
@@ -139,3 +146,85 @@ def test_caddy_serves_one_whole_set_whenever_an_update_is_killed(
         act()
         assert (caddy.running(), caddy.answer(), caddy.leftovers()) == (good[1], "new", []), step
         assert caddy.sh(f"cat {DIRECTORY}/Caddyfile") == NEW["Caddyfile"], step
+
+
+UPDATES = count(test=3, soak=20)
+PROGRESS = re.compile(
+    r"\S+:\S+ (?P<what>\S+ (?:creat|updat|delet|replac)(?:ing|ed)(?: replacement| original)?)\b"
+)
+# The moments that matter most come first; the others are those of an update that isn't killed.
+MOMENTS = (
+    "nat-0-fragment creating replacement",
+    "nat-0-fragment created replacement",
+    "nat-0-fragment deleting original",
+)
+
+
+def up(stack: Stack, until: str | None = None) -> list[str]:
+    """Run `pulumi up`, and kill it with all that it started when it says this; what it said."""
+    workspace = stack.automation.workspace
+    command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color", "never"]
+    said: list[str] = []
+    with subprocess.Popen(
+        [*command, "--stack", stack.name],
+        cwd=workspace.work_dir,
+        env=os.environ | workspace.env_vars,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            found = PROGRESS.search(line)
+            if found is None:
+                continue
+            said.append(found["what"])
+            if said[-1] == until:
+                kill_and_wait(with_environment(MARK, workspace.env_vars[MARK]))
+    return said
+
+
+def converged(edge: Deployment, before: str, after: str, moment: str) -> bool:
+    """Kill an update from one address to the other at a moment of it; whether the next one ends it."""
+    since = edge.caddy_since()
+    assert moment in up(edge.stack, until=moment)
+    while_killed = {edge.push_status(source, "aws") for source in (before, after)}
+    assert while_killed in ({204}, {204, 403}), moment
+    assert edge.push_status(STRANGER, "aws") == 403, moment
+
+    # What Pulumi itself asks for after a kill: the lock of the one that was killed is still there.
+    edge.stack.run("cancel", "--yes")
+    edge.stack.up()
+    statuses = [edge.push_status(source, "aws") for source in (before, after, STRANGER)]
+    return (
+        statuses == [403, 204, 403]
+        and edge.stack.changes() == {}
+        and edge.caddy_since() == since
+        and leftovers(edge.caddy()) == []
+    )
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(3600)
+def test_a_pulumi_up_that_is_killed_is_ended_by_the_next_one(edge: Deployment) -> None:
+    settings = {
+        ip: merged(edge.settings, {"egress": {"create": {"addresses": [ip]}}}) for ip in (NAT, LATER_NAT)
+    }
+    before, after = NAT, LATER_NAT
+    try:
+        edge.stack.configure(settings[after])
+        moments = list(dict.fromkeys([*MOMENTS, *up(edge.stack)]))[:UPDATES]
+        failed: list[str] = []
+        for moment in moments:
+            before, after = after, before
+            edge.stack.configure(settings[after])
+            if not converged(edge, before, after, moment):
+                failed.append(moment)
+    finally:
+        edge.stack.run("cancel", "--yes")
+        edge.stack.configure(edge.settings)
+        edge.stack.up()
+    value = 100 * (len(moments) - len(failed)) / len(moments)
+    figures.record("kill_points_converged", value, "%", len(moments), "pulumi up killed at an address change")
+    assert failed == []
+    assert figures.TARGETS["kill_points_converged"].met_by(value)

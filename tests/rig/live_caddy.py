@@ -50,6 +50,21 @@ def outputs(result: Any) -> dict[str, Any]:
     return result.outs
 
 
+def printed(container: Container, command: str) -> str:
+    """What a command in a container prints; an AssertionError if it fails."""
+    ended = container.exec_run(["sh", "-c", command])
+    assert ended.exit_code == 0, ended.output
+    assert isinstance(ended.output, bytes)
+    return ended.output.decode()
+
+
+def leftovers(container: Container, directory: str = DIRECTORY) -> list[str]:
+    """What is LiveFiles' own in its directory, beside the lock, the link and the tree that it leads to."""
+    tree = printed(container, f"readlink {directory}/.live || true").strip()
+    names = set(printed(container, f"ls -A {directory}").split())
+    return sorted(name for name in names - {".lock", ".live", tree} if name.startswith("."))
+
+
 def live_props(docker_host: str, name: str, contents: Mapping[str, str]) -> dict[str, Any]:
     """The properties of a LiveFiles in the Caddy of that name."""
     return {
@@ -123,10 +138,7 @@ class LiveCaddy:
     def sh(self, command: str) -> str:
         """What a command in the container prints."""
         assert self.container is not None
-        ended = self.container.exec_run(["sh", "-c", command])
-        assert ended.exit_code == 0, ended.output
-        assert isinstance(ended.output, bytes)
-        return ended.output.decode()
+        return printed(self.container, command)
 
     _running = "sha256sum </config/caddy/autosave.json"
     _seen = (
@@ -153,9 +165,8 @@ class LiveCaddy:
 
     def leftovers(self) -> list[str]:
         """What LiveFiles keeps there beside the lock, the link and the one tree that it leads to."""
-        known = {".", "..", ".lock", ".live", self.sh(f"readlink {DIRECTORY}/.live || true").strip()}
-        names = set(self.sh(f"ls -a {DIRECTORY}").split())
-        return sorted(name for name in names - known if name.startswith("."))
+        assert self.container is not None
+        return leftovers(self.container)
 
     def remove(self) -> None:
         """Remove the container."""

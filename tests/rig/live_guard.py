@@ -13,7 +13,7 @@ from docker.models.containers import Container
 from components.campus.nftables import EMPTY_POLICY
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
-from tests.rig.live_caddy import live_props
+from tests.rig.live_caddy import leftovers, live_props, printed
 from tests.rig.rig import Rig
 
 IMAGE = "campus-monitor/port-guard:dev"
@@ -40,10 +40,7 @@ class LiveGuard:
 
     def sh(self, command: str) -> str:
         """What a command in the container prints."""
-        ended = self.container.exec_run(["sh", "-c", command])
-        assert ended.exit_code == 0, ended.output
-        assert isinstance(ended.output, bytes)
-        return ended.output.decode()
+        return printed(self.container, command)
 
     def tables(self) -> str:
         """All that the kernel has in this network, without what changes by itself."""
@@ -56,8 +53,7 @@ class LiveGuard:
 
     def leftovers(self) -> list[str]:
         """What LiveFiles keeps there beside the lock, the link and the one tree that it leads to."""
-        known = {".", "..", ".lock", ".live", self.sh(f"readlink {DIRECTORY}/.live || true").strip()}
-        return sorted(set(self.sh(f"ls -a {DIRECTORY}").split()) - known - {POLICY_FILE})
+        return leftovers(self.container, DIRECTORY)
 
 
 @contextmanager
