@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import io
 import re
-import socket
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 # A validation of Caddy's asks nobody on the network; an ssh connection may be slow.
 REQUEST_SECONDS = 120
-REACH_SECONDS = 5.0
 HELPER_LABEL = "campus-monitor.helper"
 # Where a helper container sees its volume; no image has it, so that nothing is copied from there.
 HELPER_MOUNT = "/campus-monitor-files"
@@ -52,30 +50,6 @@ class Ran:
     status: int
     output: str
     errors: str
-
-
-def require_reachable(docker_host: str) -> None:
-    """Raise a SettingsError unless somebody listens on a `unix://` Docker host.
-
-    Other hosts aren't tried: a preview works without them.
-    """
-    scheme, _, path = docker_host.partition("://")
-    if scheme != "unix":
-        return
-    with socket.socket(socket.AF_UNIX) as tried:
-        tried.settimeout(REACH_SECONDS)
-        try:
-            tried.connect(path)
-        except OSError as error:
-            # Here and not above: the providers' process does without the settings' libraries.
-            from components.settings import SettingsError
-
-            raise SettingsError(
-                [
-                    f"campus-monitor:campus.dockerHost: no Docker Engine answers at {docker_host} "
-                    f"({error.strerror or error}): start Docker, or name the host where it runs"
-                ]
-            ) from None
 
 
 @contextmanager
