@@ -24,11 +24,11 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from components.live.password_rule import password_problem
+
 PROJECT = "campus-monitor"
 
 MAX_PORT = 65535
-# bcrypt reads 72 bytes of a password and no more (bcrypt's README, "Maximum Password Length").
-MAX_PASSWORD_BYTES = 72
 
 
 class SettingsError(Exception):
@@ -134,9 +134,9 @@ def _image(value: str) -> str:
 
 
 def _password(value: SecretStr) -> SecretStr:
-    size = len(value.get_secret_value().encode("utf-8", errors="surrogatepass"))
-    if not 1 <= size <= MAX_PASSWORD_BYTES:
-        raise ValueError(f"a password has 1 to {MAX_PASSWORD_BYTES} bytes")
+    problem = password_problem(value.get_secret_value())
+    if problem:
+        raise ValueError(problem)
     return value
 
 

@@ -2,153 +2,50 @@
 
 from __future__ import annotations
 
+import json
+import multiprocessing
+import re
 import secrets
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from pathlib import Path
 
-import docker
 import pytest
 from docker.models.containers import Container
-from docker.models.volumes import Volume
 
+from components.campus.nftables import EMPTY_POLICY, Rule, render_policy
 from components.live import files
 from components.live.docker_host import HELPER_LABEL, LiveError, sha256
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
+from tests.counts import count
+from tests.rig.live_caddy import (
+    CLOSED,
+    DIRECTORY,
+    OPEN,
+    LiveCaddy,
+    caddyfile,
+    live_caddy,
+    live_props,
+    outputs,
+)
 from tests.rig.rig import Rig
 
 pytestmark = pytest.mark.docker
 
-IMAGE = "caddy:2.11.7-alpine"
-DIRECTORY = "/etc/caddy/live"
-
-
-def caddyfile(body: str) -> str:
-    """A Caddyfile with one site that nobody can reach from outside."""
-    return f"""{{
-    admin unix//run/caddy/admin.sock|0600
-    skip_install_trust
-}}
-http://127.0.0.1:18999 {{
-    @let {{
-        remote_ip 255.255.255.255/32
-        import allowed/nat/*.caddy
-    }}
-    {body}
-}}
-"""
-
-
-CLOSED = caddyfile('respond "Forbidden" 403')
-OPEN = caddyfile('respond @let "hello"')
 FRAGMENT = "allowed/nat/203.0.113.7.caddy"
 
 
-@dataclass
-class Caddy:
-    """A Caddy with the campus server's limits, and its live volume."""
-
-    docker_host: str
-    engine: docker.DockerClient
-    volume: Volume
-    name: str
-    container: Container | None = None
-
-    def first_file(self) -> None:
-        """Put the closed Caddyfile in the volume."""
-        VolumeFilesProvider().create(self.volume_props({"Caddyfile": CLOSED}, only_if_absent=True))
-
-    def volume_props(self, contents: dict[str, str], **more: Any) -> dict[str, Any]:
-        """The properties of a VolumeFiles; numbers are floats, as from the engine."""
-        uid = 0.0 if more.get("only_if_absent") else 10001.0
-        numbers = {"uid": uid, "gid": 0.0, "mode": float(0o400)}
-        kept = {path: {"content": text, **numbers} for path, text in contents.items()}
-        return {
-            "docker_host": self.docker_host,
-            "volume_name": self.volume.name,
-            "image": IMAGE,
-            "files": kept,
-            "only_if_absent": False,
-        } | more
-
-    def start(self) -> None:
-        """Run Caddy as the campus server does, in a network of its own."""
-        options: dict[str, Any] = {
-            "name": self.name,
-            "detach": True,
-            "network_mode": "none",
-            "read_only": True,
-            "cap_drop": ["ALL"],
-            "cap_add": ["NET_BIND_SERVICE"],
-            "security_opt": ["no-new-privileges"],
-            "tmpfs": {"/run/caddy": "mode=0700", "/config": "", "/data": ""},
-            "volumes": {self.volume.name: {"bind": DIRECTORY, "mode": "rw"}},
-        }
-        command = ["caddy", "run", "--config", f"{DIRECTORY}/Caddyfile", "--adapter", "caddyfile"]
-        self.container = self.engine.containers.run(IMAGE, command, **options)
-
-    def props(self, contents: dict[str, str], closed: dict[str, str]) -> dict[str, Any]:
-        """The properties of a LiveFiles."""
-        return {
-            "docker_host": self.docker_host,
-            "container_name": self.name,
-            "container_id": self.container.id if self.container else "",
-            "program": "caddy",
-            "directory": DIRECTORY,
-            "files": contents,
-            "closed_files": closed,
-        }
-
-    def sh(self, command: str) -> str:
-        """What a command in the container prints."""
-        assert self.container is not None
-        ended = self.container.exec_run(["sh", "-c", command])
-        assert ended.exit_code == 0, ended.output
-        assert isinstance(ended.output, bytes)
-        return ended.output.decode()
-
-    def running(self) -> str:
-        """The hash of what Caddy runs with."""
-        return self.sh("sha256sum </config/caddy/autosave.json")
-
-    def names(self) -> list[str]:
-        """The files in the live directory."""
-        return sorted(self.sh(f"cd {DIRECTORY} && ls Caddyfile allowed/nat").split())
-
-    def remove(self) -> None:
-        """Remove the container."""
-        if self.container is not None:
-            self.container.remove(force=True)
-            self.container = None
-
-
-@pytest.fixture(scope="module")
-def engine(rig: Rig) -> Iterator[docker.DockerClient]:
-    """The rig's engine, with Caddy's image."""
-    rig.engine.load(IMAGE)
-    client = rig.engine.client()
-    try:
-        yield client
-    finally:
-        client.close()
-
-
 @pytest.fixture
-def caddy(rig: Rig, engine: docker.DockerClient) -> Iterator[Caddy]:
+def caddy(rig: Rig) -> Iterator[LiveCaddy]:
     """A volume with the closed Caddyfile, and a Caddy that serves it."""
-    name = f"live-test-{secrets.token_hex(4)}"
-    made = Caddy(rig.engine.url, engine, engine.volumes.create(name), name)
-    try:
-        made.first_file()
-        made.start()
+    with live_caddy(rig) as made:
         yield made
-    finally:
-        made.remove()
-        made.volume.remove(force=True)
 
 
-def test_the_files_from_creation_to_the_end(caddy: Caddy) -> None:
+def test_the_files_from_creation_to_the_end(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     props = caddy.props({"Caddyfile": OPEN}, {"Caddyfile": CLOSED})
     created = provider.create(props)
@@ -176,10 +73,10 @@ def test_the_files_from_creation_to_the_end(caddy: Caddy) -> None:
     provider.delete(created.id, outs)
     assert caddy.sh(f"cat {DIRECTORY}/Caddyfile") == CLOSED
     assert "good day" not in caddy.sh("cat /config/caddy/autosave.json")
-    assert ".staging" not in caddy.sh(f"ls -a {DIRECTORY}")
+    assert caddy.leftovers() == []
 
 
-def test_a_configuration_that_caddy_can_only_refuse_at_its_start_is_taken_back(caddy: Caddy) -> None:
+def test_a_configuration_that_caddy_can_only_refuse_at_its_start_is_taken_back(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     created = provider.create(caddy.props({"Caddyfile": OPEN}, {}))
     before = caddy.running()
@@ -191,33 +88,67 @@ def test_a_configuration_that_caddy_can_only_refuse_at_its_start_is_taken_back(c
     assert caddy.sh(f"cat {DIRECTORY}/Caddyfile") == OPEN
 
 
-def test_a_hand_edit_is_seen_and_mended(caddy: Caddy) -> None:
-    provider = LiveFilesProvider()
-    props = caddy.props({"Caddyfile": OPEN}, {})
-    created = provider.create(props)
-    outs = created.outs or {}
-
-    caddy.sh(f"echo '# by hand' >>{DIRECTORY}/Caddyfile")
-    seen = provider.read(created.id, outs).outs or {}
-    assert (seen["content_sha256"] == outs["content_sha256"], seen["applied"]) == (False, True)
-    assert provider.diff(created.id, seen, props).changes is True
-    outs = provider.update(created.id, seen, props).outs or {}
-
-    # Another configuration over the admin socket, and the file as it was.
-    caddy.sh(
-        f"sed s/hello/stranger/ {DIRECTORY}/Caddyfile >/run/caddy/other && "
-        "sed -i 's#import .*##' /run/caddy/other && "
-        "caddy reload --config /run/caddy/other --adapter caddyfile --address unix//run/caddy/admin.sock"
+def posted(edit: str) -> str:
+    """What somebody does in the container to make Caddy run with an edited copy of the files."""
+    other = "/run/caddy/other"
+    return (
+        f"cp -rL {DIRECTORY}/. {other} && sed -i '{edit}' {other}/Caddyfile && caddy reload "
+        f"--config {other}/Caddyfile --adapter caddyfile --address unix//run/caddy/admin.sock"
     )
-    seen = provider.read(created.id, outs).outs or {}
-    assert (seen["content_sha256"] == outs["content_sha256"], seen["applied"]) == (True, False)
-    assert provider.diff(created.id, seen, props).changes is True
-    provider.update(created.id, seen, props)
-    assert "stranger" not in caddy.sh("cat /config/caddy/autosave.json")
-    assert (provider.read(created.id, outs).outs or {})["applied"] is True
 
 
-def test_addresses_come_and_go_beside_the_caddyfile(caddy: Caddy) -> None:
+# Two handlers: who comes first decides, and the words of the configuration are the same either way.
+FORBIDDING = caddyfile('route {\n        respond @let "hello"\n        respond "Forbidden" 403\n    }')
+SWAPPED = '/respond .Forbidden/d; s/route {/&\\n respond "Forbidden" 403/'
+
+ADDED = f"echo 'remote_ip 198.51.100.9/32' >{DIRECTORY}/allowed/nat/other.caddy"
+
+BY_HAND = {
+    "the Caddyfile is edited in place": f"sed s/hello/stranger/ {DIRECTORY}/Caddyfile >/run/caddy/new &&"
+    f" cat /run/caddy/new >{DIRECTORY}/Caddyfile",
+    "the Caddyfile is replaced": f"sed -i s/hello/stranger/ {DIRECTORY}/Caddyfile",
+    "the Caddyfile is removed": f"rm {DIRECTORY}/Caddyfile",
+    "the fragment is edited": f"echo 'remote_ip 198.51.100.9/32' >>{DIRECTORY}/{FRAGMENT}",
+    "the fragment is removed": f"rm {DIRECTORY}/{FRAGMENT}",
+    "all fragments are removed": f"rm -r {DIRECTORY}/allowed/",
+    "a fragment is added": ADDED,
+    "a fragment is added and loaded": f"{ADDED} && {posted('')}",
+    "a comment is added": f"echo '# by hand' >>{DIRECTORY}/Caddyfile",
+    "another text is posted": posted("s/hello/stranger/"),
+    "the gate is opened": posted("s/remote_ip 255.*/remote_ip 0.0.0.0\\/0/"),
+    "the handlers are swapped": posted(SWAPPED),
+}
+
+
+@pytest.mark.parametrize("edit", BY_HAND.values(), ids=BY_HAND.keys())
+def test_what_was_changed_by_hand_is_seen_and_mended(caddy: LiveCaddy, edit: str) -> None:
+    provider = LiveFilesProvider()
+    wanted = [
+        caddy.props({"Caddyfile": FORBIDDING}, {}),
+        caddy.props({FRAGMENT: "remote_ip 203.0.113.7/32\n"}, {}),
+    ]
+    created = [provider.create(props) for props in wanted]
+    good = caddy.running()
+    for one, props in zip(created, wanted, strict=True):
+        seen = outputs(provider.read(one.id, outputs(one)))
+        assert provider.diff(one.id, seen, props).changes is False
+
+    caddy.sh(edit)
+    changed = 0
+    for one, props in zip(created, wanted, strict=True):
+        seen = outputs(provider.read(one.id, outputs(one)))
+        if provider.diff(one.id, seen, props).changes:
+            changed += 1
+            provider.update(one.id, seen, props)
+    assert changed > 0
+
+    assert caddy.running() == good
+    for one in created:
+        assert outputs(provider.read(one.id, outputs(one))) == outputs(one)
+    assert caddy.leftovers() == []
+
+
+def test_addresses_come_and_go_beside_the_caddyfile(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     provider.create(caddy.props({"Caddyfile": OPEN}, {}))
     props = caddy.props({FRAGMENT: "remote_ip 203.0.113.7/32\n"}, {})
@@ -230,10 +161,10 @@ def test_addresses_come_and_go_beside_the_caddyfile(caddy: Caddy) -> None:
     assert "203.0.113.7/32" in caddy.sh("cat /config/caddy/autosave.json")
     provider.delete(second.id, second.outs or {})
     assert "203.0.113.7" not in caddy.sh("cat /config/caddy/autosave.json")
-    assert "203.0.113.7.caddy" not in caddy.names()
+    assert "203.0.113.7.caddy" not in caddy.seen()
 
 
-def test_a_new_container_takes_over_and_a_missing_one_is_missing(caddy: Caddy) -> None:
+def test_a_new_container_takes_over_and_a_missing_one_is_missing(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     props = caddy.props({"Caddyfile": OPEN}, {"Caddyfile": CLOSED})
     created = provider.create(props)
@@ -249,7 +180,7 @@ def test_a_new_container_takes_over_and_a_missing_one_is_missing(caddy: Caddy) -
     assert (provider.update(created.id, created.outs or {}, news).outs or {})["applied"] is True
 
 
-def test_a_stopped_container_is_left_to_start_closed(caddy: Caddy) -> None:
+def test_a_stopped_container_is_left_to_start_closed(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     caddyfiles = provider.create(caddy.props({"Caddyfile": OPEN}, {"Caddyfile": CLOSED}))
     address = provider.create(caddy.props({FRAGMENT: "remote_ip 203.0.113.7/32\n"}, {}))
@@ -263,7 +194,9 @@ def test_a_stopped_container_is_left_to_start_closed(caddy: Caddy) -> None:
     assert caddy.sh(f"cat {DIRECTORY}/{FRAGMENT}") == ""
 
 
-def test_a_container_that_never_answers_is_an_error(caddy: Caddy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_container_that_never_answers_is_an_error(
+    caddy: LiveCaddy, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(files, "READY_SECONDS", 0.5)
     assert caddy.container is not None
     caddy.container.stop()
@@ -271,7 +204,7 @@ def test_a_container_that_never_answers_is_an_error(caddy: Caddy, monkeypatch: p
         LiveFilesProvider().create(caddy.props({"Caddyfile": OPEN}, {}))
 
 
-def test_volume_files_keep_owner_and_mode(caddy: Caddy) -> None:
+def test_volume_files_keep_owner_and_mode(caddy: LiveCaddy) -> None:
     provider = VolumeFilesProvider()
     props = caddy.volume_props({"secret": "one", "sub/other": "two"})
     created = provider.create(props)
@@ -290,7 +223,7 @@ def test_volume_files_keep_owner_and_mode(caddy: Caddy) -> None:
     assert helpers == []
 
 
-def test_a_first_file_never_overwrites(caddy: Caddy) -> None:
+def test_a_first_file_never_overwrites(caddy: LiveCaddy) -> None:
     provider = VolumeFilesProvider()
     LiveFilesProvider().create(caddy.props({"Caddyfile": OPEN}, {}))
     created = provider.create(caddy.volume_props({"Caddyfile": CLOSED}, only_if_absent=True))
@@ -301,8 +234,261 @@ def test_a_first_file_never_overwrites(caddy: Caddy) -> None:
     assert (provider.read(created.id, outs).outs or {})["content_sha256"] != outs["content_sha256"]
 
 
-def test_files_of_a_missing_volume_are_missing(caddy: Caddy) -> None:
+def test_files_of_a_missing_volume_are_missing(caddy: LiveCaddy) -> None:
     props = caddy.volume_props({"a": "x"}, volume_name=f"{caddy.name}-gone")
     assert VolumeFilesProvider().read("id", props).id == ""
     with pytest.raises(LiveError, match="no such volume"):
         VolumeFilesProvider().create(props)
+
+
+def refused(caddy: LiveCaddy, contents: dict[str, str], words: str) -> None:
+    """A change fails with these words, and leaves files, owners, modes and configuration as they were."""
+    before = caddy.seen(), caddy.running(), caddy.answer()
+    with pytest.raises(LiveError, match=words):
+        caddy.write(contents)
+    assert (caddy.seen(), caddy.running(), caddy.answer()) == before
+
+
+@pytest.fixture
+def serving(caddy: LiveCaddy) -> LiveCaddy:
+    """A Caddy that lets in who asks from inside its container."""
+    caddy.write({"Caddyfile": OPEN})
+    caddy.write({FRAGMENT: "remote_ip 127.0.0.1/32\n"})
+    assert caddy.answer() == "hello"
+    return caddy
+
+
+def test_a_swap_that_fails_is_taken_back(serving: LiveCaddy) -> None:
+    # No rename puts a link where a folder is.
+    serving.sh(f"cd {DIRECTORY} && cp -R .live/ .other && rm .live && mv .other .live")
+    refused(serving, {"Caddyfile": OPEN.replace("hello", "good day")}, "(?i)is a directory")
+    assert serving.leftovers() == []
+
+
+def test_a_configuration_that_cannot_be_confirmed_is_taken_back(serving: LiveCaddy) -> None:
+    # Caddy takes the new configuration, and can't write down that it did.
+    serving.sh("mv /config/caddy /config/before && : >/config/caddy")
+    before = serving.seen()
+    with pytest.raises(LiveError, match="what runs is not what the files say"):
+        serving.write({"Caddyfile": OPEN.replace("hello", "good day")})
+    assert (serving.seen(), serving.answer()) == (before, "hello")
+    assert serving.leftovers() == []
+
+
+def test_a_file_that_nobody_can_change_hinders_no_change(serving: LiveCaddy) -> None:
+    there = Path(serving.volume.attrs["Mountpoint"])
+    [tree] = there.glob(".tree-*")
+    immutable = [tree / "Caddyfile", tree / FRAGMENT]
+    subprocess.run(["chattr", "+i", *immutable], check=True)
+    try:
+        refused(serving, {"Caddyfile": caddyfile("nonsense")}, "nonsense")
+        serving.write({"Caddyfile": OPEN.replace("hello", "good day")})
+        assert serving.answer() == "good day"
+    finally:
+        subprocess.run(["chattr", "-i", *immutable], check=True)
+    serving.write({"Caddyfile": OPEN})
+    assert (serving.answer(), serving.leftovers()) == ("hello", [])
+
+
+def test_a_folder_in_a_files_place_is_left_by_a_refused_change_and_mended_by_a_good_one(
+    serving: LiveCaddy,
+) -> None:
+    serving.sh(f"cd {DIRECTORY} && rm {FRAGMENT} && mkdir -p {FRAGMENT}/inside")
+    # The glob finds the folder, which is no file to import.
+    with pytest.raises(LiveError, match=r"127\.0\.0\.1|is a directory|203\.0\.113\.7"):
+        serving.write({"Caddyfile": OPEN.replace("hello", "good day")})
+    assert serving.sh(f"ls {DIRECTORY}/{FRAGMENT}").strip() == "inside"
+    assert serving.answer() == "hello"
+    serving.write({FRAGMENT: "remote_ip 127.0.0.1/32\n"})
+    assert (serving.answer(), serving.leftovers()) == ("hello", [])
+
+
+def test_a_disk_that_is_full_at_any_point_costs_nothing(rig: Rig) -> None:
+    longer = OPEN.replace("hello", "good day") + "# as long as three pages\n" * 500
+    with live_caddy(rig, room="128k") as caddy:
+        caddy.write({"Caddyfile": OPEN})
+        caddy.write({FRAGMENT: "remote_ip 127.0.0.1/32\n"})
+        free = int(caddy.sh(f"df -k {DIRECTORY} | awk 'END {{ print $4 }}'"))
+        # Whatever is free, from nothing on; 4 KiB is a page, and the least that a tmpfs gives.
+        refusals = 0
+        while no_room_for(caddy, {"Caddyfile": longer}, free - 4 * refusals):
+            refusals += 1
+        assert refusals > 3
+        assert (caddy.answer(), caddy.leftovers()) == ("good day", [])
+
+
+def no_room_for(caddy: LiveCaddy, contents: dict[str, str], used: int) -> bool:
+    """Whether a change fails with so many KiB of the disk in use; then all is as it was."""
+    filler = f"{DIRECTORY}/.filler"
+    caddy.sh(f"dd if=/dev/zero of={filler} bs=1k count={used} 2>/dev/null")
+    before = caddy.seen(), caddy.running(), caddy.answer()
+    said = ""
+    try:
+        caddy.write(contents)
+    except LiveError as error:
+        said = str(error)
+    finally:
+        caddy.sh(f"rm {filler}")
+    assert caddy.leftovers() == []
+    if said:
+        assert "o space left on device" in said
+        assert (caddy.seen(), caddy.running(), caddy.answer()) == before
+    return bool(said)
+
+
+def test_files_and_the_folders_on_the_way_to_them_are_for_root_alone(serving: LiveCaddy) -> None:
+    ours = f"find {DIRECTORY}/.tree-* {DIRECTORY}/.lock"
+    assert serving.sh(f"{ours} -type f -exec stat -c '%a %u:%g' {{}} + | sort -u") == "600 0:0\n"
+    assert serving.sh(f"{ours} -type d -exec stat -c '%a %u:%g' {{}} + | sort -u") == "700 0:0\n"
+
+
+def test_a_container_that_has_ended_is_not_waited_for_and_its_log_is_told(caddy: LiveCaddy) -> None:
+    assert caddy.container is not None
+    caddy.sh(f"cd {DIRECTORY} && sed -i 's/@let {{/bind 198.51.100.9\\n@let {{/' Caddyfile")
+    caddy.container.restart()
+    caddy.container.wait()
+    started = time.monotonic()
+    with pytest.raises(LiveError) as raised:
+        LiveFilesProvider().create(caddy.props({"Caddyfile": OPEN}, {}))
+    # Not a timing: it is the difference between waiting and not.
+    assert time.monotonic() - started < files.READY_SECONDS / 2
+    [what, told] = str(raised.value).splitlines()
+    assert "isn't running (exited)" in what
+    assert told.startswith("Error: loading initial config")
+    assert "198.51.100.9" in told
+
+
+def test_a_container_that_is_restarted_meanwhile_is_waited_for(serving: LiveCaddy) -> None:
+    assert serving.container is not None
+    serving.container.stop()
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(serving.write, {"Caddyfile": OPEN.replace("hello", "good day")})
+        serving.container.start()
+        done.result()
+    assert serving.answer() == "good day"
+
+
+CHANGES = count(test=3, soak=30)
+
+
+def change_often(docker_host: str, name: str, number: int) -> None:
+    """Change a file of one's own, and one that others change too, some times."""
+    own, shared = f"allowed/nat/198.51.100.{number}.caddy", "allowed/nat/shared.caddy"
+    provider = LiveFilesProvider()
+    for change in range(CHANGES):
+        ranges = f"198.51.100.{number}/32 203.0.113.{change}/32"
+        props = live_props(docker_host, name, {own: f"remote_ip {ranges}\n"})
+        provider.update(f"owner-{number}", props, props)
+        props = live_props(docker_host, name, {shared: f"remote_ip 192.0.2.{number}/32\n"})
+        provider.update("everybody", props, props)
+
+
+@pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
+def test_updates_at_once_do_not_mix(serving: LiveCaddy, pool: Callable[..., Executor]) -> None:
+    workers = 4
+    started = {} if pool is ThreadPoolExecutor else {"mp_context": multiprocessing.get_context("spawn")}
+    with pool(workers, **started) as running:
+        where = serving.docker_host, serving.name
+        for done in [running.submit(change_often, *where, number) for number in range(1, workers + 1)]:
+            done.result()
+    ranges = json.loads(serving.sh("cat /config/caddy/autosave.json"))
+    found = set(re.findall(r"(?:198\.51\.100|203\.0\.113)\.[0-9]+/32", json.dumps(ranges)))
+    own = {f"198.51.100.{number}/32" for number in range(1, workers + 1)}
+    assert found == own | {f"203.0.113.{CHANGES - 1}/32"}
+    assert len(set(re.findall(r"192\.0\.2\.[0-9]+/32", json.dumps(ranges)))) == 1
+    read = LiveFilesProvider().read("owner", serving.props({"Caddyfile": OPEN}, {}))
+    assert outputs(read)["applied"] is True
+    assert (serving.answer(), serving.leftovers()) == ("hello", [])
+
+
+GUARD = "campus-monitor/port-guard:dev"
+POLICY_DIRECTORY = "/etc/port-guard/live"
+RULES = (
+    Rule(
+        action="limit",
+        protocol="tcp",
+        first_port=21541,
+        last_port=21541,
+        comment="table inet campus_policy {",
+    ),
+    Rule(action="allow", protocol="tcp", first_port=80, last_port=80),
+    Rule(
+        action="allow",
+        protocol="tcp",
+        first_port=3100,
+        last_port=3101,
+        sources=("198.51.100.0/24", "2001:db8::/64"),
+    ),
+)
+
+
+@pytest.fixture
+def guard(rig: Rig) -> Iterator[Container]:
+    """A port guard in a network of its own, with its first policy."""
+    rig.engine.load(GUARD)
+    engine = rig.engine.client()
+    name = f"live-test-{secrets.token_hex(4)}"
+    volume = engine.volumes.create(name)
+    first = {"content": EMPTY_POLICY, "uid": 0.0, "gid": 0.0, "mode": float(0o600)}
+    props = {"docker_host": rig.engine.url, "volume_name": name, "image": GUARD}
+    VolumeFilesProvider().create(props | {"files": {"policy.nft": first}, "only_if_absent": True})
+    made = engine.containers.run(
+        GUARD,
+        name=name,
+        detach=True,
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        cap_add=["NET_ADMIN"],
+        tmpfs={"/tmp": ""},
+        volumes={name: {"bind": POLICY_DIRECTORY, "mode": "rw"}},
+    )
+    try:
+        yield made
+    finally:
+        made.remove(force=True)
+        volume.remove(force=True)
+        engine.close()
+
+
+TABLE = "inet campus_policy"
+# What the guard itself doesn't look at: the rest it mends at once.
+TABLE_BY_HAND = {
+    "a rule is added": f"nft insert rule {TABLE} rules tcp dport 22 accept",
+    "a chain is emptied": f"nft flush chain {TABLE} from_containers",
+    "the table sleeps": f"nft 'add table {TABLE} {{ flags dormant; }}'",
+    "a chain is added": f"nft add chain {TABLE} other",
+}
+
+
+@pytest.mark.parametrize("edit", TABLE_BY_HAND.values(), ids=TABLE_BY_HAND.keys())
+def test_a_table_that_was_changed_by_hand_is_seen_and_mended(rig: Rig, guard: Container, edit: str) -> None:
+    provider = LiveFilesProvider()
+    assert guard.name is not None
+    props = live_props(rig.engine.url, guard.name, {"policy.nft": render_policy(RULES)})
+    props |= {"program": "nft", "directory": POLICY_DIRECTORY}
+    created = provider.create(props)
+    good = guard.exec_run(["nft", "-s", "-t", "list", "ruleset"]).output
+    assert outputs(provider.read(created.id, outputs(created))) == outputs(created)
+
+    assert guard.exec_run(["sh", "-c", edit]).exit_code == 0
+    seen = outputs(provider.read(created.id, outputs(created)))
+    assert seen["applied"] is False
+    provider.update(created.id, seen, props)
+    assert guard.exec_run(["nft", "-s", "-t", "list", "ruleset"]).output == good
+    assert outputs(provider.read(created.id, outputs(created))) == outputs(created)
+
+
+def test_a_policy_that_nft_refuses_changes_nothing(rig: Rig, guard: Container) -> None:
+    provider = LiveFilesProvider()
+    assert guard.name is not None
+    policy = render_policy(RULES)
+    props = live_props(rig.engine.url, guard.name, {"policy.nft": policy})
+    props |= {"program": "nft", "directory": POLICY_DIRECTORY}
+    created = provider.create(props)
+    listing = ["nft", "-s", "-t", "list", "ruleset"]
+    good = guard.exec_run(listing).output
+    with pytest.raises(LiveError, match="nonsense"):
+        provider.update(created.id, props, props | {"files": {"policy.nft": policy + "nonsense\n"}})
+    assert guard.exec_run(listing).output == good
+    assert outputs(provider.read(created.id, outputs(created))) == outputs(created)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import posixpath
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 # A validation of Caddy's asks nobody on the network; an ssh connection may be slow.
 REQUEST_SECONDS = 120
+# Longer chains are loops (path_resolution(7): Linux itself follows 40).
+MAX_LINKS = 40
 HELPER_LABEL = "campus-monitor.helper"
 # Where a helper container sees its volume; no image has it, so that nothing is copied from there.
 HELPER_MOUNT = "/campus-monitor-files"
@@ -127,16 +130,22 @@ def read_file(container: Container, path: str) -> HostFile | None:
     """A file in the container, None where there is none; the container needn't run."""
     from docker.errors import NotFound
 
-    try:
-        chunks, _ = container.get_archive(path)
-    except NotFound:
-        return None
-    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
-        member = archive.next()
-        content = archive.extractfile(member) if member else None
-        if member is None or content is None:
+    for _ in range(MAX_LINKS):
+        try:
+            chunks, _ = container.get_archive(path)
+        except NotFound:
             return None
-        return HostFile(content=content.read(), uid=member.uid, gid=member.gid, mode=member.mode & 0o7777)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            member = archive.next()
+            if member is not None and member.issym():
+                # Docker follows links on the way to a name, and none at its end.
+                path = posixpath.join(posixpath.dirname(path), member.linkname)
+                continue
+            content = archive.extractfile(member) if member else None
+            if member is None or content is None:
+                return None
+            return HostFile(content=content.read(), uid=member.uid, gid=member.gid, mode=member.mode & 0o7777)
+    return None
 
 
 @contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import pulumi
@@ -24,8 +26,11 @@ from components.live.docker_host import (
 )
 from components.live.programs import (
     NOT_READY,
+    NOT_RESTORED,
+    NOT_STAGED,
     PROGRAMS,
     Program,
+    errors_in,
     readable,
     render_apply_script,
     render_read_script,
@@ -37,7 +42,12 @@ if TYPE_CHECKING:
 # How long a container may take until its program answers: Caddy takes one second, a Docker Engine
 # that has just started some more.
 READY_SECONDS = 60.0
+# How long it may stay ended: `docker restart` starts it again within a second, nobody else does.
+ENDED_SECONDS = 5.0
 POLL_SECONDS = 0.25
+LOG_LINES = 20
+# A shell's status for a command that a signal ended is above (POSIX, "Exit Status for Commands").
+KILLED = 128
 
 # What a change of makes an update; the container's id too: a new one may run with another file.
 _COMPARED = ("docker_host", "container_name", "container_id", "program", "directory", "closed_files")
@@ -75,6 +85,14 @@ class LiveFilesProvider(dynamic.ResourceProvider):
         )
         return dynamic.DiffResult(changes=changed)
 
+    def check(self, _olds: Props, news: Props) -> dynamic.CheckResult:
+        """Refuse, in the preview already, a path that leads elsewhere and a text that is none."""
+        files = news.get("files")
+        known = files if isinstance(files, dict) else {}
+        problems = [problem for item in known.items() if (problem := _file_problem(*item)) is not None]
+        # Without the property's name: beside a name, Pulumi prints the value.
+        return dynamic.CheckResult(news, [dynamic.CheckFailure("", problem) for problem in problems])
+
     def create(self, props: Props) -> dynamic.CreateResult:
         """Bring the files in place as a new owner; all stays as it was if the program refuses."""
         owner = secrets.token_hex(8)
@@ -85,7 +103,7 @@ class LiveFilesProvider(dynamic.ResourceProvider):
         return dynamic.UpdateResult(_write(_id, _news))
 
     def read(self, id_: str, props: Props) -> dynamic.ReadResult:
-        """What lies on the disk and whether it is what runs; missing where the container is."""
+        """What lies on the disk and whether the program runs with it; missing where the container is."""
         with client(props["docker_host"]) as engine:
             container = find_container(engine, props["container_name"])
             if container is None:
@@ -99,7 +117,7 @@ class LiveFilesProvider(dynamic.ResourceProvider):
         if ran is None:
             return dynamic.ReadResult(id_, props | {"applied": False})
         if ran.status != 0:
-            raise LiveError(f"{props['container_name']}: {readable(ran.errors, '')}")
+            raise LiveError(f"{props['container_name']}: {readable(ran.errors)}")
         lines = ran.output.splitlines()
         hashes = {path: digest for digest, _, path in (line.partition("  ") for line in lines) if path}
         found = _combined(hashes) if set(hashes) == set(props["files"]) else "missing"
@@ -132,7 +150,7 @@ class LiveFiles(dynamic.Resource, module="live", name="LiveFiles"):
     content_sha256: pulumi.Output[str]
     """The hash of the files: of a single file its own, else of the list that `sha256sum` prints."""
     applied: pulumi.Output[bool]
-    """Whether the program runs with what was last applied through such a resource."""
+    """Whether the program runs with what the files in the directory say, these and all others."""
 
     def __init__(
         self,
@@ -174,33 +192,72 @@ def _program(props: Props) -> Program:
     return PROGRAMS[props["program"]]
 
 
+def _file_problem(path: str, text: Any) -> str | None:
+    """What is wrong with a file, None if nothing is; an unknown text may still be right."""
+    try:
+        check_path(path)
+        if isinstance(text, str):
+            text.encode()
+    except LiveError as error:
+        return str(error)
+    except UnicodeEncodeError:
+        return f"{path}: the file is not UTF-8 text"
+    return None
+
+
 def _write(owner: str, props: Props) -> Props:
     """Bring the files in place, waiting for the program; gives back the resource's outputs."""
     files: dict[str, str] = props["files"]
-    for path in files:
-        check_path(path)
+    for path, text in files.items():
+        problem = _file_problem(path, text)
+        if problem:
+            raise LiveError(problem)
     with client(props["docker_host"]) as engine:
 
-        def attempt() -> str | None:
+        def attempt() -> _Obstacle | None:
             container = find_container(engine, props["container_name"])
             if container is None:
-                return "there is no such container"
+                return _Obstacle("there is no such container")
             return _apply(container, owner, "write", props, files, sorted(files))
 
         _until_ready(props["container_name"], attempt)
     return props | {"content_sha256": content_sha256(files), "applied": True}
 
 
-def _until_ready(name: str, attempt: Callable[[], str | None]) -> None:
-    """Repeat an attempt until it says nothing; after READY_SECONDS, raise what it says."""
-    deadline = time.monotonic() + READY_SECONDS
+@dataclass(frozen=True)
+class _Obstacle:
+    """Why the files can't be applied now. The same obstacle may last `patience` seconds."""
+
+    what: str
+    patience: float = READY_SECONDS
+    # Since when, as Docker says it: one that came again isn't the same.
+    since: str = ""
+    container: Container | None = field(default=None, compare=False)
+
+
+def _until_ready(name: str, attempt: Callable[[], _Obstacle | None]) -> None:
+    """Repeat an attempt until nothing is in its way; raise what has been there for too long."""
+    started = time.monotonic()
+    seen, since = None, started
     while (obstacle := attempt()) is not None:
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if obstacle != seen:
+            seen, since = obstacle, now
+        if now - since > obstacle.patience or now - started > READY_SECONDS:
             raise LiveError(
-                f"{name}: {obstacle}, even after {READY_SECONDS:.0f} s; "
-                f"see `docker logs {name}`, then run the update again"
+                f"{name}: {obstacle.what}, even after {now - started:.0f} s; "
+                f"see `docker logs {name}`, then run the update again{_last_words(obstacle.container)}"
             )
         time.sleep(POLL_SECONDS)
+
+
+def _last_words(container: Container | None) -> str:
+    """The errors at the end of a container's log, as lines to append to a message."""
+    if container is None:
+        return ""
+    log: bytes = container.logs(tail=LOG_LINES)
+    errors = errors_in(log.decode(errors="replace"))
+    return f". Its last words:\n{errors}" if errors else ""
 
 
 def _release(container: Container, owner: str, props: Props) -> bool:
@@ -209,7 +266,7 @@ def _release(container: Container, owner: str, props: Props) -> bool:
     paths = sorted({*props["files"], *closed})
     outcome: list[bool] = []
 
-    def attempt() -> str | None:
+    def attempt() -> _Obstacle | None:
         obstacle = _apply(container, owner, "release", props, closed, paths)
         container.reload()
         if obstacle is not None and container.status != "running":
@@ -223,28 +280,53 @@ def _release(container: Container, owner: str, props: Props) -> bool:
 
 def _apply(
     container: Container, owner: str, action: str, props: Props, files: Mapping[str, str], paths: list[str]
-) -> str | None:
-    """One try: stage the bytes and run the script. Returns what isn't ready, None when done."""
+) -> _Obstacle | None:
+    """One try: stage the bytes and run the script. Returns what is in the way, None when done."""
     if container.status != "running":
-        return f"the container isn't running ({container.status})"
-    directory: str = props["directory"]
-    # The same work has the same name: what a killed run left is overwritten, and then removed.
-    staging = f".staging-{sha256(f'{action} {owner} {sorted(files.items())}'.encode())[:16]}"
-    staged = {f"{staging}/new/{path}": HostFile(content=text.encode()) for path, text in files.items()}
-    # Without files the archive still makes the staging directory.
-    put_files(container, directory, staged or {f"{staging}/none": HostFile(content=b"")})
+        return _not_running(container)
+    staging = _stage(container, props["directory"], files, paths)
     script = render_apply_script(_program(props))
-    ran = run_script(container, script, directory, staging, owner, action, *paths)
+    ran = run_script(container, script, props["directory"], staging, owner, action, *paths)
     if ran is None:
-        return "the container stopped"
+        return _Obstacle("the container stopped")
     if ran.status == NOT_READY:
-        return f"{props['program']} doesn't answer"
+        return _Obstacle(f"{props['program']} doesn't answer", container=container)
+    if ran.status == NOT_STAGED:
+        return _Obstacle("others change the same files")
+    if ran.status > KILLED:
+        # As when the container ends in the middle of it: what is in place is whole, and goes on.
+        return _Obstacle(f"applying the files was killed (status {ran.status})", ENDED_SECONDS)
     if ran.status != 0:
+        after = ", but could not be applied again" if ran.status == NOT_RESTORED else ""
         raise LiveError(
-            f"{props['container_name']}: {props['program']} refused the files, "
-            f"and those from before are in place:\n{readable(ran.errors, staging)}"
+            f"{props['container_name']}: the new files were not applied; "
+            f"those from before are in place{after}:\n{readable(ran.errors)}"
         )
     return None
+
+
+def _not_running(container: Container) -> _Obstacle:
+    state = container.attrs["State"]
+    what = f"the container isn't running ({container.status})"
+    if container.status in ("exited", "dead"):
+        # Docker calls one that it will start again `restarting`.
+        return _Obstacle(what, ENDED_SECONDS, state["FinishedAt"], container)
+    return _Obstacle(what, container=container)
+
+
+def _stage(container: Container, directory: str, files: Mapping[str, str], paths: list[str]) -> str:
+    """Put the files beside those in use; the name of their folder, which is this try's own."""
+    # The same paths begin with the same name: a run of theirs clears up what a killed one left.
+    staging = f".staging-{sha256(repr(paths).encode())[:16]}-{secrets.token_hex(8)}"
+    staged = {f"new/{path}": HostFile(content=text.encode()) for path, text in files.items()}
+    # The last entry by its name: where it is, all others are.
+    staged["whole"] = HostFile(content=b"")
+    try:
+        put_files(container, directory, {f"{staging}/{path}": file for path, file in staged.items()})
+    except Exception:  # such as a full disk
+        run_script(container, 'rm -rf "$1"', f"{directory}/{staging}")
+        raise
+    return staging
 
 
 def _close_stopped(container: Container, owner: str, props: Props) -> None:
@@ -253,10 +335,14 @@ def _close_stopped(container: Container, owner: str, props: Props) -> None:
     Without a running shell nothing can be removed: a file that should go is left empty.
     """
     closed: dict[str, str] = props["closed_files"]
-    left: dict[str, HostFile] = {}
-    for path in {*props["files"], *closed}:
-        last = read_file(container, f"{props['directory']}/.owners/{path}")
-        if last is None or last.content.decode().strip() == owner:
-            left[path] = HostFile(content=closed.get(path, "").encode())
-    if left:
-        put_files(container, props["directory"], left)
+    for path in sorted({*props["files"], *closed}):
+        last = read_file(container, f"{props['directory']}/.live/.owners/{path}")
+        there = PurePosixPath(props["directory"], path)
+        if last is not None and last.content.decode().strip() != owner:
+            continue
+        file = HostFile(content=closed.get(path, "").encode())
+        if read_file(container, str(there)) is not None:
+            # In the folder itself: an archive would replace a link on the way to it.
+            put_files(container, str(there.parent), {there.name: file})
+        elif path in closed:
+            put_files(container, props["directory"], {path: file})

@@ -1,7 +1,7 @@
 """How each program is told its new files: the scripts that run in its container.
 
-Pure text. A script is POSIX sh and needs cat, cp, mv, mkdir, rm, sha256sum and flock, no more: that
-is what the programs' own images have.
+Pure text. A script is POSIX sh and needs what the programs' own images have: Alpine's busybox (1.34
+or later, for `mv -T`), or Debian's tools.
 """
 
 from __future__ import annotations
@@ -12,6 +12,13 @@ from dataclasses import dataclass
 
 # sysexits.h, EX_TEMPFAIL: the program doesn't answer yet.
 NOT_READY = 75
+# EX_PROTOCOL: another run cleared the staged files away.
+NOT_STAGED = 76
+# EX_SOFTWARE: neither the new files nor those from before could be applied.
+NOT_RESTORED = 70
+
+# A staging directory whose run died before all was in it; no run stages for as long as that.
+STALE_MINUTES = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,29 +27,59 @@ class Program:
 
     # Succeeds as soon as the program takes a configuration.
     ready: str
-    # Succeeds if the files in `$dir` are right; changes nothing.
-    validate: str
-    # Makes the program run with the files in `$dir`, and returns when it does.
+    # Prints a fingerprint of the configuration that the files ask for; fails, with the program's own
+    # words, if they are wrong. Changes nothing that runs.
+    wanted: str
+    # Makes the program run with the files, and returns when it does.
     apply: str
-    # Prints what the program runs with.
+    # Prints the fingerprint of the configuration that runs.
     running: str
 
+
+# JSON from the standard input as one line per value, each with its whole path: equal for equal
+# documents, in whatever order their keys are written. Their order in a list counts: it is the order
+# of Caddy's handlers.
+_FLAT_JSON = r"""flat() {
+        grep -oE '"([^"\\]|\\.)*"|[][{},:]|[^][{},:"[:space:]]+' | awk '
+            function path(i, made) {
+                for (i = 1; i <= depth; i++) made = made "/" (kind[i] == "{" ? key[i] : place[i])
+                return made
+            }
+            /^[[{]$/ { print path() $0; kind[++depth] = $0; place[depth] = 0; key[depth] = ""; next }
+            /^[]}]$/ { depth--; next }
+            /^,$/ { place[depth]++; key[depth] = ""; next }
+            /^:$/ { next }
+            kind[depth] == "{" && key[depth] == "" { key[depth] = $0; next }
+            { print path() " " $0 }' | sort
+    }"""
+
+_NFT_TABLE = "inet campus_policy"
 
 PROGRAMS = {
     "caddy": Program(
         # The kernel lists the socket only while somebody listens: a file may be a dead one's.
         ready="test -S /run/caddy/admin.sock && grep -q ' /run/caddy/admin.sock$' /proc/net/unix",
-        validate='caddy validate --config "$dir/Caddyfile" --adapter caddyfile',
+        wanted=f"""{_FLAT_JSON}
+    config=$(caddy adapt --validate --config "$dir/Caddyfile" --adapter caddyfile) || exit 1
+    printf '%s\\n' "$config" | flat | sha256sum""",
         apply='caddy reload --config "$dir/Caddyfile" --adapter caddyfile'
         " --address unix//run/caddy/admin.sock",
         # Caddy writes each configuration that it runs with, whoever sent it.
-        running="cat /config/caddy/autosave.json",
+        running=f"""{_FLAT_JSON}
+    flat </config/caddy/autosave.json | sha256sum""",
     ),
     "nft": Program(
         ready="/usr/local/bin/port-guard running >/dev/null",
-        validate='/usr/local/bin/port-guard check "$dir/policy.nft"',
+        # The kernel itself words the file: in a table beside the policy's, for a moment, and dormant,
+        # so that no packet passes it.
+        wanted=f"""/usr/local/bin/port-guard check "$dir/policy.nft" || exit 1
+    text=$(sed -e 's/{_NFT_TABLE}/&_wanted/' -e 's/^table .* {{$/&\\n\\tflags dormant/' "$dir/policy.nft")
+    case $text in *"flags dormant"*) ;; *) exit 1 ;; esac
+    printf '%s\\n' "$text" | nft -f - && listed=$(nft -s -t list table {_NFT_TABLE}_wanted) || exit 1
+    nft delete table {_NFT_TABLE}_wanted || exit 1
+    printf '%s\\n' "$listed" | sed -e '1s/_wanted//' -e '/^\\tflags dormant$/d' -e '/^$/d' | sha256sum""",
         apply='/usr/local/bin/port-guard apply "$dir/policy.nft"',
-        running="/usr/local/bin/port-guard running",
+        running="/usr/local/bin/port-guard running | sed '/^$/d' | sha256sum",
     ),
 }
 
@@ -53,14 +90,20 @@ umask 077
 ready() (
     {ready}
 )
-validate() (
-    {validate}
+wanted() (
+    {wanted}
 )
 apply() (
     {apply}
 )
 running() (
     {running}
+)
+# strange ROOT OWNERS: the files in folders of ROOT that no resource has written. Directly in ROOT may be
+# first files, which have no owner.
+strange() (
+    cd "$1" && find -L ./* -mindepth 1 ! -type d -exec \
+        sh -c 'for name; do [ -e "$0/$name" ] || echo "$name"; done' "$2" {{}} + 2>/dev/null
 )
 dir=$1
 # One at a time: the files of several resources make one configuration.
@@ -69,64 +112,115 @@ exec 9>"$dir/.lock" && flock 9 || exit 1
 
 # Arguments: directory, staging directory's name, owner, write|release, the files' paths.
 # The new bytes lie in the staging directory's `new`; a path that isn't there is to be removed.
+#
+# All files lie in a tree, .tree-X; the link .live leads to the tree in use, and each name in the
+# directory is a link through .live. So one rename swaps them all: whenever the program starts anew,
+# it finds a whole set that it has run with before.
 _APPLY = """\
 staging=$dir/$2 owner=$3 action=$4
+work=${2%-*} id=${2##*-}
+tree=.tree-$id
 shift 4
-new=$staging/new tree=$staging/tree old=$staging/old
-trap 'rm -rf "$staging"' EXIT
+new=$staging/new
 
-# put ROOT FROM PATH...: makes these files below ROOT as they are below FROM, absent ones too.
-put() {
-    root=$1 from=$2
-    shift 2
-    for path; do
-        if [ -e "$from/$path" ]; then
-            mkdir -p "$root/${path%"${path##*/}"}" && cp -p "$from/$path" "$staging/part" &&
-                mv -f "$staging/part" "$root/$path" || return 1
-        else
-            rm -f "$root/$path" || return 1
-        fi
+# link NAME TO: makes the link in one step, whatever file or link had the name.
+link() {
+    rm -f "$staging/link" && ln -s "$2" "$staging/link" && mv -fT "$staging/link" "$dir/$1"
+}
+
+# Removes what no run needs any more, and links that lead nowhere. Others may be staging meanwhile:
+# who finds its staging gone stages again, and so it goes whole.
+clear_up() {
+    for left in "$dir/$work"-*; do
+        [ "$left" = "$staging" ] || [ ! -e "$left/whole" ] || mv "$left" "$dir/.dead-${left##*-}"
+    done
+    for left in "$dir"/.dead-* "$dir"/.tree-*; do
+        [ "$left" -ef "$dir/.live" ] || rm -rf "$left"
+    done
+    find "$dir" -maxdepth 1 -name '.staging-*' -cmin +STALE_MINUTES -exec rm -rf {} +
+    for name in "$dir"/*; do
+        [ -e "$name" ] || [ "$(readlink "$name")" != ".live/${name##*/}" ] || rm -f "$name"
     done
 }
 
-remember_running() {
-    running >"$staging/running" && sha256sum <"$staging/running" >"$staging/part" &&
-        mv -f "$staging/part" "$dir/.applied"
+is_plain() { [ -e "$1" ] && [ "$(readlink "$1")" != ".live/${1##*/}" ]; }
+
+runs() {
+    [ "$(running)" = "$1" ] || { echo "Error: what runs is not what the files say" >&2; return 1; }
 }
+
+swap() {
+    for name in "$dir/$tree"/*; do
+        name=${name##*/}
+        [ ! -e "$dir/$tree/$name" ] || [ -L "$dir/$name" ] || link "$name" ".live/$name" || return 1
+    done
+    link .live "$tree"
+}
+
+[ -e "$staging/whole" ] || exit 76
+trap 'mv "$staging" "$dir/.dead-$id"; clear_up' EXIT
+clear_up
 
 if [ "$action" = release ]; then
     # A file that another resource wrote since is that one's now.
     for path; do
         shift
-        last=$(cat "$dir/.owners/$path" 2>/dev/null)
+        last=$(cat "$dir/.live/.owners/$path" 2>/dev/null)
         case $last in "" | "$owner") set -- "$@" "$path" ;; esac
     done
     [ $# -gt 0 ] || exit 0
 fi
 
 ready >/dev/null 2>&1 || exit 75
-rm -rf "$tree" "$old"
-mkdir -p "$tree" "$old" || exit 1
-for entry in "$dir"/*; do
-    [ ! -e "$entry" ] || cp -R "$entry" "$tree/" || exit 1
-done
-put "$tree" "$new" "$@" || exit 1
-(dir=$tree && validate) >&2 || exit 1
 
-put "$old" "$dir" "$@" || exit 1
-if ! { put "$dir" "$new" "$@" && apply >&2 && remember_running; }; then
-    put "$dir" "$old" "$@" && apply >/dev/null 2>&1 && remember_running ||
-        echo "Error: the files from before could not be applied again either" >&2
-    exit 1
+# Names that don't lead into the tree yet (the first files, or such as an editor put there) are taken
+# into it. What the program reads stays the same.
+plain=
+for name in "$dir"/*; do
+    ! is_plain "$name" || plain=1
+done
+if [ "$plain" ] || [ ! -d "$dir/.live/" ]; then
+    mkdir "$dir/$tree-seen" || exit 1
+    [ ! -d "$dir/.live/" ] || cp -Rp "$dir/.live/." "$dir/$tree-seen/" || exit 1
+    for name in "$dir"/*; do
+        is_plain "$name" || continue
+        rm -rf "$dir/$tree-seen/${name##*/}" && cp -RpL "$name" "$dir/$tree-seen/" || exit 1
+    done
+    link .live "$tree-seen" || exit 1
+    for name in "$dir"/*; do
+        is_plain "$name" || continue
+        # No rename puts a link where a directory is.
+        [ -L "$name" ] || [ ! -d "$name" ] || mv "$name" "$staging/aside-${name##*/}" || exit 1
+        link "${name##*/}" ".live/${name##*/}" || exit 1
+    done
 fi
+
+mkdir "$dir/$tree" && cp -Rp "$dir/.live/." "$dir/$tree/" || exit 1
 for path; do
-    if [ "$action" = release ]; then
-        rm -f "$dir/.owners/$path"
-    else
-        mkdir -p "$dir/.owners/${path%"${path##*/}"}" && echo "$owner" >"$dir/.owners/$path" || exit 1
+    rm -rf "$dir/$tree/$path" "$dir/$tree/.owners/$path" || exit 1
+    if [ -e "$new/$path" ]; then
+        mkdir -p "$dir/$tree/${path%"${path##*/}"}" && mv "$new/$path" "$dir/$tree/$path" || exit 1
+    fi
+    if [ "$action" = write ]; then
+        mkdir -p "$dir/$tree/.owners/${path%"${path##*/}"}" &&
+            echo "$owner" >"$dir/$tree/.owners/$path" || exit 1
     fi
 done
-"""
+strange "$dir/$tree" "$dir/$tree/.owners" | while read -r name; do rm -f "$dir/$tree/$name"; done
+asked=$(dir=$dir/$tree && wanted) || exit 1
+
+# The files are swapped when the program runs with them, no earlier: it may refuse what passed the check,
+# and would not start with it.
+ran=$(running 2>/dev/null) taken=
+if (dir=$dir/$tree && apply) >&2; then
+    taken=1
+    if runs "$asked" && swap; then exit 0; fi
+fi
+# What runs is left alone if the program itself did so, be it the files from before or not.
+[ "$taken" ] || [ "$(running 2>/dev/null)" != "$ran" ] || exit 1
+apply >/dev/null 2>&1 && asked=$(wanted 2>/dev/null) && runs "$asked" 2>/dev/null || exit 70
+exit 1
+""".replace("STALE_MINUTES", str(STALE_MINUTES))
 
 # Arguments: directory, the files' paths.
 _READ = """\
@@ -135,35 +229,47 @@ cd "$dir" || exit 1
 for path; do
     [ ! -f "$path" ] || sha256sum "$path" || exit 1
 done
-if [ "$(running 2>/dev/null | sha256sum)" = "$(cat .applied 2>/dev/null)" ]; then echo applied; fi
+if ready >/dev/null 2>&1 && [ -z "$(strange . "$dir/.live/.owners")" ] &&
+    asked=$(wanted 2>/dev/null) && [ "$(running 2>/dev/null)" = "$asked" ]; then
+    echo applied
+fi
 """
 
 
 def render_apply_script(program: Program) -> str:
-    """The script that validates, swaps and applies files, or leaves all as it was.
+    """The script that checks, swaps and applies files and confirms that they run, or leaves all as it was.
 
-    It ends with NOT_READY, having changed nothing, while the program doesn't answer.
+    It ends with NOT_READY or NOT_STAGED, having changed nothing, when it has to be run again; with
+    NOT_RESTORED if it failed and could not go back; with 1 if it failed and went back.
     """
     return _functions(program) + _APPLY
 
 
 def render_read_script(program: Program) -> str:
-    """The script that prints the files' hashes, and `applied` if the program runs with our last."""
+    """The script that prints the files' hashes, and `applied` if the program runs with the files.
+
+    It doesn't count as applied when there are files in folders that no resource has written.
+    """
     return _functions(program) + _READ
 
 
-def readable(errors: str, staging: str) -> str:
-    """What a program said about its failure, without its notices, our staging's path or a secret."""
-    lines = [text for line in errors.splitlines() if (text := _told(line))]
-    told = [line for line in lines if line.startswith("Error:")] or lines[-10:] or ["no reason given"]
-    return _without_secrets("\n".join(told).replace(f"/{staging}/tree", ""))
+def readable(errors: str) -> str:
+    """What a program said about its failure, without its notices, our own folders or a secret."""
+    return errors_in(errors) or "no reason given"
+
+
+def errors_in(output: str) -> str:
+    """The same of any output; empty if there are only notices."""
+    lines = [text for line in output.splitlines() if (text := _line(line))]
+    chosen = [line for line in lines if line.startswith("Error:")] or lines[-10:]
+    return _without_secrets(re.sub(r"/\.tree-[0-9a-f]+", "", "\n".join(chosen)))
 
 
 def _functions(program: Program) -> str:
     return _FUNCTIONS.format(**vars(program))
 
 
-def _told(line: str) -> str:
+def _line(line: str) -> str:
     """A line as a person reads it; nothing for a notice. Caddy's may be an entry of its JSON log."""
     try:
         entry = json.loads(line)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import subprocess
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +24,17 @@ from components.live.password_hash import (
 )
 from components.live.programs import (
     NOT_READY,
+    NOT_RESTORED,
+    NOT_STAGED,
     PROGRAMS,
+    STALE_MINUTES,
     Program,
     readable,
     render_apply_script,
     render_read_script,
 )
 from components.live.volume_files import VolumeFilesProvider
+from tests.kill_points import killed_at
 
 LIVE: dict[str, Any] = {
     "docker_host": "unix:///run/docker.sock",
@@ -43,8 +50,9 @@ APPLIED = LIVE | {"content_sha256": sha256(b"respond 200\n"), "applied": True}
 # A program of one file, whose running configuration is a file too.
 STUB = Program(
     ready='test -e "$dir/../ready"',
-    validate='if grep invalid "$dir/a"; then echo "Error: $dir/a: invalid"; exit 1; fi',
-    apply='if grep refused "$dir/a"; then echo "Error: refused"; exit 1; fi; cp "$dir/a" "$dir/../running"',
+    wanted='if grep -q invalid "$dir/a"; then echo "Error: $dir/a: invalid" >&2; exit 1; fi; cat "$dir/a"',
+    apply='if grep -q refused "$dir/a"; then echo "Error: refused" >&2; exit 1; fi; '
+    'top=${dir%/.tree-*}; sed s/misread/other/ "$dir/a" >"$top/../running"',
     running='cat "$dir/../running"',
 )
 
@@ -137,32 +145,54 @@ class Live:
         (folder / "ready").touch()
 
     def apply(
-        self, files: dict[str, str], *paths: str, owner: str = "me", action: str = "write"
+        self,
+        files: dict[str, str],
+        *paths: str,
+        owner: str = "me",
+        action: str = "write",
+        kill_at: int | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Stage files and run the script that applies them."""
-        staging = self.directory / ".staging-1"
+        staging = self.stage(files)
+        script = render_apply_script(STUB)
+        if kill_at is not None:
+            script = killed_at(kill_at, script, str(self.folder / "steps"))
+        return self.run(script, staging, owner, action, *(paths or files))
+
+    def stage(self, files: dict[str, str], work: str = "work") -> str:
+        """Put new files beside those in use; the name of their folder."""
+        staging = self.directory / f".staging-{work}-{secrets.token_hex(8)}"
         staging.mkdir()
         for path, text in files.items():
             (staging / "new" / path).parent.mkdir(parents=True, exist_ok=True)
             (staging / "new" / path).write_text(text)
-        arguments = [".staging-1", owner, action, *(paths or files)]
-        return self._run(render_apply_script(STUB), *arguments)
+        (staging / "whole").touch()
+        return staging.name
 
     def read(self, *paths: str) -> list[str]:
         """What the reading script prints."""
-        return self._run(render_read_script(STUB), *paths).stdout.splitlines()
+        return self.run(render_read_script(STUB), *paths).stdout.splitlines()
 
     def files(self) -> dict[str, str]:
-        """What lies in the directory, without what is our own."""
-        found = [path for path in self.directory.rglob("[!.]*") if path.is_file()]
-        names = [str(path.relative_to(self.directory)) for path in found]
-        return {name: (self.directory / name).read_text() for name in names if not name.startswith(".")}
+        """What the program sees in the directory."""
+        found = glob("**/*", root_dir=self.directory, recursive=True)
+        return {
+            name: (self.directory / name).read_text() for name in found if (self.directory / name).is_file()
+        }
+
+    def leftovers(self) -> list[str]:
+        """What is our own there, beside the lock, the link and the one tree that it leads to."""
+        known = {".lock", ".live", os.readlink(self.directory / ".live")}
+        names = {path.name for path in self.directory.glob(".*")} - known
+        broken = {path.name for path in self.directory.iterdir() if not path.exists()}
+        return sorted(names | broken)
 
     def running(self) -> str:
         """What the stub runs with."""
         return (self.folder / "running").read_text()
 
-    def _run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run a script on the directory."""
         command = ["sh", "-c", script, "sh", str(self.directory), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
 
@@ -186,49 +216,123 @@ def test_a_change_is_in_place_and_runs(live: Live) -> None:
     assert live.files() == {"a": "second\n", "sub/dir/b": "b\n"}
     assert live.running() == "second\n"
     assert live.read("a", "gone") == [listed("second\n"), "applied"]
-    assert not list(live.directory.glob(".staging*"))
+    assert live.leftovers() == []
 
 
 @pytest.mark.parametrize("word", ["invalid", "refused"])
 def test_a_refused_change_leaves_everything_as_it_was(live: Live, word: str) -> None:
     done = live.apply({"a": f"{word}\n", "new/b": "b\n"})
     assert done.returncode == 1
-    assert readable(done.stderr, ".staging-1").endswith(word)
-    assert "staging" not in readable(done.stderr, ".staging-1")
+    assert readable(done.stderr).endswith(word)
+    assert ".tree" not in readable(done.stderr)
     assert live.files() == {"a": "first\n"}
     assert live.running() == "first\n"
     assert live.read("a") == [listed("first\n"), "applied"]
-    assert not list(live.directory.glob(".staging*"))
+    assert live.leftovers() == []
 
 
 def test_nothing_is_touched_before_the_program_answers(live: Live) -> None:
     (live.folder / "ready").unlink()
     assert live.apply({"a": "second\n"}).returncode == NOT_READY
     assert live.files() == {"a": "first\n"}
-    assert not list(live.directory.glob(".staging*"))
+    assert live.leftovers() == []
 
 
 def test_a_change_by_hand_is_seen(live: Live) -> None:
     (live.directory / "a").write_text("by hand\n")
-    assert live.read("a") == [listed("by hand\n"), "applied"]
+    assert live.read("a") == [listed("by hand\n")]
     (live.folder / "running").write_text("by hand\n")
+    assert live.read("a") == [listed("by hand\n"), "applied"]
+    (live.folder / "running").write_text("another\n")
     assert live.read("a") == [listed("by hand\n")]
 
 
-def test_a_release_closes_and_removes(live: Live) -> None:
-    live.apply({"a": "open\n", "sub/b": "b\n"})
-    assert live.apply({"a": "closed\n"}, "a", "sub/b", action="release").returncode == 0
-    assert live.files() == {"a": "closed\n"}
-    assert live.running() == "closed\n"
+def test_a_program_that_runs_with_something_else_has_failed(live: Live) -> None:
+    done = live.apply({"a": "misread\n"})
+    assert done.returncode == 1
+    assert "what runs is not what the files say" in readable(done.stderr)
+    assert (live.files(), live.running()) == ({"a": "first\n"}, "first\n")
+    assert live.leftovers() == []
 
 
-def test_a_release_leaves_what_another_resource_wrote_since(live: Live) -> None:
-    live.apply({"b": "mine\n"}, owner="me")
-    live.apply({"b": "theirs\n"}, owner="they")
-    assert live.apply({}, "b", owner="me", action="release").returncode == 0
-    assert live.files() == {"a": "first\n", "b": "theirs\n"}
-    assert live.apply({}, "b", owner="they", action="release").returncode == 0
+def test_what_runs_stays_when_a_change_is_refused_even_if_it_is_not_ours(live: Live) -> None:
+    (live.folder / "running").write_text("by hand\n")
+    assert live.apply({"a": "refused\n"}).returncode == 1
+    assert live.running() == "by hand\n"
+
+
+def test_a_failed_way_back_is_told(live: Live) -> None:
+    (live.directory / "a").write_text("refused\n")
+    assert live.apply({"a": "misread\n"}).returncode == NOT_RESTORED
+
+
+def test_files_that_an_editor_put_there_are_taken_in(live: Live) -> None:
+    live.apply({"sub/b": "b\n"})
+    for name in ("a", "by hand"):
+        (live.directory / "part").write_text("by hand\n")
+        (live.directory / "part").rename(live.directory / name)
+    (live.directory / "sub").unlink()
+    (live.directory / "sub").mkdir()
+    (live.directory / "sub/c").write_text("c\n")
+    assert live.apply({"sub/b": "new\n"}).returncode == 0
+    # In a folder lies nothing but what a resource has written.
+    seen = {"a": "by hand\n", "by hand": "by hand\n", "sub/b": "new\n"}
+    assert live.files() == seen
+    assert live.leftovers() == []
+    assert live.apply({"a": "second\n"}).returncode == 0
+    assert live.files() == seen | {"a": "second\n"}
+
+
+def test_a_file_that_somebody_added_in_a_folder_is_seen_and_goes(live: Live) -> None:
+    live.apply({"sub/b": "b\n"})
+    assert live.read("a")[-1] == "applied"
+    for name in ("c", "by hand", "e/f"):
+        (live.directory / "sub" / name).parent.mkdir(exist_ok=True)
+        (live.directory / "sub" / name).write_text("c\n")
+    assert live.read("a") == [listed("first\n")]
+    live.apply({"a": "second\n"})
+    assert live.files() == {"a": "second\n", "sub/b": "b\n"}
+    assert live.read("a")[-1] == "applied"
+
+
+def test_what_stands_in_a_files_place_is_mended(live: Live) -> None:
+    live.apply({"sub/b": "b\n"})
+    (live.directory / "sub/b").unlink()
+    (live.directory / "sub/b/c").mkdir(parents=True)
+    assert live.apply({"a": "refused\n"}).returncode == 1
+    assert (live.directory / "sub/b/c").is_dir()
+    assert live.apply({"sub/b": "new\n"}).returncode == 0
+    assert live.files() == {"a": "first\n", "sub/b": "new\n"}
+
+
+def test_a_name_that_was_removed_by_hand_comes_back(live: Live) -> None:
+    (live.directory / "a").unlink()
+    assert live.read("a") == []
+    assert live.apply({"a": "first\n"}).returncode == 0
     assert live.files() == {"a": "first\n"}
+
+
+def test_what_another_run_cleared_away_has_to_be_staged_again(live: Live) -> None:
+    waiting, other = live.stage({"a": "waiting\n"}), live.stage({"a": "other\n"}, work="else")
+    assert live.apply({"a": "second\n"}).returncode == 0
+    assert not (live.directory / waiting).exists()
+    assert (live.directory / other).exists()
+    done = live.run(render_apply_script(STUB), waiting, "me", "write", "a")
+    assert done.returncode == NOT_STAGED
+    assert live.files() == {"a": "second\n"}
+
+
+def test_a_staging_that_was_never_finished_goes_in_time(live: Live) -> None:
+    unfinished = live.directory / live.stage({"a": "x\n"}, work="else")
+    (unfinished / "whole").unlink()
+    assert live.apply({"a": "second\n"}).returncode == 0
+    assert unfinished.exists()
+    # Nobody can make a folder that is an hour old for the kernel.
+    script = render_apply_script(STUB)
+    hurried = script.replace(f"-cmin +{STALE_MINUTES} ", "-cmin -1 ! -path '*-work-*' ")
+    assert hurried != script
+    assert live.run(hurried, live.stage({"a": "third\n"}), "me", "write", "a").returncode == 0
+    assert not unfinished.exists()
 
 
 @pytest.mark.parametrize("program", sorted(PROGRAMS))
@@ -242,18 +346,18 @@ def test_an_error_is_the_programs_own_without_notices_and_secrets() -> None:
         [
             '{"level":"info","ts":1.5,"msg":"using config"}',
             "2026/01/01 10:00:00.000\tINFO\tusing config",
-            "Error: adapting: /etc/caddy/live/.staging-ab/tree/Caddyfile:3: bad $2b$14$abcdefghijk./x "
+            "Error: adapting: /etc/caddy/live/.tree-ab01/Caddyfile:3: bad $2b$14$abcdefghijk./x "
             "http://user:pass@host/",
         ]
     )
-    assert readable(errors, ".staging-ab") == (
+    assert readable(errors) == (
         "Error: adapting: /etc/caddy/live/Caddyfile:3: bad [hash] http://[login]@host/"
     )
 
 
 def test_an_error_in_caddys_log_is_told_in_plain_words() -> None:
     errors = '{"level":"warn","msg":"not formatted"}\n{"level":"error","ts":1.5,"msg":"line 3: bad"}'
-    assert readable(errors, ".staging-ab") == "Error: line 3: bad"
+    assert readable(errors) == "Error: line 3: bad"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,29 @@
+"""A shell script that is killed at a step of its own: what an interrupted update leaves behind."""
+
+from __future__ import annotations
+
+NEVER = 1_000_000
+
+# The shell expands PS4 before every simple command that it traces, in subshells too: so no step of
+# the script can be forgotten. The trace itself is thrown away.
+_PRELUDE = """\
+exec 8>&2 2>/dev/null
+echo 0 >{counter}
+step() {{
+    read -r steps <{counter}
+    steps=$((steps + 1))
+    echo $steps >{counter}
+    [ $steps -lt {kill_at} ] || kill -9 $$
+}}
+PS4='$(step)+ '
+set -x
+"""
+
+
+def killed_at(step: int, script: str, counter: str) -> str:
+    """The script, killed before its `step`-th command (from 1); `counter` is a file that it may write.
+
+    With NEVER it runs to its end, and the file then holds the number of its commands. Its errors
+    can't be read.
+    """
+    return _PRELUDE.format(counter=counter, kill_at=step) + script
