@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import re
-import secrets
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -13,9 +12,8 @@ from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from docker.models.containers import Container
 
-from components.campus.nftables import EMPTY_POLICY, Rule, render_policy
+from components.campus.nftables import Rule, render_policy
 from components.live import files
 from components.live.docker_host import HELPER_LABEL, LiveError, sha256
 from components.live.files import LiveFilesProvider
@@ -31,6 +29,7 @@ from tests.rig.live_caddy import (
     live_props,
     outputs,
 )
+from tests.rig.live_guard import LiveGuard, live_guard
 from tests.rig.rig import Rig
 
 pytestmark = pytest.mark.docker
@@ -401,8 +400,6 @@ def test_updates_at_once_do_not_mix(serving: LiveCaddy, pool: Callable[..., Exec
     assert (serving.answer(), serving.leftovers()) == ("hello", [])
 
 
-GUARD = "campus-monitor/port-guard:dev"
-POLICY_DIRECTORY = "/etc/port-guard/live"
 RULES = (
     Rule(
         action="limit",
@@ -423,32 +420,10 @@ RULES = (
 
 
 @pytest.fixture
-def guard(rig: Rig) -> Iterator[Container]:
+def guard(rig: Rig) -> Iterator[LiveGuard]:
     """A port guard in a network of its own, with its first policy."""
-    rig.engine.load(GUARD)
-    engine = rig.engine.client()
-    name = f"live-test-{secrets.token_hex(4)}"
-    volume = engine.volumes.create(name)
-    first = {"content": EMPTY_POLICY, "uid": 0.0, "gid": 0.0, "mode": float(0o600)}
-    props = {"docker_host": rig.engine.url, "volume_name": name, "image": GUARD}
-    VolumeFilesProvider().create(props | {"files": {"policy.nft": first}, "only_if_absent": True})
-    made = engine.containers.run(
-        GUARD,
-        name=name,
-        detach=True,
-        network_mode="none",
-        read_only=True,
-        cap_drop=["ALL"],
-        cap_add=["NET_ADMIN"],
-        tmpfs={"/tmp": ""},
-        volumes={name: {"bind": POLICY_DIRECTORY, "mode": "rw"}},
-    )
-    try:
+    with live_guard(rig) as made:
         yield made
-    finally:
-        made.remove(force=True)
-        volume.remove(force=True)
-        engine.close()
 
 
 TABLE = "inet campus_policy"
@@ -462,33 +437,26 @@ TABLE_BY_HAND = {
 
 
 @pytest.mark.parametrize("edit", TABLE_BY_HAND.values(), ids=TABLE_BY_HAND.keys())
-def test_a_table_that_was_changed_by_hand_is_seen_and_mended(rig: Rig, guard: Container, edit: str) -> None:
+def test_a_table_that_was_changed_by_hand_is_seen_and_mended(guard: LiveGuard, edit: str) -> None:
     provider = LiveFilesProvider()
-    assert guard.name is not None
-    props = live_props(rig.engine.url, guard.name, {"policy.nft": render_policy(RULES)})
-    props |= {"program": "nft", "directory": POLICY_DIRECTORY}
+    props = guard.props(render_policy(RULES))
     created = provider.create(props)
-    good = guard.exec_run(["nft", "-s", "-t", "list", "ruleset"]).output
+    good = guard.tables()
     assert outputs(provider.read(created.id, outputs(created))) == outputs(created)
 
-    assert guard.exec_run(["sh", "-c", edit]).exit_code == 0
+    guard.sh(edit)
     seen = outputs(provider.read(created.id, outputs(created)))
     assert seen["applied"] is False
     provider.update(created.id, seen, props)
-    assert guard.exec_run(["nft", "-s", "-t", "list", "ruleset"]).output == good
+    assert guard.tables() == good
     assert outputs(provider.read(created.id, outputs(created))) == outputs(created)
 
 
-def test_a_policy_that_nft_refuses_changes_nothing(rig: Rig, guard: Container) -> None:
-    provider = LiveFilesProvider()
-    assert guard.name is not None
+def test_a_policy_that_nft_refuses_changes_nothing(guard: LiveGuard) -> None:
     policy = render_policy(RULES)
-    props = live_props(rig.engine.url, guard.name, {"policy.nft": policy})
-    props |= {"program": "nft", "directory": POLICY_DIRECTORY}
-    created = provider.create(props)
-    listing = ["nft", "-s", "-t", "list", "ruleset"]
-    good = guard.exec_run(listing).output
+    guard.write(policy)
+    before = guard.state()
     with pytest.raises(LiveError, match="nonsense"):
-        provider.update(created.id, props, props | {"files": {"policy.nft": policy + "nonsense\n"}})
-    assert guard.exec_run(listing).output == good
-    assert outputs(provider.read(created.id, outputs(created))) == outputs(created)
+        guard.write(policy + "nonsense\n")
+    assert guard.state() == before
+    assert guard.leftovers() == []

@@ -35,6 +35,7 @@ from components.live.programs import (
     render_apply_script,
     render_read_script,
 )
+from components.live.provider import LiveProvider
 
 if TYPE_CHECKING:
     from docker.models.containers import Container
@@ -67,7 +68,7 @@ def _combined(hashes: Mapping[str, str]) -> str:
     return sha256("".join(lines).encode())
 
 
-class LiveFilesProvider(dynamic.ResourceProvider):
+class LiveFilesProvider(LiveProvider):
     """Creates, changes, reads and closes the files. Its module path and name are in the state."""
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:

@@ -11,6 +11,7 @@ from pulumi.output import Unknown
 
 from components.live.docker_host import LiveError
 from components.live.password_rule import password_problem
+from components.live.provider import LiveProvider
 
 # What Caddy's made-up hash for an unknown user costs: a cheaper one would tell which users exist.
 COST = 14
@@ -30,7 +31,7 @@ def bcrypt_hash(password: str) -> str:
     return bcrypt.hashpw(password.encode(), bcrypt.gensalt(COST)).decode()
 
 
-class PasswordHashProvider(dynamic.ResourceProvider):
+class PasswordHashProvider(LiveProvider):
     """Hashes once per password. Its module path and name are in the state."""
 
     def check(self, _olds: Props, news: Props) -> dynamic.CheckResult:
@@ -73,7 +74,7 @@ class PasswordHash(dynamic.Resource, module="live", name="PasswordHash"):
         super().__init__(PasswordHashProvider(), name, props, pulumi.ResourceOptions.merge(opts, secret))
 
 
-class GeneratedPasswordProvider(dynamic.ResourceProvider):
+class GeneratedPasswordProvider(LiveProvider):
     """Makes a password once. Its module path and name are in the state."""
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:

@@ -22,6 +22,7 @@ from components.live.docker_host import (
     volume_exists,
     volume_helper,
 )
+from components.live.provider import LiveProvider
 
 Props = dict[str, Any]
 
@@ -36,7 +37,7 @@ class VolumeFile:
     mode: int = 0o644
 
 
-class VolumeFilesProvider(dynamic.ResourceProvider):
+class VolumeFilesProvider(LiveProvider):
     """Writes and reads the files. Its module path and name are in the state."""
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:

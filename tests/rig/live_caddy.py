@@ -128,18 +128,28 @@ class LiveCaddy:
         assert isinstance(ended.output, bytes)
         return ended.output.decode()
 
+    _running = "sha256sum </config/caddy/autosave.json"
+    _seen = (
+        f"cd {DIRECTORY} && find -L Caddyfile allowed -type f 2>/dev/null | sort | while read -r name; do"
+        ' stat -Lc "%a %u:%g" "$name"; sha256sum "$name"; done'
+    )
+    _answer = f"wget -qO- http://127.0.0.1:{PORT}/ 2>/dev/null || echo none"
+
     def running(self) -> str:
         """The hash of what Caddy runs with."""
-        return self.sh("sha256sum </config/caddy/autosave.json")
+        return self.sh(self._running)
 
     def seen(self) -> str:
         """The files as Caddy sees them: names, owners, modes and hashes."""
-        listing = "find -L Caddyfile allowed -type f 2>/dev/null | sort | while read -r name; do"
-        return self.sh(f'cd {DIRECTORY} && {listing} stat -Lc "%a %u:%g" $name; sha256sum $name; done')
+        return self.sh(self._seen)
 
     def answer(self) -> str:
         """What Caddy answers somebody in the container, `none` if it doesn't, or refuses."""
-        return self.sh(f"wget -qO- http://127.0.0.1:{PORT}/ 2>/dev/null || echo none").strip()
+        return self.sh(self._answer).strip()
+
+    def state(self) -> tuple[str, ...]:
+        """The files, what runs and what is answered, found out at once."""
+        return tuple(self.sh(f"{self._seen}; {self._running}; {self._answer}").splitlines())
 
     def leftovers(self) -> list[str]:
         """What LiveFiles keeps there beside the lock, the link and the one tree that it leads to."""

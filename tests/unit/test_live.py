@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
+import traceback
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 import bcrypt
 import dill
 import pytest
-from pulumi.dynamic import ResourceProvider
+from pulumi.dynamic import Config, ConfigureRequest, CreateResult, ResourceProvider
 from pulumi.output import Unknown
 
 from components.live.docker_host import LiveError, check_path, sha256
@@ -22,6 +23,7 @@ from components.live.password_hash import (
     PasswordHashProvider,
     bcrypt_hash,
 )
+from components.live.password_rule import password_problem
 from components.live.programs import (
     NOT_READY,
     NOT_RESTORED,
@@ -33,7 +35,9 @@ from components.live.programs import (
     render_apply_script,
     render_read_script,
 )
+from components.live.provider import LiveProvider
 from components.live.volume_files import VolumeFilesProvider
+from components.settings import SettingsError, parse
 from tests.kill_points import killed_at
 
 LIVE: dict[str, Any] = {
@@ -408,3 +412,37 @@ def test_a_provider_is_a_short_reference_in_the_state(provider: type[ResourcePro
     pickled = dill.dumps(provider(), recurse=True)
     assert provider.__module__.encode() in pickled
     assert len(pickled) < 150
+
+
+@pytest.mark.parametrize("password", ["", "x" * 73, "a\0b", "a\ud800"])
+def test_the_settings_refuse_a_password_in_the_same_words(password: str) -> None:
+    tree = {"grafana": {"enabled": True, "adminPassword": password}}
+    with pytest.raises(SettingsError) as raised:
+        parse(tree)
+    assert password_problem(password) in [line.partition(": ")[2] for line in str(raised.value).splitlines()]
+
+
+class Mistaken(LiveProvider):
+    """A provider with a mistake in it."""
+
+    def create(self, props: dict[str, Any]) -> CreateResult:
+        """Fail in one of two ways."""
+        if props:
+            raise LiveError("caddy refused the files")
+        return CreateResult(props["id"])
+
+
+def test_a_failure_is_told_without_our_code_and_a_mistake_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    provider = Mistaken()
+    # As Pulumi does in the plugin's process, and for this test only.
+    monkeypatch.setattr("sys.tracebacklimit", 1000, raising=False)
+    provider.configure(ConfigureRequest(config=Config({}, "project")))
+    told: list[str] = []
+    for props in ({"id": "a"}, {}):
+        try:
+            provider.create(props)
+        except Exception:
+            told.append(traceback.format_exc())
+    expected, mistake = told
+    assert expected == "components.live.docker_host.LiveError: caddy refused the files\n"
+    assert 'return CreateResult(props["id"])' in mistake

@@ -1,0 +1,142 @@
+"""Broken inputs: refused before the host is touched, or taken back, with what runs as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import pytest
+
+from components.live import files
+from components.live.docker_host import LiveError
+from components.live.files import LiveFilesProvider
+from components.live.programs import Program, render_apply_script
+from components.settings import SettingsError, parse
+from tests import figures
+from tests.counts import count
+from tests.edge.broken import (
+    GOOD,
+    GOOD_FRAGMENT,
+    LIVE_FRAGMENT,
+    POLICY,
+    SECRET_HASH,
+    TAKEN_PORT,
+    Broken,
+    at,
+    broken_inputs,
+    good_words,
+)
+from tests.rig.live_caddy import LiveCaddy, live_caddy
+from tests.rig.live_guard import LiveGuard, live_guard
+from tests.rig.processes import wait_for
+from tests.rig.rig import Rig
+
+pytestmark = pytest.mark.docker
+
+BROKEN = count(test=106, soak=530)
+GOOD_ONES = count(test=4, soak=20)
+SEED = 4
+
+
+@dataclass
+class Host:
+    """A Caddy and a guard that run with good files."""
+
+    caddy: LiveCaddy
+    guard: LiveGuard
+
+    def state(self) -> tuple[str, ...]:
+        """Everything that a broken input may not change: files, owners, modes, what runs, what is served."""
+        return (*self.caddy.state(), *self.guard.state())
+
+    def try_out(self, broken: Broken) -> str | None:
+        """Apply a broken input; what it was refused with, None if it was applied."""
+        try:
+            if broken.settings is not None:
+                parse(broken.settings)
+            elif broken.policy is not None:
+                self.guard.write(broken.policy)
+            else:
+                self.caddy.write(broken.files)
+        except (LiveError, SettingsError) as error:
+            return str(error)
+        return None
+
+
+@pytest.fixture
+def host(rig: Rig) -> Iterator[Host]:
+    """A host on which somebody else listens on a port."""
+    with live_caddy(rig) as caddy, live_guard(rig) as guard:
+        caddy.write({"Caddyfile": GOOD})
+        caddy.write({LIVE_FRAGMENT: GOOD_FRAGMENT})
+        guard.write(POLICY)
+        assert caddy.container is not None
+        caddy.container.exec_run(["nc", "-ll", "-p", str(TAKEN_PORT), "-e", "true"], detach=True)
+        listening = f"cat /proc/net/tcp /proc/net/tcp6 | grep -c ':{TAKEN_PORT:04X} .* 0A ' || true"
+        wait_for("somebody listens", lambda: int(caddy.sh(listening)), 20.0)
+        assert caddy.answer() == "hello"
+        yield Host(caddy, guard)
+
+
+def applied(host: Host, inputs: Sequence[Broken]) -> list[str]:
+    """What is wrong with how these were received, one line each; none should be."""
+    good = host.state()
+    wrong: list[str] = []
+    for number, broken in enumerate(inputs):
+        words = host.try_out(broken)
+        what = f"{number} ({broken.kind})"
+        if words is None:
+            wrong.append(f"{what}: applied")
+        elif SECRET_HASH[:20] in words:
+            wrong.append(f"{what}: a hash in {words}")
+        if (state := host.state()) != good:
+            wrong.append(f"{what}: changed something, and said {words}")
+            good = state
+    return wrong
+
+
+@pytest.mark.timeout(1800)
+def test_no_broken_input_is_applied(host: Host) -> None:
+    print(f"seed {SEED}")
+    inputs = broken_inputs(SEED, BROKEN)
+    wrong = applied(host, inputs)
+    for word in good_words(SEED, GOOD_ONES):
+        host.caddy.write({"Caddyfile": at("site", f"header X-Good {word}")})
+        assert word in host.caddy.sh("cat /config/caddy/autosave.json")
+    figures.record("bad_configs_applied", len(wrong), "", len(inputs), "generated, one mistake each")
+    assert wrong == []
+    assert (host.caddy.leftovers(), host.guard.leftovers()) == ([], [])
+    assert figures.TARGETS["bad_configs_applied"].met_by(len(wrong))
+
+
+# What LiveFiles would be without a check, and without a confirmation and a way back.
+CARELESS = {
+    "asked=$(dir=$dir/$tree && wanted) || exit 1": "asked=",
+    '    if runs "$asked" && swap; then exit 0; fi': "    :",
+    '[ "$taken" ] || [ "$(running 2>/dev/null)" != "$ran" ] || exit 1': "swap; exit 0",
+}
+
+
+def careless(program: Program) -> str:
+    """The script that applies files, whatever they are."""
+    script = render_apply_script(program)
+    for careful, other in CARELESS.items():
+        assert careful in script
+        script = script.replace(careful, other)
+    return script
+
+
+def test_the_suite_sees_what_a_careless_script_applies(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = {"unknown directive", "wrong range", "unusable address", "one of two files", "policy"}
+    inputs = [broken for broken in broken_inputs(SEED, 106) if broken.kind in kinds]
+    monkeypatch.setattr(files, "render_apply_script", careless)
+    assert len(applied(host, inputs)) >= len(inputs)
+
+
+def test_a_broken_input_that_is_known_beforehand_is_refused_in_the_preview() -> None:
+    for broken in broken_inputs(SEED, 530):
+        if broken.kind in ("hostile name", "no UTF-8"):
+            checked = LiveFilesProvider().check({}, {"files": broken.files})
+            [failure] = checked.failures
+            # Beside a property's name Pulumi prints its value.
+            assert failure.property == ""

@@ -1,0 +1,89 @@
+"""A port guard in the rig, in a network of its own, whose policy LiveFiles brings in place."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from docker.models.containers import Container
+
+from components.campus.nftables import EMPTY_POLICY
+from components.live.files import LiveFilesProvider
+from components.live.volume_files import VolumeFilesProvider
+from tests.rig.live_caddy import live_props
+from tests.rig.rig import Rig
+
+IMAGE = "campus-monitor/port-guard:dev"
+DIRECTORY = "/etc/port-guard/live"
+POLICY_FILE = "policy.nft"
+
+
+@dataclass
+class LiveGuard:
+    """A running guard."""
+
+    docker_host: str
+    name: str
+    container: Container
+
+    def props(self, policy: str) -> dict[str, Any]:
+        """The properties of a LiveFiles with this policy."""
+        made = live_props(self.docker_host, self.name, {POLICY_FILE: policy})
+        return made | {"program": "nft", "directory": DIRECTORY}
+
+    def write(self, policy: str) -> None:
+        """Bring a policy in place through LiveFiles."""
+        LiveFilesProvider().create(self.props(policy))
+
+    def sh(self, command: str) -> str:
+        """What a command in the container prints."""
+        ended = self.container.exec_run(["sh", "-c", command])
+        assert ended.exit_code == 0, ended.output
+        assert isinstance(ended.output, bytes)
+        return ended.output.decode()
+
+    def tables(self) -> str:
+        """All that the kernel has in this network, without what changes by itself."""
+        return self.sh("nft -s -t list ruleset")
+
+    def state(self) -> tuple[str, ...]:
+        """The policy's file and the kernel's tables."""
+        file = f'cd {DIRECTORY} && stat -Lc "%a %u:%g" {POLICY_FILE} && sha256sum {POLICY_FILE}'
+        return tuple(self.sh(f"{file} && nft -s -t list ruleset").splitlines())
+
+    def leftovers(self) -> list[str]:
+        """What LiveFiles keeps there beside the lock, the link and the one tree that it leads to."""
+        known = {".", "..", ".lock", ".live", self.sh(f"readlink {DIRECTORY}/.live || true").strip()}
+        return sorted(set(self.sh(f"ls -a {DIRECTORY}").split()) - known - {POLICY_FILE})
+
+
+@contextmanager
+def live_guard(rig: Rig) -> Iterator[LiveGuard]:
+    """A guard with its first policy; gone at the end."""
+    rig.engine.load(IMAGE)
+    engine = rig.engine.client()
+    name = f"live-test-{secrets.token_hex(4)}"
+    volume = engine.volumes.create(name)
+    first = {"content": EMPTY_POLICY, "uid": 0.0, "gid": 0.0, "mode": float(0o600)}
+    props = {"docker_host": rig.engine.url, "volume_name": name, "image": IMAGE}
+    VolumeFilesProvider().create(props | {"files": {POLICY_FILE: first}, "only_if_absent": True})
+    container = engine.containers.run(
+        IMAGE,
+        name=name,
+        detach=True,
+        network_mode="none",
+        read_only=True,
+        cap_drop=["ALL"],
+        cap_add=["NET_ADMIN"],
+        tmpfs={"/tmp": ""},
+        volumes={name: {"bind": DIRECTORY, "mode": "rw"}},
+    )
+    try:
+        yield LiveGuard(rig.engine.url, name, container)
+    finally:
+        container.remove(force=True)
+        volume.remove(force=True)
+        engine.close()
