@@ -169,6 +169,7 @@ if [ "$action" = release ]; then
         case $last in "" | "$owner") set -- "$@" "$path" ;; esac
     done
     [ $# -gt 0 ] || exit 0
+    owner=nobody
 fi
 
 ready >/dev/null 2>&1 || exit 75
@@ -199,11 +200,8 @@ mkdir "$dir/$tree" && cp -Rp "$dir/.live/." "$dir/$tree/" || exit 1
 for path; do
     rm -rf "$dir/$tree/$path" "$dir/$tree/.owners/$path" || exit 1
     if [ -e "$new/$path" ]; then
-        mkdir -p "$dir/$tree/${path%"${path##*/}"}" && mv "$new/$path" "$dir/$tree/$path" || exit 1
-    fi
-    if [ "$action" = write ]; then
-        mkdir -p "$dir/$tree/.owners/${path%"${path##*/}"}" &&
-            echo "$owner" >"$dir/$tree/.owners/$path" || exit 1
+        mkdir -p "$dir/$tree/${path%"${path##*/}"}" "$dir/$tree/.owners/${path%"${path##*/}"}" &&
+            mv "$new/$path" "$dir/$tree/$path" && echo "$owner" >"$dir/$tree/.owners/$path" || exit 1
     fi
 done
 strange "$dir/$tree" "$dir/$tree/.owners" | while read -r name; do rm -f "$dir/$tree/$name"; done

@@ -339,6 +339,25 @@ def test_a_staging_that_was_never_finished_goes_in_time(live: Live) -> None:
     assert not unfinished.exists()
 
 
+def test_a_release_closes_and_removes(live: Live) -> None:
+    live.apply({"a": "open\n", "sub/b": "b\n"})
+    live.apply({"sub/c": "c\n"})
+    closed = {"a": "closed\n", "sub/c": "closed\n"}
+    for _ in range(2):
+        assert live.apply(closed, "a", "sub/b", "sub/c", action="release").returncode == 0
+        assert live.files() == closed
+        assert live.running() == "closed\n"
+
+
+def test_a_release_leaves_what_another_resource_wrote_since(live: Live) -> None:
+    live.apply({"b": "mine\n"}, owner="me")
+    live.apply({"b": "theirs\n"}, owner="they")
+    assert live.apply({}, "b", owner="me", action="release").returncode == 0
+    assert live.files() == {"a": "first\n", "b": "theirs\n"}
+    assert live.apply({}, "b", owner="they", action="release").returncode == 0
+    assert live.files() == {"a": "first\n"}
+
+
 @pytest.mark.parametrize("program", sorted(PROGRAMS))
 def test_the_scripts_are_sh(program: str) -> None:
     for script in (render_apply_script(PROGRAMS[program]), render_read_script(PROGRAMS[program])):

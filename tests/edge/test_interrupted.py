@@ -1,0 +1,141 @@
+"""Updates that are killed: what is served meanwhile, and what the next update makes of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from components.live import files
+from components.live.docker_host import LiveError
+from components.live.files import LiveFilesProvider
+from components.live.programs import Program, render_apply_script
+from tests.counts import count
+from tests.kill_points import NEVER, killed_at
+from tests.rig.live_caddy import DIRECTORY, LiveCaddy, caddyfile, live_caddy
+from tests.rig.processes import wait_for
+from tests.rig.rig import Rig
+from tests.unit.test_live import Live
+
+BEFORE = {"a": "first\n", "old": "old\n", "sub/b": "b\n"}
+CHANGED = {"a": "second\n", "more": "more\n", "sub/b": "new\n"}
+AFTER = BEFORE | CHANGED
+
+
+def killed_once(folder: Path, step: int) -> bool:
+    """Kill a change of three files before a step of it; False if it had no such step."""
+    folder.mkdir()
+    live = Live(folder)
+    live.apply(BEFORE)
+    # As an editor leaves a file: then the script has most to do.
+    (live.directory / "old").unlink()
+    (live.directory / "old").write_text("old\n")
+
+    killed = live.apply(CHANGED, kill_at=step).returncode == -signal.SIGKILL
+    found, running = live.files(), live.running()
+    assert found in (BEFORE, AFTER), step
+    assert running in ("first\n", "second\n"), step
+    # Whatever lies there has run before: the program can start anew with it.
+    assert found == BEFORE or running == "second\n", step
+
+    assert live.apply(CHANGED).returncode == 0, step
+    assert (live.files(), live.running(), live.leftovers()) == (AFTER, "second\n", []), step
+    assert live.read("a")[-1] == "applied", step
+    return killed
+
+
+def test_a_change_that_is_killed_at_any_step_is_whole_and_the_next_one_ends_it(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        step = 0
+        killed = [True]
+        while all(killed):
+            steps = range(step + 1, step + 17)
+            killed = list(pool.map(lambda step: killed_once(tmp_path / str(step), step), steps))
+            step += len(steps)
+    # About as many as the script has commands: with far fewer, this test didn't see them.
+    assert step > 100
+
+
+OLD = {
+    "Caddyfile": caddyfile('respond @let "old"'),
+    "allowed/nat/127.0.0.1.caddy": "remote_ip 127.0.0.1/32\n",
+    "allowed/nat/more.caddy": "remote_ip 192.0.2.1/32\n",
+}
+NEW = {
+    "Caddyfile": caddyfile('respond @let "new"'),
+    "allowed/nat/127.0.0.1.caddy": "remote_ip 127.0.0.1/32 192.0.2.3/32\n",
+    "allowed/nat/more.caddy": "remote_ip 192.0.2.4/32\n",
+}
+COUNTER = "/run/caddy/steps"
+# How many steps of each action are tried, all over the script; all there are, if that is fewer.
+STEPS = count(test=8, soak=1000)
+
+
+@pytest.fixture
+def caddy(rig: Rig) -> Iterator[LiveCaddy]:
+    """A Caddy with the old files."""
+    with live_caddy(rig) as made:
+        made.write(OLD)
+        yield made
+
+
+def killing(step: int, program: Program) -> str:
+    """The script that applies files, killed before a step of it."""
+    return killed_at(step, render_apply_script(program), COUNTER)
+
+
+def restarted(caddy: LiveCaddy) -> None:
+    """Kill Caddy and start it again, as after a crash; it has to come up."""
+    assert caddy.container is not None
+    caddy.container.restart(timeout=0)
+    listening = "test -S /run/caddy/admin.sock && grep -c admin.sock$ /proc/net/unix || true"
+    wait_for("Caddy serves again", lambda: caddy.sh(listening).strip() == "1", 20.0)
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("action", ["write", "release"])
+def test_caddy_serves_one_whole_set_whenever_an_update_is_killed(
+    caddy: LiveCaddy, monkeypatch: pytest.MonkeyPatch, action: str
+) -> None:
+    provider = LiveFilesProvider()
+    old, new = caddy.props(OLD, NEW), caddy.props(NEW, NEW)
+
+    def act() -> None:
+        if action == "write":
+            provider.update("me", old, new)
+        else:
+            provider.delete("me", old)
+
+    monkeypatch.setattr(files, "ENDED_SECONDS", 0.0)
+    provider.update("me", new, old)
+    good = [caddy.running()]
+    with monkeypatch.context() as patched:
+        patched.setattr(files, "render_apply_script", partial(killing, NEVER))
+        act()
+    good.append(caddy.running())
+    assert good[0] != good[1]
+    number = int(caddy.sh(f"cat {COUNTER}"))
+    assert number > 80
+
+    for step in sorted({1 + index * number // STEPS for index in range(STEPS)}):
+        provider.update("me", new, old)
+        assert caddy.running() == good[0]
+        with monkeypatch.context() as patched, suppress(LiveError):
+            patched.setattr(files, "render_apply_script", partial(killing, step))
+            act()
+        assert caddy.running() in good, step
+        assert caddy.answer() in ("old", "new"), step
+        restarted(caddy)
+        assert caddy.running() in good, step
+        assert caddy.answer() in ("old", "new"), step
+
+        act()
+        assert (caddy.running(), caddy.answer(), caddy.leftovers()) == (good[1], "new", []), step
+        assert caddy.sh(f"cat {DIRECTORY}/Caddyfile") == NEW["Caddyfile"], step
