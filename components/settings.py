@@ -221,6 +221,8 @@ class Edge(Area):
     email: str | None = None
     http_port: Port = 80
     https_port: Port = 443
+    # HTTP/3 too; the port policy has to let the HTTPS port's UDP twin in.
+    http3: bool = False
     # Operators' own addresses, allowed on every guarded route beside the route's list.
     extra_allowed_cidrs: tuple[Cidr, ...] = ()
     # Lets an entry be wider than one address.
@@ -270,6 +272,8 @@ class LokiInstance(Area):
     allow_wide: bool = False
     # Users asked for a password on top of the address gate.
     accounts: tuple[Account, ...] = ()
+    # Whether OpenTelemetry logs may be pushed here too (<route>/otlp/v1/logs).
+    otlp: bool = False
     # How long lines are kept (Loki's limits_config.retention_period).
     retention: Duration = "31d"
     memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
@@ -523,9 +527,11 @@ class Settings(Area):
                 known = ", ".join(sorted(self.loki.instances))
                 raise ValueError(f"services.{name}.loki: one of {known}, received {service.loki!r}")
         if self.port_policy.namespace == "host":
-            for port in (self.edge.http_port, self.edge.https_port):
-                if not any(_names_port(rule, port) for rule in self.port_policy.rules):
-                    raise ValueError(f"portPolicy.rules: no rule lets Caddy's port {port} in")
+            needed = [(self.edge.http_port, "tcp"), (self.edge.https_port, "tcp")]
+            needed += [(self.edge.https_port, "udp")] if self.edge.http3 else []
+            for port, protocol in needed:
+                if not any(_lets_in(rule, port, protocol) for rule in self.port_policy.rules):
+                    raise ValueError(f"portPolicy.rules: no rule lets Caddy's port {port}/{protocol} in")
         return self
 
     def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
@@ -540,8 +546,8 @@ class Settings(Area):
 GRAFANA_PORT = 3000
 
 
-def _names_port(rule: PortRule, port: int) -> bool:
-    return rule.protocol == "tcp" and rule.first_port <= port <= rule.last_port and rule.action != "deny"
+def _lets_in(rule: PortRule, port: int, protocol: str) -> bool:
+    return rule.protocol == protocol and rule.first_port <= port <= rule.last_port and rule.action != "deny"
 
 
 def parse(tree: dict[str, Any]) -> Settings:

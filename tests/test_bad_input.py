@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from components.campus.preflight import check_docker_host
 from components.settings import SettingsError, parse
 from tests.rig.deployment import docker_contents, settings_for
 from tests.rig.emulator import Emulator
@@ -133,3 +134,16 @@ def test_a_docker_that_is_not_running_fails_the_preview(rig: Rig, emulator: Emul
         nobody,
     )
     assert_preview_fails(mistake, rig, emulator)
+
+
+@pytest.mark.docker
+def test_an_image_that_is_nowhere_fails_the_preview(rig: Rig, emulator: Emulator) -> None:
+    """The rig reaches no registry: what isn't loaded can't be had."""
+    image = "campus-monitor/nowhere:1"
+    mistake = Mistake(changed({"images": {"caddy": image}}), "images.caddy", "can't pull it", image)
+    assert_preview_fails(mistake, rig, emulator)
+
+
+def test_a_host_that_is_not_this_machine_is_not_asked() -> None:
+    far = changed({"campus": {"dockerHost": "ssh://nobody@198.51.100.1"}})
+    check_docker_host(parse(far(local_settings())))

@@ -14,6 +14,8 @@ from typing import Literal
 ADMIN_SOCKET = "/run/caddy/admin.sock"
 FRAGMENTS = "allowed/nat"
 PUSH_PATH = "/loki/api/v1/push"
+# Loki's documentation, "Ingesting logs to Loki using OpenTelemetry Collector".
+OTLP_PATH = "/otlp/v1/logs"
 
 # Let's Encrypt's staging environment (its documentation, "Staging Environment").
 ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
@@ -39,6 +41,8 @@ class Site:
     email: str | None
     http_port: int
     https_port: int
+    # HTTP/3 listens on the HTTPS port's UDP twin.
+    http3: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +58,8 @@ class GuardedRoute:
     allow_nat: bool = False
     # (user, bcrypt hash); none means that the address is enough.
     accounts: tuple[tuple[str, str], ...] = ()
+    # Whether OpenTelemetry logs may be pushed too.
+    otlp: bool = False
 
 
 def render_caddyfile(site: Site, routes: Sequence[GuardedRoute], grafana: str | None) -> str:
@@ -113,7 +119,7 @@ def _global_options(site: Site) -> list[str]:
         acme.append(f"acme_ca {ACME_STAGING}")
     timeouts = ["read_header 10s", "read_body 30s", "write 2m", "idle 2m"]
     servers = [
-        "protocols h1 h2",
+        f"protocols h1 h2{' h3' if site.http3 else ''}",
         # A Host header for another site than the handshake named is refused.
         "strict_sni_host on",
         "max_header_size 32KB",
@@ -131,10 +137,22 @@ def _global_options(site: Site) -> list[str]:
 
 
 def _guarded_route(route: GuardedRoute) -> list[str]:
+    lines = _push(route, f"@{route.name}_push", PUSH_PATH)
+    if route.otlp:
+        lines += _push(route, f"@{route.name}_otlp", OTLP_PATH)
+    return [
+        *lines,
+        f"@{route.name} path {route.prefix} {route.prefix}/*",
+        *_block(f"handle @{route.name} ", ['respond "Forbidden" 403']),
+    ]
+
+
+def _push(route: GuardedRoute, matcher: str, path: str) -> list[str]:
+    """The one path of Loki's that a route leads to, behind its gate."""
     gate = [
         "method POST",
         # Compared letter for letter: Caddy's own `path` ignores case and repeated slashes.
-        f"vars {{http.request.orig_uri.path}} {route.prefix}{PUSH_PATH}",
+        f"vars {{http.request.orig_uri.path}} {route.prefix}{path}",
         f"remote_ip {' '.join([NOBODY, *sorted(set(route.cidrs))])}",
         *([f"import {FRAGMENTS}/*.caddy"] if route.allow_nat else []),
     ]
@@ -146,15 +164,10 @@ def _guarded_route(route: GuardedRoute) -> list[str]:
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
         # The question mark drops the client's query.
-        f"rewrite * {PUSH_PATH}?",
+        f"rewrite * {path}?",
         *_block(f"reverse_proxy {route.upstream} ", _dial_retry()),
     ]
-    return [
-        *_block(f"@{route.name}_push ", gate),
-        *_block(f"handle @{route.name}_push ", _block("route ", push)),
-        f"@{route.name} path {route.prefix} {route.prefix}/*",
-        *_block(f"handle @{route.name} ", ['respond "Forbidden" 403']),
-    ]
+    return [*_block(f"{matcher} ", gate), *_block(f"handle {matcher} ", _block("route ", push))]
 
 
 def _grafana(site: Site, upstream: str | None) -> list[str]:

@@ -73,6 +73,7 @@ class CampusServer(pulumi.ComponentResource):
             email=settings.edge.email,
             http_port=settings.edge.http_port,
             https_port=settings.edge.https_port,
+            http3=settings.edge.http3,
         )
         self._rules = rules_of(settings.port_policy.rules)
         network = self._network()
@@ -243,6 +244,7 @@ class CampusServer(pulumi.ComponentResource):
                 upstream=f"loki-{key}:{one.port}",
                 cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
                 allow_nat=one.allows_nat,
+                otlp=one.otlp,
             )
             for key, one in instances.items()
         ]

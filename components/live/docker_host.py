@@ -9,7 +9,6 @@ import hashlib
 import io
 import posixpath
 import re
-import socket
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 # A validation of Caddy's asks nobody on the network; an ssh connection may be slow.
 REQUEST_SECONDS = 120
-REACH_SECONDS = 5.0
 # Longer chains are loops (path_resolution(7): Linux itself follows 40).
 MAX_LINKS = 40
 HELPER_LABEL = "campus-monitor.helper"
@@ -55,30 +53,6 @@ class Ran:
     status: int
     output: str
     errors: str
-
-
-def require_reachable(docker_host: str) -> None:
-    """Raise a SettingsError unless somebody listens on a `unix://` Docker host.
-
-    Other hosts aren't tried: a preview works without them.
-    """
-    scheme, _, path = docker_host.partition("://")
-    if scheme != "unix":
-        return
-    with socket.socket(socket.AF_UNIX) as tried:
-        tried.settimeout(REACH_SECONDS)
-        try:
-            tried.connect(path)
-        except OSError as error:
-            # Here and not above: the providers' process does without the settings' libraries.
-            from components.settings import SettingsError
-
-            raise SettingsError(
-                [
-                    f"campus-monitor:campus.dockerHost: no Docker Engine answers at {docker_host} "
-                    f"({error.strerror or error}): start Docker, or name the host where it runs"
-                ]
-            ) from None
 
 
 @contextmanager

@@ -42,6 +42,7 @@ TEST = GuardedRoute(
     upstream="loki-test:3199",
     allow_nat=True,
     cidrs=("2001:db8::/64", "198.51.100.0/24"),
+    otlp=True,
     accounts=(("admin-1", HASH), ("admin-2", HASH)),
 )
 PAGES = {
@@ -53,6 +54,7 @@ PAGES = {
             email="operator@codedang.com",
             http_port=80,
             https_port=443,
+            http3=True,
         ),
         [AWS],
         "grafana:3000",
@@ -112,7 +114,9 @@ def test_fragments_and_the_routes_own_list_are_a_union(tmp_path: Path) -> None:
         (fragments / f"{ip}.caddy").write_text(render_allowed_address(ip))
     nat = ["203.0.113.7/32", "203.0.113.9/32"]
     own = ["255.255.255.255/32", "198.51.100.0/24", "2001:db8::/64"]
-    assert remote_ip_ranges(tmp_path) == [["255.255.255.255/32", *nat], own, [*own, *nat]]
+    both = [*own, *nat]
+    # Push and OpenTelemetry have a gate each.
+    assert remote_ip_ranges(tmp_path) == [["255.255.255.255/32", *nat], own, own, both, both]
 
 
 def test_urls_name_the_port_only_where_it_is_not_the_usual_one() -> None:
@@ -303,6 +307,16 @@ def test_what_reaches_loki_is_the_constant_path_without_tenant_and_password(
     path, received = caddy.received.requests[-1]
     assert path == "/loki/api/v1/push"
     assert not {"x-scope-orgid", "authorization"} & set(received)
+
+
+def test_open_telemetry_passes_only_where_it_is_asked_for(caddy: RunningCaddy) -> None:
+    assert caddy.post("/lokitest/otlp/v1/logs", auth=("admin", "right")).status_code == 204
+    assert caddy.received.requests[-1][0] == "/otlp/v1/logs"
+    assert caddy.post("/lokitest/otlp/v1/logs").status_code == 401
+    before = len(caddy.received.requests)
+    for path in ("/lokitest/otlp/v1/logs/", "/lokitest/otlp/v1/traces", "/lokiaws/otlp/v1/logs"):
+        assert caddy.post(path, auth=("admin", "right")).status_code == 403
+    assert len(caddy.received.requests) == before
 
 
 @pytest.mark.parametrize("auth", [None, ("admin", "wrong"), ("other", "right"), ("admin", "")])

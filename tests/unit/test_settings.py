@@ -93,7 +93,7 @@ MISTAKES = [
         "portPolicy.rules.0.comment:",
         "",
     ),
-    ("portPolicy.namespace", "host", "portPolicy.rules: no rule lets Caddy's port 18080 in", ""),
+    ("portPolicy.namespace", "host", "portPolicy.rules: no rule lets Caddy's port 18080/tcp in", ""),
     ("egress.create.zones", ["ap-northeast-2a"], "campus-monitor:egress.create.zones:", ""),
     ("egress.create.addresses", ["10.0.0.1"], "egress.create.addresses.0: the address must be", "10.0.0.1"),
     ("egress.create.addresses", ["203.0.113.7", "203.0.113.8"], "egress.create.addresses: one per", ".8"),
@@ -117,6 +117,15 @@ def test_a_mistake_is_one_line_with_key_rule_and_value(
     assert says in line
     assert received in line
     assert "\n" not in line
+
+
+def test_http3_wants_its_udp_port_let_in() -> None:
+    tree = tree_of("prod")
+    tree["edge"]["http3"] = True
+    with pytest.raises(SettingsError, match="no rule lets Caddy's port 443/udp in"):
+        parse(tree)
+    tree["portPolicy"]["rules"].append({"action": "allow", "port": 443, "protocol": "udp"})
+    assert parse(tree).edge.http3
 
 
 def test_two_mistakes_are_two_lines() -> None:

@@ -1,0 +1,99 @@
+"""What is asked of the Docker host before anything is touched: that it answers, and has its images.
+
+Only a `unix://` host is asked. A preview works without the others, and touches none of them.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from typing import Any
+
+from pydantic.alias_generators import to_camel
+
+from components.settings import PROJECT, Settings, SettingsError
+
+CONNECT_SECONDS = 5.0
+# The engine asks the image's registry, over the internet.
+REGISTRY_SECONDS = 60.0
+
+# The registry wants a login that this check doesn't have: the pull itself will show.
+_UNDECIDED = (401, 403)
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket: the Docker SDK alone takes a quarter of a second to load."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("docker", timeout=REGISTRY_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(CONNECT_SECONDS)
+        self.sock.connect(self._path)
+        self.sock.settimeout(self.timeout)
+
+
+def check_docker_host(settings: Settings) -> None:
+    """Raise a SettingsError unless the engine answers and each image is there or can be pulled.
+
+    One line per missing image: its key, what to do, its name.
+    """
+    host = settings.campus.docker_host
+    scheme, _, path = host.partition("://")
+    if scheme != "unix":
+        return
+    try:
+        problems = [
+            problem
+            for role, image in _images(settings).items()
+            if (problem := _image_problem(path, role, image)) is not None
+        ]
+    except OSError as error:
+        raise SettingsError(
+            [
+                f"{PROJECT}:campus.dockerHost: no Docker Engine answers at {host} "
+                f"({error.strerror or error}): start Docker, or name the host where it runs"
+            ]
+        ) from None
+    if problems:
+        raise SettingsError(problems)
+
+
+def _images(settings: Settings) -> dict[str, str]:
+    """The image per role that this environment runs."""
+    images = settings.images
+    used = {"caddy": images.caddy, "loki": images.loki, "port_guard": images.port_guard}
+    return used | ({"grafana": images.grafana} if settings.grafana.enabled else {})
+
+
+def _image_problem(socket_path: str, role: str, image: str) -> str | None:
+    status, _ = _get(socket_path, f"/images/{image}/json")
+    if status == http.client.OK:
+        return None
+    status, answer = _get(socket_path, f"/distribution/{image}/json")
+    if status == http.client.OK or status in _UNDECIDED:
+        return None
+    return (
+        f"{PROJECT}:images.{to_camel(role)}: the Docker host hasn't got it and can't pull it "
+        f"({_reason(answer)}): build or load it there, or name another, received {json.dumps(image)}"
+    )
+
+
+def _get(socket_path: str, resource: str) -> tuple[int, Any]:
+    """The engine's answer: its status and its JSON."""
+    connection = _UnixConnection(socket_path)
+    try:
+        connection.request("GET", resource)
+        response = connection.getresponse()
+        return response.status, json.loads(response.read() or b"null")
+    finally:
+        connection.close()
+
+
+def _reason(answer: Any) -> str:
+    """The engine's own words, in one line."""
+    said = answer.get("message", "") if isinstance(answer, dict) else ""
+    return " ".join(str(said).split()) or "no reason given"

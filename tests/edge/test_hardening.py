@@ -1,0 +1,122 @@
+"""What Caddy may do on its host, what it tells, and how long it waits for a slow client."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from typing import Any
+
+import pytest
+
+from tests.rig.deployment import HTTPS, Deployment
+from tests.rig.namespaces import NAT, SERVER, STRANGER
+from tests.rig.probe import Login
+from tests.rig.processes import wait_for
+
+pytestmark = pytest.mark.docker
+
+# linux/capability.h: CAP_NET_BIND_SERVICE is the tenth bit.
+NET_BIND_SERVICE = 1 << 10
+# The Caddyfile's read_header and read_body, and time for a busy machine.
+PATIENCE_SECONDS = 60.0
+
+
+def inside(edge: Deployment, command: str) -> tuple[int, str]:
+    """How a shell command in Caddy's container ends, and what it prints. Caddy is process 1 there."""
+    ended = edge.caddy().exec_run(["sh", "-c", command])
+    assert isinstance(ended.output, bytes)
+    return ended.exit_code or 0, ended.output.decode()
+
+
+def test_caddy_has_one_capability_and_can_gain_none(edge: Deployment) -> None:
+    _, text = inside(edge, "cat /proc/1/status")
+    status = {key: value.strip() for key, _, value in (line.partition(":") for line in text.splitlines())}
+    assert status["Name"] == "caddy"
+    for kind in ("CapPrm", "CapEff", "CapBnd"):
+        assert int(status[kind], 16) == NET_BIND_SERVICE, kind
+    assert int(status["CapInh"], 16) & ~NET_BIND_SERVICE == 0
+    assert status["NoNewPrivs"] == "1"
+
+
+@pytest.mark.parametrize("path", ["/x", "/usr/bin/x", "/etc/caddy/x", "/etc/passwd"])
+def test_its_root_is_read_only(edge: Deployment, path: str) -> None:
+    status, said = inside(edge, f": >>{path}")
+    assert status != 0
+    assert "Read-only file system" in said
+
+
+def test_it_listens_on_its_two_ports_and_nowhere_else(edge: Deployment) -> None:
+    listening = edge.rig.network.campus.run("ss", "-Hlntup").stdout.splitlines()
+    caddys = [line.split() for line in listening if '"caddy"' in line]
+    assert {(one[0], one[4].rpartition(":")[2]) for one in caddys} == {("tcp", "80"), ("tcp", "443")}
+
+
+def test_its_admin_socket_is_seen_by_the_container_only(edge: Deployment) -> None:
+    _, said = inside(edge, "stat -c '%a %U' /run/caddy /run/caddy/admin.sock")
+    assert said.split() == ["700", "root", "600", "root"]
+    _, mounts = inside(edge, "cat /proc/1/mountinfo")
+    [kind] = [line.partition(" - ")[2].split()[0] for line in mounts.splitlines() if "/run/caddy" in line]
+    assert kind == "tmpfs"
+
+
+def test_the_access_log_names_the_request_and_no_secret(edge: Deployment) -> None:
+    login = edge.login()
+    wrong = Login(login.user, f"wrong-{secrets.token_hex(8)}")
+    mark = f"mark-{secrets.token_hex(8)}"
+    path = f"/lokitest/loki/api/v1/push?{mark}"
+    for one, source in ((login, NAT), (wrong, STRANGER)):
+        headers = {
+            "Authorization": one.header(),
+            "Proxy-Authorization": one.header(),
+            "Cookie": f"grafana_session={one.password}",
+        }
+        edge.client(source).request("POST", path, b"{}", headers)
+    wait_for("both requests are logged", lambda: len(entries(edge, mark)) == 2, 20.0)
+    assert {(one["request"]["remote_ip"], one["status"]) for one in entries(edge, mark)} == {
+        (NAT, 400),
+        (STRANGER, 403),
+    }
+    logged = edge.caddy().logs().decode()
+    for one in (login, wrong):
+        assert one.password not in logged
+        assert base64.b64encode(f"{one.user}:{one.password}".encode()).decode() not in logged
+    assert "$2" not in logged
+
+
+def entries(edge: Deployment, mark: str) -> list[dict[str, Any]]:
+    """The access log's entries about requests whose URI has this mark."""
+    lines = edge.caddy().logs().decode().splitlines()
+    return [json.loads(line) for line in lines if mark in line]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"POST /lokiaws/loki/api/v1/push HTTP/1.1\r\nHost: ", b"POST /x HTTP/1.1\r\nHost: campus.localhost\r\n"],
+    ids=["half a header", "headers without an end"],
+)
+def test_a_client_that_never_ends_its_headers_is_cut_off(edge: Deployment, sent: bytes) -> None:
+    assert_cut_off(edge, sent)
+
+
+def test_a_stranger_who_never_sends_a_body_is_cut_off(edge: Deployment) -> None:
+    head = (
+        "POST /lokiaws/loki/api/v1/push HTTP/1.1\r\n"
+        f"Host: {edge.settings['edge']['domain']}\r\nContent-Length: 100\r\n\r\n"
+    )
+    assert_cut_off(edge, head.encode() + b"{", STRANGER)
+
+
+def assert_cut_off(edge: Deployment, sent: bytes, source: str = NAT) -> None:
+    """The server ends the connection, and by itself."""
+    plain = edge.rig.network.world.connect((SERVER, HTTPS), source)
+    with edge.trust.wrap_socket(plain, server_hostname=edge.settings["edge"]["domain"]) as connection:
+        connection.settimeout(PATIENCE_SECONDS)
+        connection.sendall(sent)
+        try:
+            while connection.recv(4096):
+                pass
+        except ConnectionResetError:
+            pass
+        except TimeoutError:
+            pytest.fail(f"the server still waits after {PATIENCE_SECONDS:g} s")
