@@ -133,8 +133,9 @@ def _global_options(site: Site) -> list[str]:
 def _guarded_route(route: GuardedRoute) -> list[str]:
     gate = [
         "method POST",
-        # Compared letter for letter: Caddy's own `path` ignores case and repeated slashes.
-        f"vars {{http.request.orig_uri.path}} {route.prefix}{PUSH_PATH}",
+        # As it was sent, letter for letter, so that an encoded slash or a query is something else.
+        # Caddy's own `path` ignores case and repeated slashes.
+        f"vars {{http.request.orig_uri}} {route.prefix}{PUSH_PATH}",
         f"remote_ip {' '.join([NOBODY, *sorted(set(route.cidrs))])}",
         *([f"import {FRAGMENTS}/*.caddy"] if route.allow_nat else []),
     ]
