@@ -151,8 +151,9 @@ def _push(route: GuardedRoute, matcher: str, path: str) -> list[str]:
     """The one path of Loki's that a route leads to, behind its gate."""
     gate = [
         "method POST",
-        # Compared letter for letter: Caddy's own `path` ignores case and repeated slashes.
-        f"vars {{http.request.orig_uri.path}} {route.prefix}{path}",
+        # As it was sent, letter for letter, so that an encoded slash or a query is something else.
+        # Caddy's own `path` ignores case and repeated slashes.
+        f"vars {{http.request.orig_uri}} {route.prefix}{path}",
         f"remote_ip {' '.join([NOBODY, *sorted(set(route.cidrs))])}",
         *([f"import {FRAGMENTS}/*.caddy"] if route.allow_nat else []),
     ]

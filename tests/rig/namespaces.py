@@ -17,20 +17,29 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 SERVER = "203.0.113.1"
 SERVER_ON_CAMPUS = "198.51.100.1"
+SERVER_IN_PRIVATE = "10.20.30.1"
 SERVER_6 = "2001:db8::1"
 NAT = "203.0.113.7"
 STRANGER = "203.0.113.8"
 LATER_NAT = "203.0.113.9"
 CAMPUS_CLIENT = "198.51.100.5"
+# Somebody in a private range (RFC 1918), as proxies often trust them: a VPN's client.
+PRIVATE_CLIENT = "10.20.30.5"
 NAT_6 = "2001:db8::7"
 STRANGER_6 = "2001:db8::8"
 
-SERVER_ADDRESSES = (f"{SERVER}/24", f"{SERVER_ON_CAMPUS}/24", f"{SERVER_6}/64")
+SERVER_ADDRESSES = (
+    f"{SERVER}/24",
+    f"{SERVER_ON_CAMPUS}/24",
+    f"{SERVER_IN_PRIVATE}/24",
+    f"{SERVER_6}/64",
+)
 WORLD_ADDRESSES = (
     f"{NAT}/24",
     f"{STRANGER}/24",
     f"{LATER_NAT}/24",
     f"{CAMPUS_CLIENT}/24",
+    f"{PRIVATE_CLIENT}/24",
     f"{NAT_6}/64",
     f"{STRANGER_6}/64",
 )

@@ -302,7 +302,7 @@ def test_what_reaches_loki_is_the_constant_path_without_tenant_and_password(
     caddy: RunningCaddy,
 ) -> None:
     headers = {"X-Scope-OrgID": "other"}
-    answer = caddy.post(f"{GUARDED_PUSH}?tenant=x", headers=headers, auth=("admin", "right"))
+    answer = caddy.post(GUARDED_PUSH, headers=headers, auth=("admin", "right"))
     assert answer.status_code == 204
     path, received = caddy.received.requests[-1]
     assert path == "/loki/api/v1/push"
@@ -340,6 +340,10 @@ def test_a_password_comes_on_top_of_the_address(caddy: RunningCaddy, auth: tuple
         "/LOKITEST/loki/api/v1/push",
         "/lokitest/loki/api/v1/PUSH",
         "/%6cokitest/ingester/shutdown",
+        "/lokitest%2floki/api/v1/push",
+        "/lokitest/loki/api/v1/%70ush",
+        "/lokitest/loki/api/v1/push?",
+        "/lokitest/loki/api/v1/push?tenant=x",
     ],
 )
 def test_anything_else_under_the_prefix_is_refused(caddy: RunningCaddy, path: str) -> None:

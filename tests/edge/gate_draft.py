@@ -1,0 +1,134 @@
+"""A request in the making, for the gate's cases: the push that has to pass, until it is changed."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import ip_address, ip_network
+from random import Random
+from typing import Literal
+
+from tests.edge.gate_oracle import PUSH, Door, H2Request, Policy
+
+Fields = list[tuple[bytes, bytes]]
+Transport = Literal["h1", "h2", "plain"]
+
+
+@dataclass
+class Draft:
+    """One request, in HTTP/1 or in HTTP/2."""
+
+    rng: Random
+    policy: Policy
+    door: Door
+    source: str
+    # Its number: it stands in a header and in the body.
+    case: int
+    # The time of its line, in nanoseconds since 1970.
+    stamp: int
+    transport: Transport = "h1"
+    method: bytes = b"POST"
+    target: bytes = b""
+    host: bytes = b""
+    version: bytes = b"1.1"
+    login: bytes | None = None
+    fields: Fields = field(default_factory=list)
+    body: bytes = b""
+    # The fields and the bytes of a body in HTTP/1; None is a Content-Length.
+    framing: Callable[[bytes], tuple[Fields, bytes]] | None = None
+    # The last changes, of the bytes of HTTP/1 and of the stream of HTTP/2.
+    finish: Callable[[bytes], bytes] | None = None
+    finish_stream: Callable[[H2Request], H2Request] | None = None
+    # The name in the TLS handshake, and what is sent before it.
+    site: str = ""
+    preface: bytes = b""
+    # Whether it needs a connection of its own, and whether that ends within the request.
+    is_alone: bool = False
+    ends_early: bool = False
+
+    def __post_init__(self) -> None:
+        self.target = self.door.prefix.encode() + PUSH
+        self.host = self.policy.host.encode()
+        self.site = self.policy.host
+        self.fields = [(b"Content-Type", b"application/json")]
+        self.body = push_body(self.case, self.stamp)
+        if self.door.accounts:
+            self.login = basic(*self.rng.choice(sorted(self.door.accounts.items())))
+
+    def add(self, name: bytes, value: bytes) -> None:
+        """Add a header field."""
+        self.fields.append((name, value))
+
+    def sent(self) -> bytes | H2Request:
+        """What goes over the connection."""
+        return self.stream() if self.transport == "h2" else self.raw()
+
+    def raw(self) -> bytes:
+        """The request in HTTP/1."""
+        framing, body = self.framing(self.body) if self.framing else with_length(self.body)
+        fields = [
+            (b"Host", self.host),
+            (b"X-Case", b"%d" % self.case),
+            *([] if self.login is None else [(b"Authorization", self.login)]),
+            *self.fields,
+            *framing,
+        ]
+        line = self.method + b" " + self.target + b" HTTP/" + self.version
+        data = b"\r\n".join([line, *(name + b": " + value for name, value in fields), b"", body])
+        return self.finish(data) if self.finish else data
+
+    def stream(self) -> H2Request:
+        """The request in HTTP/2."""
+        headers = (
+            (b":method", self.method),
+            (b":scheme", b"https"),
+            (b":authority", self.host),
+            (b":path", self.target),
+            (b"x-case", b"%d" % self.case),
+            *([] if self.login is None else [(b"authorization", self.login)]),
+            *((name.lower(), value) for name, value in self.fields),
+        )
+        request = H2Request(headers=headers, body=self.body)
+        return self.finish_stream(request) if self.finish_stream else request
+
+    def is_guess(self) -> bool:
+        """Whether it gets as far as a password's hash, which takes its time."""
+        return (
+            bool(self.door.accounts)
+            and self.login is not None
+            and (self.method, self.target) == (b"POST", self.door.prefix.encode() + PUSH)
+            and is_allowed(self.door, self.source)
+        )
+
+
+def is_allowed(door: Door, source: str) -> bool:
+    """Whether a route is open to an address."""
+    return any(ip_address(source) in ip_network(allowed) for allowed in door.allowed)
+
+
+def push_body(case: int, stamp: int) -> bytes:
+    """A push of one line that names its case."""
+    stream = {"stream": {"job": "gate"}, "values": [[str(stamp), f"case={case};"]]}
+    return json.dumps({"streams": [stream]}).encode()
+
+
+def basic(user: str, password: str) -> bytes:
+    """The value of an Authorization field."""
+    return b"Basic " + base64.b64encode(f"{user}:{password}".encode())
+
+
+def with_length(body: bytes) -> tuple[Fields, bytes]:
+    """A body with its Content-Length."""
+    return [(b"Content-Length", b"%d" % len(body))], body
+
+
+def chunked(*pieces: bytes) -> bytes:
+    """A chunked body."""
+    return b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces if piece) + b"0\r\n\r\n"
+
+
+def last_request(policy: Policy) -> bytes:
+    """What makes a server close the connection once it has read all that came before."""
+    return b"GET /the-end HTTP/1.1\r\nHost: " + policy.host.encode() + b"\r\nConnection: close\r\n\r\n"

@@ -1,0 +1,352 @@
+"""Who may push: judged from the bytes that were sent, the address they came from, and a plain table.
+
+Written from RFC 9110, 9112 and 9113 and from the policy, not from the renderer or from Caddy.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import ip_address, ip_network
+
+PUSH = b"/loki/api/v1/push"
+# A body of more bytes is refused.
+MAX_BODY = 8_000_000
+# A head of more bytes may be refused.
+USUAL_HEAD = 16 << 10
+
+Fields = Sequence[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Door:
+    """One guarded route: whoever comes from these addresses, with an account if it has some."""
+
+    prefix: str
+    loki: str
+    allowed: tuple[str, ...]
+    # The password per user.
+    accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """The site's name and its guarded routes."""
+
+    host: str
+    doors: tuple[Door, ...]
+
+    def door(self, prefix: str) -> Door:
+        """The route with this prefix."""
+        return next(one for one in self.doors if one.prefix == prefix)
+
+
+class Verdict(Enum):
+    """What may become of a request."""
+
+    # It has to reach its Loki, whole, and be answered by it.
+    PASS = "has to pass"
+    # It may be refused, too: it is odd, or its connection may have ended before it.
+    MAY_PASS = "may pass"
+    # Its beginning may reach its Loki, all of it may not.
+    NOT_WHOLE = "may not pass whole"
+    # Nothing of it may reach a Loki.
+    NEVER = "may not pass"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A verdict, and the Loki that it is about; None where it is none."""
+
+    verdict: Verdict
+    loki: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class H2Request:
+    """One stream of HTTP/2 as it is sent: header block, data, trailers."""
+
+    headers: tuple[tuple[bytes, bytes], ...]
+    body: bytes = b""
+    trailers: tuple[tuple[bytes, bytes], ...] = ()
+    # A stream that is reset in place of its end.
+    is_cut: bool = False
+
+
+NEVER = Judged(Verdict.NEVER, None)
+
+_TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_REQUEST_LINE = re.compile(rb"(" + _TOKEN + rb") ([!-~]+) HTTP/1\.([01])\r\n")
+_FIELD = re.compile(
+    rb"(" + _TOKEN + rb"):[ \t]*([!-~\x80-\xff]?(?:[\t -~\x80-\xff]*[!-~\x80-\xff])?)[ \t]*\r\n"
+)
+_CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
+_CASE = re.compile(rb"(?i)x-case:[ \t]*(\d+)|case=(\d+);")
+# Anything that some reader might take for the head of a POST.
+_ANY_HEAD = re.compile(rb"POST[ \t]+([^\s\0]+)[ \t]+HTTP/\d(?:\.\d+)?[ \t]*\r?\n((?:[^\r\n\0][^\n\0]*\n)*)")
+_LOGIN = re.compile(rb"(?i)basic [A-Za-z0-9+/]+=*")
+_CONNECTION_FIELDS = (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
+
+
+def judge(policy: Policy, source: str, site: str | None, sent: bytes | H2Request) -> dict[int, Judged]:
+    """The verdict on every case that is named in what one connection, or one stream, sends.
+
+    `site` is the name in the TLS handshake, None where there is none.
+    """
+    if isinstance(sent, H2Request):
+        return _judge_stream(policy, source, sent)
+    verdicts = dict.fromkeys(_cases(sent), NEVER)
+    if site == policy.host:
+        verdicts |= _judge_bytes(policy, source, sent)
+    return verdicts
+
+
+def _cases(data: bytes) -> list[int]:
+    return [int(found[1] or found[2]) for found in _CASE.finditer(data)]
+
+
+# --- HTTP/1: the messages one after the other, as long as they are beyond doubt ---
+
+
+@dataclass(frozen=True)
+class _Message:
+    method: bytes
+    target: bytes
+    fields: Fields
+    is_usual: bool
+    is_whole: bool
+    is_last: bool
+    size: int
+    end: int
+
+    def values(self, name: bytes) -> list[bytes]:
+        return _values(self.fields, name)
+
+
+def _judge_bytes(policy: Policy, source: str, data: bytes) -> dict[int, Judged]:
+    verdicts: dict[int, Judged] = {}
+    at, goes_on = 0, True
+    while at < len(data):
+        message = _message(data, at)
+        if message is None:
+            return _judge_doubtful(policy, source, data[at:]) | verdicts
+        named = message.values(b"x-case")
+        loki = _permitted(policy, source, message.method, message.target, message.fields)
+        if len(named) == 1:
+            verdicts[int(named[0])] = judged = _grade(loki, message, goes_on, policy.host)
+            goes_on = goes_on and judged.verdict is Verdict.PASS
+        else:
+            goes_on = False
+        goes_on = goes_on and not message.is_last
+        at = message.end
+    return verdicts
+
+
+def _grade(loki: str | None, message: _Message, goes_on: bool, host: str) -> Judged:
+    if loki is None:
+        return NEVER
+    if not message.is_whole or message.size > MAX_BODY:
+        return Judged(Verdict.NOT_WHOLE, loki)
+    is_sure = goes_on and message.is_usual and _is_named_plainly(message.values(b"host"), host)
+    return Judged(Verdict.PASS if is_sure else Verdict.MAY_PASS, loki)
+
+
+def _message(data: bytes, at: int) -> _Message | None:
+    """The message that begins there; None if a reader could doubt where it ends or what it says."""
+    line = _REQUEST_LINE.match(data, at)
+    if line is None:
+        return None
+    fields: list[tuple[bytes, bytes]] = []
+    here = line.end()
+    while not data.startswith(b"\r\n", here):
+        found = _FIELD.match(data, here)
+        if found is None:
+            return None
+        fields.append((found[1].lower(), found[2]))
+        here = found.end()
+    here += 2
+    is_old = line[3] == b"0"
+    framed = _framed(data, here, fields, is_old)
+    if framed is None:
+        return None
+    size, end, is_whole, is_plain = framed
+    connection = b",".join(_values(fields, b"connection")).lower()
+    options = {option.strip() for option in connection.split(b",")} - {b""}
+    return _Message(
+        method=line[1],
+        target=line[2],
+        fields=fields,
+        is_usual=is_plain and here - at <= USUAL_HEAD and _is_usual(fields, options),
+        is_whole=is_whole,
+        is_last=b"close" in options or (is_old and b"keep-alive" not in options),
+        size=size,
+        end=end,
+    )
+
+
+def _is_usual(fields: Fields, options: set[bytes]) -> bool:
+    """Whether nothing in a head gives a server a reason to refuse it or to change protocols."""
+    expected = [value.lower() for value in _values(fields, b"expect")]
+    return (
+        options <= {b"close", b"keep-alive"}
+        and expected in ([], [b"100-continue"])
+        and not _values(fields, b"upgrade")
+        and not _values(fields, b"trailer")
+        and not _values(fields, b"te")
+        and [bool(_LOGIN.fullmatch(one)) for one in _values(fields, b"authorization")] in ([], [True])
+    )
+
+
+def _framed(data: bytes, here: int, fields: Fields, is_old: bool) -> tuple[int, int, bool, bool] | None:
+    """A body's size, where it ends, whether all of it is there, and whether it is a plain one."""
+    codings, lengths = _values(fields, b"transfer-encoding"), _values(fields, b"content-length")
+    if codings:
+        if lengths or is_old or [coding.lower() for coding in codings] != [b"chunked"]:
+            return None
+        return _chunked(data, here)
+    if not lengths:
+        return 0, here, True, True
+    if len(lengths) > 1 or not re.fullmatch(rb"\d{1,18}", lengths[0]):
+        return None
+    size = int(lengths[0])
+    end = min(here + size, len(data))
+    return size, end, here + size <= len(data), True
+
+
+def _chunked(data: bytes, here: int) -> tuple[int, int, bool, bool] | None:
+    """The same for a chunked body, which may not have extensions or trailers here."""
+    size = 0
+    while here < len(data):
+        chunk = _CHUNK.match(data, here)
+        if chunk is None:
+            return None
+        length = int(chunk[1], 16)
+        here = chunk.end() + length
+        if here + 2 > len(data):
+            return size + length, len(data), False, True
+        if data[here : here + 2] != b"\r\n":
+            return None
+        here += 2
+        if length == 0:
+            return size, here, True, True
+        size += length
+    return size, here, False, True
+
+
+def _judge_doubtful(policy: Policy, source: str, data: bytes) -> dict[int, Judged]:
+    """Where readers may differ: a case may pass if it may by some reading of its head."""
+    verdicts = dict.fromkeys(_cases(data), NEVER)
+    at = 0
+    while head := _ANY_HEAD.search(data, at):
+        at = head.start() + 1  # a head may hide in another one
+        lines = re.sub(rb"\r?\n[ \t]+", b" ", head[2]).splitlines()
+        fields = [
+            (name.strip().lower(), value.strip()) for name, _, value in (one.partition(b":") for one in lines)
+        ]
+        loki = _permitted(policy, source, b"POST", head[1], fields)
+        for named in _values(fields, b"x-case"):
+            if loki is not None and named.isdigit() and int(named) in verdicts:
+                verdicts[int(named)] = Judged(Verdict.MAY_PASS, loki)
+    return verdicts
+
+
+# --- HTTP/2: every stream for itself ---
+
+
+def _judge_stream(policy: Policy, source: str, sent: H2Request) -> dict[int, Judged]:
+    fields = [(name.lower(), value) for name, value in sent.headers]
+    cases = [int(value) for value in _values(fields, b"x-case") if value.isdigit()] + _cases(sent.body)
+    verdicts = dict.fromkeys(cases, NEVER)
+    loki = _permitted_stream(policy, source, fields)
+    if loki is None or not cases:
+        return verdicts
+    lengths = _values(fields, b"content-length")
+    verdict = Verdict.MAY_PASS
+    if sent.is_cut or len(sent.body) > MAX_BODY:
+        verdict = Verdict.NOT_WHOLE
+    elif _is_well_formed(sent, policy.host) and lengths in ([], [b"%d" % len(sent.body)]):
+        verdict = Verdict.PASS
+    return verdicts | {cases[0]: Judged(verdict, loki)}
+
+
+def _permitted_stream(policy: Policy, source: str, fields: Fields) -> str | None:
+    """The Loki that some reading of the header block permits to push to."""
+    hosts = _values(fields, b":authority") + _values(fields, b"host")
+    rest = [one for one in fields if one[0] != b"host"] + [(b"host", host) for host in hosts]
+    for method in _values(fields, b":method"):
+        for path in _values(fields, b":path"):
+            loki = _permitted(policy, source, method, path, rest)
+            if loki is not None:
+                return loki
+    return None
+
+
+def _is_well_formed(sent: H2Request, host: str) -> bool:
+    """Whether a header block is one that nothing is to be said against (RFC 9113, section 8)."""
+    names = [name for name, _ in sent.headers]
+    pseudo = [name for name in names if name.startswith(b":")]
+    return (
+        names[: len(pseudo)] == pseudo
+        and sorted(pseudo) == [b":authority", b":method", b":path", b":scheme"]
+        and dict(sent.headers)[b":scheme"] == b"https"
+        and all(re.fullmatch(_TOKEN, name.lstrip(b":")) and name == name.lower() for name in names)
+        and not any(name in _CONNECTION_FIELDS for name in names)
+        and all(
+            re.fullmatch(rb"([!-~\x80-\xff]([\t -~\x80-\xff]*[!-~\x80-\xff])?)?", value)
+            for _, value in sent.headers
+        )
+        and sum(len(name) + len(value) + 4 for name, value in sent.headers) <= USUAL_HEAD
+        and _is_usual(sent.headers, set())
+        and not _values(sent.headers, b"host")
+        and not sent.trailers
+        and _is_named_plainly([dict(sent.headers)[b":authority"]], host)
+    )
+
+
+# --- the policy ---
+
+
+def _permitted(policy: Policy, source: str, method: bytes, target: bytes, fields: Fields) -> str | None:
+    """The Loki that this head may reach from this address, None if it may reach none."""
+    hosts = _values(fields, b"host")
+    if method != b"POST" or not hosts or not all(_names(host, policy.host) for host in hosts):
+        return None
+    for door in policy.doors:
+        if target == door.prefix.encode() + PUSH:
+            if not any(ip_address(source) in ip_network(allowed) for allowed in door.allowed):
+                return None
+            if door.accounts and not any(_opens(door, one) for one in _values(fields, b"authorization")):
+                return None
+            return door.loki
+    return None
+
+
+def _opens(door: Door, authorization: bytes) -> bool:
+    """Whether an Authorization field holds one of the route's accounts."""
+    scheme, _, encoded = authorization.partition(b" ")
+    if scheme.lower() != b"basic":
+        return False
+    try:
+        user, _, password = base64.b64decode(encoded.strip(), validate=True).partition(b":")
+    except binascii.Error:
+        return False
+    accounts = {name.encode(): secret.encode() for name, secret in door.accounts.items()}
+    return accounts.get(user) == password
+
+
+def _names(value: bytes, host: str) -> bool:
+    """Whether a Host field names the site, at whatever port."""
+    return re.fullmatch(rb"(?i)" + re.escape(host.encode()) + rb"\.?(:.*)?", value.strip()) is not None
+
+
+def _is_named_plainly(values: Sequence[bytes], host: str) -> bool:
+    plain = (host.encode(), host.encode() + b":443")
+    return len(values) == 1 and values[0].lower() in plain
+
+
+def _values(fields: Fields, name: bytes) -> list[bytes]:
+    return [value for key, value in fields if key == name]

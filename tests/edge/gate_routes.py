@@ -1,0 +1,90 @@
+"""The configurations that the gate's suite tries: the deployed one, and one with more kinds of routes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import bcrypt
+
+from components.campus.caddyfile import GuardedRoute, Site, render_caddyfile
+from components.settings import GRAFANA_PORT
+from tests.edge.gate_oracle import Door, Policy
+from tests.edge.live_caddy import LiveCaddy
+from tests.rig.deployment import Deployment
+from tests.rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, STRANGER_6
+
+CAMPUS = "198.51.100.0/24"
+ACCOUNTS = {"admin-1": "Correct:horse battery", "admin-2": "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n"}
+# bcrypt's lowest cost: thousands of passwords are tried.
+CHEAP = 4
+
+
+def deployed_policy(deployment: Deployment) -> Policy:
+    """What the rig's settings say: one NAT address, and an account on the second route."""
+    login = deployment.login()
+    return Policy(
+        deployment.settings["edge"]["domain"],
+        (
+            Door(prefix="/lokiaws", loki="aws", allowed=(NAT,)),
+            Door(prefix="/lokitest", loki="test", allowed=(NAT,), accounts={login.user: login.password}),
+        ),
+    )
+
+
+def many_routes_policy(deployment: Deployment) -> Policy:
+    """What `many_routes` serves: addresses of both families, alone and in ranges, and none at all."""
+    return Policy(
+        deployment.settings["edge"]["domain"],
+        (
+            Door(prefix="/lokiaws", loki="aws", allowed=(NAT, NAT_6)),
+            Door(prefix="/lokitest", loki="test", allowed=(NAT, NAT_6, CAMPUS), accounts=ACCOUNTS),
+            Door(prefix="/lokisix", loki="aws", allowed=(STRANGER_6, CAMPUS_CLIENT)),
+            Door(prefix="/loki", loki="test", allowed=(LATER_NAT,)),
+            Door(prefix="/loki-none", loki="aws", allowed=()),
+        ),
+    )
+
+
+@contextmanager
+def many_routes(deployment: Deployment, caddy: LiveCaddy) -> Iterator[str]:
+    """Serve more kinds of routes for the length of the block; gives their Caddyfile."""
+    text = many_routes_caddyfile(deployment)
+    # The deployment lets NAT in by itself.
+    with caddy.allowing(NAT_6), caddy.applied(text):
+        yield text
+
+
+def many_routes_caddyfile(deployment: Deployment) -> str:
+    """The Caddyfile of `many_routes`."""
+    settings = deployment.settings
+    site = Site(
+        domain=settings["edge"]["domain"],
+        tls="internal",
+        email=None,
+        http_port=settings["edge"]["httpPort"],
+        https_port=settings["edge"]["httpsPort"],
+    )
+    aws, test = (f"loki-{name}:{settings['loki']['instances'][name]['port']}" for name in ("aws", "test"))
+    accounts = tuple(
+        (user, bcrypt.hashpw(password.encode(), bcrypt.gensalt(CHEAP)).decode())
+        for user, password in ACCOUNTS.items()
+    )
+    routes = [
+        GuardedRoute(name="aws", prefix="/lokiaws", upstream=aws, allow_nat=True),
+        GuardedRoute(
+            name="test",
+            prefix="/lokitest",
+            upstream=test,
+            allow_nat=True,
+            cidrs=(CAMPUS,),
+            accounts=accounts,
+        ),
+        GuardedRoute(
+            name="six", prefix="/lokisix", upstream=aws, cidrs=(f"{STRANGER_6}/128", f"{CAMPUS_CLIENT}/32")
+        ),
+        GuardedRoute(name="short", prefix="/loki", upstream=test, cidrs=(f"{LATER_NAT}/32",)),
+        GuardedRoute(name="none", prefix="/loki-none", upstream=aws),
+    ]
+    grafana = f"grafana:{GRAFANA_PORT}" if settings["grafana"]["enabled"] else None
+    return render_caddyfile(site, routes, grafana)

@@ -1,0 +1,321 @@
+"""How the gate's cases get on the wire, byte for byte, and what they are answered."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import hpack
+
+from tests.edge.gate_cases import Case
+from tests.edge.gate_oracle import H2Request
+from tests.rig.deployment import Deployment
+from tests.rig.namespaces import PRIVATE_CLIENT, SERVER, SERVER_6, SERVER_IN_PRIVATE, Namespace
+from tests.rig.probe import trust_of
+
+HTTP, HTTPS = 80, 443
+THREADS = 4
+# So many streams of HTTP/2 are open at once on a connection.
+STREAMS_AT_ONCE = 16
+# After so long a silence a connection is closed on our side: the server waits for more.
+SILENCE_SECONDS = 5.0
+ANSWER_SECONDS = 60.0
+WAITED = "the server waited for more"
+_STATUS = re.compile(rb"HTTP/1\.[01] ([2-9]\d\d)")
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The final statuses that a case was answered, in their order, and what else there is to say."""
+
+    statuses: tuple[int, ...] = ()
+    note: str = ""
+
+
+class Wire:
+    """Sends cases to a deployment from several threads, each with connections of its own."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        world, caddy = deployment.rig.network.world, deployment.caddy()
+        trusts: dict[str, ssl.SSLContext] = {}
+        for protocol in ("http/1.1", "h2"):
+            trusts[protocol] = trust_of(caddy)
+            # Some cases name another site in their handshake.
+            trusts[protocol].check_hostname = False
+            trusts[protocol].set_alpn_protocols([protocol])
+        self._senders = [_Sender(world, trusts) for _ in range(THREADS)]
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Close all connections at the end of the block."""
+        try:
+            yield
+        finally:
+            for sender in self._senders:
+                sender.close()
+
+    def send(self, cases: Sequence[Case]) -> list[tuple[Case, Reply]]:
+        """Send cases, and give back what each one was answered."""
+        shares = [cases[at::THREADS] for at in range(THREADS)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            answers = pool.map(lambda sender, share: list(sender.send(share)), self._senders, shares)
+            return [one for share in answers for one in share]
+
+
+class _Sender:
+    """The connections of one thread, kept from case to case where that is possible."""
+
+    def __init__(self, world: Namespace, trusts: dict[str, ssl.SSLContext]) -> None:
+        self._world, self._trusts = world, trusts
+        self._kept: dict[tuple[str, str | None], socket.socket] = {}
+        self._kept_h2: dict[str, _H2Connection] = {}
+
+    def close(self) -> None:
+        """Close what is open."""
+        for one in (*self._kept.values(), *self._kept_h2.values()):
+            one.close()
+        self._kept.clear()
+        self._kept_h2.clear()
+
+    def send(self, cases: Sequence[Case]) -> Iterator[tuple[Case, Reply]]:
+        """The cases with their answers, in some order."""
+        waiting: dict[str, list[Case]] = {}
+        for case in cases:
+            if not isinstance(case.sent, H2Request):
+                yield case, self._send_alone(case) if case.is_alone else self._send_in_turn(case)
+            elif case.is_alone:
+                yield case, self._send_stream_alone(case)
+            else:
+                batch = waiting.setdefault(case.source, [])
+                batch.append(case)
+                if len(batch) == STREAMS_AT_ONCE:
+                    yield from self._send_at_once(waiting.pop(case.source))
+        for batch in waiting.values():
+            yield from self._send_at_once(batch)
+
+    def _connect(self, case: Case, protocol: str = "http/1.1") -> socket.socket:
+        server = SERVER_6 if ":" in case.source else SERVER
+        if case.source == PRIVATE_CLIENT:
+            server = SERVER_IN_PRIVATE
+        port = HTTP if case.site is None else HTTPS
+        plain = self._world.connect((server, port), case.source, timeout=ANSWER_SECONDS)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if case.site is None:
+            return plain
+        try:
+            plain.sendall(case.preface)
+            return self._trusts[protocol].wrap_socket(plain, server_hostname=case.site or None)
+        except BaseException:
+            plain.close()
+            raise
+
+    def _send_in_turn(self, case: Case) -> Reply:
+        """Send a single request whose answer has a clear end."""
+        assert isinstance(case.sent, bytes)
+        key = case.source, case.site
+        try:
+            connection = self._kept.pop(key, None) or self._connect(case)
+            response = http.client.HTTPResponse(
+                connection, method=case.sent.split(b" ", 1)[0].decode("latin-1")
+            )
+            try:
+                connection.sendall(case.sent)
+                response.begin()
+                response.read()
+            except BaseException:
+                connection.close()
+                raise
+        except (OSError, http.client.HTTPException) as error:
+            return Reply(note=repr(error))
+        if response.will_close:
+            connection.close()
+        else:
+            self._kept[key] = connection
+        return Reply((response.status,))
+
+    def _send_alone(self, case: Case) -> Reply:
+        """Send anything, and read until the server closes the connection."""
+        assert isinstance(case.sent, bytes)
+        try:
+            connection = self._connect(case)
+        except OSError as error:
+            return Reply(note=repr(error))
+        with connection:
+            with suppress(OSError):  # the server needn't read to the end
+                connection.sendall(case.sent)
+            return _read_to_end(connection, case.ends_early)
+
+    def _send_stream_alone(self, case: Case) -> Reply:
+        assert isinstance(case.sent, H2Request)
+        try:
+            connection = _H2Connection(self._connect(case, "h2"))
+        except OSError as error:
+            return Reply(note=repr(error))
+        try:
+            return connection.exchange([case.sent])[0]
+        finally:
+            connection.close()
+
+    def _send_at_once(self, cases: list[Case]) -> Iterator[tuple[Case, Reply]]:
+        source = cases[0].source
+        try:
+            connection = self._kept_h2.pop(source, None) or _H2Connection(self._connect(cases[0], "h2"))
+        except OSError as error:
+            yield from ((case, Reply(note=repr(error))) for case in cases)
+            return
+        replies = connection.exchange([one.sent for one in cases if isinstance(one.sent, H2Request)])
+        if connection.is_open:
+            self._kept_h2[source] = connection
+        else:
+            connection.close()
+        yield from zip(cases, replies, strict=True)
+
+
+def _read_to_end(connection: socket.socket, closes_first: bool) -> Reply:
+    data, note = b"", ""
+    try:
+        if closes_first:
+            _close_our_side(connection)
+        else:
+            connection.settimeout(SILENCE_SECONDS)
+        while True:
+            try:
+                got = connection.recv(64 << 10)
+            except TimeoutError:
+                if note:
+                    raise
+                note = WAITED
+                _close_our_side(connection)
+                continue
+            if not got:
+                break
+            data += got
+    except OSError as error:
+        note = repr(error)
+    return Reply(tuple(int(status) for status in _STATUS.findall(data)), note)
+
+
+def _close_our_side(connection: socket.socket) -> None:
+    # Of the TCP connection alone: Python's own shutdown of a TLS socket can't read afterwards.
+    socket.socket.shutdown(connection, socket.SHUT_WR)
+    connection.settimeout(ANSWER_SECONDS)
+
+
+class _Encoder(hpack.Encoder):
+    """Without Huffman's code, which takes seconds for a long field."""
+
+    def encode(self, headers: Any, huffman: bool = True) -> bytes:
+        return super().encode(headers, huffman=False)
+
+
+class _H2Connection:
+    """A connection of HTTP/2 that sends what it is given, however wrong."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        config = h2.config.H2Configuration(
+            client_side=True,
+            header_encoding=None,
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+            validate_inbound_headers=False,
+            normalize_inbound_headers=False,
+        )
+        self._protocol = h2.connection.H2Connection(config)
+        self._protocol.encoder = _Encoder()
+        self._protocol.initiate_connection()
+        # What arrived while a body was sent.
+        self._early: list[h2.events.Event] = []
+        self.is_open = True
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._socket.close()
+
+    def exchange(self, requests: Sequence[H2Request]) -> list[Reply]:
+        """Send requests at once, and wait until each one is answered, reset or never will be."""
+        streams = [self._begin(request) for request in requests]
+        statuses: dict[int, int] = {}
+        notes: dict[int, str] = {
+            stream: "cut" for stream, sent in zip(streams, requests, strict=True) if sent.is_cut
+        }
+        waiting = set(streams) - set(notes)
+        try:
+            self._flush()
+            while waiting and self.is_open:
+                events, self._early = self._early or self._receive(), []
+                for event in events:
+                    if isinstance(event, h2.events.ResponseReceived):
+                        statuses[event.stream_id] = int(dict(event.headers)[b":status"])
+                    elif isinstance(event, h2.events.StreamEnded):
+                        waiting.discard(event.stream_id)
+                    elif isinstance(event, h2.events.StreamReset):
+                        if event.stream_id in waiting:
+                            notes[event.stream_id] = f"reset ({event.error_code})"
+                        waiting.discard(event.stream_id)
+                    elif isinstance(event, h2.events.ConnectionTerminated):
+                        self.is_open = False
+                        notes |= dict.fromkeys(waiting, f"connection ended ({event.error_code})")
+        except OSError as error:
+            self.is_open = False
+            notes |= dict.fromkeys(waiting, repr(error))
+        return [Reply((statuses[one],) if one in statuses else (), notes.get(one, "")) for one in streams]
+
+    def _begin(self, request: H2Request) -> int:
+        stream = self._protocol.get_next_available_stream_id()
+        goes_on = bool(request.body or request.trailers or request.is_cut)
+        self._protocol.send_headers(stream, request.headers, end_stream=not goes_on)
+        if request.body:
+            is_end = not request.trailers and not request.is_cut
+            self._send_body(stream, request.body, is_end)
+        if request.trailers:
+            self._protocol.send_headers(stream, request.trailers, end_stream=True)
+        if request.is_cut:
+            self._protocol.reset_stream(stream, h2.errors.ErrorCodes.CANCEL)
+        return stream
+
+    def _send_body(self, stream: int, body: bytes, is_end: bool) -> None:
+        """Send a body as fast as the server takes it, and no more of it once the stream is closed."""
+        at = 0
+        while at < len(body) and not any(_is_end_of(stream, event) for event in self._early):
+            window = self._protocol.local_flow_control_window(stream)
+            piece = body[at : at + min(window, self._protocol.max_outbound_frame_size)]
+            at += len(piece)
+            if piece:
+                self._protocol.send_data(stream, piece, end_stream=is_end and at == len(body))
+            else:
+                self._flush()
+                self._early += self._receive()
+
+    def _receive(self) -> list[h2.events.Event]:
+        data = self._socket.recv(64 << 10)
+        if not data:
+            raise ConnectionError("the server closed the connection")
+        events = self._protocol.receive_data(data)
+        for event in events:
+            if isinstance(event, h2.events.DataReceived):
+                self._protocol.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+        self._flush()
+        return events
+
+    def _flush(self) -> None:
+        if data := self._protocol.data_to_send():
+            self._socket.sendall(data)
+
+
+def _is_end_of(stream: int, event: h2.events.Event) -> bool:
+    """Whether the server takes nothing more of a stream."""
+    if isinstance(event, h2.events.StreamReset):
+        return event.stream_id == stream
+    return isinstance(event, h2.events.ConnectionTerminated)

@@ -1,0 +1,137 @@
+"""The gate: who may push gets through, nobody else does, and the suite catches gates that don't hold.
+
+Real Caddy, real Lokis; what reaches a Loki is read from the connections to it. Every run prints its
+seed: CAMPUS_MONITOR_SEED=<seed> repeats it.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain, islice
+
+import pytest
+
+from tests import figures
+from tests.counts import count
+from tests.edge.gate import Result, run
+from tests.edge.gate_cases import Case, Cases
+from tests.edge.gate_faults import FAULTS, Fault
+from tests.edge.gate_oracle import MAX_BODY, Policy, Verdict
+from tests.edge.gate_routes import deployed_policy, many_routes, many_routes_policy
+from tests.edge.gate_wire import Wire
+from tests.edge.live_caddy import LiveCaddy
+from tests.edge.relay import Relay
+from tests.rig.deployment import Deployment
+from tests.rig.namespaces import NAT, STRANGER
+
+pytestmark = pytest.mark.docker
+
+CASES = count(test=20_000, soak=100_000)
+# Random cases beside the essential ones, where the suite itself is tried.
+CASES_PER_FAULT = 300
+SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
+# Passwords that Caddy hashes at the deployment's full cost, over a second each.
+GUESSES = 6
+LINES = '{job="gate"}'
+
+
+@dataclass
+class Gate:
+    """The deployed stack, and the relay before its Lokis."""
+
+    deployment: Deployment
+    caddy: LiveCaddy
+    relay: Relay
+
+    def run(self, policy: Policy, cases: Iterable[Case]) -> Result:
+        """Run cases over connections of their own."""
+        wire = Wire(self.deployment)
+        with wire.open():
+            result = run(policy, wire, self.relay, cases)
+        print(f"seed {SEED}: {result.summary()}")
+        return result
+
+    def lines(self) -> Counter[str]:
+        """How many lines of the suite's each Loki has."""
+        return Counter({name: self.relay.lines(name, LINES) for name in ("aws", "test")})
+
+
+@pytest.fixture(scope="module")
+def gate(edge: Deployment) -> Iterator[Gate]:
+    """The relay before the Lokis, and Caddy with the deployed configuration."""
+    relay = Relay(edge.rig.network.campus, {name: edge.loki(name) for name in ("aws", "test")})
+    with relay.running():
+        yield Gate(edge, LiveCaddy(edge), relay)
+
+
+def cases_for(policy: Policy) -> Cases:
+    """The maker of this session's cases."""
+    return Cases(policy, SEED, time.time_ns())
+
+
+def test_the_deployed_gate_lets_through_who_may_push_and_nobody_else(gate: Gate) -> None:
+    policy = deployed_policy(gate.deployment)
+    core = list(cases_for(policy).core())
+    guesses = [case for case in core if case.guesses]
+    result = gate.run(policy, [case for case in core if not case.guesses] + guesses[:GUESSES])
+    assert not result.bypasses, result.report()
+    assert not result.wrong_refusals, result.report()
+
+
+@pytest.mark.timeout(3600)  # in a soak
+def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
+    policy = many_routes_policy(gate.deployment)
+    maker = cases_for(policy)
+    before = gate.lines()
+    with many_routes(gate.deployment, gate.caddy):
+        result = gate.run(policy, islice(chain(maker.core(), maker.generated(CASES)), CASES))
+    versus = f"the oracle, {result.summary()}"
+    figures.record("gate_bypasses", len(result.bypasses), "", result.cases, versus)
+    figures.record("gate_wrong_refusals", len(result.wrong_refusals), "", result.cases, versus)
+    assert result.cases == CASES
+    assert not result.bypasses, result.report()
+    assert not result.wrong_refusals, result.report()
+    # What the relay saw taken is what the Lokis have: nothing went past it.
+    stored = gate.lines() - before
+    assert result.taken <= stored <= result.taken + result.cut_off
+    assert result.cut_off.total() < CASES / 50
+    # Both answers of the oracle were tried, often.
+    assert result.verdicts[Verdict.PASS] > CASES / 8
+    assert result.verdicts[Verdict.NEVER] > CASES / 4
+
+
+def test_a_body_above_the_limit_never_reaches_loki_whole(gate: Gate) -> None:
+    policy = deployed_policy(gate.deployment)
+    door, maker = policy.doors[0], cases_for(policy)
+    fitting, larger = (list(maker.large(door, NAT, size)) for size in (MAX_BODY, MAX_BODY + 1))
+    strange = list(maker.large(door, STRANGER, MAX_BODY + 1))
+    result = gate.run(policy, [*fitting, *larger, *strange])
+    assert not result.bypasses, result.report()
+    assert not result.wrong_refusals, result.report()
+    # The second status is that of the request behind it, which HTTP/1 may do without.
+    assert [result.replies[case.number].statuses[0] for case in larger] == [413] * 3
+    assert [result.replies[case.number].statuses[0] for case in strange] == [403] * 3
+
+
+def test_nobody_listens_for_http_3(gate: Gate) -> None:
+    sockets = gate.deployment.rig.network.campus.run("ss", "-Hlun", "sport = :443 or sport = :80").stdout
+    assert sockets == ""
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_a_gate_that_does_not_hold_is_caught(gate: Gate, fault: Fault) -> None:
+    policy = many_routes_policy(gate.deployment)
+    policy = Policy(policy.host, policy.doors[:2])
+    maker = cases_for(policy)
+    with many_routes(gate.deployment, gate.caddy) as sound:
+        with gate.caddy.applied(fault.seeded(sound)):
+            found = gate.run(policy, chain(maker.essential(), maker.generated(CASES_PER_FAULT)))
+        restored = gate.run(policy, maker.essential())
+    assert getattr(found, fault.finds), f"{fault.name} wasn't noticed in {found.summary()}"
+    assert not restored.bypasses, restored.report()
+    assert not restored.wrong_refusals, restored.report()
