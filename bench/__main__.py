@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import preview
+from bench import edge, preview
 
-BENCHMARKS = (preview,)
+BENCHMARKS = (preview, edge)
 
 
 def main() -> int:

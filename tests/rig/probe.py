@@ -6,6 +6,7 @@ import base64
 import http.client
 import io
 import json
+import socket
 import ssl
 import tarfile
 import time
@@ -61,6 +62,8 @@ class _Connection(http.client.HTTPConnection):
     def connect(self) -> None:
         plain = self._namespace.connect(self._server, self._source)
         plain.settimeout(self.timeout)
+        # As http.client's own connect: otherwise a body waits for the acknowledgement of its headers.
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is None:
             self.sock = plain
             return
@@ -79,7 +82,8 @@ class Client:
     source: str
     server: tuple[str, int]
     domain: str
-    tls: ssl.SSLContext
+    # None speaks plain HTTP.
+    tls: ssl.SSLContext | None
 
     def request(
         self,
@@ -124,14 +128,23 @@ def push_body(line: str, labels: Mapping[str, str]) -> bytes:
 
 def trust_of(caddy: Container) -> ssl.SSLContext:
     """A TLS context that trusts Caddy's own root certificate and nothing else."""
+    return trust_in(ca_of(caddy))
+
+
+def ca_of(caddy: Container) -> str:
+    """Caddy's own root certificate, as PEM."""
     chunks, _ = caddy.get_archive(CADDY_ROOT)
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
         member = archive.extractfile("root.crt")
         if member is None:
             raise RuntimeError(f"{CADDY_ROOT} in the caddy container is not a file")
-        pem = member.read().decode()
+        return member.read().decode()
+
+
+def trust_in(ca: str) -> ssl.SSLContext:
+    """A TLS context that trusts this certificate authority and nothing else."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=pem)
+    context.load_verify_locations(cadata=ca)
     return context
 
 

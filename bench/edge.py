@@ -1,0 +1,56 @@
+"""What the gate costs and what it holds: pushes, an address that is let in, a flood of guesses.
+
+`python -m bench.edge` deploys the stack into the test rig, with Caddies of its own beside it to
+compare with. Everything is measured by turns, so that a busy machine slows all alike.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from bench.allowing import TWIN_PORT, report_allowing
+from bench.pushes import BARE_PORT, report_pushes
+from bench.verdict import verdict
+from tests.rig.deployment import Deployment, deployed, settings_for
+from tests.rig.edge_files import edge_files
+from tests.rig.emulator import running_emulator
+from tests.rig.flood import (
+    GUESSERS,
+    GUESSES_PER_SECOND,
+    VISITS_PER_SECOND,
+    page_behind_caddy,
+    slowdown,
+)
+from tests.rig.namespaces import NAT
+from tests.rig.rig import end_in_order_on_sigterm, running_rig
+
+FLOOD_TURNS, TURN_SECONDS = 60, 2.0
+
+
+def main() -> int:
+    """Measure and record everything; 1 if a figure misses its target."""
+    end_in_order_on_sigterm()
+    with running_rig() as rig, running_emulator() as emulator:
+        rules = settings_for(rig, emulator)["portPolicy"]["rules"]
+        more = [{"action": "allow", "port": port} for port in (BARE_PORT, TWIN_PORT)]
+        with deployed(rig, emulator, {"portPolicy": {"rules": [*rules, *more]}}) as edge:
+            met = [report_pushes(edge), report_allowing(edge), report_flood(edge)]
+    return 0 if all(met) else 1
+
+
+def report_flood(edge: Deployment) -> bool:
+    """What guesses from outside the gate cost a visitor of Grafana; inside it, printed only."""
+    with page_behind_caddy(edge) as page, edge_files(edge) as live:
+        live.apply(live.rendered(grafana=page))
+        outside = slowdown(edge, FLOOD_TURNS, TURN_SECONDS)
+        inside = slowdown(edge, 1, TURN_SECONDS, source=NAT)
+    print(f"  guesses from outside the gate: {outside}")
+    print(f"  guesses from inside it: {inside}; {inside.visits_per_second:.0f} visits/s are left")
+    versus = (
+        f"no guesses; {GUESSERS} clients, {GUESSES_PER_SECOND:g} guesses/s, {VISITS_PER_SECOND:g} visits/s"
+    )
+    return verdict("flood_slowdown", round(outside.ratio, 3), outside.visits, versus)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""How many lines get through the gate, against a bare reverse proxy and against Loki itself."""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from dataclasses import dataclass, field, replace
+
+from bench.own_caddy import OwnCaddy, own_caddy
+from bench.verdict import verdict
+from components.campus.edge import CADDYFILE
+from tests.rig.deployment import LOKI, Deployment
+from tests.rig.flood import percentile
+from tests.rig.namespaces import CAMPUS_CLIENT, NAT, SERVER
+from tests.rig.other_processes import Caller, other_processes
+from tests.rig.probe import PUSH_PATH, Login
+from tests.rig.processes import wait_for
+from tests.rig.pusher import numbered_body
+
+BARE_PORT = 8443
+ROUNDS, SECONDS = 20, 1.5
+# As many connections as some shippers have; a push is what one of them ships in a busy second.
+CONNECTIONS, LINES, LINE_BYTES = 8, 100, 100
+ANSWER_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way for a push into Loki."""
+
+    name: str
+    caller: Caller
+    path: str
+    login: Login | None = None
+
+
+@dataclass
+class Pushed:
+    """What came through one way: lines per second of each round, seconds of each push."""
+
+    rates: list[float] = field(default_factory=list)
+    seconds: list[float] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        p50, p99 = (percentile(self.seconds, part) * 1e3 for part in (0.5, 0.99))
+        return f"{statistics.median(self.rates):,.0f} lines/s, a push p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+
+
+def report_pushes(edge: Deployment) -> bool:
+    """Measure, print and record; whether the target is met."""
+    with own_caddy(edge, "bench-bare", BARE_PORT) as bare:
+        _start_bare(edge, bare)
+        gate = Caller.of(edge, NAT)
+        straight = replace(gate, source=CAMPUS_CLIENT, server=(SERVER, LOKI), ca=None)
+        ways = (
+            Way("straight to Loki, plain HTTP", straight, PUSH_PATH),
+            Way("bare reverse proxy, TLS", bare.caller(NAT), PUSH_PATH),
+            Way("gate", gate, "/lokiaws" + PUSH_PATH),
+            Way("gate and password", gate, "/lokitest" + PUSH_PATH, edge.login()),
+        )
+        pushed = push_by_turns(ways)
+    for way, came in zip(ways, pushed, strict=True):
+        print(f"  {way.name:29} {came}")
+    _, through_bare, through_gate, _ = pushed
+    ratios = [ours / bare for ours, bare in zip(through_gate.rates, through_bare.rates, strict=True)]
+    versus = f"a bare reverse proxy: {through_bare}; the gate: {through_gate}"
+    return verdict("gate_throughput_ratio", round(statistics.median(ratios), 3), len(ratios), versus)
+
+
+def _start_bare(edge: Deployment, bare: OwnCaddy) -> None:
+    """TLS and a reverse proxy to Loki, and nothing else."""
+    loki = ":".join(map(str, edge.loki("aws")))
+    site = f"https://{edge.settings['edge']['domain']}:{BARE_PORT}"
+    options = "{\n\tskip_install_trust\n\tauto_https disable_redirects\n\tadmin off\n}\n"
+    bare.start({CADDYFILE: f"{options}{site} {{\n\ttls internal\n\treverse_proxy {loki}\n}}\n"})
+    client = bare.caller(NAT).client()
+
+    def answers() -> bool:
+        try:
+            return client.push("a line", "", {"job": "bench"}).status == 204
+        except OSError:
+            return False
+
+    wait_for("the bare reverse proxy answers", answers, 30.0)
+
+
+def push_by_turns(ways: tuple[Way, ...]) -> list[Pushed]:
+    """Push over each way in turn, round by round."""
+    pushed = [Pushed() for _ in ways]
+    with other_processes(1) as processes:
+        # The first round isn't counted: it pays the one hash of the password, and warms all up.
+        for number in range(ROUNDS + 1):
+            for way, came in zip(ways, pushed, strict=True):
+                took, seconds = processes.submit(push_all_out, way).result()
+                if number > 0:
+                    came.rates.append(len(seconds) * LINES / took)
+                    came.seconds += seconds
+    return pushed
+
+
+def push_all_out(way: Way) -> tuple[float, list[float]]:
+    """Push on each connection as soon as the last push is answered; the seconds in all, and of each.
+
+    Raises RuntimeError if a push isn't taken.
+    """
+    took: list[float] = []
+    wrong: list[int] = []
+    start = time.monotonic()
+
+    def push(place: int) -> None:
+        headers = {"Content-Type": "application/json"}
+        if way.login is not None:
+            headers["Authorization"] = way.login.header()
+        labels = {"job": "bench", "connection": str(place)}
+        with way.caller.client().connected() as connection:
+            connection.timeout = ANSWER_SECONDS
+            while time.monotonic() < start + SECONDS and not wrong:
+                now = time.time_ns()
+                body = numbered_body(labels, [(now + line, "x" * LINE_BYTES) for line in range(LINES)])
+                began = time.monotonic()
+                connection.request("POST", way.path, body=body, headers=headers)
+                answer = connection.getresponse()
+                answer.read()
+                took.append(time.monotonic() - began)
+                if answer.status != 204:
+                    wrong.append(answer.status)
+
+    threads = [threading.Thread(target=push, args=(place,)) for place in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if wrong:
+        raise RuntimeError(f"{way.name}: a push was answered {wrong[0]}")
+    return time.monotonic() - start, took

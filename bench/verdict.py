@@ -1,0 +1,14 @@
+"""How a benchmark tells what it measured."""
+
+from __future__ import annotations
+
+from tests.figures import TARGETS, record
+
+
+def verdict(figure: str, value: float, cases: int, versus: str) -> bool:
+    """Record and print one figure; whether it met its target."""
+    target = TARGETS[figure]
+    record(figure, value, target.unit, cases, versus)
+    met = target.met_by(value)
+    print(f"{figure}: {value:g} {target.unit}, target {target}: {'met' if met else 'MISSED'}")
+    return met

@@ -1,0 +1,104 @@
+"""Strangers who guess passwords don't slow Grafana's route: no guess from outside the gate is hashed."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.counts import count
+from tests.figures import TARGETS, record
+from tests.rig.deployment import Deployment
+from tests.rig.edge_files import EdgeFiles, edge_files
+from tests.rig.flood import (
+    GUESSERS,
+    GUESSES_PER_SECOND,
+    VISITS_PER_SECOND,
+    caddy_cpu_seconds,
+    page_behind_caddy,
+    slowdown,
+)
+from tests.rig.namespaces import STRANGER
+from tests.rig.probe import PUSH_PATH, Login
+
+pytestmark = pytest.mark.docker
+
+# Turns without and with guesses. The figure takes enough of them that a machine's own noise evens
+# out; in `make test` they only show that nothing is far off.
+TURNS = count(test=3, soak=120)
+TURN_SECONDS = 2.0
+ENOUGH_TURNS = 100
+# What the seeded fault exceeds by far (it gives hundreds), and no machine's noise comes near.
+FAULT_RATIO = 20
+# The processor time of one refused guess: a refusal takes some 0.3 ms, a hash of cost 14 takes 1 s.
+REFUSAL_SECONDS = 0.02
+HASH_SECONDS = 0.1
+GUESSES = 200
+
+
+@pytest.fixture(scope="module")
+def live(edge: Deployment) -> Iterator[EdgeFiles]:
+    """The edge with a page where Grafana would be."""
+    with page_behind_caddy(edge) as page, edge_files(edge) as live:
+        live.apply(live.rendered(grafana=page))
+        yield live
+
+
+@pytest.fixture
+def asks_before_the_gate(live: EdgeFiles) -> Iterator[None]:
+    """The seeded fault: the password is asked for before the address."""
+    good = live.on_disk()
+    login = re.search(r"basic_auth bcrypt (\{.*?\})", good, re.DOTALL)
+    assert login is not None
+    asked_first = f"\troute {{\n\t\tbasic_auth /lokitest/* bcrypt {login[1]}\n"
+    live.apply(good.replace("\troute {\n", asked_first, 1))
+    yield
+    live.apply(good)
+
+
+def cpu_seconds_per_guess(edge: Deployment, guesses: int, status: int) -> float:
+    """What Caddy spends on a stranger's guess, each of which has to be answered so."""
+    before = caddy_cpu_seconds(edge)
+    with edge.client(STRANGER).connected() as connection:
+        for _ in range(guesses):
+            headers = {"Authorization": Login("admin", f"wrong {time.time_ns()}").header()}
+            connection.request("POST", "/lokitest" + PUSH_PATH, body=b"{}", headers=headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == status
+    return (caddy_cpu_seconds(edge) - before) / guesses
+
+
+@pytest.mark.usefixtures("live")
+def test_no_guess_from_outside_the_gate_is_hashed(edge: Deployment) -> None:
+    spent = cpu_seconds_per_guess(edge, GUESSES, 403)
+    print(f"a refused guess takes {spent * 1e3:.2f} ms of the processor")
+    assert spent < REFUSAL_SECONDS
+
+
+@pytest.mark.usefixtures("live")
+def test_guesses_from_outside_the_gate_do_not_slow_grafana(edge: Deployment) -> None:
+    measured = slowdown(edge, TURNS, TURN_SECONDS)
+    print(measured)
+    assert set(measured.guesses) == {403}
+    assert measured.guesses[403] >= TURNS * TURN_SECONDS * GUESSES_PER_SECOND / 2
+    if TURNS < ENOUGH_TURNS:
+        assert measured.ratio < FAULT_RATIO
+        return
+    versus = (
+        f"no guesses; {GUESSERS} clients, {GUESSES_PER_SECOND:g} guesses/s, {VISITS_PER_SECOND:g} visits/s"
+    )
+    ratio = round(measured.ratio, 3)
+    record("flood_slowdown", ratio, "x", measured.visits, versus)
+    assert TARGETS["flood_slowdown"].met_by(ratio)
+
+
+@pytest.mark.usefixtures("asks_before_the_gate")
+def test_a_password_asked_for_before_the_address_is_caught(edge: Deployment) -> None:
+    assert cpu_seconds_per_guess(edge, 2, 401) > HASH_SECONDS
+    measured = slowdown(edge, 1, 0.5)
+    print(measured)
+    assert set(measured.guesses) == {401}
+    assert measured.ratio > FAULT_RATIO

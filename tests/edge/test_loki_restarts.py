@@ -1,0 +1,73 @@
+"""A Loki that is restarted under push load: shippers that retry as the plugin does lose no line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from docker.models.containers import Container
+
+from tests.counts import count
+from tests.figures import TARGETS, record
+from tests.rig.deployment import Deployment
+from tests.rig.namespaces import NAT
+from tests.rig.processes import wait_for
+from tests.rig.pusher import Pusher, answers_ready, found_in_loki
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+
+RESTARTS = count(test=3, soak=50)
+LINES = count(test=50_000, soak=1_000_000)
+LINES_PER_SECOND = 3000.0
+SHIPPERS = 4
+# Longer than the retries of ten failed tries take.
+SECONDS_PER_PART = 300.0
+
+
+@pytest.fixture
+def loki(edge: Deployment) -> Iterator[Container]:
+    """The container of the Loki that is pushed to; it answers queries again at the end."""
+    client = edge.rig.engine.client()
+    try:
+        yield client.containers.get(edge.settings["campus"]["namePrefix"] + "loki-aws")
+    finally:
+        client.close()
+        wait_until_ready(edge)
+
+
+def wait_until_ready(edge: Deployment) -> None:
+    """Loki takes pushes at once and queries some 16 s later."""
+    campus, where = edge.rig.network.campus, edge.loki("aws")
+    wait_for("Loki is ready", lambda: answers_ready(campus, where), 90.0)
+
+
+def test_no_line_is_missing_after_restarts(edge: Deployment, loki: Container) -> None:
+    began, started = time.time_ns(), set[str]()
+    shippers = Pusher(
+        edge.client(NAT), "/lokiaws", "restarts", lines_per_second=LINES_PER_SECOND, shippers=SHIPPERS
+    )
+    tally = shippers.tally
+    with shippers.running():
+        for number in range(RESTARTS + 1):
+            wanted = LINES * (number + 1) // (RESTARTS + 1)
+            wait_for(
+                f"{wanted} lines are acknowledged",
+                lambda wanted=wanted: len(tally.acknowledged) >= wanted,
+                SECONDS_PER_PART,
+            )
+            if number < RESTARTS:
+                loki.restart()
+                loki.reload()
+                started.add(loki.attrs["State"]["StartedAt"])
+    wait_until_ready(edge)
+    found = found_in_loki(edge.rig.network.campus, edge.loki("aws"), "restarts", began)
+    missing = found.missing(range(tally.lines))
+    print(f"{RESTARTS} restarts: {tally}, {found.duplicates} lines twice")
+    retried = ", ".join(f"{times} times {said}" for said, times in sorted(tally.retried.items()))
+    versus = f"{RESTARTS} graceful restarts; {tally.pushes} pushes, of them retried: {retried or 'none'}"
+    record("loki_kill_lines_missing", len(missing), "", tally.lines, versus)
+    assert TARGETS["loki_kill_lines_missing"].met_by(len(missing)), missing[:20]
+    assert len(started) == RESTARTS
+    assert tally.lines >= LINES
+    assert not tally.drops
