@@ -10,8 +10,8 @@ import bcrypt
 from components.campus.caddyfile import GuardedRoute, Site, render_caddyfile
 from components.settings import GRAFANA_PORT
 from tests.edge.gate_oracle import Door, Policy
-from tests.edge.live_caddy import LiveCaddy
 from tests.rig.deployment import Deployment
+from tests.rig.edge_files import EdgeFiles
 from tests.rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, STRANGER_6
 
 CAMPUS = "198.51.100.0/24"
@@ -47,12 +47,16 @@ def many_routes_policy(deployment: Deployment) -> Policy:
 
 
 @contextmanager
-def many_routes(deployment: Deployment, caddy: LiveCaddy) -> Iterator[str]:
+def many_routes(deployment: Deployment, files: EdgeFiles) -> Iterator[str]:
     """Serve more kinds of routes for the length of the block; gives their Caddyfile."""
     text = many_routes_caddyfile(deployment)
     # The deployment lets NAT in by itself.
-    with caddy.allowing(NAT_6), caddy.applied(text):
+    files.allow(NAT_6)
+    try:
+        files.apply(text)
         yield text
+    finally:
+        files.put_back()
 
 
 def many_routes_caddyfile(deployment: Deployment) -> str:

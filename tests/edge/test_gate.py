@@ -24,9 +24,9 @@ from tests.edge.gate_faults import FAULTS, Fault
 from tests.edge.gate_oracle import MAX_BODY, Policy, Verdict
 from tests.edge.gate_routes import deployed_policy, many_routes, many_routes_policy
 from tests.edge.gate_wire import Wire
-from tests.edge.live_caddy import LiveCaddy
 from tests.edge.relay import Relay
 from tests.rig.deployment import Deployment
+from tests.rig.edge_files import EdgeFiles, edge_files
 from tests.rig.namespaces import NAT, STRANGER
 
 pytestmark = pytest.mark.docker
@@ -45,7 +45,7 @@ class Gate:
     """The deployed stack, and the relay before its Lokis."""
 
     deployment: Deployment
-    caddy: LiveCaddy
+    files: EdgeFiles
     relay: Relay
 
     def run(self, policy: Policy, cases: Iterable[Case]) -> Result:
@@ -65,8 +65,8 @@ class Gate:
 def gate(edge: Deployment) -> Iterator[Gate]:
     """The relay before the Lokis, and Caddy with the deployed configuration."""
     relay = Relay(edge.rig.network.campus, {name: edge.loki(name) for name in ("aws", "test")})
-    with relay.running():
-        yield Gate(edge, LiveCaddy(edge), relay)
+    with relay.running(), edge_files(edge) as files:
+        yield Gate(edge, files, relay)
 
 
 def cases_for(policy: Policy) -> Cases:
@@ -88,7 +88,7 @@ def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
     policy = many_routes_policy(gate.deployment)
     maker = cases_for(policy)
     before = gate.lines()
-    with many_routes(gate.deployment, gate.caddy):
+    with many_routes(gate.deployment, gate.files):
         result = gate.run(policy, islice(chain(maker.core(), maker.generated(CASES)), CASES))
     versus = f"the oracle, {result.summary()}"
     figures.record("gate_bypasses", len(result.bypasses), "", result.cases, versus)
@@ -128,9 +128,10 @@ def test_a_gate_that_does_not_hold_is_caught(gate: Gate, fault: Fault) -> None:
     policy = many_routes_policy(gate.deployment)
     policy = Policy(policy.host, policy.doors[:2])
     maker = cases_for(policy)
-    with many_routes(gate.deployment, gate.caddy) as sound:
-        with gate.caddy.applied(fault.seeded(sound)):
-            found = gate.run(policy, chain(maker.essential(), maker.generated(CASES_PER_FAULT)))
+    with many_routes(gate.deployment, gate.files) as sound:
+        gate.files.apply(fault.seeded(sound))
+        found = gate.run(policy, chain(maker.essential(), maker.generated(CASES_PER_FAULT)))
+        gate.files.apply(sound)
         restored = gate.run(policy, maker.essential())
     assert getattr(found, fault.finds), f"{fault.name} wasn't noticed in {found.summary()}"
     assert not restored.bypasses, restored.report()
