@@ -37,6 +37,8 @@ CASES_PER_FAULT = 300
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
 # Passwords that Caddy hashes at the deployment's full cost, over a second each.
 GUESSES = 6
+# Bytes in a line that is repetitive; four times this much ended a Loki of 1 GiB.
+UNPACKED = 256 << 20
 LINES = '{job="gate"}'
 
 
@@ -116,6 +118,15 @@ def test_a_body_above_the_limit_never_reaches_loki_whole(gate: Gate) -> None:
     # The second status is that of the request behind it, which HTTP/1 may do without.
     assert [result.replies[case.number].statuses[0] for case in larger] == [413] * 3
     assert [result.replies[case.number].statuses[0] for case in strange] == [403] * 3
+
+
+def test_a_small_body_that_unpacks_to_a_large_one_does_not_end_loki(gate: Gate) -> None:
+    policy = deployed_policy(gate.deployment)
+    before = gate.deployment.running_since("loki-aws")
+    result = gate.run(policy, [cases_for(policy).packed(policy.doors[0], NAT, UNPACKED)])
+    assert [reply.statuses for reply in result.replies.values()] == [(400,)]
+    assert gate.deployment.running_since("loki-aws") == before
+    assert not result.wrong_refusals, result.report()
 
 
 def test_nobody_listens_for_http_3(gate: Gate) -> None:
