@@ -185,6 +185,8 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
     inner = [
         *_block("header ", headers),
         "encode",
+        # Grafana would believe it before X-Forwarded-For, which Caddy sets.
+        "request_header -X-Real-IP",
         *_block(f"reverse_proxy {upstream} ", proxy),
     ]
     return _block("handle ", _block("route ", inner))

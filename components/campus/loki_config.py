@@ -32,6 +32,8 @@ def _config(port: int, retention: str) -> dict[str, Any]:
             "grpc_server_max_recv_msg_size": 16 << 20,
             "grpc_server_max_send_msg_size": 16 << 20,
         },
+        # Of a compressed push; Loki's own 5000 MB are more than its container's memory.
+        "distributor": {"max_decompressed_size": 32 << 20},
         "common": {
             "instance_addr": "127.0.0.1",
             "path_prefix": DATA,

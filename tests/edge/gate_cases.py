@@ -7,6 +7,7 @@ it has a number of its own, in a header field and at the front of its body.
 from __future__ import annotations
 
 import itertools
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
@@ -48,6 +49,8 @@ SOURCES = (NAT, STRANGER, LATER_NAT, CAMPUS_CLIENT, PRIVATE_CLIENT, NAT_6, STRAN
 REQUESTS = 10
 AT_ONCE: Named = ("a body", lambda draft: None)
 ONE_CHUNK = HARMLESS_FRAMINGS[0]
+# A window of 2^15 bytes and a header of gzip's (zlib's manual, deflateInit2).
+GZIP = 15 + 16
 TRANSPORTS: tuple[Transport, ...] = ("h1", "h2", "plain")
 
 
@@ -68,6 +71,10 @@ class Case:
     ends_early: bool = False
     # How many passwords have to be hashed for it.
     guesses: int = 0
+
+
+def _in_gzip(draft: Draft) -> None:
+    draft.add(b"Content-Encoding", b"gzip")
 
 
 class Cases:
@@ -133,6 +140,17 @@ class Cases:
             draft.body = draft.body.replace(b";", b";" + b"x" * (size - len(draft.body)), 1)
             draft.is_alone = True
             yield self._finished(draft, number, [(f"{title} of {size} bytes", change)])
+
+    def packed(self, door: Door, source: str, size: int) -> Case:
+        """A push in gzip with a line of so many bytes."""
+        number = next(self._numbers)
+        draft = self._draft(door, source, number * REQUESTS, Random(number))
+        start, end = draft.body.split(b";", 1)
+        packer = zlib.compressobj(wbits=GZIP)
+        block = b"x" * (1 << 20)
+        packed = [packer.compress(start + b";"), *(packer.compress(block) for _ in range(size >> 20))]
+        draft.body = b"".join([*packed, packer.compress(end), packer.flush()])
+        return self._finished(draft, number, [("a body in gzip", _in_gzip)])
 
     # --- the generated ones ---
 

@@ -385,7 +385,7 @@ ODD_FIELDS: list[Named] = [
         *("X-Forwarded-For", "Authorization", "X-Scope-OrgID", "Host", "Content-Length"),
         *("Content-Type", "Transfer-Encoding", "close, X-Forwarded-For", "Forwarded", ":path"),
     )),
-    ("a tenant in the trailers", _field(b"Trailer", b"X-Scope-OrgID")),
+    ("trailers announced", _field(b"Trailer", b"X-Scope-OrgID, Authorization")),
     ("TE: trailers", _field(b"TE", b"trailers")),
     ("an unknown expectation", _field(b"Expect", b"a-miracle")),
     ("an upgrade to h2c", _upgrade(b"h2c")),
@@ -557,6 +557,12 @@ def _chunks(made: Callable[[bytes], bytes]) -> Framing:
     return lambda body: ([CHUNKED], made(body))
 
 
+def _announced_trailers(body: bytes) -> tuple[Fields, bytes]:
+    trailers = b"X-Scope-OrgID: other\r\nAuthorization: Basic YTpi\r\n\r\n"
+    fields = [CHUNKED, (b"Trailer", b"X-Scope-OrgID, Authorization")]
+    return fields, chunked(body)[:-2] + trailers
+
+
 def _two_lengths(body: bytes) -> tuple[Fields, bytes]:
     return [*with_length(body)[0], (b"Content-Length", b"0")], body
 
@@ -602,6 +608,7 @@ FRAMINGS: list[Named] = [
     ("the longest length", _ends_early(_framing(_sized(lambda size: b"9223372036854775807")))),
     ("the length twice", _alone(_framing(lambda body: (with_length(body)[0] * 2, body)))),
     ("two lengths", _alone(_framing(_two_lengths))),
+    ("a tenant and a login as trailers, announced", _alone(_framing(_announced_trailers))),
     ("length and chunks", _alone(_framing(_both(is_length_first=True)))),
     ("chunks and length", _alone(_framing(_both(is_length_first=False)))),
     *((f"Transfer-Encoding {codings}", _alone(_framing(_coded(*codings)))) for codings in (

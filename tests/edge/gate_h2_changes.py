@@ -130,6 +130,13 @@ H2_CHANGES: list[Named] = [
     )),
     ("trailers", _stream(lambda sent: replace(sent, trailers=((b"x-a", b"b"),)))),
     ("a tenant as trailer", _stream(lambda sent: replace(sent, trailers=((b"x-scope-orgid", b"other"),)))),
+    ("a tenant as trailer, announced", _stream(
+        lambda sent: replace(
+            sent,
+            headers=(*sent.headers, (b"trailer", b"x-scope-orgid")),
+            trailers=((b"x-scope-orgid", b"other"),),
+        )
+    )),
     ("a path as trailer", _stream(lambda sent: replace(sent, trailers=((b":path", b"/config"),)))),
     ("no end", _stream(lambda sent: replace(sent, is_cut=True))),
     ("an extended CONNECT", _block(

@@ -6,6 +6,7 @@ seed: CAMPUS_MONITOR_SEED=<seed> repeats it.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import time
@@ -28,6 +29,7 @@ from tests.edge.relay import Relay
 from tests.rig.deployment import Deployment
 from tests.rig.edge_files import EdgeFiles, edge_files
 from tests.rig.namespaces import NAT, STRANGER
+from tests.rig.processes import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -37,6 +39,8 @@ CASES_PER_FAULT = 300
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
 # Passwords that Caddy hashes at the deployment's full cost, over a second each.
 GUESSES = 6
+# Bytes of a line that packs to a thousandth: without a limit it ends a Loki of 1 GiB.
+UNPACKED = 256 << 20
 LINES = '{job="gate"}'
 
 
@@ -116,6 +120,31 @@ def test_a_body_above_the_limit_never_reaches_loki_whole(gate: Gate) -> None:
     # The second status is that of the request behind it, which HTTP/1 may do without.
     assert [result.replies[case.number].statuses[0] for case in larger] == [413] * 3
     assert [result.replies[case.number].statuses[0] for case in strange] == [403] * 3
+
+
+def test_a_small_body_that_unpacks_to_a_large_one_does_not_end_loki(gate: Gate) -> None:
+    policy = deployed_policy(gate.deployment)
+    before = gate.deployment.running_since("loki-aws")
+    result = gate.run(policy, [cases_for(policy).packed(policy.doors[0], NAT, UNPACKED)])
+    assert [reply.statuses for reply in result.replies.values()] == [(400,)]
+    assert gate.deployment.running_since("loki-aws") == before
+    assert not result.wrong_refusals, result.report()
+
+
+def test_the_access_log_is_json_and_tells_no_login(gate: Gate) -> None:
+    login, agent = gate.deployment.login(), f"agent-{time.time_ns()}"
+    headers = {"User-Agent": agent, "Authorization": login.header(), "Cookie": f"grafana_session={agent}"}
+    assert gate.deployment.client(NAT).request("GET", "/lokitest/config", headers=headers).status == 403
+
+    def entry() -> str | None:
+        lines = gate.deployment.caddy().logs(tail=100).decode().splitlines()
+        return next((line for line in lines if f'["{agent}"]' in line), None)
+
+    line = wait_for("Caddy has logged the request", entry, 10.0)
+    request = json.loads(line)["request"]
+    assert (request["remote_ip"], request["uri"]) == (NAT, "/lokitest/config")
+    for secret in (login.password, login.header().removeprefix("Basic "), f"grafana_session={agent}"):
+        assert secret not in line
 
 
 def test_nobody_listens_for_http_3(gate: Gate) -> None:

@@ -118,16 +118,24 @@ class Deployment:
 
     def caddy(self) -> Container:
         """The caddy container as it is now."""
-        client = self.rig.engine.client()
-        try:
-            return client.containers.get(self.settings["campus"]["namePrefix"] + "caddy")
-        finally:
-            client.close()
+        return self.container("caddy")
 
     def caddy_since(self) -> tuple[str, str]:
         """Which caddy container runs, and since when: neither may change with a configuration."""
-        caddy = self.caddy()
-        return str(caddy.id), caddy.attrs["State"]["StartedAt"]
+        return self.running_since("caddy")
+
+    def container(self, name: str) -> Container:
+        """One of the stack's containers as it is now."""
+        client = self.rig.engine.client()
+        try:
+            return client.containers.get(self.settings["campus"]["namePrefix"] + name)
+        finally:
+            client.close()
+
+    def running_since(self, name: str) -> tuple[str, str]:
+        """Which container of that name runs, and since when."""
+        container = self.container(name)
+        return str(container.id), container.attrs["State"]["StartedAt"]
 
 
 @contextmanager

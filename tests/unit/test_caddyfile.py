@@ -240,13 +240,19 @@ class RunningCaddy:
 @pytest.fixture(scope="module")
 def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCaddy]:
     """The real Caddy with the rendered file; nobody is allowed yet."""
-    folder = tmp_path_factory.mktemp("caddy")
+    with running_caddy(tmp_path_factory.mktemp("caddy"), has_grafana=False) as made:
+        yield made
+
+
+@contextmanager
+def running_caddy(folder: Path, *, has_grafana: bool) -> Iterator[RunningCaddy]:
+    """The real Caddy, with the same upstream behind every route."""
     site = replace(SITE, http_port=free_port(), https_port=free_port())
     password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
     with upstream() as (port, received):
         aws = replace(AWS, upstream=f"127.0.0.1:{port}")
         test = replace(TEST, upstream=aws.upstream, cidrs=("127.0.0.1/32",), accounts=(("admin", password),))
-        page = render_caddyfile(site, [aws, test], None)
+        page = render_caddyfile(site, [aws, test], aws.upstream if has_grafana else None)
         (folder / "Caddyfile").write_text(page.replace(ADMIN_SOCKET, f"{folder}/admin.sock"))
         environment = os.environ | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
         log = (folder / "log").open("w")
@@ -366,6 +372,15 @@ def test_a_body_above_the_limit_is_refused(caddy: RunningCaddy) -> None:
 def test_without_grafana_everything_else_says_so(caddy: RunningCaddy) -> None:
     answer = caddy.post("/login", method="GET")
     assert (answer.status_code, answer.text) == (503, "Grafana is not part of this stack")
+
+
+def test_grafana_sees_the_clients_own_address(tmp_path: Path) -> None:
+    with running_caddy(tmp_path, has_grafana=True) as caddy:
+        caddy.post("/login", headers={"X-Real-IP": "203.0.113.7", "X-Forwarded-For": "203.0.113.7"})
+        path, received = caddy.received.requests[-1]
+    assert path == "/login"
+    assert received["x-forwarded-for"] == "127.0.0.1"
+    assert "x-real-ip" not in received
 
 
 def test_another_sites_name_is_refused(caddy: RunningCaddy) -> None:
