@@ -367,7 +367,7 @@ def test_a_container_that_is_restarted_meanwhile_is_waited_for(serving: LiveCadd
     assert serving.answer() == "good day"
 
 
-CHANGES = count(test=3, soak=30)
+CHANGES = count(test=2, soak=30)
 
 
 def change_often(docker_host: str, name: str, number: int) -> None:

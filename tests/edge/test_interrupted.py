@@ -81,7 +81,7 @@ NEW = {
 }
 COUNTER = "/run/caddy/steps"
 # How many steps of each action are tried, all over the script; all there are, if that is fewer.
-STEPS = count(test=8, soak=1000)
+STEPS = count(test=6, soak=1000)
 
 
 @pytest.fixture

@@ -1,0 +1,135 @@
+"""A Caddy whose container is replaced: it starts with its last good files, and gets its files again."""
+
+from __future__ import annotations
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from pulumi import automation
+
+from tests.counts import count
+from tests.rig.deployment import Deployment
+from tests.rig.live_caddy import leftovers, printed
+from tests.rig.namespaces import NAT, STRANGER
+from tests.rig.stack import merged
+
+pytestmark = pytest.mark.docker
+
+LIVE_FILES = "pulumi-python:dynamic/live:LiveFiles"
+CONTAINER = "docker:index/container:Container"
+OTHER_IMAGE = "caddy:2.11.7-alpine-replaced"
+
+
+@pytest.fixture
+def other_image(edge: Deployment) -> Iterator[str]:
+    """The same Caddy in an image with another id."""
+    client = edge.rig.engine.client()
+    try:
+        made = client.containers.create(edge.settings["images"]["caddy"])
+        repository, tag = OTHER_IMAGE.split(":")
+        made.commit(repository, tag, changes="LABEL replaced=yes")
+        made.remove()
+        yield OTHER_IMAGE
+        client.images.remove(OTHER_IMAGE)
+    finally:
+        client.close()
+
+
+@contextmanager
+def pushing(edge: Deployment, source: str) -> Iterator[set[int]]:
+    """Push without an end from an address; the statuses that were answered. An unanswered push isn't one."""
+    statuses: set[int] = set()
+    ended = threading.Event()
+    client = edge.client(source)
+
+    def push() -> None:
+        while not ended.is_set():
+            try:
+                statuses.add(client.push("a line", "/lokiaws").status)
+            except (OSError, http.client.HTTPException):
+                ended.wait(0.02)
+
+    thread = threading.Thread(target=push)
+    thread.start()
+    try:
+        yield statuses
+    finally:
+        ended.set()
+        thread.join()
+
+
+def up(edge: Deployment, refresh: bool = False) -> dict[str, set[str]]:
+    """Run `pulumi up`; what was done, by type of resource, as Pulumi's own events tell."""
+    done: dict[str, set[str]] = {}
+
+    def note(event: automation.EngineEvent) -> None:
+        if event.resource_pre_event is not None:
+            step = event.resource_pre_event.metadata
+            done.setdefault(step.type, set()).add(str(step.op.value))
+
+    edge.stack.automation.up(color="never", on_event=note, refresh=refresh)
+    return done
+
+
+def test_a_replaced_container_never_opens_and_has_its_files_when_up_returns(
+    edge: Deployment, other_image: str
+) -> None:
+    for image in (other_image, edge.settings["images"]["caddy"]):
+        before = edge.caddy().id
+        edge.stack.configure(merged(edge.settings, {"images": {"caddy": image}}))
+        with pushing(edge, NAT) as from_nat, pushing(edge, STRANGER) as from_stranger:
+            done = up(edge)
+            assert edge.push_status(NAT, "aws") == 204
+            assert edge.push_status(STRANGER, "aws") == 403
+        assert edge.caddy().id != before
+        assert {"delete-replaced", "create-replacement"} <= done[CONTAINER]
+        # Never a `delete` or a `replace`: that would close the files.
+        assert done[LIVE_FILES] <= {"update", "same"}
+        assert "update" in done[LIVE_FILES]
+        # The last good files: a push may find nobody, and is sent again; a 403 would lose its lines.
+        assert from_nat <= {204}
+        assert from_stranger <= {403}
+        assert from_nat
+        assert from_stranger
+        assert leftovers(edge.caddy()) == []
+        assert edge.stack.changes() == {}
+
+
+def test_a_container_that_somebody_removed_comes_back_with_its_files(edge: Deployment) -> None:
+    edge.caddy().remove(force=True)
+    with pushing(edge, STRANGER) as from_stranger:
+        done = up(edge, refresh=True)
+        assert edge.push_status(NAT, "aws") == 204
+    assert from_stranger <= {403}
+    assert not any("delete" in step or "replace" in step for step in done[LIVE_FILES])
+    assert edge.stack.changes() == {}
+
+
+# What somebody does in Caddy's container, in its live directory.
+BY_HAND = (
+    "echo 'remote_ip 0.0.0.0/0' >>allowed/nat/203.0.113.7.caddy",
+    # Another configuration, over the admin socket: the files stay as they are.
+    "mkdir /run/caddy/other && cp -rL . /run/caddy/other && cd /run/caddy/other"
+    " && sed -i 's#/loki/api/v1/push?#/elsewhere?#' Caddyfile"
+    " && caddy reload --config Caddyfile --adapter caddyfile --address unix//run/caddy/admin.sock",
+    "rm allowed/nat/203.0.113.7.caddy",
+    'sed -i \'s/respond "Forbidden" 403/respond "hello"/\' Caddyfile',
+)
+
+
+def test_a_hand_edit_is_shown_by_a_refresh_and_mended_by_the_next_update(edge: Deployment) -> None:
+    caddy = edge.caddy()
+    good = printed(caddy, "sha256sum /config/caddy/autosave.json")
+    for edit in BY_HAND[: count(test=2, soak=len(BY_HAND))]:
+        printed(caddy, f"set -e; cd /etc/caddy/live; {edit}; rm -rf /run/caddy/other")
+        assert "live:LiveFiles" in edge.stack.run("refresh", "--preview-only", "--diff"), edit
+        done = up(edge, refresh=True)
+        assert done[LIVE_FILES] <= {"refresh", "update", "same"}, edit
+        assert "update" in done[LIVE_FILES], edit
+        assert printed(caddy, "sha256sum /config/caddy/autosave.json") == good, edit
+        assert edge.push_status(NAT, "aws") == 204, edit
+        assert edge.push_status(STRANGER, "aws") == 403, edit
+    assert "live:LiveFiles" not in edge.stack.run("refresh", "--preview-only", "--diff")
