@@ -279,12 +279,13 @@ class Relay:
         return True
 
     def _end(self, connection: _Connection) -> None:
-        last = connection.last
-        if last is not None and last.is_push and last.complete and connection.is_waiting:
-            # Caddy has given the push up, but Loki has it and takes it or doesn't.
-            with suppress(OSError):
-                connection.answered(connection.loki.recv(64 << 10))
         self._connections.discard(connection)
+        if connection.last is not None and connection.last.is_push and connection.is_waiting:
+            # Caddy has given a push up that Loki may have in full: it takes it or it doesn't.
+            with suppress(OSError):
+                connection.loki.shutdown(socket.SHUT_WR)
+                while connection.is_waiting and (data := connection.loki.recv(64 << 10)):
+                    connection.answered(data)
         for one in (connection.caddy, connection.loki):
             with suppress(KeyError):
                 self._selector.unregister(one)
