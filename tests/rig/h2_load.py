@@ -125,8 +125,10 @@ class _Connection:
                 done = self.socket.send(self._out)
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 return
-            except OSError as error:
-                raise _GoneError(f"send: {type(error).__name__}") from None
+            except OSError:
+                # `receive` learns how it ended: what the server said last may not have been read yet.
+                self._out.clear()
+                return
             del self._out[:done]
 
     def receive(self) -> Iterator[Event]:
@@ -248,11 +250,8 @@ class H2Load:
                 break
             self._waiting.popleft()
             connection.send(request, body)
-        for connection in list(self._connections):
-            try:
-                connection.flush()
-            except _GoneError as gone:
-                self._end(connection, str(gone))
+        for connection in self._connections:
+            connection.flush()
 
     def _connection_with_room(self, size: int) -> _Connection | None:
         alive = [one for one in self._connections if not one.is_draining]
@@ -280,19 +279,19 @@ class H2Load:
     def _receive(self, seconds: float) -> None:
         for key, _ in self._selector.select(seconds):
             connection: _Connection = key.data
-            was_draining = connection.is_draining
+            was_draining, ended = connection.is_draining, ""
             try:
                 for event in connection.receive():
                     self._handle(connection, event)
             except _GoneError as gone:
-                self._end(connection, str(gone))
-                continue
+                ended = str(gone)
             if connection.is_draining:
-                if not was_draining:
-                    self.outcome.goaways += 1
+                self.outcome.goaways += not was_draining
                 self._send_again(connection)
-                if not connection.open:
-                    self._drop(connection)
+            if ended:
+                self._end(connection, ended)
+            elif connection.is_draining and not connection.open:
+                self._drop(connection)
 
     def _handle(self, connection: _Connection, event: Event) -> None:
         if isinstance(event, DataReceived):
@@ -327,11 +326,9 @@ class H2Load:
         self._waiting.appendleft(request)
 
     def _end(self, connection: _Connection, how: str) -> None:
-        """A connection is gone: what was open on it has failed, unless the server never saw it."""
-        if connection.is_draining:
-            self._send_again(connection)
-        self.outcome.failures[how] += len(connection.open)
-        connection.open.clear()
+        """A connection is gone, and what was open on it has failed."""
+        if connection.open:
+            self.outcome.failures[how] += len(connection.open)
         self._drop(connection)
 
     def _drop(self, connection: _Connection) -> None:

@@ -130,9 +130,10 @@ class Pusher:
         first = shipper
         due = self._start + self._batch_wait * (1 + shipper / self._shippers)
         while True:
-            stopped = self._stop.wait(max(0.0, due - time.monotonic()))
+            self._stop.wait(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic() - self._batch_wait) + self._batch_wait
             with self._lock:
+                stopped = self._stop.is_set()
                 last = self.tally.lines if stopped else self._appeared()
             numbers = range(first, last, self._shippers)[:BATCH_LINES]
             if numbers:
