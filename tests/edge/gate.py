@@ -34,6 +34,8 @@ class Result:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     # How many pushes each Loki has taken.
     taken: Counter[str] = field(default_factory=Counter)
+    # How many may have been taken: they were cut off before an answer.
+    cut_off: Counter[str] = field(default_factory=Counter)
     # What each case was answered, by its number.
     replies: dict[int, Reply] = field(default_factory=dict, repr=False)
     # How many connections had to be closed on our side.
@@ -72,6 +74,7 @@ def run(policy: Policy, wire: Wire, relay: Relay, cases: Iterable[Case]) -> Resu
         result.bypasses += _bypasses(before | asked, replies, arrivals)
         result.wrong_refusals += _wrong_refusals(asked, replies, arrivals)
         result.taken.update(one.loki for one in arrivals if one.status == 204)
+        result.cut_off.update(one.loki for one in arrivals if one.is_push and one.status is None)
         before = asked
     return result
 

@@ -101,7 +101,9 @@ def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
     assert not result.bypasses, result.report()
     assert not result.wrong_refusals, result.report()
     # What the relay saw taken is what the Lokis have: nothing went past it.
-    assert gate.lines() - before == result.taken
+    stored = gate.lines() - before
+    assert result.taken <= stored <= result.taken + result.cut_off
+    assert result.cut_off.total() < CASES / 50
     # Both answers of the oracle were tried, often.
     assert result.verdicts[Verdict.PASS] > CASES / 8
     assert result.verdicts[Verdict.NEVER] > CASES / 4
