@@ -8,12 +8,10 @@ NEVER = 1_000_000
 # the script can be forgotten. The trace itself is thrown away.
 _PRELUDE = """\
 exec 8>&2 2>/dev/null
-echo 0 >{counter}
+: >{counter}
 step() {{
-    read -r steps <{counter}
-    steps=$((steps + 1))
-    echo $steps >{counter}
-    [ $steps -lt {kill_at} ] || kill -9 $$
+    printf . >>{counter}
+    [ "$(wc -c <{counter})" -lt {kill_at} ] || kill -9 $$
 }}
 PS4='$(step)+ '
 set -x
@@ -23,7 +21,7 @@ set -x
 def killed_at(step: int, script: str, counter: str) -> str:
     """The script, killed before its `step`-th command (from 1); `counter` is a file that it may write.
 
-    With NEVER it runs to its end, and the file then holds the number of its commands. Its errors
-    can't be read.
+    With NEVER it runs to its end, and the file then has as many bytes as the script has commands: the
+    commands of a pipeline count at once, and appending loses none. Its errors can't be read.
     """
     return _PRELUDE.format(counter=counter, kill_at=step) + script
