@@ -15,6 +15,7 @@ from components.aws.egress import (
 )
 from components.aws.provider import aws_provider
 from components.aws.shipped_service import ShippedService, ShippedServiceArgs
+from components.aws.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
 from components.campus.preflight import check_docker_host
 from components.campus.server import CampusServer, CampusServerArgs
 from components.settings import SettingsError
@@ -53,6 +54,11 @@ services = {
     )
     for name, service in settings.services.items()
 }
+groups = {
+    name: TaskSecurityGroup(name, TaskSecurityGroupArgs(vpc_id=network.vpc_id, ingress=service.ingress), aws)
+    for name, service in settings.services.items()
+    if service.launch == "fargate"
+}
 
 nat_public_ips = pulumi.Output.all(*addresses.public_ips).apply(sorted)
 pulumi.export("grafana_url", campus.grafana_url)
@@ -62,5 +68,6 @@ pulumi.export("allowed_cidrs", nat_public_ips.apply(settings.allowed_cidrs))
 pulumi.export("caddy_config_sha256", campus.caddy_config_sha256(nat_public_ips))
 pulumi.export("port_policy", campus.port_policy_rows)
 pulumi.export("task_definition_arns", {name: s.task_definition_arn for name, s in services.items()})
+pulumi.export("task_security_group_ids", {name: group.group_id for name, group in groups.items()})
 pulumi.export("log_router_image", {name: s.log_router_image for name, s in settings.services.items()})
 pulumi.export("shipper_credentials", campus.shipper_credentials)

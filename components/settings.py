@@ -449,9 +449,31 @@ class AppContainer(Area):
     environment: dict[str, str] = {}
 
 
-class Service(Area):
-    """An ECS service's task definition with its log router, on EC2 with bridge networking."""
+def _check_group_rule(key: str, rule: PortRule, ports: list[int]) -> None:
+    """Refuse what a security group can't do, and ports that aren't the service's own."""
+    if rule.action != "allow":
+        raise ValueError(
+            f"{key}.action: a security group can only allow (what isn't named is refused), "
+            f"received {rule.action!r}"
+        )
+    if rule.protocol != "tcp":
+        raise ValueError(f"{key}.protocol: the containers' ports are TCP, received {rule.protocol!r}")
+    if rule.first_port != rule.last_port or rule.first_port not in ports:
+        raise ValueError(f"{key}.port: one of the service's own ports {ports}, received {rule.port!r}")
+    if not rule.from_:
+        raise ValueError(f"{key}.from: at least one source is needed, such as the VPC's CIDR; received []")
+    # The EC2 API reference, IpRange: descriptions are ASCII.
+    if not rule.comment.isascii():
+        raise ValueError(f"{key}.comment: ASCII only in a security group, received {rule.comment!r}")
 
+
+class Service(Area):
+    """An ECS service's task definition with its log router."""
+
+    # `ec2`: bridge networking on the team's instances. `fargate`: an interface of its own (awsvpc).
+    launch: Literal["ec2", "fargate"] = "ec2"
+    # Who may reach a Fargate task's ports; nobody where nothing is named.
+    ingress: tuple[PortRule, ...] = ()
     cpu_units: int = Field(ge=128, le=10240)  # ECS: 0.125 to 10 vCPU on EC2
     memory_mib: int = Field(ge=64)
     containers: dict[ShortName, AppContainer] = Field(min_length=1)
@@ -461,6 +483,24 @@ class Service(Area):
     log_router_memory_mib: int = Field(default=64, ge=32)
     # How long the sidecar's own log is kept in CloudWatch.
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14
+
+    @model_validator(mode="after")
+    def _check_ingress(self) -> Self:
+        if self.ingress and self.launch != "fargate":
+            raise ValueError(
+                "ingress: with bridge networking the instance's security group decides; "
+                f"only for launch: fargate, received launch: {self.launch!r}"
+            )
+        ports = sorted({container.port for container in self.containers.values()})
+        seen: set[tuple[int, int, str]] = set()
+        for index, rule in enumerate(self.ingress):
+            _check_group_rule(f"ingress.{index}", rule, ports)
+            for cidr in rule.from_:
+                one = (rule.first_port, rule.last_port, cidr)
+                if one in seen:
+                    raise ValueError(f"ingress.{index}.from: each source once per port, received {cidr!r}")
+                seen.add(one)
+        return self
 
     @model_validator(mode="after")
     def _check_memory(self) -> Self:
@@ -571,7 +611,7 @@ def _problem(item: dict[str, Any], tree: dict[str, Any]) -> str:
         rule = "unknown key; look for a typing mistake, or remove it"
     elif item["type"] == "missing":
         return f"{PROJECT}:{path}: required key is missing"
-    if item["type"] == "value_error" and re.match(r"[A-Za-z.-]+: ", rule):
+    if item["type"] == "value_error" and re.match(r"[A-Za-z0-9.-]+: ", rule):
         # A check over a whole area names the key below it, and the value, itself.
         return f"{PROJECT}:{path}.{rule}" if path else f"{PROJECT}:{rule}"
     return f"{PROJECT}:{path}: {rule}{_received(location, tree)}"

@@ -47,7 +47,8 @@ def container_definitions(
     """The task's containers as the ECS API takes them, the log router first, then by name."""
     options = firelens_options(image=service.log_router_image, url=push_url, service=service_name)
     apps = [
-        _app_container(name, container, options) for name, container in sorted(service.containers.items())
+        _app_container(name, container, service, options)
+        for name, container in sorted(service.containers.items())
     ]
     return [_log_router(service, log_group, region), *apps]
 
@@ -74,14 +75,17 @@ def _log_router(service: Service, log_group: str, region: str) -> dict[str, Any]
     }
 
 
-def _app_container(name: str, container: AppContainer, options: dict[str, str]) -> dict[str, Any]:
+def _app_container(
+    name: str, container: AppContainer, service: Service, options: dict[str, str]
+) -> dict[str, Any]:
+    # With bridge networking host port 0 lets ECS pick a free one; with awsvpc both are the same.
+    host_port = 0 if service.launch == "ec2" else container.port
     return {
         "name": name,
         "image": container.image,
         "essential": True,
         "memory": container.memory_mib,
-        # Host port 0: ECS picks a free one on the instance (bridge networking).
-        "portMappings": [{"containerPort": container.port, "hostPort": 0, "protocol": "tcp"}],
+        "portMappings": [{"containerPort": container.port, "hostPort": host_port, "protocol": "tcp"}],
         "environment": [
             {"name": key, "value": value} for key, value in sorted(container.environment.items())
         ],

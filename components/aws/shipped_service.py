@@ -27,7 +27,7 @@ class ShippedServiceArgs:
 
 
 class ShippedService(pulumi.ComponentResource):
-    """The task definition of one service with its `log-router` sidecar (EC2, bridge networking)."""
+    """The task definition of one service with its `log-router` sidecar."""
 
     task_definition_arn: pulumi.Output[str]
     """The current revision's ARN."""
@@ -53,8 +53,8 @@ class ShippedService(pulumi.ComponentResource):
         definition = aws.ecs.TaskDefinition(
             name,
             family=name,
-            network_mode="bridge",
-            requires_compatibilities=["EC2"],
+            network_mode="bridge" if args.service.launch == "ec2" else "awsvpc",
+            requires_compatibilities=[args.service.launch.upper()],
             cpu=str(args.service.cpu_units),
             memory=str(args.service.memory_mib),
             execution_role_arn=execution_role.arn,

@@ -20,6 +20,9 @@ GATEWAY = "aws:ec2/internetGateway:InternetGateway"
 TABLE = "aws:ec2/routeTable:RouteTable"
 ROUTE = "aws:ec2/route:Route"
 ASSOCIATION = "aws:ec2/routeTableAssociation:RouteTableAssociation"
+SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
+INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
+EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 EIP = "aws:ec2/eip:Eip"
 NAT = "aws:ec2/natGateway:NatGateway"
 ROLE = "aws:iam/role:Role"
@@ -85,6 +88,15 @@ class World:
 
     def gateway(self) -> str:
         return self._plugin.create(GATEWAY, {"vpcId": self["vpc"]})[0]
+
+    def _security_group(self, name: str) -> str:
+        return self._plugin.create(SECURITY_GROUP, {"name": name, "vpcId": self["vpc"]})[0]
+
+    def security_group(self) -> str:
+        return self._security_group("one")
+
+    def other_security_group(self) -> str:
+        return self._security_group("two")
 
     def eip(self) -> str:
         return self._plugin.create(EIP, {"domain": "vpc"})[0]
@@ -170,6 +182,36 @@ TYPES: list[tuple[str, Values, Values, Values, tuple[str, ...]]] = [
         {"routeTableId": "<other_table>"},
         {"subnetId": "<other_subnet>"},
         (),
+    ),
+    (
+        SECURITY_GROUP,
+        {"vpcId": "<vpc>", "name": "tasks", "description": "Tasks of app"},
+        {"tags": {"Name": "tasks"}, "revokeRulesOnDelete": True},
+        {"vpcId": "<other_vpc>", "name": "other", "description": "another"},
+        ("arn", "ownerId"),
+    ),
+    *(
+        (
+            token,
+            {
+                "securityGroupId": "<security_group>",
+                "ipProtocol": "tcp",
+                "fromPort": 443,
+                "toPort": 443,
+                "cidrIpv4": "10.0.0.0/16",
+                "description": "one",
+            },
+            {
+                "ipProtocol": "udp",
+                "fromPort": 80,
+                "toPort": 81,
+                "cidrIpv4": "10.0.0.0/24",
+                "description": "two",
+            },
+            {"securityGroupId": "<other_security_group>"},
+            ("arn", "securityGroupRuleId"),
+        )
+        for token in (INGRESS, EGRESS)
     ),
     (
         EIP,
@@ -388,6 +430,24 @@ def test_drift_is_seen_and_undone(aws: Plugin, emulator: Emulator) -> None:
     assert aws.update(GROUP, made, drifted, inputs)["retentionInDays"] == 7
 
 
+def test_a_new_group_lets_nothing_in_or_out(aws: Plugin, world: World, emulator: Emulator) -> None:
+    made, outputs = aws.create(SECURITY_GROUP, {"vpcId": world["vpc"]})
+    assert (outputs["ingress"], outputs["egress"]) == ([], [])
+    rule = {"securityGroupId": made, "ipProtocol": "tcp", "fromPort": 80, "toPort": 80, "cidrIpv6": "::/0"}
+    aws.create(INGRESS, rule)
+    [seen] = emulator.client("ec2").describe_security_groups(GroupIds=[made])["SecurityGroups"]
+    [permission] = seen["IpPermissions"]
+    assert [one["CidrIpv6"] for one in permission["Ipv6Ranges"]] == ["::/0"]
+    assert (permission["FromPort"], seen["IpPermissionsEgress"]) == (80, [])
+
+
+def test_a_rule_keeps_its_address_family(aws: Plugin, world: World) -> None:
+    rule = {"securityGroupId": world["security_group"], "ipProtocol": "tcp", "fromPort": 80, "toPort": 80}
+    made, outputs = aws.create(INGRESS, {**rule, "cidrIpv4": "10.0.0.0/8"})
+    with pytest.raises(Refused, match="keeps its address family"):
+        aws.update(INGRESS, made, outputs, {**rule, "cidrIpv6": "::/0"})
+
+
 def test_a_name_is_made_up_once(aws: Plugin) -> None:
     first = aws.check(GROUP, {})
     assert first["name"].startswith("thing-")
@@ -422,6 +482,13 @@ def test_a_new_revision_stands_beside_the_old_one(aws: Plugin) -> None:
             "gatewayId",
         ),
         (TABLE, {"vpcId": "vpc-1", "routes": []}, "routes"),
+        (SECURITY_GROUP, {"egress": []}, "egress"),
+        (INGRESS, {"securityGroupId": "sg-1", "ipProtocol": "tcp"}, "cidrIpv4"),
+        (
+            EGRESS,
+            {"securityGroupId": "sg-1", "ipProtocol": "tcp", "cidrIpv4": "10.0.0.0/8", "cidrIpv6": "::/0"},
+            "cidrIpv4",
+        ),
         (ROLE, {"assumeRolePolicy": "{"}, "assumeRolePolicy"),
         (GROUP, {"retentionInDays": 8}, "retentionInDays"),
         (TASK, {"family": "a", "containerDefinitions": "{}"}, "containerDefinitions"),

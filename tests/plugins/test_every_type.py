@@ -105,7 +105,7 @@ def test_one_of_every_type(program: Program, engine: docker.APIClient, emulator:
     replaced = {name for name, step in planned.items() if step == "replace"}
     updated = {name for name, step in planned.items() if step == "update"}
     assert replaced == {"container", "address", "nat", "task"}
-    assert updated == {"vpc", "subnet", "route", "inline", "group"}
+    assert updated == {"vpc", "subnet", "route", "in", "inline", "group"}
     second = program.up()
     assert program.planned() == {}
     assert (second["address"], second["revision"]) == ("203.0.113.8", 2)

@@ -41,10 +41,15 @@ class Emulator:
         ec2, ecs, iam = self.client("ec2"), self.client("ecs"), self.client("iam")
         own_networks = [{"Name": "is-default", "Values": ["false"]}]
         gateways = [{"Name": "state", "Values": ["pending", "available"]}]
+        # Each network has one named `default`, which goes with it.
+        groups = [
+            one for one in ec2.describe_security_groups()["SecurityGroups"] if one["GroupName"] != "default"
+        ]
         return {
             "addresses": len(ec2.describe_addresses()["Addresses"]),
             "vpcs": len(ec2.describe_vpcs(Filters=own_networks)["Vpcs"]),
             "nat gateways": len(ec2.describe_nat_gateways(Filters=gateways)["NatGateways"]),
+            "security groups": len(groups),
             "roles": len(iam.list_roles()["Roles"]),
             "task definitions": len(ecs.list_task_definitions()["taskDefinitionArns"]),
             "log groups": len(self.client("logs").describe_log_groups()["logGroups"]),

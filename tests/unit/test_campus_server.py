@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,14 +77,21 @@ class Engine(mocks.Mocks):
         return {one["name"]: one for one in found}
 
 
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    """Pulumi's runtime on the stand-in engine."""
+@contextmanager
+def running_engine() -> Iterator[Engine]:
+    """Pulumi's runtime on the stand-in engine, for the length of the block."""
     asyncio.set_event_loop(asyncio.new_event_loop())
     engine = Engine()
     mocks.set_mocks(engine, project="campus-monitor", stack="test")
     yield engine
     asyncio.get_event_loop().close()
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    """The stand-in engine."""
+    with running_engine() as made:
+        yield made
 
 
 def plain(secret: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ RENDERERS = (
     "components.campus.loki_config",
     "components.campus.nftables",
     "components.aws.container_definitions",
+    "components.aws.group_rules",
 )
 FORBIDDEN = ("pulumi", "docker", "boto3")
 # The settings read pulumi.Config; their models are plain values, which a renderer may take.

@@ -100,6 +100,12 @@ MISTAKES = [
     ("egress.create.vpcCidr", "10.0.0.0/28", "campus-monitor:egress.create.vpcCidr:", "10.0.0.0/28"),
     ("services.client-api.loki", "none", "campus-monitor:services.client-api.loki: one of", "none"),
     ("services.client-api.memoryMib", 100, "campus-monitor:services.client-api.memoryMib:", "100"),
+    (
+        "services.client-api.ingress",
+        [{"action": "allow", "port": 80, "from": ["10.0.0.0/16"]}],
+        "campus-monitor:services.client-api.ingress: with bridge networking",
+        "ec2",
+    ),
     ("aws.emulator", "http://10.0.0.1:5000", "campus-monitor:aws.emulator:", "10.0.0.1"),
     ("aws.emulator", "http://127.0.0.1.example.org:1", "campus-monitor:aws.emulator:", "example.org"),
     ("aws.region", "seoul", "campus-monitor:aws.region:", "seoul"),

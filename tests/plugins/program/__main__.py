@@ -90,6 +90,26 @@ route = aws.ec2.Route(
 association = aws.ec2.RouteTableAssociation(
     "association", subnet_id=subnet.id, route_table_id=table.id, opts=there
 )
+group = aws.ec2.SecurityGroup("tasks", vpc_id=vpc.id, opts=there)
+aws.vpc.SecurityGroupIngressRule(
+    "in",
+    security_group_id=group.id,
+    ip_protocol="tcp",
+    from_port=80,
+    to_port=80,
+    cidr_ipv4="10.0.0.0/16",
+    description="two" if changed else "one",
+    opts=there,
+)
+aws.vpc.SecurityGroupEgressRule(
+    "out",
+    security_group_id=group.id,
+    ip_protocol="tcp",
+    from_port=443,
+    to_port=443,
+    cidr_ipv4="0.0.0.0/0",
+    opts=there,
+)
 
 
 def statement(actions: list[str]) -> str:
@@ -120,7 +140,7 @@ attachment = aws.iam.RolePolicyAttachment(
     policy_arn=config.require("policy"),
     opts=there,
 )
-group = aws.cloudwatch.LogGroup("group", retention_in_days=14 if changed else 7, opts=there)
+log_group = aws.cloudwatch.LogGroup("group", retention_in_days=14 if changed else 7, opts=there)
 task = aws.ecs.TaskDefinition(
     "task",
     family=f"{prefix}task",
@@ -143,7 +163,7 @@ task = aws.ecs.TaskDefinition(
                 ],
                 "logConfiguration": {
                     "logDriver": "awslogs",
-                    "options": {"awslogs-group": group.name},
+                    "options": {"awslogs-group": log_group.name},
                 },
             }
         ]

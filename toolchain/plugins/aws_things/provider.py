@@ -12,6 +12,11 @@ from toolchain.plugins.aws_things.iam import Role, RolePolicy, RolePolicyAttachm
 from toolchain.plugins.aws_things.logs import LogGroup
 from toolchain.plugins.aws_things.network import InternetGateway, Subnet, Vpc
 from toolchain.plugins.aws_things.routes import Route, RouteTable, RouteTableAssociation
+from toolchain.plugins.aws_things.security_groups import (
+    SecurityGroup,
+    SecurityGroupEgressRule,
+    SecurityGroupIngressRule,
+)
 from toolchain.plugins.provider import PluginError, Provider, ResourceType, State
 from toolchain.plugins.schema import Failure, Prop, boolean, string
 
@@ -22,6 +27,9 @@ _TYPES = (
     RouteTable,
     Route,
     RouteTableAssociation,
+    SecurityGroup,
+    SecurityGroupIngressRule,
+    SecurityGroupEgressRule,
     Eip,
     NatGateway,
     Role,

@@ -1,0 +1,100 @@
+"""The security group of a service's tasks: what the rules say, and nothing else."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.aws.group_rules import GroupRule, group_rules
+from components.settings import PortRule, SettingsError, parse
+from tests.unit.test_settings import changed, tree_of
+
+SERVICE = "campus-monitor:services.client-api"
+VPC = "10.0.0.0/16"
+
+
+def rule(**changes: Any) -> dict[str, Any]:
+    """A rule for the service's port, with changes."""
+    return {"action": "allow", "port": 80, "from": [VPC]} | changes
+
+
+def with_ingress(*rules: dict[str, Any]) -> dict[str, Any]:
+    """The local stack's tree with its service on Fargate, and these rules for it."""
+    tree = changed("services.client-api.ingress", list(rules))
+    tree["services"]["client-api"]["launch"] = "fargate"
+    return tree
+
+
+def rules_for(*rules: dict[str, Any]) -> list[GroupRule]:
+    """The group's rules for the service of those settings."""
+    return group_rules(parse(with_ingress(*rules)).services["client-api"].ingress)
+
+
+def test_out_goes_https_and_nothing_else() -> None:
+    [out] = rules_for()
+    assert (out.direction, out.first_port, out.last_port, out.cidr) == ("out", 443, 443, "0.0.0.0/0")
+
+
+def test_in_comes_what_is_named_each_source_on_its_own() -> None:
+    _, *ingress = rules_for(rule(**{"from": [VPC, "2001:db8::/32"]}, comment="load balancer"))
+    assert [(one.direction, one.first_port, one.last_port, one.cidr) for one in ingress] == [
+        ("in", 80, 80, VPC),
+        ("in", 80, 80, "2001:db8::/32"),
+    ]
+    assert {one.description for one in ingress} == {"load balancer"}
+    assert [one.is_ipv6 for one in ingress] == [False, True]
+
+
+networks = st.one_of(
+    st.ip_addresses(network=VPC).map(lambda one: f"{one}/32"),
+    st.sampled_from([VPC, "10.0.0.0/8", "2001:db8::/32", "2001:db8::1/128", "::/0", "0.0.0.0/0"]),
+)
+
+
+@given(sources=st.lists(networks, min_size=1, max_size=8, unique=True))
+def test_a_connection_is_let_in_exactly_where_a_rule_names_its_source(sources: list[str]) -> None:
+    found = rules_for(rule(**{"from": sources}))
+    let_in = {ipaddress.ip_network(one.cidr) for one in found if one.direction == "in"}
+    assert let_in == {ipaddress.ip_network(source) for source in sources}
+    assert {(one.first_port, one.last_port) for one in found if one.direction == "in"} == {(80, 80)}
+    keys = [one.key for one in found]
+    assert len(set(keys)) == len(keys)
+    # Pulumi parts a URN at two colons.
+    assert not [key for key in keys if ":" in key]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says", "received"),
+    [
+        (rule(action="limit"), "ingress.0.action: a security group can only allow", "limit"),
+        (rule(action="deny"), "ingress.0.action: a security group can only allow", "deny"),
+        (rule(protocol="udp"), "ingress.0.protocol: the containers' ports are TCP", "udp"),
+        (rule(port=81), "ingress.0.port: one of the service's own ports [80]", "81"),
+        (rule(port="79-80"), "ingress.0.port: one of the service's own ports [80]", "79-80"),
+        (rule(**{"from": []}), "ingress.0.from: at least one source", "[]"),
+        (rule(**{"from": [VPC, VPC]}), "ingress.0.from: each source once per port", VPC),
+        (rule(comment="부하 분산"), "ingress.0.comment: ASCII only", "부하 분산"),
+    ],
+    ids=lambda one: str(one)[:30],
+)
+def test_what_a_security_group_cannot_do_is_refused(wrong: dict[str, Any], says: str, received: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(with_ingress(wrong))
+    [line] = caught.value.problems
+    assert line.startswith(f"{SERVICE}.{says}")
+    assert received in line
+
+
+def test_the_shipped_stacks_open_nothing() -> None:
+    for stack in ("local", "stage", "prod"):
+        for service in parse(tree_of(stack)).services.values():
+            assert [one.direction for one in group_rules(service.ingress)] == ["out"]
+
+
+def test_a_key_names_ports_and_source() -> None:
+    [parsed] = (PortRule.model_validate(rule(**{"from": ["::/0"]})),)
+    assert [one.key for one in group_rules([parsed])] == ["out-443-0.0.0.0/0", "in-80-../0"]
