@@ -36,6 +36,14 @@ class LiveError(Exception):
     """Something live can't be brought to its wanted state: one line, or a program's own words."""
 
 
+class UnreachableError(LiveError):
+    """The Docker Engine can't be reached."""
+
+
+class ConnectionLostError(UnreachableError):
+    """The Docker Engine can't be reached any more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class HostFile:
     """A file on the Docker host with its owner and mode."""
@@ -60,12 +68,13 @@ def client(docker_host: str) -> Iterator[DockerClient]:
     """A connection to the engine, closed at the end. The engine's own errors become LiveErrors."""
     import docker
     from docker.errors import DockerException
+    from paramiko.ssh_exception import SSHException
 
     try:
         # Over ssh the SDK's own client: it refuses a host that known_hosts doesn't name.
         made = docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
     except Exception as error:  # paramiko, requests and the SDK each have errors of their own
-        raise LiveError(
+        raise UnreachableError(
             f"campus-monitor:campus.dockerHost: no Docker Engine answers at {docker_host} "
             f"({type(error).__name__}: {error}): start Docker there, or check the ssh login"
         ) from None
@@ -73,6 +82,10 @@ def client(docker_host: str) -> Iterator[DockerClient]:
         yield made
     except DockerException as error:
         raise LiveError(f"Docker at {docker_host}: {error}") from None
+    except (OSError, EOFError, SSHException) as error:  # an OSError from requests, too
+        raise ConnectionLostError(
+            f"the connection to Docker at {docker_host} broke ({type(error).__name__}: {error})"
+        ) from None
     finally:
         made.close()
 

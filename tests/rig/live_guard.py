@@ -74,7 +74,7 @@ def live_guard(rig: Rig) -> Iterator[LiveGuard]:
         read_only=True,
         cap_drop=["ALL"],
         cap_add=["NET_ADMIN"],
-        tmpfs={"/tmp": ""},
+        tmpfs={"/run/port-guard": ""},
         volumes={name: {"bind": DIRECTORY, "mode": "rw"}},
     )
     try:

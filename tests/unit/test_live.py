@@ -154,6 +154,7 @@ class Live:
         *paths: str,
         owner: str = "me",
         action: str = "write",
+        seconds: int = 0,
         kill_at: int | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Stage files and run the script that applies them."""
@@ -161,7 +162,7 @@ class Live:
         script = render_apply_script(STUB)
         if kill_at is not None:
             script = killed_at(kill_at, script, str(self.folder / "steps"))
-        return self.run(script, staging, owner, action, *(paths or files))
+        return self.run(script, staging, owner, action, str(seconds), *(paths or files))
 
     def stage(self, files: dict[str, str], work: str = "work") -> str:
         """Put new files beside those in use; the name of their folder."""
@@ -321,7 +322,7 @@ def test_what_another_run_cleared_away_has_to_be_staged_again(live: Live) -> Non
     assert live.apply({"a": "second\n"}).returncode == 0
     assert not (live.directory / waiting).exists()
     assert (live.directory / other).exists()
-    done = live.run(render_apply_script(STUB), waiting, "me", "write", "a")
+    done = live.run(render_apply_script(STUB), waiting, "me", "write", "0", "a")
     assert done.returncode == NOT_STAGED
     assert live.files() == {"a": "second\n"}
 
@@ -335,7 +336,7 @@ def test_a_staging_that_was_never_finished_goes_in_time(live: Live) -> None:
     script = render_apply_script(STUB)
     hurried = script.replace(f"-cmin +{STALE_MINUTES} ", "-cmin -1 ! -path '*-work-*' ")
     assert hurried != script
-    assert live.run(hurried, live.stage({"a": "third\n"}), "me", "write", "a").returncode == 0
+    assert live.run(hurried, live.stage({"a": "third\n"}), "me", "write", "0", "a").returncode == 0
     assert not unfinished.exists()
 
 
