@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import posixpath
 import re
 import tarfile
@@ -30,6 +31,9 @@ HELPER_MOUNT = "/campus-monitor-files"
 
 # A relative path in plain characters; no part of it begins with a dot, those are our own.
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]*(/[A-Za-z0-9_][A-Za-z0-9_.:@+-]*)*")
+
+# What becomes of an ssh connection, our own errors tell; paramiko alone would print it with a traceback.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class LiveError(Exception):
