@@ -114,7 +114,7 @@ _ERRORS = ["destination-unreachable", "time-exceeded", "parameter-problem", "ech
 
 
 def _always() -> list[str]:
-    """What passes under any rules: answers, what keeps the network going, and never loopback's addresses."""
+    """What passes under any rules: answers, and what keeps the network going."""
     errors = ", ".join(_ERRORS)
     return [
         "ct state related accept",
@@ -128,16 +128,19 @@ def _always() -> list[str]:
         "fib daddr type { local, broadcast } udp sport 67 udp dport 68 accept",
         "ip6 saddr fe80::/10 ip6 daddr fe80::/10 udp sport 547 udp dport 546 accept",
         "ct state invalid drop",
-        # Docker's DNAT comes before the kernel would refuse these.
-        "ip daddr 127.0.0.0/8 drop",
-        "ip6 daddr ::1 drop",
     ]
+
+
+_LOOPBACK = ["ip daddr 127.0.0.0/8", "ip saddr 127.0.0.0/8", "ip6 daddr ::1", "ip6 saddr ::1"]
 
 
 def _inbound_chain() -> str:
     lines = [
         f"type filter hook prerouting priority {PRIORITY}; policy accept;",
         'iifname "lo" accept',
+        # Docker's DNAT comes before the kernel would refuse these: a port that is published on loopback
+        # would be reached from the same link.
+        *(f"{loopback} drop" for loopback in _LOOPBACK),
         f"iifname @{BRIDGES} accept",
         *_always(),
         "fib daddr type local jump rules",

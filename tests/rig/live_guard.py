@@ -78,18 +78,18 @@ def live_guard(rig: Rig, *, guards_host: bool = False) -> Iterator[LiveGuard]:
     first = {"content": EMPTY_POLICY, "uid": 0.0, "gid": 0.0, "mode": float(0o600)}
     props = {"docker_host": rig.engine.url, "volume_name": name, "image": IMAGE}
     VolumeFilesProvider().create(props | {"files": {POLICY_FILE: first}, "only_if_absent": True})
-    container = engine.containers.run(
-        IMAGE,
-        name=name,
-        detach=True,
-        network_mode="host" if guards_host else "none",
-        restart_policy={"Name": "unless-stopped"},
-        read_only=True,
-        cap_drop=["ALL"],
-        cap_add=["NET_ADMIN"],
-        tmpfs={"/run/port-guard": ""},
-        volumes={name: {"bind": DIRECTORY, "mode": "rw"}},
-    )
+    options: dict[str, Any] = {
+        "name": name,
+        "detach": True,
+        "network_mode": "host" if guards_host else "none",
+        "restart_policy": {"Name": "unless-stopped"},
+        "read_only": True,
+        "cap_drop": ["ALL"],
+        "cap_add": ["NET_ADMIN"],
+        "tmpfs": {"/run/port-guard": ""},
+        "volumes": {name: {"bind": DIRECTORY, "mode": "rw"}},
+    }
+    container = engine.containers.run(IMAGE, **options)
     try:
         yield LiveGuard(rig.engine.url, name, container)
     finally:

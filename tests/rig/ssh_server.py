@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import paramiko
+from paramiko import common
 
 from tests.rig.namespaces import Namespace
 
@@ -115,15 +116,15 @@ class _Session(paramiko.ServerInterface):
         return "publickey"
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
-        return paramiko.AUTH_SUCCESSFUL if username == USER else paramiko.AUTH_FAILED
+        return common.AUTH_SUCCESSFUL if username == USER else common.AUTH_FAILED
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         """A session, which is there for Docker alone."""
         if self._server.docker_socket is None:
-            return paramiko.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+            return common.OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         self.far_ends[chanid] = socket.socket(socket.AF_UNIX)
         self.far_ends[chanid].connect(self._server.docker_socket)
-        return paramiko.OPEN_SUCCEEDED
+        return common.OPEN_SUCCEEDED
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         return command == DIAL
@@ -135,10 +136,10 @@ class _Session(paramiko.ServerInterface):
         try:
             onward = self._server.namespace.connect(destination, here, timeout=CONNECT_SECONDS)
         except OSError:
-            return paramiko.OPEN_FAILED_CONNECT_FAILED
+            return common.OPEN_FAILED_CONNECT_FAILED
         onward.settimeout(None)
         self.far_ends[chanid] = onward
-        return paramiko.OPEN_SUCCEEDED
+        return common.OPEN_SUCCEEDED
 
 
 def _join(channel: paramiko.Channel, far_end: socket.socket) -> None:
