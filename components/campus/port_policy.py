@@ -29,6 +29,7 @@ from components.live.volume_files import VolumeFile, VolumeFiles
 
 LIVE_DIRECTORY = "/etc/port-guard/live"
 POLICY_FILE = "policy.nft"
+GUARD = "port-guard"
 MEMORY_MIB = 64
 HEALTH_COMMAND = ["CMD", "/usr/local/bin/port-guard", "healthy"]
 
@@ -101,7 +102,7 @@ class PortPolicy(pulumi.ComponentResource):
         )
         return docker.Container(
             f"{name}-guard",
-            name=args.host.named("port-guard"),
+            name=args.host.named(GUARD),
             image=args.image_id,
             command=["/usr/local/bin/port-guard", "run"],
             restart=RESTART,

@@ -73,7 +73,7 @@ def live_guard(rig: Rig, *, guards_host: bool = False) -> Iterator[LiveGuard]:
     """A guard with its first policy; gone at the end, with its table if it guards the rig's host."""
     rig.engine.load(IMAGE)
     engine = rig.engine.client()
-    name = f"live-test-{secrets.token_hex(4)}"
+    name = f"live-test-{secrets.token_hex(4)}-port-guard"
     volume = engine.volumes.create(name)
     first = {"content": EMPTY_POLICY, "uid": 0.0, "gid": 0.0, "mode": float(0o600)}
     props = {"docker_host": rig.engine.url, "volume_name": name, "image": IMAGE}

@@ -161,3 +161,137 @@ def test_the_guard_changes_nothing_before_the_first_policy(tmp_path: Path) -> No
         tmp_path,
     )
     assert "chain" not in printed
+
+
+# A guard that follows live.nft, with new.nft beside it.
+GUARD_RUNS = (
+    UNTIL
+    + """
+exec 2>&1
+opens() { nft list chain inet campus_policy rules | grep "dport $1 " >/dev/null; }
+$guard run 2>log & trap 'kill %1' EXIT
+until_holds '$guard healthy >/dev/null 2>&1'
+"""
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the policy in use, and a new one."""
+    (tmp_path / "live.nft").write_text(render_policy([rule("allow", 1001)]))
+    (tmp_path / "new.nft").write_text(render_policy([rule("allow", 1002)]))
+    (tmp_path / "bad.nft").write_text(render_policy([rule("allow", 1003)]).replace("accept", "acept"))
+    return tmp_path
+
+
+@pytest.mark.programs
+def test_a_trial_that_nobody_confirms_ends_with_the_old_rules(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard trial new.nft 1; opens 1002 && $guard on-trial && echo tried\n"
+        "until_holds '! $guard on-trial'; opens 1001 && ! opens 1002 && echo old\n"
+        "$guard confirm || echo late; opens 1001 && $guard healthy && echo healthy\n",
+        folder,
+    )
+    late = "port-guard: there is nothing to confirm: the last good policy is in force"
+    assert printed.splitlines() == ["tried", "old", late, "late", "healthy"]
+    said = (folder / "log").read_text()
+    assert said.count("nobody confirmed the new policy; the last good one is in force again") == 1
+
+
+@pytest.mark.programs
+def test_a_trial_that_is_confirmed_keeps_the_new_rules(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard trial new.nft 600; $guard confirm; ! $guard on-trial\n"
+        # What the guard would put back now is the new policy.
+        "cp new.nft live.nft; nft flush ruleset; until_holds has_drop; opens 1002 && echo new\n",
+        folder,
+    )
+    assert printed.splitlines()[-1] == "new"
+
+
+@pytest.mark.programs
+def test_a_trial_is_refused_with_a_broken_policy_and_beside_another(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard running >before\n"
+        "$guard trial bad.nft 600 >/dev/null 2>&1 || echo broken; $guard on-trial || echo none\n"
+        "$guard running | cmp before - && echo same\n"
+        "$guard trial new.nft 600; $guard trial live.nft 600 || echo other\n"
+        "$guard apply live.nft; $guard on-trial || echo ended\n",
+        folder,
+    )
+    other = "port-guard: another trial is on"
+    assert printed.splitlines() == ["broken", "none", "same", other, "other", "ended"]
+
+
+@pytest.mark.programs
+def test_no_trial_begins_where_nobody_would_end_it(folder: Path) -> None:
+    printed = in_namespace(
+        "$guard apply live.nft; $guard running >before\n"
+        "$guard trial new.nft 1 2>&1 || $guard running | cmp before - && echo same\n",
+        folder,
+    )
+    nobody = "port-guard: no guard works here that could put the last good policy back"
+    assert printed.splitlines() == [nobody, "same"]
+
+
+@pytest.mark.parametrize("signal", ["TERM", "KILL"])
+@pytest.mark.programs
+def test_a_guard_that_ends_during_a_trial_starts_with_the_old_rules(folder: Path, signal: str) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + f"$guard trial new.nft 600; trap - EXIT; kill -{signal} %1; wait %1 || true\n"
+        "opens 1001 && echo 'old at once' || echo 'new until the start'\n"
+        "$guard run 2>log & trap 'kill %1' EXIT; until_holds 'opens 1001'\n"
+        "$guard on-trial || echo 'no trial'\n",
+        folder,
+    )
+    at_once = {"TERM": "old at once", "KILL": "new until the start"}[signal]
+    assert [line for line in printed.splitlines() if "Killed" not in line] == [at_once, "no trial"]
+
+
+@pytest.mark.programs
+def test_a_flush_during_a_trial_puts_back_what_is_on_trial(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard trial new.nft 600; nft flush ruleset; until_holds 'opens 1002'\n"
+        "$guard on-trial && echo 'still on'; $guard confirm\n",
+        folder,
+    )
+    assert "still on" in printed.splitlines()
+    assert "somebody removed the rules; they are in force again" in (folder / "log").read_text()
+
+
+@pytest.mark.programs
+def test_the_health_check_sees_a_table_that_is_not_the_policys(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard healthy && echo healthy\n"
+        "nft insert rule inet campus_policy rules tcp dport 22 accept; $guard healthy || echo edited\n"
+        "$guard apply live.nft; $guard healthy && echo healthy\n"
+        # A guard that has stopped in its tracks puts nothing back.
+        "kill -STOP %1; nft flush ruleset; $guard healthy || echo flushed\n"
+        "kill -CONT %1; until_holds '$guard healthy >/dev/null 2>&1'; echo back\n",
+        folder,
+    )
+    wrong = "port-guard: the table is not as the policy says"
+    assert printed.splitlines() == ["healthy", wrong, "edited", "healthy", wrong, "flushed", "back"]
+
+
+@pytest.mark.programs
+def test_counters_are_read_row_by_row_and_are_no_change(folder: Path) -> None:
+    rows = policy_rows(RULES)
+    (folder / "live.nft").write_text(render_policy(RULES))
+    printed = in_namespace(
+        GUARD_RUNS + "ip link set lo up; $guard running >before; $guard ports\n"
+        "nft add rule inet campus_policy rules counter name row_3\n"
+        "nft add chain inet campus_policy out '{ type filter hook output priority 0; }'\n"
+        "nft add rule inet campus_policy out jump rules; bash -c 'echo >/dev/tcp/127.0.0.1/9' || true\n"
+        "$guard ports | grep ' \\[ 3\\]'\n"
+        "$guard apply live.nft; $guard running | cmp before - && echo same\n",
+        folder,
+    )
+    lines = printed.splitlines()
+    table = lines[: len(rows) + 1]
+    assert [line[30:] for line in table] == [*rows, "     Anything else              DENY IN     Anywhere"]
+    assert all(line.split()[:2] == ["0", "0"] for line in table[2:])
+    [counted] = [line for line in lines[len(table) :] if "[ 3]" in line]
+    # What was sent to a port that nobody listens on, and the answer.
+    assert counted.split()[0] == "2"
+    assert lines[-1] == "same"
