@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from docker.errors import APIError
 
 from components.campus.nftables import render_policy
+from components.campus.port_policy import GUARD
 from components.campus.port_rules import Rule
+from components.campus.ports import counted_rows
 from components.live import files
 from components.live.confirmation import Confirmation
 from components.live.docker_host import LiveError
@@ -212,3 +215,21 @@ def test_the_docker_host_sees_a_flush_in_the_health_check_and_the_log(rig: Rig, 
     rig.network.campus.run("nft", "insert", "rule", "inet", "campus_policy", "rules", "accept")
     said = guard.sh("port-guard healthy 2>&1 && echo healthy || true")
     assert said == "port-guard: the table is not as the policy says\n"
+
+
+def test_the_rows_in_force_are_read_with_their_counters(
+    rig: Rig, guard: LiveGuard, server: SshServer, tmp_path: Path
+) -> None:
+    settings = {"dockerHost": guard.docker_host, "namePrefix": guard.name.removesuffix(GUARD)}
+    (tmp_path / "Pulumi.rig.yaml").write_text(yaml.safe_dump({"config": {"campus-monitor:campus": settings}}))
+    with rig.network.world.connect((SERVER, SSH), NAT):
+        rows = counted_rows("rig", tmp_path).splitlines()
+    [ssh] = [row for row in rows if f"[ 1] {SSH}/tcp" in row]
+    assert int(ssh.split()[0]) > 0
+    assert not can_connect(rig.network.world, STRANGER, (SERVER, 80))
+    assert int(counted_rows("rig", tmp_path).splitlines()[-1].split()[0]) > 0
+    guard.container.stop()
+    with pytest.raises(LiveError, match=f"{guard.name} doesn't run"):
+        counted_rows("rig", tmp_path)
+    with pytest.raises(LiveError, match=r"there is no Pulumi\.other\.yaml"):
+        counted_rows("other", tmp_path)

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.campus.port_rules import Row, Rule, rows_of
+from components.campus.port_rules import Family, Row, Rule, rows_of
 
 TABLE = "inet campus_policy"
 BRIDGES = "container_bridges"
@@ -66,6 +66,10 @@ def _limit_set(row: Row) -> str:
     return _nested(f"set {_limit(row)}", lines)
 
 
+# Whom a limit counts: in IPv6 a host has all addresses of a /64 (RFC 4291, section 2.5.4).
+_WHO: dict[Family, str] = {"ip": "ip saddr", "ip6": "ip6 saddr & ffff:ffff:ffff:ffff::"}
+
+
 def _statements(row: Row) -> list[str]:
     """The row itself, which `port-guard ports` reads, and what it means."""
     fits = f"{_source(row)} {_port(row.rule)}"
@@ -74,7 +78,7 @@ def _statements(row: Row) -> list[str]:
     if row.rule.action == "limit":
         # What belongs to an open connection isn't a try.
         tries = f"ct state new,untracked update @{_limit(row)}"
-        lines.append(f"{fits} {tries} {{ {row.family} saddr limit rate over {LIMIT} }} {counted} drop")
+        lines.append(f"{fits} {tries} {{ {_WHO[row.family]} limit rate over {LIMIT} }} {counted} drop")
     lines.append(f"{fits} {counted} {'goto refuse' if row.rule.action == 'deny' else 'accept'}")
     return lines
 
@@ -155,6 +159,8 @@ def _containers_chain() -> str:
         f"type filter hook input priority {PRIORITY}; policy accept;",
         f"iifname != @{BRIDGES} accept",
         *_always(),
+        # A container may send from any address that it makes up.
+        "fib saddr . iif oif missing drop",
         "jump rules",
         f"counter name {OTHERS} jump refuse",
         "drop",

@@ -12,7 +12,7 @@ import posixpath
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -91,7 +91,8 @@ def client(docker_host: str) -> Iterator[DockerClient]:
             f"the connection to Docker at {docker_host} broke ({type(error).__name__}: {error})"
         ) from None
     finally:
-        made.close()
+        with suppress(OSError, EOFError, SSHException):  # one that is broken can't be closed in order
+            made.close()
 
 
 def find_container(engine: DockerClient, name: str) -> Container | None:

@@ -110,19 +110,19 @@ def test_the_guard_refuses_a_broken_policy_and_keeps_the_old_one(tmp_path: Path)
 
 
 @pytest.mark.programs
-def test_only_bridges_of_containers_count_and_a_card_on_one_ends_that(tmp_path: Path) -> None:
+def test_only_bridges_of_containers_count_and_a_card_or_tap_on_one_ends_that(tmp_path: Path) -> None:
     printed = in_namespace(
-        "for name in docker0 br-0123456789ab br-lan br-mixed; do ip link add $name type bridge; done\n"
-        "ip link add veth1 type veth peer name card\n"
+        "for name in docker0 br-0123456789ab br-lan br-mixed br-vpn; do ip link add $name type bridge; done\n"
+        "ip link add veth1 type veth peer name card; ip tuntap add tap0 mode tap\n"
         "$guard bridges | xargs\n"
-        "ip link set veth1 master br-mixed; $guard bridges | xargs\n"
-        "ip link set card master br-mixed; $guard bridges | xargs\n",
+        "ip link set veth1 master br-mixed; ip link set tap0 master br-vpn; $guard bridges | xargs\n"
+        "ip link set card master br-mixed; ip link set tap0 master docker0; $guard bridges | xargs\n",
         tmp_path,
     )
     assert printed.splitlines() == [
         "br-0123456789ab docker0",
         "br-0123456789ab br-mixed docker0",
-        "br-0123456789ab docker0",
+        "br-0123456789ab",
     ]
 
 
