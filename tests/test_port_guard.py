@@ -233,3 +233,13 @@ def test_the_rows_in_force_are_read_with_their_counters(
         counted_rows("rig", tmp_path)
     with pytest.raises(LiveError, match=r"there is no Pulumi\.other\.yaml"):
         counted_rows("other", tmp_path)
+
+
+def test_a_policy_in_a_namespace_of_its_own_cuts_nobody_off(rig: Rig) -> None:
+    before = rig.network.campus.run("nft", "-s", "list", "tables").stdout
+    with live_guard(rig) as own, ssh_server(rig.network.campus, (SERVER, SSH)):
+        own.write(render_policy([]))
+        assert 'counter name "others"' in own.sh("port-guard running")
+        own.sh("port-guard healthy && port-guard ports")
+        assert can_connect(rig.network.world, STRANGER, (SERVER, SSH))
+        assert rig.network.campus.run("nft", "-s", "list", "tables").stdout == before
