@@ -222,12 +222,16 @@ def test_the_rows_in_force_are_read_with_their_counters(
 ) -> None:
     settings = {"dockerHost": guard.docker_host, "namePrefix": guard.name.removesuffix(GUARD)}
     (tmp_path / "Pulumi.rig.yaml").write_text(yaml.safe_dump({"config": {"campus-monitor:campus": settings}}))
+    before = guard.in_force()
     with rig.network.world.connect((SERVER, SSH), NAT):
         rows = counted_rows("rig", tmp_path).splitlines()
     [ssh] = [row for row in rows if f"[ 1] {SSH}/tcp" in row]
     assert int(ssh.split()[0]) > 0
     assert not can_connect(rig.network.world, STRANGER, (SERVER, 80))
     assert int(counted_rows("rig", tmp_path).splitlines()[-1].split()[0]) > 0
+    # Counting is no change.
+    assert guard.in_force() == before
+    guard.sh("port-guard healthy")
     guard.container.stop()
     with pytest.raises(LiveError, match=f"{guard.name} doesn't run"):
         counted_rows("rig", tmp_path)

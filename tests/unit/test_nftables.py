@@ -275,16 +275,15 @@ def test_the_health_check_sees_a_table_that_is_not_the_policys(folder: Path) -> 
 
 
 @pytest.mark.programs
-def test_counters_are_read_row_by_row_and_are_no_change(folder: Path) -> None:
+def test_counters_are_read_row_by_row(folder: Path) -> None:
     rows = policy_rows(RULES)
     (folder / "live.nft").write_text(render_policy(RULES))
     printed = in_namespace(
-        GUARD_RUNS + "ip link set lo up; $guard running >before; $guard ports\n"
+        GUARD_RUNS + "ip link set lo up; $guard ports\n"
         "nft add rule inet campus_policy rules counter name row_3\n"
         "nft add chain inet campus_policy out '{ type filter hook output priority 0; }'\n"
         "nft add rule inet campus_policy out jump rules; bash -c 'echo >/dev/tcp/127.0.0.1/9' || true\n"
-        "$guard ports | grep ' \\[ 3\\]'\n"
-        "$guard apply live.nft; $guard running | cmp before - && echo same\n",
+        "$guard ports | grep ' \\[ 3\\]'\n",
         folder,
     )
     lines = printed.splitlines()
@@ -294,4 +293,3 @@ def test_counters_are_read_row_by_row_and_are_no_change(folder: Path) -> None:
     [counted] = [line for line in lines[len(table) :] if "[ 3]" in line]
     # What was sent to a port that nobody listens on, and the answer.
     assert counted.split()[0] == "2"
-    assert lines[-1] == "same"
