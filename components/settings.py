@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from components.campus.port_rules import Protocol, Rule, lets_in, shut_out
 from components.live.password_rule import password_problem
 
 PROJECT = "campus-monitor"
@@ -140,6 +141,13 @@ def _password(value: SecretStr) -> SecretStr:
     return value
 
 
+def _ssh_login(value: str) -> str:
+    match = re.fullmatch(r"[A-Za-z0-9._-]+@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?", value)
+    if not match or (match[2] and not 1 <= int(match[2]) <= MAX_PORT):
+        raise ValueError("a login on another machine is needed, user@host or user@host:port")
+    return value
+
+
 def _duration(value: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]*(s|m|h|d|w|y)", value):
         raise ValueError("a duration is a whole number with a unit: s, m, h, d, w or y")
@@ -156,6 +164,7 @@ UserName = Annotated[str, AfterValidator(_user_name)]
 Image = Annotated[str, AfterValidator(_image)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
 Duration = Annotated[str, AfterValidator(_duration)]
+SshLogin = Annotated[str, AfterValidator(_ssh_login)]
 
 
 class Campus(Area):
@@ -274,6 +283,8 @@ class LokiInstance(Area):
     accounts: tuple[Account, ...] = ()
     # Whether OpenTelemetry logs may be pushed here too (<route>/otlp/v1/logs).
     otlp: bool = False
+    # Whether Docker publishes the port: for those whom the port policy names, past the gate.
+    published: bool = False
     # How long lines are kept (Loki's limits_config.retention_period).
     retention: Duration = "31d"
     memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
@@ -341,7 +352,8 @@ class PortRule(Area):
     action: Literal["allow", "limit", "deny"]
     # One port, or a range written "6000-6007".
     port: int | str
-    protocol: Literal["tcp", "udp"] = "tcp"
+    # ufw's own default is `both`: there it is what nobody has written, here it is one's own word.
+    protocol: Protocol = "tcp"
     # Sources; none means anywhere.
     from_: tuple[Cidr, ...] = Field(default=(), alias="from")
     comment: str = ""
@@ -354,6 +366,9 @@ class PortRule(Area):
                 raise ValueError(f"port: a port is a number from 1 to {MAX_PORT}, received {self.port!r}")
         if first > last:
             raise ValueError(f"port: a range begins with its lower port, received {self.port!r}")
+        if first < last and self.protocol == "both":
+            # ufw(8): "Must specify 'tcp' or 'udp' with multiple ports".
+            raise ValueError(f"protocol: a range of ports is for tcp or udp, received {self.protocol!r}")
         if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
             raise ValueError(
                 "comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes), "
@@ -361,21 +376,24 @@ class PortRule(Area):
             )
         return self
 
+    @property
+    def rule(self) -> Rule:
+        """The rule as the renderer takes it."""
+        first, last = self._bounds()
+        return Rule(
+            action=self.action,
+            protocol=self.protocol,
+            first_port=first,
+            last_port=last,
+            sources=self.from_,
+            comment=self.comment,
+        )
+
     def _bounds(self) -> tuple[int, int]:
         match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(self.port))
         if not match:
             raise ValueError(f"port: a port or a range such as 6000-6007, received {self.port!r}")
         return int(match[1]), int(match[2] or match[1])
-
-    @property
-    def first_port(self) -> int:
-        """The lowest port of the rule."""
-        return self._bounds()[0]
-
-    @property
-    def last_port(self) -> int:
-        """The highest port of the rule."""
-        return self._bounds()[1]
 
 
 # What the team's server 3 lets in. 3100, 3101, 3199 and 3200 are for the campus alone and are named
@@ -394,6 +412,20 @@ class PortPolicy(Area):
     # where they can't cut anybody off: for developers' machines.
     namespace: Literal["host", "own"] = "host"
     rules: tuple[PortRule, ...] = DEFAULT_RULES
+    # Who has to reach SSH under any rules; at least one where the Docker host is guarded.
+    operator_cidrs: tuple[Cidr, ...] = ()
+    # Where SSH answers on the Docker host; the port of an ssh:// dockerHost, if this says nothing.
+    ssh_port: Port | None = None
+    # Over unix:// only another machine can show that operators still come in: `user@host` or
+    # `user@host:port`, from which the server's SSH port is tried. See docs/port-policy.md.
+    confirm_target: SshLogin | None = None
+    # How long new rules are on trial. An update waits no longer than a minute for the trial of another.
+    confirm_seconds: int = Field(default=30, ge=1, le=50)
+
+    @property
+    def plain_rules(self) -> tuple[Rule, ...]:
+        """The rules as the renderer takes them."""
+        return tuple(rule.rule for rule in self.rules)
 
 
 class EgressCreate(Area):
@@ -458,7 +490,7 @@ def _check_group_rule(key: str, rule: PortRule, ports: list[int]) -> None:
         )
     if rule.protocol != "tcp":
         raise ValueError(f"{key}.protocol: the containers' ports are TCP, received {rule.protocol!r}")
-    if rule.first_port != rule.last_port or rule.first_port not in ports:
+    if rule.rule.first_port != rule.rule.last_port or rule.rule.first_port not in ports:
         raise ValueError(f"{key}.port: one of the service's own ports {ports}, received {rule.port!r}")
     if not rule.from_:
         raise ValueError(f"{key}.from: at least one source is needed, such as the VPC's CIDR; received []")
@@ -492,11 +524,11 @@ class Service(Area):
                 f"only for launch: fargate, received launch: {self.launch!r}"
             )
         ports = sorted({container.port for container in self.containers.values()})
-        seen: set[tuple[int, int, str]] = set()
+        seen: set[tuple[int, str]] = set()
         for index, rule in enumerate(self.ingress):
             _check_group_rule(f"ingress.{index}", rule, ports)
             for cidr in rule.from_:
-                one = (rule.first_port, rule.last_port, cidr)
+                one = (rule.rule.first_port, cidr)
                 if one in seen:
                     raise ValueError(f"ingress.{index}.from: each source once per port, received {cidr!r}")
                 seen.add(one)
@@ -566,13 +598,61 @@ class Settings(Area):
             if service.loki not in self.loki.instances:
                 known = ", ".join(sorted(self.loki.instances))
                 raise ValueError(f"services.{name}.loki: one of {known}, received {service.loki!r}")
+        self._check_published()
         if self.port_policy.namespace == "host":
-            needed = [(self.edge.http_port, "tcp"), (self.edge.https_port, "tcp")]
-            needed += [(self.edge.https_port, "udp")] if self.edge.http3 else []
-            for port, protocol in needed:
-                if not any(_lets_in(rule, port, protocol) for rule in self.port_policy.rules):
-                    raise ValueError(f"portPolicy.rules: no rule lets Caddy's port {port}/{protocol} in")
+            self._check_operators()
+            self._check_caddy()
         return self
+
+    def _check_published(self) -> None:
+        """What Docker publishes is guarded, and the policy names it, for some."""
+        policy = self.port_policy
+        for name, instance in self.loki.instances.items():
+            if not instance.published:
+                continue
+            key = f"loki.instances.{name}.published"
+            if policy.namespace == "own":
+                raise ValueError(f"{key}: with portPolicy.namespace own nothing guards it, received true")
+            reached = lets_in(policy.plain_rules, instance.port, "tcp")
+            if reached == "nobody":
+                raise ValueError(f"{key}: no rule of portPolicy.rules lets port {instance.port}/tcp in")
+            if reached == "anybody":
+                raise ValueError(
+                    f"{key}: portPolicy.rules let anybody in to port {instance.port}/tcp, and Loki "
+                    "knows no users: name sources in the rule's `from`"
+                )
+
+    def _check_operators(self) -> None:
+        """No rule may lock those out who would have to mend it."""
+        policy = self.port_policy
+        if not policy.operator_cidrs:
+            raise ValueError(
+                "portPolicy.operatorCidrs: at least one CIDR is needed, from which SSH "
+                f"(port {self.ssh_port}) is reached under any rules, received []"
+            )
+        for cidr in policy.operator_cidrs:
+            why = shut_out(policy.plain_rules, self.ssh_port, "tcp", cidr)
+            if why:
+                raise ValueError(
+                    f"portPolicy.rules: operators would be locked out of SSH (port {self.ssh_port}): "
+                    f"{why}, received operatorCidrs {cidr!r}"
+                )
+
+    def _check_caddy(self) -> None:
+        edge = self.edge
+        needed: list[tuple[int, Protocol]] = [(edge.http_port, "tcp"), (edge.https_port, "tcp")]
+        if edge.http3:
+            needed.append((edge.https_port, "udp"))
+        for port, protocol in needed:
+            if lets_in(self.port_policy.plain_rules, port, protocol) == "nobody":
+                raise ValueError(f"portPolicy.rules: no rule lets Caddy's port {port}/{protocol} in")
+
+    @property
+    def ssh_port(self) -> int:
+        """Where SSH answers on the Docker host."""
+        url = urlsplit(self.campus.docker_host)
+        named = url.port if url.scheme == "ssh" else None
+        return self.port_policy.ssh_port or named or SSH_PORT
 
     def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
         """Every address or CIDR that may push to some guarded route, sorted."""
@@ -582,12 +662,10 @@ class Settings(Area):
         return sorted(cidrs)
 
 
+# sshd's default port (sshd_config(5), Port).
+SSH_PORT = 22
 # Grafana's default port (its documentation, [server] http_port).
 GRAFANA_PORT = 3000
-
-
-def _lets_in(rule: PortRule, port: int, protocol: str) -> bool:
-    return rule.protocol == protocol and rule.first_port <= port <= rule.last_port and rule.action != "deny"
 
 
 def parse(tree: dict[str, Any]) -> Settings:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 
 import pulumi
@@ -16,6 +15,7 @@ from components.campus.containers import (
     SECURITY_OPTS,
     Host,
     capabilities,
+    config_label,
     container_options,
     data_volume,
     mounted,
@@ -44,7 +44,7 @@ class LokiInstanceArgs:
     port: int
     retention: str
     memory_bytes: int
-    # Whether the port policy opens the port to named sources.
+    # Whether Docker publishes the port: the port policy opens it to named sources.
     published: bool = False
 
 
@@ -93,7 +93,8 @@ class LokiInstance(pulumi.ComponentResource):
             memory_swap=args.memory_bytes // MIB,
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTS,
-            labels=[_change_label(config, args.port)],
+            # Loki reads its configuration once.
+            labels=[config_label(config, *_health_command(args.port))],
             healthcheck=_healthcheck(args.port),
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
@@ -123,14 +124,3 @@ def _healthcheck(port: int) -> docker.ContainerHealthcheckArgs:
         # Loki answers /ready after some 16 s.
         start_period="45s",
     )
-
-
-def _change_label(config: str, port: int) -> docker.ContainerLabelArgs:
-    """A label that changes with what only a new container would see.
-
-    Loki reads its configuration once; and a changed health check alone never reaches a running
-    container.
-    """
-    text = "\n".join([config, *_health_command(port)])
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return docker.ContainerLabelArgs(label="campus-monitor.config-sha256", value=digest)

@@ -93,7 +93,21 @@ MISTAKES = [
         "portPolicy.rules.0.comment:",
         "",
     ),
-    ("portPolicy.namespace", "host", "portPolicy.rules: no rule lets Caddy's port 18080/tcp in", ""),
+    (
+        "portPolicy.rules",
+        [{"action": "allow", "port": "5-9", "protocol": "both"}],
+        "protocol: a range",
+        "both",
+    ),
+    ("portPolicy.namespace", "host", "campus-monitor:portPolicy.operatorCidrs: at least one", "[]"),
+    ("portPolicy.operatorCidrs", ["10.0.0.1/8"], "portPolicy.operatorCidrs.0:", "10.0.0.1/8"),
+    ("portPolicy.sshPort", 0, "campus-monitor:portPolicy.sshPort: a port is a whole number", "0"),
+    ("portPolicy.confirmSeconds", 0, "campus-monitor:portPolicy.confirmSeconds:", "0"),
+    ("portPolicy.confirmSeconds", 51, "campus-monitor:portPolicy.confirmSeconds:", "51"),
+    ("portPolicy.confirmTarget", "host", "campus-monitor:portPolicy.confirmTarget: a login", "host"),
+    ("portPolicy.confirmTarget", "me:pass@host", "portPolicy.confirmTarget: a login", ""),
+    ("portPolicy.confirmTarget", "me@host:99999", "portPolicy.confirmTarget: a login", "me@host:99999"),
+    ("loki.instances.aws.published", True, "loki.instances.aws.published: with portPolicy.namespace own", ""),
     ("egress.create.zones", ["ap-northeast-2a"], "campus-monitor:egress.create.zones:", ""),
     ("egress.create.addresses", ["10.0.0.1"], "egress.create.addresses.0: the address must be", "10.0.0.1"),
     ("egress.create.addresses", ["203.0.113.7", "203.0.113.8"], "egress.create.addresses: one per", ".8"),
@@ -123,6 +137,130 @@ def test_a_mistake_is_one_line_with_key_rule_and_value(
     assert says in line
     assert received in line
     assert "\n" not in line
+
+
+GUARDED: dict[str, Any] = {
+    "namespace": "host",
+    "operatorCidrs": ["198.51.100.0/24", "2001:db8::/64"],
+    "sshPort": 21541,
+}
+OPEN = [{"action": "allow", "port": port} for port in (18080, 18443)]
+
+
+def guarded(*rules: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The local stack's tree with a policy that guards the host: these rules, and Caddy's ports."""
+    return changed("portPolicy", GUARDED | {"rules": [*rules, *OPEN]} | changes)
+
+
+def ssh(action: str, *sources: str, port: int | str = 21541, protocol: str = "tcp") -> dict[str, Any]:
+    """A rule that speaks of SSH, or not."""
+    return {"action": action, "port": port, "protocol": protocol, "from": list(sources)}
+
+
+CAMPUS_4, CAMPUS_6 = ("198.51.100.0/24", "2001:db8::/64")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [ssh("limit")],
+        [ssh("allow", CAMPUS_4, CAMPUS_6)],
+        [ssh("allow", "198.51.100.0/25", "198.51.100.128/25"), ssh("limit", "2001:db8::/32")],
+        [ssh("allow", port="21000-22000")],
+        [ssh("allow", protocol="both")],
+        [ssh("deny", "203.0.113.0/24"), ssh("limit")],
+        [ssh("deny", port=22), ssh("deny", protocol="udp"), ssh("limit")],
+        [ssh("limit", CAMPUS_4, CAMPUS_6), ssh("deny")],
+    ],
+)
+def test_rules_that_let_the_operators_in_pass(rules: list[dict[str, Any]]) -> None:
+    parse(guarded(*rules))
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        ([], "no rule lets 198.51.100.0 in"),
+        ([ssh("allow", protocol="udp")], "no rule lets 198.51.100.0 in"),
+        ([ssh("allow", port=22)], "no rule lets 198.51.100.0 in"),
+        ([ssh("allow", CAMPUS_4)], "no rule lets 2001:db8:: in"),
+        ([ssh("allow", CAMPUS_6)], "no rule lets 198.51.100.0 in"),
+        ([ssh("limit", "198.51.100.0/25", CAMPUS_6)], "no rule lets 198.51.100.128 in"),
+        ([ssh("deny"), ssh("limit")], "rules.0 denies 198.51.100.0 first"),
+        ([ssh("deny", "198.51.100.7/32"), ssh("limit")], "rules.0 denies 198.51.100.7 first"),
+        ([ssh("deny", "::/0", protocol="both"), ssh("limit")], "rules.0 denies 2001:db8:: first"),
+        (
+            [ssh("limit", "198.51.100.0/25"), ssh("deny", CAMPUS_4), ssh("allow")],
+            "rules.1 denies 198.51.100.128",
+        ),
+    ],
+)
+def test_rules_that_lock_an_operator_out_are_refused(rules: list[dict[str, Any]], why: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(guarded(*rules))
+    [line] = caught.value.problems
+    assert line.startswith(
+        "campus-monitor:portPolicy.rules: operators would be locked out of SSH (port 21541)"
+    )
+    assert why in line
+    assert "received operatorCidrs" in line
+
+
+def test_rules_that_guard_nothing_lock_nobody_out() -> None:
+    parse(guarded(ssh("deny"), namespace="own"))
+
+
+@pytest.mark.parametrize(
+    ("docker_host", "named", "port"),
+    [
+        ("ssh://deploy@campus.example:2222", None, 2222),
+        ("ssh://deploy@campus.example", None, 22),
+        ("unix:///var/run/docker.sock", None, 22),
+        ("ssh://deploy@campus.example:2222", 21541, 21541),
+    ],
+)
+def test_where_ssh_is_is_known_from_the_docker_host(docker_host: str, named: int | None, port: int) -> None:
+    tree = guarded(ssh("limit", port=port), sshPort=named)
+    tree["campus"]["dockerHost"] = docker_host
+    assert parse(tree).ssh_port == port
+    tree["portPolicy"]["rules"][0]["port"] = port + 1
+    with pytest.raises(SettingsError, match=rf"locked out of SSH \(port {port}\)"):
+        parse(tree)
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ([], "no rule of portPolicy.rules lets port 3100/tcp in"),
+        ([ssh("allow", CAMPUS_4, port=3100, protocol="udp")], "no rule of portPolicy.rules lets port 3100"),
+        ([ssh("deny", CAMPUS_4, port=3100)], "no rule of portPolicy.rules lets port 3100/tcp in"),
+        ([ssh("deny", port=3100), ssh("allow", CAMPUS_4, port=3100)], "no rule of portPolicy.rules lets"),
+        ([ssh("allow", port=3100)], "let anybody in to port 3100/tcp"),
+        ([ssh("allow", CAMPUS_4, port=3100), ssh("limit", port="3000-4000")], "let anybody in to port 3100"),
+        ([ssh("allow", "::/0", port=3100)], "let anybody in to port 3100/tcp"),
+        ([ssh("allow", CAMPUS_4, port=3100)], None),
+        ([ssh("allow", CAMPUS_4, port=3100), ssh("deny", port=3100), ssh("allow", port=3100)], None),
+        ([ssh("limit", CAMPUS_6, port="3000-3200", protocol="tcp")], None),
+    ],
+)
+def test_a_published_port_is_one_that_the_policy_opens_to_some(
+    rules: list[dict[str, Any]], says: str | None
+) -> None:
+    tree = guarded(ssh("limit"), *rules)
+    tree["loki"]["instances"]["aws"]["published"] = True
+    if says is None:
+        assert parse(tree).loki.instances["aws"].published
+        return
+    with pytest.raises(SettingsError) as caught:
+        parse(tree)
+    [line] = caught.value.problems
+    assert line.startswith("campus-monitor:loki.instances.aws.published: ")
+    assert says in line
+
+
+def test_caddys_ports_are_let_in() -> None:
+    with pytest.raises(SettingsError, match=r"portPolicy\.rules: no rule lets Caddy's port 18080/tcp in"):
+        parse(guarded(ssh("limit"), {"action": "deny", "port": 18080}))
 
 
 def test_http3_wants_its_udp_port_let_in() -> None:
