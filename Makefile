@@ -9,7 +9,7 @@ PLUGINS ?=
 STACK ?= local
 SUITE ?=
 # Folders of tests/ whose counts are bigger in a soak.
-SUITES := edge
+SUITES := edge policy
 TOOLCHAIN := $(PYTHON) -m toolchain
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin

@@ -8,17 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from docker.errors import APIError
 from docker.models.containers import Container
 
 from components.campus.nftables import EMPTY_POLICY
+from components.live.docker_host import run_script
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
 from tests.rig.live_caddy import leftovers, live_props, printed
+from tests.rig.processes import wait_for
 from tests.rig.rig import Rig
 
 IMAGE = "campus-monitor/port-guard:dev"
 DIRECTORY = "/etc/port-guard/live"
 POLICY_FILE = "policy.nft"
+# Only for a guard that never comes: one that works is there in a second.
+HEALTHY_SECONDS = 60.0
 
 
 @dataclass
@@ -38,6 +43,13 @@ class LiveGuard:
         """Bring a policy in place through LiveFiles."""
         LiveFilesProvider().create(self.props(policy) | more)
 
+    def load(self, policy: str) -> None:
+        """Have the guard load a policy from a file beside its own, which stays as it is."""
+        script = 'printf %s "$1" >"$2" && /usr/local/bin/port-guard apply "$2"'
+        ran = run_script(self.container, script, policy, "/run/port-guard/beside.nft")
+        assert ran is not None
+        assert ran.status == 0, ran.errors
+
     def sh(self, command: str) -> str:
         """What a command in the container prints."""
         return printed(self.container, command)
@@ -53,6 +65,18 @@ class LiveGuard:
     def log(self) -> str:
         """What the guard has said."""
         return self.container.logs().decode()
+
+    def wait_until_healthy(self) -> None:
+        """Return when the guard runs, and the kernel has the policy that it was given."""
+
+        def is_healthy() -> bool:
+            try:
+                ran = run_script(self.container, "/usr/local/bin/port-guard healthy")
+            except APIError:  # it is about to start, or to end
+                return False
+            return ran is not None and ran.status == 0
+
+        wait_for(f"{self.name} is healthy", is_healthy, HEALTHY_SECONDS)
 
     def tables(self) -> str:
         """All that the kernel has in this network, without what changes by itself."""
