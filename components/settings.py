@@ -6,6 +6,7 @@ received (never a secret's value), before any resource is registered.
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import json
 import re
@@ -154,6 +155,32 @@ def _duration(value: str) -> str:
     return value
 
 
+def _retention(value: str) -> str:
+    _duration(value)
+    hours = _hours(value)
+    # Loki's documentation, "Log retention": a day at the least. Go's durations end at 292 years.
+    if not 24 <= hours <= 100 * _HOURS["y"]:
+        raise ValueError("lines are kept for at least 24h and at most 100y")
+    return value
+
+
+# Loki's durations are Prometheus' (its model.ParseDuration): a year has 365 days.
+_HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
+
+
+def _hours(duration: str) -> float:
+    return int(duration[:-1]) * _HOURS[duration[-1]]
+
+
+def _day(value: str) -> str:
+    try:
+        if datetime.date.fromisoformat(value).isoformat() == value:
+            return value
+    except ValueError:
+        pass
+    raise ValueError('a day is written in quotes as year-month-day, such as "2024-01-01"')
+
+
 Port = Annotated[int, AfterValidator(_port)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicIpv4 = Annotated[str, AfterValidator(_public_ipv4)]
@@ -165,6 +192,8 @@ Image = Annotated[str, AfterValidator(_image)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
 Duration = Annotated[str, AfterValidator(_duration)]
 SshLogin = Annotated[str, AfterValidator(_ssh_login)]
+Retention = Annotated[str, AfterValidator(_retention)]
+Day = Annotated[str, AfterValidator(_day)]
 
 
 class Campus(Area):
@@ -271,6 +300,68 @@ class Account(Area):
     password: Password | None = None
 
 
+class LokiLimits(Area):
+    """What one Loki takes, from all shippers together. Loki answers 429 above a rate: shippers retry."""
+
+    # MiB of lines in a second, and how many MiB may come at once.
+    rate_mib: int = Field(default=16, ge=1)
+    burst_mib: int = Field(default=32, ge=1)
+    # The same for one stream, that is one set of labels.
+    stream_rate_mib: int = Field(default=8, ge=1)
+    stream_burst_mib: int = Field(default=16, ge=1)
+    # How many streams may be open; a label that changes with each container uses them up.
+    streams: int = Field(default=5000, ge=1)
+    # A longer line is cut, not refused.
+    line_kib: int = Field(default=256, ge=1, le=8192)  # Caddy lets a push of 8 MB through
+    # An older line is refused for good.
+    max_age: Duration = "7d"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # A push bigger than the burst would be refused however often it is retried.
+        if self.burst_mib < self.rate_mib:
+            raise ValueError(f"burstMib: at least rateMib ({self.rate_mib}), received {self.burst_mib}")
+        if self.stream_burst_mib < self.stream_rate_mib:
+            raise ValueError(
+                f"streamBurstMib: at least streamRateMib ({self.stream_rate_mib}), "
+                f"received {self.stream_burst_mib}"
+            )
+        return self
+
+
+class SchemaPeriod(Area):
+    """How lines are written from a day on (UTC), until the next period begins."""
+
+    from_: Day = Field(alias="from")
+    store: Literal["tsdb", "boltdb-shipper"] = "tsdb"
+    version: Literal["v11", "v12", "v13"] = "v13"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known = {"tsdb": ("v12", "v13"), "boltdb-shipper": ("v11", "v12")}[self.store]
+        if self.version not in known:
+            raise ValueError(
+                f"version: one of {', '.join(known)} with store: {self.store}, received {self.version!r}"
+            )
+        return self
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is what Loki wants today, and needs for structured metadata."""
+        return self.store == "tsdb" and self.version == "v13"
+
+
+# A constant: lines written under a schema must be read under it for as long as they are kept.
+DEFAULT_SCHEMA = (SchemaPeriod.model_validate({"from": "2024-01-01"}),)
+
+# What a Loki's port can't be, since its container's address and its own listeners follow from it.
+RESERVED_PORTS = {
+    1: "the private network's gateway has that address",
+    9095: "Loki's own gRPC listens there",
+    MAX_PORT: "that address is the private network's broadcast",
+}
+
+
 class LokiInstance(Area):
     """One Loki and the guarded route that leads to it."""
 
@@ -285,12 +376,41 @@ class LokiInstance(Area):
     otlp: bool = False
     # Whether Docker publishes the port: for those whom the port policy names, past the gate.
     published: bool = False
-    # How long lines are kept (Loki's limits_config.retention_period).
-    retention: Duration = "31d"
+    # How long lines are kept.
+    retention: Retention = "31d"
     memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
+    limits: LokiLimits = LokiLimits()
+    # A Loki that brings lines from before lists their periods too: docs/loki.md.
+    schema_periods: tuple[SchemaPeriod, ...] = DEFAULT_SCHEMA
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_loki(self) -> Self:
+        if self.port in RESERVED_PORTS:
+            raise ValueError(f"port: {RESERVED_PORTS[self.port]}, received {self.port}")
+        if not self.schema_periods:
+            raise ValueError("schemaPeriods: at least one is needed, received []")
+        days = [period.from_ for period in self.schema_periods]
+        if days != sorted(set(days)):
+            raise ValueError(f"schemaPeriods: each begins after the one before, received {days}")
+        last = self.schema_periods[-1]
+        if not last.is_current:
+            raise ValueError(
+                f"schemaPeriods: the last one is store: tsdb, version: v13, "
+                f"received {last.store} {last.version}"
+            )
+        if self.otlp and not self.keeps_structured_metadata:
+            raise ValueError(
+                "otlp: OpenTelemetry logs need every schema period to be tsdb v13, received true"
+            )
+        return self
+
+    @property
+    def keeps_structured_metadata(self) -> bool:
+        """Whether lines may carry metadata beside their labels: no older schema can store it."""
+        return all(period.is_current for period in self.schema_periods)
+
+    @model_validator(mode="after")
+    def _check_access(self) -> Self:
         if not self.allow:
             raise ValueError("allow: at least one entry is needed: `nat` or a CIDR; received []")
         for entry in self.allow:

@@ -166,10 +166,7 @@ class CampusServer(pulumi.ComponentResource):
                     image_id=image_id,
                     network_name=network.name,
                     address=self._address(instance.port),
-                    port=instance.port,
-                    retention=instance.retention,
-                    memory_bytes=instance.memory_bytes,
-                    published=instance.published,
+                    settings=instance,
                 ),
                 # A published port is guarded before it is open.
                 pulumi.ResourceOptions.merge(

@@ -12,7 +12,7 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks
 
-from components.campus import port_policy
+from components.campus import loki, port_policy
 from components.campus.server import CampusServer, CampusServerArgs
 from components.settings import parse
 
@@ -150,6 +150,38 @@ def test_each_container_has_no_more_capabilities_than_it_needs(engine: Engine) -
     assert adds["t-caddy"] == ["CAP_NET_BIND_SERVICE"]
     assert adds["t-port-guard"] == ["CAP_NET_ADMIN"]
     assert not any(adds[name] for name in ("t-loki-aws", "t-loki-test", "t-grafana"))
+
+
+def test_each_loki_has_its_own_limits(engine: Engine) -> None:
+    instances = TREE["loki"]["instances"]
+    bigger = instances["aws"] | {"memoryBytes": 2 << 30}
+    build(loki={"instances": instances | {"aws": bigger}})
+    containers = engine.containers()
+    found = {name: (containers[f"t-loki-{name}"]["memory"], containers[f"t-loki-{name}"]["envs"])
+             for name in ("aws", "test")}  # fmt: skip
+    assert found == {"aws": (2048, ["GOMEMLIMIT=1843MiB"]), "test": (1024, ["GOMEMLIMIT=921MiB"])}
+
+
+def test_a_changed_health_check_replaces_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin changes the check of a running container on paper only."""
+    checks: list[dict[str, Any]] = []
+    labels: list[list[dict[str, str]]] = []
+    for period in ("45s", "46s"):
+        health = loki._health(3100) | {"start_period": period}
+        monkeypatch.setattr(loki, "_health", lambda _port, health=health: health)
+        with running_engine() as engine:
+            build()
+            made = engine.containers()["t-loki-aws"]
+        checks.append(made["healthcheck"])
+        labels.append(made["labels"])
+    assert [check["startPeriod"] for check in checks] == ["45s", "46s"]
+    assert labels[0] != labels[1]
+
+
+def test_a_loki_has_time_to_start_before_it_counts_as_unhealthy(engine: Engine) -> None:
+    build()
+    period = engine.containers()["t-loki-aws"]["healthcheck"]["startPeriod"]
+    assert int(period.removesuffix("s")) >= 30
 
 
 def test_caddy_finds_its_upstreams_without_dns(engine: Engine) -> None:

@@ -69,6 +69,55 @@ MISTAKES = [
     ("loki.instances.aws.route", "/a/../b", "campus-monitor:loki.instances.aws.route: a route", "/a/../b"),
     ("loki.instances.aws.port", 3199, "campus-monitor:loki.instances.test.port: 3199 is already", "aws"),
     ("loki.instances.aws.port", 3000, "campus-monitor:loki.instances.aws.port: 3000 is Grafana's", ""),
+    ("loki.instances.aws.port", 1, "campus-monitor:loki.instances.aws.port: the private network's", "1"),
+    ("loki.instances.aws.port", 9095, "campus-monitor:loki.instances.aws.port: Loki's own gRPC", "9095"),
+    ("loki.instances.aws.port", 65535, "campus-monitor:loki.instances.aws.port: that address", "65535"),
+    ("loki.instances.aws.retention", "23h", "loki.instances.aws.retention: lines are kept for at", "23h"),
+    ("loki.instances.aws.retention", "101y", "loki.instances.aws.retention: lines are kept for", "101y"),
+    ("loki.instances.aws.retention", "1 month", "loki.instances.aws.retention: a duration", "1 month"),
+    ("loki.instances.aws.memoryBytes", 1, "loki.instances.aws.memoryBytes:", "1"),
+    ("loki.instances.aws.limits.rate", 1, "loki.instances.aws.limits.rate: unknown key", "1"),
+    ("loki.instances.aws.limits.rateMib", 0, "loki.instances.aws.limits.rateMib:", "0"),
+    ("loki.instances.aws.limits.burstMib", 8, "loki.instances.aws.limits.burstMib: at least rateMib", "8"),
+    (
+        "loki.instances.aws.limits.streamBurstMib",
+        4,
+        "loki.instances.aws.limits.streamBurstMib: at least streamRateMib",
+        "4",
+    ),
+    ("loki.instances.aws.limits.lineKib", 8193, "loki.instances.aws.limits.lineKib:", "8193"),
+    ("loki.instances.aws.limits.maxAge", "7", "loki.instances.aws.limits.maxAge: a duration", "7"),
+    ("loki.instances.aws.schemaPeriods", [], "loki.instances.aws.schemaPeriods: at least one is", "[]"),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2024-02-30"}],
+        "loki.instances.aws.schemaPeriods.0.from: a day is written",
+        "2024-02-30",
+    ),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2024-01-01T00:00:00Z"}],
+        "loki.instances.aws.schemaPeriods.0.from: a day is written",
+        "2024-01-01T00:00:00Z",
+    ),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2024-01-01"}, {"from": "2023-01-01"}],
+        "loki.instances.aws.schemaPeriods: each begins after the one before",
+        "2023-01-01",
+    ),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2023-01-01", "store": "boltdb-shipper", "version": "v11"}],
+        "loki.instances.aws.schemaPeriods: the last one is store: tsdb",
+        "boltdb-shipper v11",
+    ),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2023-01-01", "store": "boltdb-shipper", "version": "v13"}],
+        "loki.instances.aws.schemaPeriods.0.version: one of v11, v12",
+        "v13",
+    ),
     ("loki.instances.test.accounts", [{"user": "a"}, {"user": "a"}], "accounts: each user", "a"),
     ("loki.instances.test.accounts", [{"user": "a b"}], "accounts.0.user: a user name", "a b"),
     ("loki.instances", {}, "campus-monitor:loki.instances:", ""),
@@ -291,6 +340,17 @@ def test_a_refused_password_is_never_echoed(password: Any) -> None:
     assert "s3cret-canary" not in str(caught.value)
 
 
+def test_an_older_schema_period_refuses_opentelemetry() -> None:
+    tree = changed(
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2023-01-01", "store": "boltdb-shipper", "version": "v11"}, {"from": "2024-01-01"}],
+    )
+    assert not parse(tree).loki.instances["aws"].keeps_structured_metadata
+    tree["loki"]["instances"]["aws"]["otlp"] = True
+    with pytest.raises(SettingsError, match=r"loki\.instances\.aws\.otlp: OpenTelemetry logs need"):
+        parse(tree)
+
+
 def test_a_password_is_not_in_the_settings_repr() -> None:
     tree = changed("loki.instances.test.accounts", [{"user": "a", "password": "s3cret-canary"}])
     assert "s3cret-canary" not in repr(parse(tree))
@@ -299,7 +359,7 @@ def test_a_password_is_not_in_the_settings_repr() -> None:
 @given(port=st.integers())
 def test_only_real_ports_pass(port: int) -> None:
     tree = changed("loki.instances.aws.port", port)
-    free = 1 <= port <= 65535 and port not in (3000, 3199)
+    free = 1 < port < 65535 and port not in (3000, 3199, 9095)
     if free:
         assert parse(tree).loki.instances["aws"].port == port
     else:
