@@ -14,6 +14,7 @@ from components.aws.egress import (
     EgressNetworkArgs,
 )
 from components.aws.provider import aws_provider
+from components.aws.push_access import PushAccess, PushAccessArgs, push_secret, push_secrets
 from components.aws.shipped_service import ShippedService, ShippedServiceArgs
 from components.aws.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
 from components.campus.preflight import check_docker_host
@@ -42,13 +43,26 @@ network = EgressNetwork(
     EgressNetworkArgs(create=settings.egress.create, allocation_ids=addresses.allocation_ids),
     opts=ResourceOptions.merge(aws, ResourceOptions(depends_on=allowed)),
 )
+# An account is at the edge before anyone can push with it.
+access = PushAccess(
+    "push",
+    PushAccessArgs(
+        secrets=push_secrets(settings),
+        push_urls=campus.loki_push_urls,
+        credentials=campus.shipper_credentials,
+    ),
+    opts=ResourceOptions.merge(aws, ResourceOptions(depends_on=[campus.edge.live])),
+)
 services = {
     name: ShippedService(
         name,
         ShippedServiceArgs(
             service=service,
             push_url=campus.loki_push_urls[service.loki],
+            secret=push_secret(settings, service),
+            access=access,
             region=settings.aws.region,
+            alarm_topic_arn=settings.aws.alarm_topic_arn,
         ),
         opts=aws,
     )
@@ -69,5 +83,5 @@ pulumi.export("caddy_config_sha256", campus.caddy_config_sha256(nat_public_ips))
 pulumi.export("port_policy", campus.port_policy_rows)
 pulumi.export("task_definition_arns", {name: s.task_definition_arn for name, s in services.items()})
 pulumi.export("task_security_group_ids", {name: group.group_id for name, group in groups.items()})
-pulumi.export("log_router_image", {name: s.log_router_image for name, s in settings.services.items()})
+pulumi.export("log_router_image", {name: s.log_router.image_name for name, s in settings.services.items()})
 pulumi.export("shipper_credentials", campus.shipper_credentials)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,10 +59,14 @@ class Engine(mocks.Mocks):
     """Remembers what was registered, and gives every resource an id."""
 
     made: dict[str, mocks.MockResourceArgs] = field(default_factory=dict)
+    # All of them, by the first word of their names: a component's own children.
+    registered: dict[str, list[mocks.MockResourceArgs]] = field(default_factory=lambda: defaultdict(list))
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.made[args.name] = args
-        outputs = dict(args.inputs)
+        if not args.typ.startswith(("campus-monitor:", "pulumi:")):
+            self.registered[args.name.split("-")[0]].append(args)
+        outputs = {"arn": f"arn:{args.name}", **args.inputs}
         if "imageId" not in outputs:
             outputs["imageId"] = f"sha256:{args.name}"
         # What a dynamic resource gives back; its inputs hold the names already.

@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain.plugins.aws_things.addresses import Eip, NatGateway
+from toolchain.plugins.aws_things.alarms import LogMetricFilter, MetricAlarm
 from toolchain.plugins.aws_things.ecs import TaskDefinition
 from toolchain.plugins.aws_things.emulator import Emulator, explain, is_loopback
 from toolchain.plugins.aws_things.iam import Role, RolePolicy, RolePolicyAttachment
 from toolchain.plugins.aws_things.logs import LogGroup
 from toolchain.plugins.aws_things.network import InternetGateway, Subnet, Vpc
+from toolchain.plugins.aws_things.parameters import Parameter
 from toolchain.plugins.aws_things.routes import Route, RouteTable, RouteTableAssociation
 from toolchain.plugins.aws_things.security_groups import (
     SecurityGroup,
@@ -36,12 +38,15 @@ _TYPES = (
     RolePolicy,
     RolePolicyAttachment,
     LogGroup,
+    LogMetricFilter,
+    MetricAlarm,
+    Parameter,
     TaskDefinition,
 )
 
 
 class AwsProvider(Provider):
-    """Network, task definitions, roles and log groups of an emulated AWS account."""
+    """Network, task definitions, roles, log groups and alarms of an emulated AWS account."""
 
     name = "aws"
     sdk = "pulumi_aws"
