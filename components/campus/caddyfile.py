@@ -31,6 +31,11 @@ MAX_BODY = "8MB"
 DIAL_RETRY = "15s"
 GRACE_PERIOD_SECONDS = 20
 
+# A connection over HTTP/2 that is in its TLS handshake at a reload keeps the old configuration for as
+# long as it is busy (golang/go#81153). So it is ended in order after some 64 requests: a request's uuid
+# is random, and four of its 256 first bytes end it.
+RENEWED = ("protocol http/2", "vars_regexp {http.request.uuid} ^0[0-3]")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
@@ -106,7 +111,7 @@ def _page(site: Site, body: Sequence[str]) -> str:
                 *_block("log ", ["output stdout", "format json"]),
                 "header -Server",
                 # `route` keeps the order that is written; on its own, Caddy sorts directives.
-                *_block("route ", body),
+                *_block("route ", [*_block("@renewed ", RENEWED), "header @renewed Connection close", *body]),
             ],
         ),
     ]

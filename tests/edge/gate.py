@@ -34,12 +34,20 @@ class Result:
     verdicts: Counter[Verdict] = field(default_factory=Counter)
     # How many pushes each Loki has taken.
     taken: Counter[str] = field(default_factory=Counter)
-    # How many may have been taken: they were cut off before an answer.
+    # How many others may have been taken: they were cut off before an answer.
     cut_off: Counter[str] = field(default_factory=Counter)
     # What each case was answered, by its number.
     replies: dict[int, Reply] = field(default_factory=dict, repr=False)
     # How many connections had to be closed on our side.
     waits: int = 0
+
+    def count(self, arrivals: Iterable[Arrival]) -> None:
+        """Count what the Lokis have taken of these, and what they may have taken."""
+        for one in arrivals:
+            if one.status == 204:
+                self.taken[one.loki] += 1
+            elif one.given_up:
+                self.cut_off[one.loki] += 1
 
     def report(self, at_most: int = 10) -> str:
         """What went wrong, for a person to read."""
@@ -73,8 +81,7 @@ def run(policy: Policy, wire: Wire, relay: Relay, cases: Iterable[Case]) -> Resu
         # A stream that was cut may come after its round.
         result.bypasses += _bypasses(before | asked, replies, arrivals)
         result.wrong_refusals += _wrong_refusals(asked, replies, arrivals)
-        result.taken.update(one.loki for one in arrivals if one.status == 204)
-        result.cut_off.update(one.loki for one in arrivals if one.is_push and one.status is None)
+        result.count(arrivals)
         before = asked
     return result
 
@@ -140,12 +147,17 @@ def _wrong_refusals(asked: Asked, replies: Mapping[int, Reply], arrivals: Iterab
     for number, (case, judged) in asked.items():
         if judged.verdict is not Verdict.PASS:
             continue
-        answered = [one.status for one in by_number[number] if one.complete]
+        answered = [one.status for one in by_number[number] if one.complete or _is_without_need(one)]
         if not answered:
             found.append(f"WRONGLY REFUSED\n{_told(case, replies)}")
         elif not set(answered) & set(replies[case.number].statuses):
             found.append(f"Loki's answer {answered} is lost\n{_told(case, replies)}")
     return found
+
+
+def _is_without_need(arrival: Arrival) -> bool:
+    """Whether Loki answered an announced body before it came: then nobody sends it (RFC 9110, 10.1.1)."""
+    return arrival.status is not None and arrival.values(b"expect") == [b"100-continue"]
 
 
 def _told(case: Case | None, replies: Mapping[int, Reply]) -> str:

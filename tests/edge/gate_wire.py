@@ -21,6 +21,7 @@ import hpack
 from tests.edge.gate_cases import Case
 from tests.edge.gate_oracle import H2Request
 from tests.rig.deployment import Deployment
+from tests.rig.h2_frames import ServerFrames
 from tests.rig.namespaces import PRIVATE_CLIENT, SERVER, SERVER_6, SERVER_IN_PRIVATE, Namespace
 from tests.rig.probe import trust_of
 
@@ -32,6 +33,7 @@ STREAMS_AT_ONCE = 16
 SILENCE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 WAITED = "the server waited for more"
+UNPROCESSED = "the server has not looked at it"
 _STATUS = re.compile(rb"HTTP/1\.[01] ([2-9]\d\d)")
 
 
@@ -169,17 +171,21 @@ class _Sender:
 
     def _send_at_once(self, cases: list[Case]) -> Iterator[tuple[Case, Reply]]:
         source = cases[0].source
-        try:
-            connection = self._kept_h2.pop(source, None) or _H2Connection(self._connect(cases[0], "h2"))
-        except OSError as error:
-            yield from ((case, Reply(note=repr(error))) for case in cases)
-            return
-        replies = connection.exchange([one.sent for one in cases if isinstance(one.sent, H2Request)])
-        if connection.is_open:
-            self._kept_h2[source] = connection
-        else:
-            connection.close()
-        yield from zip(cases, replies, strict=True)
+        while cases:
+            try:
+                connection = self._kept_h2.pop(source, None) or _H2Connection(self._connect(cases[0], "h2"))
+            except OSError as error:
+                yield from ((case, Reply(note=repr(error))) for case in cases)
+                return
+            replies = connection.exchange([one.sent for one in cases if isinstance(one.sent, H2Request)])
+            if connection.is_open:
+                self._kept_h2[source] = connection
+            else:
+                connection.close()
+            answered = list(zip(cases, replies, strict=True))
+            yield from ((case, reply) for case, reply in answered if reply.note != UNPROCESSED)
+            # The server has ended the connection in order: every client asks again on the next one.
+            cases = [case for case, reply in answered if reply.note == UNPROCESSED]
 
 
 def _read_to_end(connection: socket.socket, closes_first: bool) -> Reply:
@@ -235,9 +241,15 @@ class _H2Connection:
         self._protocol = h2.connection.H2Connection(config)
         self._protocol.encoder = _Encoder()
         self._protocol.initiate_connection()
+        self._frames = ServerFrames()
         # What arrived while a body was sent.
         self._early: list[h2.events.Event] = []
-        self.is_open = True
+        self._is_broken = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the server takes more requests."""
+        return not self._is_broken and self._frames.last_stream is None
 
     def close(self) -> None:
         """Close the connection."""
@@ -253,7 +265,7 @@ class _H2Connection:
         waiting = set(streams) - set(notes)
         try:
             self._flush()
-            while waiting and self.is_open:
+            while waiting:
                 events, self._early = self._early or self._receive(), []
                 for event in events:
                     if isinstance(event, h2.events.ResponseReceived):
@@ -264,11 +276,12 @@ class _H2Connection:
                         if event.stream_id in waiting:
                             notes[event.stream_id] = f"reset ({event.error_code})"
                         waiting.discard(event.stream_id)
-                    elif isinstance(event, h2.events.ConnectionTerminated):
-                        self.is_open = False
-                        notes |= dict.fromkeys(waiting, f"connection ended ({event.error_code})")
+                left_out = {stream for stream in waiting if self._is_left_out(stream)}
+                waiting -= left_out
+                error = self._frames.error_code
+                notes |= dict.fromkeys(left_out, f"connection ended ({error})" if error else UNPROCESSED)
         except OSError as error:
-            self.is_open = False
+            self._is_broken = True
             notes |= dict.fromkeys(waiting, repr(error))
         return [Reply((statuses[one],) if one in statuses else (), notes.get(one, "")) for one in streams]
 
@@ -288,7 +301,7 @@ class _H2Connection:
     def _send_body(self, stream: int, body: bytes, is_end: bool) -> None:
         """Send a body as fast as the server takes it, and no more of it once the stream is closed."""
         at = 0
-        while at < len(body) and not any(_is_end_of(stream, event) for event in self._early):
+        while at < len(body) and not self._is_at_end(stream):
             window = self._protocol.local_flow_control_window(stream)
             piece = body[at : at + min(window, self._protocol.max_outbound_frame_size)]
             at += len(piece)
@@ -298,11 +311,20 @@ class _H2Connection:
                 self._flush()
                 self._early += self._receive()
 
+    def _is_at_end(self, stream: int) -> bool:
+        """Whether the server takes nothing more of a stream."""
+        resets = (event.stream_id for event in self._early if isinstance(event, h2.events.StreamReset))
+        return self._is_left_out(stream) or stream in resets
+
+    def _is_left_out(self, stream: int) -> bool:
+        """Whether a stream is never answered: the connection ends before it, or in an error."""
+        return bool(self._frames.error_code) or self._frames.leaves_out(stream)
+
     def _receive(self) -> list[h2.events.Event]:
         data = self._socket.recv(64 << 10)
         if not data:
             raise ConnectionError("the server closed the connection")
-        events = self._protocol.receive_data(data)
+        events = self._protocol.receive_data(self._frames.passed(data))
         for event in events:
             if isinstance(event, h2.events.DataReceived):
                 self._protocol.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
@@ -312,10 +334,3 @@ class _H2Connection:
     def _flush(self) -> None:
         if data := self._protocol.data_to_send():
             self._socket.sendall(data)
-
-
-def _is_end_of(stream: int, event: h2.events.Event) -> bool:
-    """Whether the server takes nothing more of a stream."""
-    if isinstance(event, h2.events.StreamReset):
-        return event.stream_id == stream
-    return isinstance(event, h2.events.ConnectionTerminated)

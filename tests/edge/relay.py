@@ -57,6 +57,8 @@ class Arrival:
     cases_in_body: tuple[int, ...] = ()
     # What Loki answered; None until then, and where it isn't asked.
     status: int | None = None
+    # Whether Caddy gave it up before the answer. Loki may have it all the same, whatever it answers then.
+    given_up: bool = False
 
     def values(self, name: bytes) -> list[bytes]:
         """The values of a header field."""
@@ -281,7 +283,8 @@ class Relay:
     def _end(self, connection: _Connection) -> None:
         self._connections.discard(connection)
         if connection.last is not None and connection.last.is_push and connection.is_waiting:
-            # Caddy has given a push up that Loki may have in full: it takes it or it doesn't.
+            # Loki may have the push in full: it takes it or it doesn't.
+            connection.last.given_up = True
             with suppress(OSError):
                 connection.loki.shutdown(socket.SHUT_WR)
                 while connection.is_waiting and (data := connection.loki.recv(64 << 10)):

@@ -91,8 +91,9 @@ def test_the_deployed_gate_lets_through_who_may_push_and_nobody_else(gate: Gate)
 def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
     policy = many_routes_policy(gate.deployment)
     maker = cases_for(policy)
-    before = gate.lines()
     with many_routes(gate.deployment, gate.files):
+        gate.relay.take()  # what the test before has left
+        before = gate.lines()
         result = gate.run(policy, islice(chain(maker.core(), maker.generated(CASES)), CASES))
     versus = f"the oracle, {result.summary()}"
     figures.record("gate_bypasses", len(result.bypasses), "", result.cases, versus)
@@ -100,9 +101,13 @@ def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
     assert result.cases == CASES
     assert not result.bypasses, result.report()
     assert not result.wrong_refusals, result.report()
-    # What the relay saw taken is what the Lokis have: nothing went past it.
-    stored = gate.lines() - before
-    assert result.taken <= stored <= result.taken + result.cut_off
+
+    def all_is_accounted_for() -> bool:
+        # A stream that was cut may come after its round.
+        result.count(gate.relay.take()[0])
+        return result.taken <= gate.lines() - before <= result.taken + result.cut_off
+
+    wait_for("what the relay saw taken is what the Lokis have", all_is_accounted_for, 30.0)
     assert result.cut_off.total() < CASES / 50
     # Both answers of the oracle were tried, often.
     assert result.verdicts[Verdict.PASS] > CASES / 8

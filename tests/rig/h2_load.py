@@ -21,11 +21,10 @@ from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, StreamReset
 from h2.exceptions import ProtocolError
 
+from tests.rig.h2_frames import ServerFrames
 from tests.rig.probe import PUSH_PATH, Client
 from tests.rig.pusher import line_of, numbered_body
 
-GOAWAY = 7  # RFC 9113, 6.8
-FRAME_HEAD = 9
 # As a browser has it: few connections, many streams on each.
 CONNECTIONS = 4
 # How long the answers to the last requests may take: longer than Caddy waits for a Loki.
@@ -66,10 +65,7 @@ class _GoneError(Exception):
 
 
 class _Connection:
-    """One connection. The h2 library speaks the protocol, save for GOAWAY.
-
-    The library takes a GOAWAY for the end of everything; so it never sees one.
-    """
+    """One connection. The h2 library speaks the protocol, save for GOAWAY."""
 
     def __init__(self, client: Client, tls: ssl.SSLContext, path: str) -> None:
         plain = client.namespace.connect(client.server, client.source)
@@ -91,14 +87,18 @@ class _Connection:
         ]
         self._h2 = H2Connection(H2Configuration(client_side=True))
         self._h2.initiate_connection()
-        self._in, self._out = bytearray(), bytearray()
+        self._out = bytearray()
+        self._frames = ServerFrames()
         self.open: dict[int, _Request] = {}
-        self.last_stream: int | None = None
 
     @property
     def is_draining(self) -> bool:
         """Whether the server wants no more streams on this connection."""
-        return self.last_stream is not None
+        return self._frames.last_stream is not None
+
+    def unprocessed(self) -> list[_Request]:
+        """Take out the requests that the server says it has not looked at."""
+        return [self.open.pop(stream) for stream in list(self.open) if self._frames.leaves_out(stream)]
 
     def has_room(self, size: int) -> bool:
         """Whether one more request of this size can be sent now."""
@@ -133,41 +133,27 @@ class _Connection:
 
     def receive(self) -> Iterator[Event]:
         """What the server said since the last time."""
-        ended = self._read()
-        passed = bytearray()
-        for frame in self._frames():
-            if frame[3] == GOAWAY:
-                self.last_stream = int.from_bytes(frame[9:13]) & 0x7FFFFFFF
-            else:
-                passed += frame
+        data, ended = self._read()
         try:
-            yield from self._h2.receive_data(bytes(passed))
+            yield from self._h2.receive_data(self._frames.passed(data))
         except ProtocolError as error:
             raise _GoneError(f"protocol: {error}") from None
         if ended:
             raise _GoneError(ended)
 
-    def _read(self) -> str:
-        """Read all there is; how the connection ended, or nothing while it hasn't."""
+    def _read(self) -> tuple[bytes, str]:
+        """Read all there is; and how the connection ended, nothing while it hasn't."""
+        data = bytearray()
         while True:
             try:
                 read = self.socket.recv(65536)
             except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
-                return ""
+                return bytes(data), ""
             except OSError as error:
-                return f"receive: {type(error).__name__}"
+                return bytes(data), f"receive: {type(error).__name__}"
             if not read:
-                return "closed by the server"
-            self._in += read
-
-    def _frames(self) -> Iterator[bytes]:
-        while len(self._in) >= FRAME_HEAD:
-            size = FRAME_HEAD + int.from_bytes(self._in[:3])
-            if len(self._in) < size:
-                return
-            frame = bytes(self._in[:size])
-            del self._in[:size]
-            yield frame
+                return bytes(data), "closed by the server"
+            data += read
 
     def acknowledge(self, event: DataReceived) -> None:
         """Let the server send more."""
@@ -287,7 +273,8 @@ class H2Load:
                 ended = str(gone)
             if connection.is_draining:
                 self.outcome.goaways += not was_draining
-                self._send_again(connection)
+                for request in connection.unprocessed():
+                    self._again(request)
             if ended:
                 self._end(connection, ended)
             elif connection.is_draining and not connection.open:
@@ -314,12 +301,6 @@ class H2Load:
             self.outcome.acknowledged.add(request.number)
         else:
             self.outcome.failures[f"status {request.status}"] += 1
-
-    def _send_again(self, connection: _Connection) -> None:
-        """The streams beyond the last one that a GOAWAY names."""
-        last = connection.last_stream
-        for stream in [one for one in connection.open if last is not None and one > last]:
-            self._again(connection.open.pop(stream))
 
     def _again(self, request: _Request) -> None:
         self.outcome.resent += 1
