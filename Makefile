@@ -8,7 +8,7 @@ PYTHON ?= python3
 PLUGINS ?=
 SUITE ?=
 # Folders of tests/ whose counts are bigger in a soak.
-SUITES := edge
+SUITES := edge aws
 TOOLCHAIN := $(PYTHON) -m toolchain
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin

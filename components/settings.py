@@ -478,6 +478,8 @@ class EgressCreate(Area):
     addresses: tuple[PublicIpv4, ...] = ()
     # Elastic IPs stay allocated when the stack lets go of them.
     retain_addresses: bool = True
+    # On everything of the network, beside its name.
+    tags: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -486,7 +488,8 @@ class EgressCreate(Area):
         if network.version != 4 or not 16 <= network.prefixlen <= 20:
             raise ValueError(f"vpcCidr: an IPv4 /16 to /20 is needed, received {self.vpc_cidr!r}")
         for zone in self.zones:
-            if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-z]", zone):
+            # A zone's subnets are numbered by its letter; the smallest VPC has room for eight.
+            if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-h]", zone):
                 raise ValueError(f"zones: an availability zone such as ap-northeast-2a, received {zone!r}")
         if len(set(self.zones)) != len(self.zones):
             raise ValueError(f"zones: each zone once, received {list(self.zones)}")
@@ -497,6 +500,8 @@ class EgressCreate(Area):
             )
         if len(set(self.addresses)) != len(self.addresses):
             raise ValueError(f"addresses: each address once, received {list(self.addresses)}")
+        if "Name" in self.tags:
+            raise ValueError(f"tags: the stack sets Name itself, received {self.tags['Name']!r}")
         return self
 
     @property
@@ -505,10 +510,92 @@ class EgressCreate(Area):
         return len(self.zones) if self.nat_per_zone else 1
 
 
-class Egress(Area):
-    """Where the tasks' traffic leaves AWS."""
+class EgressLookup(Area):
+    """The public addresses of a network that is made elsewhere, found by exactly one of these."""
 
-    create: EgressCreate
+    nat_gateway_ids: tuple[str, ...] = ()
+    nat_gateway_tags: dict[str, str] = {}
+    # Elastic IPs: known before anything sends from them.
+    address_tags: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ways = {
+            "natGatewayIds": self.nat_gateway_ids,
+            "natGatewayTags": self.nat_gateway_tags,
+            "addressTags": self.address_tags,
+        }
+        used = [name for name, value in ways.items() if value]
+        if len(used) != 1:
+            raise ValueError(f"natGatewayIds: exactly one of {', '.join(ways)} is needed, received {used}")
+        for one in self.nat_gateway_ids:
+            if not re.fullmatch(r"nat-[0-9a-f]{8,17}", one):
+                raise ValueError(f"natGatewayIds: an id such as nat-0123456789abcdef0, received {one!r}")
+        if len(set(self.nat_gateway_ids)) != len(self.nat_gateway_ids):
+            raise ValueError(f"natGatewayIds: each gateway once, received {list(self.nat_gateway_ids)}")
+        return self
+
+    @property
+    def key(self) -> str:
+        """The key that says how to find them."""
+        return (
+            "natGatewayIds"
+            if self.nat_gateway_ids
+            else "natGatewayTags"
+            if self.nat_gateway_tags
+            else "addressTags"
+        )
+
+
+class EgressGiven(Area):
+    """Public addresses written down by hand, for a NAT instance."""
+
+    addresses: tuple[PublicIpv4, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.addresses:
+            raise ValueError("addresses: at least one public address is needed, received []")
+        if len(set(self.addresses)) != len(self.addresses):
+            raise ValueError(f"addresses: each address once, received {list(self.addresses)}")
+        return self
+
+
+class Egress(Area):
+    """Where the tasks' traffic leaves AWS: exactly one way to know the public addresses."""
+
+    create: EgressCreate | None = None
+    lookup: EgressLookup | None = None
+    given: EgressGiven | None = None
+    # The network that Fargate's tasks run in, where this stack doesn't make it.
+    vpc_id: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ways = {"create": self.create, "lookup": self.lookup, "given": self.given}
+        used = [name for name, value in ways.items() if value is not None]
+        if len(used) != 1:
+            raise ValueError(f"create: exactly one of create, lookup and given is needed, received {used}")
+        if self.vpc_id is not None and not re.fullmatch(r"vpc-[0-9a-f]{8,17}", self.vpc_id):
+            raise ValueError(f"vpcId: an id such as vpc-0123456789abcdef0, received {self.vpc_id!r}")
+        if self.vpc_id is not None and self.create is not None:
+            raise ValueError(f"vpcId: with create the stack makes the network, received {self.vpc_id!r}")
+        return self
+
+
+def found_addresses_problem(lookup: EgressLookup, addresses: list[str]) -> str | None:
+    """What is wrong with the addresses that a lookup found, as a line with its key; None if nothing is."""
+    key = f"{PROJECT}:egress.lookup.{lookup.key}"
+    if not addresses:
+        return f"{key}: nothing was found: at least one public address is needed"
+    for address in addresses:
+        try:
+            _public_ipv4(address)
+        except ValueError as error:
+            return f"{key}: {error}, found {address!r}"
+    if len(set(addresses)) != len(addresses):
+        return f"{key}: an address was found twice, found {sorted(addresses)}"
+    return None
 
 
 class HealthCheck(Area):
@@ -835,6 +922,11 @@ class Settings(Area):
             if service.loki not in self.loki.instances:
                 known = ", ".join(sorted(self.loki.instances))
                 raise ValueError(f"services.{name}.loki: one of {known}, received {service.loki!r}")
+            if service.launch == "fargate" and self.egress.create is None and self.egress.vpc_id is None:
+                raise ValueError(
+                    f"egress.vpcId: the network of services.{name}'s tasks is needed with launch: fargate, "
+                    "received None"
+                )
             users = [account.user for account in self.loki.instances[service.loki].accounts]
             if service.account is not None and service.account not in users:
                 raise ValueError(

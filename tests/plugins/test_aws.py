@@ -529,6 +529,36 @@ def test_a_new_revision_stands_beside_the_old_one(aws: Plugin) -> None:
     assert aws.read(TASK, "app", second)[1]["revision"] == 2
 
 
+def test_addresses_are_found_by_gateway_and_by_tag(aws: Plugin, world: World) -> None:
+    tags = {"for": "tasks"}
+    allocation, eip = aws.create(EIP, {"domain": "vpc", "address": "203.0.113.7", "tags": tags})
+    aws.create(EIP, {"domain": "vpc"})
+    inputs = {"subnetId": world["subnet"], "allocationId": allocation, "tags": tags}
+    gateway, _ = aws.create(NAT, inputs)
+    alive = [{"name": "state", "values": ["available"]}]
+    listed = aws.invoke("aws:ec2/getNatGateways:getNatGateways", {"tags": tags, "filters": alive})
+    assert listed["ids"] == [gateway]
+    assert aws.invoke("aws:ec2/getNatGateways:getNatGateways", {"tags": {"for": "nobody"}})["ids"] == []
+    found = aws.invoke("aws:ec2/getNatGateway:getNatGateway", {"id": gateway})
+    assert (found["publicIp"], found["secondaryAllocationIds"]) == (eip["publicIp"], [])
+    assert aws.invoke("aws:ec2/getEips:getEips", {"tags": tags})["publicIps"] == ["203.0.113.7"]
+    assert aws.invoke("aws:ec2/getEips:getEips", {"tags": {"for": "nobody"}})["publicIps"] == []
+    assert aws.invoke("aws:ec2/getElasticIp:getElasticIp", {"id": allocation})["publicIp"] == "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        ("aws:ec2/getNatGateway:getNatGateway", "no matching EC2 NAT Gateway found"),
+        ("aws:ec2/getElasticIp:getElasticIp", "no matching EC2 EIP found"),
+        ("aws:ec2/getAmi:getAmi", "no function 'aws:ec2/getAmi:getAmi'"),
+    ],
+)
+def test_what_a_function_does_not_find_is_an_error(aws: Plugin, token: str, says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        aws.invoke(token, {"id": "nat-00000000000000000"})
+
+
 @pytest.mark.parametrize(
     ("token", "inputs", "path"),
     [

@@ -12,6 +12,7 @@ FROZEN = {
     "campus-monitor:aws:EgressAddresses",
     "campus-monitor:aws:EgressNetwork",
     "campus-monitor:aws:PushAccess",
+    "campus-monitor:aws:Services",
     "campus-monitor:aws:ShippedService",
     "campus-monitor:aws:TaskSecurityGroup",
     "campus-monitor:campus:AllowedAddress",
