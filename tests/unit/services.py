@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from components.aws.container_definitions import PushTarget, container_definitions, task_volumes
@@ -30,8 +31,10 @@ health_checks = st.none() | st.builds(
 @st.composite
 def container_trees(draw: st.DrawFn, port: int | None) -> dict[str, Any]:
     """One container's settings."""
-    plain = draw(st.dictionaries(variables, st.text(max_size=20), max_size=4))
-    secret = draw(st.dictionaries(variables, st.sampled_from([PARAMETER, SECRET, f"{SECRET}:password::"])))
+    plain = draw(st.dictionaries(variables, st.text(max_size=8), max_size=2))
+    secret = draw(
+        st.dictionaries(variables, st.sampled_from([PARAMETER, SECRET, f"{SECRET}:password::"]), max_size=2)
+    )
     return {
         "image": draw(st.sampled_from(["app:1", "nginx:1.29.4", "ghcr.io/team/app:v2"])),
         "memoryMib": draw(st.integers(6, 64)),
@@ -88,6 +91,8 @@ def _memory(tree: dict[str, Any]) -> int:
 
 
 services = service_trees().map(Service.model_validate)
+# A generated service takes long to make.
+some_services = settings(max_examples=30)
 
 
 def target(service: Service, *, with_password: bool) -> PushTarget:

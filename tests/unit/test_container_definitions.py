@@ -15,7 +15,7 @@ from components.aws.container_definitions import canonical
 from components.aws.firelens import OUTPUTS
 from components.settings import Service
 from tests.unit.ecs_rules import problems
-from tests.unit.services import PARAMETER, URL, request_for, services
+from tests.unit.services import PARAMETER, URL, request_for, services, some_services
 
 APP = {"image": "nginx:1.29.4", "port": 80, "memoryMib": 128}
 
@@ -37,11 +37,13 @@ def containers(of: Service, *, with_password: bool = False) -> dict[str, dict[st
     return {one["name"]: one for one in request["containerDefinitions"]}
 
 
+@some_services
 @given(service=services, with_password=st.booleans())
 def test_ecs_takes_every_definition(service: Service, with_password: bool) -> None:
     assert problems(request_for(service, with_password=with_password)) == []
 
 
+@some_services
 @given(service=services, with_password=st.booleans())
 def test_the_lint_takes_every_option_that_the_stack_writes(service: Service, with_password: bool) -> None:
     output = OUTPUTS[service.log_router.output]
@@ -57,6 +59,7 @@ def test_the_lint_takes_every_option_that_the_stack_writes(service: Service, wit
         assert "http://" not in str(log)
 
 
+@some_services
 @given(service=services)
 def test_no_label_makes_a_stream_per_task(service: Service) -> None:
     for one in containers(service).values():
@@ -67,6 +70,7 @@ def test_no_label_makes_a_stream_per_task(service: Service) -> None:
         )
 
 
+@some_services
 @given(service=services, seed=st.randoms())
 def test_the_same_service_is_the_same_text_however_its_settings_are_ordered(
     service: Service, seed: Any

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from components.aws.policies import ecs_tasks_trust, execution_policy
 from components.settings import Service
-from tests.unit.services import PARAMETER, SECRET, services
+from tests.unit.services import PARAMETER, SECRET, services, some_services
 from tests.unit.test_container_definitions import service
 
 GROUP = "arn:aws:logs:ap-northeast-2:123456789012:log-group:/ecs/client-api/log-router"
@@ -39,6 +39,7 @@ def wide(resources: list[str]) -> list[str]:
     return [one for one in resources if "*" in one and not streams.fullmatch(one)]
 
 
+@some_services
 @given(service=services, parameter=st.sampled_from([None, PARAMETER]))
 def test_no_policy_has_a_wildcard_resource(service: Service, parameter: str | None) -> None:
     for action, resources in allowed(service, parameter).items():
@@ -46,6 +47,7 @@ def test_no_policy_has_a_wildcard_resource(service: Service, parameter: str | No
         assert wide(resources) == [], action
 
 
+@some_services
 @given(service=services)
 def test_every_secret_that_the_definition_names_can_be_read_and_no_other(service: Service) -> None:
     found = allowed(service, PARAMETER)
