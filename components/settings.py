@@ -25,12 +25,41 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from components.aws.buffer_plan import (
+    GRAFANA_DEFAULTS,
+    BufferPlan,
+    LogRate,
+    buffer_plan,
+    tried_seconds,
+)
+from components.aws.firelens import OUTPUTS, architecture_problem, has_shell, option_problems, seconds
 from components.campus.port_rules import Protocol, Rule, lets_in, shut_out
 from components.live.password_rule import password_problem
 
 PROJECT = "campus-monitor"
 
 MAX_PORT = 65535
+
+# The ECS developer guide, "Task definition parameters" and "Amazon ECS service quotas".
+LOG_ROUTER = "log-router"
+MAX_CONTAINERS = 10
+MAX_STOP_SECONDS = 120
+MAX_EC2_CPU = 10240
+# FireLens: where the log router listens, and how many lines a container's log driver may hold.
+FORWARD_PORT = 24224
+MAX_DRIVER_LINES = 536870912
+# The ECS developer guide, "Fargate task ephemeral storage": 20 GiB where nothing else is said.
+FARGATE_DISK_MIB = 20 << 10
+# Memory in MiB by CPU units (the ECS API reference, RegisterTaskDefinition).
+FARGATE_SIZES = {
+    256: [512, 1024, 2048],
+    512: list(range(1024, 4097, 1024)),
+    1024: list(range(2048, 8193, 1024)),
+    2048: list(range(4096, 16385, 1024)),
+    4096: list(range(8192, 30721, 1024)),
+    8192: list(range(16384, 61441, 4096)),
+    16384: list(range(32768, 122881, 8192)),
+}
 
 
 class SettingsError(Exception):
@@ -181,6 +210,43 @@ def _day(value: str) -> str:
     raise ValueError('a day is written in quotes as year-month-day, such as "2024-01-01"')
 
 
+def _env_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("a variable's name is [A-Za-z0-9_] and begins with no digit")
+    return value
+
+
+def _secret_arn(value: str) -> str:
+    parameter = r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{12}:parameter/[A-Za-z0-9._/-]+"
+    # With, at the end, JSON key, version stage and version id, any of them empty.
+    secret = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+(:[^:*\s]*){0,3}"
+    if not re.fullmatch(rf"{parameter}|{secret}", value):
+        raise ValueError(
+            "the ARN of one SSM parameter or Secrets Manager secret is needed, without wildcards"
+        )
+    return value
+
+
+def _role_arn(value: str) -> str:
+    if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]+", value):
+        raise ValueError("a role's ARN is needed: arn:aws:iam::<account>:role/<name>")
+    return value
+
+
+def _label_name(value: str) -> str:
+    # Prometheus' data model; names with two underscores in front are Loki's own.
+    if not re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", value):
+        raise ValueError("a label's name is [a-zA-Z0-9_], begins with no digit and not with two underscores")
+    return value
+
+
+def _label_value(value: str) -> str:
+    # Needs no quoting in either output's syntax.
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,62}", value):
+        raise ValueError("a label's value is 1 to 63 characters of [A-Za-z0-9._:/-]")
+    return value
+
+
 Port = Annotated[int, AfterValidator(_port)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicIpv4 = Annotated[str, AfterValidator(_public_ipv4)]
@@ -194,6 +260,11 @@ Duration = Annotated[str, AfterValidator(_duration)]
 SshLogin = Annotated[str, AfterValidator(_ssh_login)]
 Retention = Annotated[str, AfterValidator(_retention)]
 Day = Annotated[str, AfterValidator(_day)]
+EnvName = Annotated[str, AfterValidator(_env_name)]
+SecretArn = Annotated[str, AfterValidator(_secret_arn)]
+RoleArn = Annotated[str, AfterValidator(_role_arn)]
+LabelName = Annotated[str, AfterValidator(_label_name)]
+LabelValue = Annotated[str, AfterValidator(_label_value)]
 
 
 class Campus(Area):
@@ -559,6 +630,8 @@ class EgressCreate(Area):
     addresses: tuple[PublicIpv4, ...] = ()
     # Elastic IPs stay allocated when the stack lets go of them.
     retain_addresses: bool = True
+    # On everything of the network, beside its name.
+    tags: dict[str, str] = {}
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -567,7 +640,8 @@ class EgressCreate(Area):
         if network.version != 4 or not 16 <= network.prefixlen <= 20:
             raise ValueError(f"vpcCidr: an IPv4 /16 to /20 is needed, received {self.vpc_cidr!r}")
         for zone in self.zones:
-            if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-z]", zone):
+            # A zone's subnets are numbered by its letter; the smallest VPC has room for eight.
+            if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-h]", zone):
                 raise ValueError(f"zones: an availability zone such as ap-northeast-2a, received {zone!r}")
         if len(set(self.zones)) != len(self.zones):
             raise ValueError(f"zones: each zone once, received {list(self.zones)}")
@@ -578,6 +652,8 @@ class EgressCreate(Area):
             )
         if len(set(self.addresses)) != len(self.addresses):
             raise ValueError(f"addresses: each address once, received {list(self.addresses)}")
+        if "Name" in self.tags:
+            raise ValueError(f"tags: the stack sets Name itself, received {self.tags['Name']!r}")
         return self
 
     @property
@@ -586,19 +662,189 @@ class EgressCreate(Area):
         return len(self.zones) if self.nat_per_zone else 1
 
 
-class Egress(Area):
-    """Where the tasks' traffic leaves AWS."""
+class EgressLookup(Area):
+    """The public addresses of a network that is made elsewhere, found by exactly one of these."""
 
-    create: EgressCreate
+    nat_gateway_ids: tuple[str, ...] = ()
+    nat_gateway_tags: dict[str, str] = {}
+    # Elastic IPs: known before anything sends from them.
+    address_tags: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ways = {
+            "natGatewayIds": self.nat_gateway_ids,
+            "natGatewayTags": self.nat_gateway_tags,
+            "addressTags": self.address_tags,
+        }
+        used = [name for name, value in ways.items() if value]
+        if len(used) != 1:
+            raise ValueError(f"natGatewayIds: exactly one of {', '.join(ways)} is needed, received {used}")
+        for one in self.nat_gateway_ids:
+            if not re.fullmatch(r"nat-[0-9a-f]{8,17}", one):
+                raise ValueError(f"natGatewayIds: an id such as nat-0123456789abcdef0, received {one!r}")
+        if len(set(self.nat_gateway_ids)) != len(self.nat_gateway_ids):
+            raise ValueError(f"natGatewayIds: each gateway once, received {list(self.nat_gateway_ids)}")
+        return self
+
+    @property
+    def key(self) -> str:
+        """The key that says how to find them."""
+        return (
+            "natGatewayIds"
+            if self.nat_gateway_ids
+            else "natGatewayTags"
+            if self.nat_gateway_tags
+            else "addressTags"
+        )
+
+
+class EgressGiven(Area):
+    """Public addresses written down by hand, for a NAT instance."""
+
+    addresses: tuple[PublicIpv4, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.addresses:
+            raise ValueError("addresses: at least one public address is needed, received []")
+        if len(set(self.addresses)) != len(self.addresses):
+            raise ValueError(f"addresses: each address once, received {list(self.addresses)}")
+        return self
+
+
+class Egress(Area):
+    """Where the tasks' traffic leaves AWS: exactly one way to know the public addresses."""
+
+    create: EgressCreate | None = None
+    lookup: EgressLookup | None = None
+    given: EgressGiven | None = None
+    # The network that Fargate's tasks run in, where this stack doesn't make it.
+    vpc_id: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ways = {"create": self.create, "lookup": self.lookup, "given": self.given}
+        used = [name for name, value in ways.items() if value is not None]
+        if len(used) != 1:
+            raise ValueError(f"create: exactly one of create, lookup and given is needed, received {used}")
+        if self.vpc_id is not None and not re.fullmatch(r"vpc-[0-9a-f]{8,17}", self.vpc_id):
+            raise ValueError(f"vpcId: an id such as vpc-0123456789abcdef0, received {self.vpc_id!r}")
+        if self.vpc_id is not None and self.create is not None:
+            raise ValueError(f"vpcId: with create the stack makes the network, received {self.vpc_id!r}")
+        return self
+
+
+def found_addresses_problem(lookup: EgressLookup, addresses: list[str]) -> str | None:
+    """What is wrong with the addresses that a lookup found, as a line with its key; None if nothing is."""
+    key = f"{PROJECT}:egress.lookup.{lookup.key}"
+    if not addresses:
+        return f"{key}: nothing was found: at least one public address is needed"
+    for address in addresses:
+        try:
+            _public_ipv4(address)
+        except ValueError as error:
+            return f"{key}: {error}, found {address!r}"
+    if len(set(addresses)) != len(addresses):
+        return f"{key}: an address was found twice, found {sorted(addresses)}"
+    return None
+
+
+class HealthCheck(Area):
+    """How ECS finds out whether a container is healthy (the ECS API reference, HealthCheck)."""
+
+    # Begins with CMD, or with CMD-SHELL where the image has a shell.
+    command: tuple[str, ...] = Field(min_length=2)
+    interval_seconds: int = Field(default=30, ge=5, le=300)
+    timeout_seconds: int = Field(default=5, ge=2, le=60)
+    retries: int = Field(default=3, ge=1, le=10)
+    start_period_seconds: int = Field(default=0, ge=0, le=300)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.command[0] not in ("CMD", "CMD-SHELL"):
+            raise ValueError(f"command: begins with CMD or CMD-SHELL, received {self.command[0]!r}")
+        return self
 
 
 class AppContainer(Area):
     """One container of the team's own in a task."""
 
     image: Image
-    port: Port
+    # The port that it serves, if it serves one.
+    port: Port | None = None
     memory_mib: int = Field(ge=6)  # ECS: Docker needs 6 MiB at least (task definition parameters)
-    environment: dict[str, str] = {}
+    # Whether the task stops when this container does.
+    essential: bool = True
+    # Instead of the image's own.
+    command: tuple[str, ...] = ()
+    environment: dict[EnvName, str] = {}
+    # By variable: the ARN of an SSM parameter or a Secrets Manager secret.
+    secrets: dict[EnvName, SecretArn] = {}
+    health_check: HealthCheck | None = None
+    stop_timeout_seconds: int = Field(default=30, ge=2, le=MAX_STOP_SECONDS)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        both = sorted(self.environment.keys() & self.secrets.keys())
+        if both:
+            raise ValueError(f"secrets: a variable is either plain or secret, received {both[0]!r} twice")
+        return self
+
+
+class LogRateStated(Area):
+    """What a service logs at most, and how long campus may be away without a lost line."""
+
+    lines_per_second: float = Field(default=20, gt=0, le=100_000)
+    # The average line of the application, without what FireLens adds.
+    bytes_per_line: int = Field(default=512, ge=1, le=256 << 10)
+    outage_minutes: int = Field(default=10, ge=1, le=24 * 60)
+
+    @property
+    def plain(self) -> LogRate:
+        """The same, as the plan takes it."""
+        return LogRate(
+            lines_per_second=self.lines_per_second,
+            bytes_per_line=self.bytes_per_line,
+            outage_minutes=self.outage_minutes,
+        )
+
+
+class RouterConfig(Area):
+    """A Fluent Bit configuration of the team's own, included before what FireLens generates."""
+
+    type: Literal["file", "s3"]
+    # A path in the image, or the ARN of an S3 object.
+    value: str
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        pattern = r"/\S+" if self.type == "file" else r"arn:aws[a-z-]*:s3:::[^*\s/]+/[^*\s]+"
+        if not re.fullmatch(pattern, self.value):
+            what = "an absolute path in the image" if self.type == "file" else "an S3 object's ARN"
+            raise ValueError(f"value: {what} is needed with type: {self.type}, received {self.value!r}")
+        return self
+
+
+class LogRouter(Area):
+    """The sidecar that ships a task's lines, and what it is told."""
+
+    # Grafana's plugin, or Fluent Bit's own output (docs/shipping.md compares them).
+    output: Literal["grafana", "fluent-bit"] = "grafana"
+    # Without one: the output's default image.
+    image: Image | None = None
+    # Options of the output, over the stack's own.
+    options: dict[str, str] = {}
+    config: RouterConfig | None = None
+    # Only where the image has a shell or a program to ask with.
+    health_check: HealthCheck | None = None
+    # How long the sidecar's own log is kept in CloudWatch.
+    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14
+
+    @property
+    def image_name(self) -> str:
+        """The image that runs."""
+        return self.image or OUTPUTS[self.output].image
 
 
 def _check_group_rule(key: str, rule: PortRule, ports: list[int]) -> None:
@@ -624,17 +870,27 @@ class Service(Area):
 
     # `ec2`: bridge networking on the team's instances. `fargate`: an interface of its own (awsvpc).
     launch: Literal["ec2", "fargate"] = "ec2"
+    architecture: Literal["x86_64", "arm64"] = "x86_64"
     # Who may reach a Fargate task's ports; nobody where nothing is named.
     ingress: tuple[PortRule, ...] = ()
-    cpu_units: int = Field(ge=128, le=10240)  # ECS: 0.125 to 10 vCPU on EC2
+    cpu_units: int = Field(ge=128, le=16384)
     memory_mib: int = Field(ge=64)
-    containers: dict[ShortName, AppContainer] = Field(min_length=1)
-    # The Loki instance that takes the logs.
+    # What the application itself may do in AWS; without one, nothing.
+    task_role_arn: RoleArn | None = None
+    containers: dict[ShortName, AppContainer] = Field(min_length=1, max_length=MAX_CONTAINERS - 1)
+    # The Loki instance that takes the logs, and as whom; the route's first account where none is named.
     loki: ShortName = "aws"
-    log_router_image: Image = "grafana/fluent-bit-plugin-loki:2.9.3-amd64"
-    log_router_memory_mib: int = Field(default=64, ge=32)
-    # How long the sidecar's own log is kept in CloudWatch.
-    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14
+    account: UserName | None = None
+    # Labels of every line, beside `job`, `service` and `container`.
+    labels: dict[LabelName, LabelValue] = Field(default={}, max_length=10)
+    log_rate: LogRateStated = LogRateStated()
+    log_router: LogRouter = LogRouter()
+
+    @property
+    def plan(self) -> BufferPlan:
+        """What the log router needs for the stated rate and outage."""
+        router = self.log_router
+        return buffer_plan(router.output, self.log_rate.plain, len(self.containers), router.options)
 
     @model_validator(mode="after")
     def _check_ingress(self) -> Self:
@@ -643,7 +899,7 @@ class Service(Area):
                 "ingress: with bridge networking the instance's security group decides; "
                 f"only for launch: fargate, received launch: {self.launch!r}"
             )
-        ports = sorted({container.port for container in self.containers.values()})
+        ports = sorted({one.port for one in self.containers.values() if one.port is not None})
         seen: set[tuple[int, str]] = set()
         for index, rule in enumerate(self.ingress):
             _check_group_rule(f"ingress.{index}", rule, ports)
@@ -655,24 +911,121 @@ class Service(Area):
         return self
 
     @model_validator(mode="after")
-    def _check_memory(self) -> Self:
-        wanted = self.log_router_memory_mib + sum(c.memory_mib for c in self.containers.values())
-        if wanted > self.memory_mib:
+    def _check_containers(self) -> Self:
+        if LOG_ROUTER in self.containers:
             raise ValueError(
-                f"memoryMib: the containers and the log router want {wanted} MiB together, "
-                f"received {self.memory_mib}"
+                f"containers: the sidecar has a name of its own, received {LOG_ROUTER!r} for another"
             )
-        if "log-router" in self.containers:
+        if self.launch == "fargate":
+            # One network interface for all; the log router listens there too.
+            taken = {FORWARD_PORT: LOG_ROUTER}
+            for name, one in self.containers.items():
+                if one.port in taken:
+                    raise ValueError(
+                        f"containers.{name}.port: {taken[one.port]} has it already in the same network "
+                        f"interface, received {one.port}"
+                    )
+                if one.port is not None:
+                    taken[one.port] = name
+        for name, one in self.containers.items():
+            problem = architecture_problem(one.image, self.architecture)
+            if problem:
+                raise ValueError(f"containers.{name}.image: {problem}; received {one.image!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_labels(self) -> Self:
+        own = sorted({"job", "service", "container"} & self.labels.keys())
+        if own:
+            raise ValueError(f"labels: the stack sets {own[0]} itself, received {own[0]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_log_router(self) -> Self:
+        router, image = self.log_router, self.log_router.image_name
+        problem = architecture_problem(image, self.architecture)
+        if problem:
+            raise ValueError(f"logRouter.image: {problem}; received {image!r}")
+        if router.health_check is not None and not has_shell(image):
             raise ValueError(
-                "containers: the sidecar has a name of its own, received 'log-router' for another"
+                "logRouter.healthCheck: this image has no shell and no program to ask with, so that every "
+                f"check would fail: remove it, or name an image that has; received {image!r}"
+            )
+        if router.config is not None and router.config.type == "s3" and self.launch == "fargate":
+            raise ValueError(
+                "logRouter.config.type: Fargate takes no configuration from S3: put the file into the image "
+                "(type: file); received 's3'"
+            )
+        for key, rule in option_problems(router.output, image, self.launch, router.options):
+            shown = "" if _may_be_secret(key, router.options[key]) else f"; received {router.options[key]!r}"
+            raise ValueError(f"logRouter.options.{key}: {rule}{shown}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_plan(self) -> Self:
+        plan, rate = self.plan, self.log_rate
+        if plan.stop_seconds > MAX_STOP_SECONDS:
+            raise ValueError(
+                f"logRouter.options.Timeout: a stop would take {plan.stop_seconds} s (two tries), and ECS "
+                f"waits {MAX_STOP_SECONDS} s at most; received {self.log_router.options.get('Timeout')!r}"
+            )
+        if plan.max_retries is not None:
+            options = GRAFANA_DEFAULTS | self.log_router.options
+            tried = tried_seconds(
+                plan.max_retries, seconds(options["MinBackoff"]), seconds(options["MaxBackoff"])
+            )
+            if tried < rate.outage_minutes * 60:
+                raise ValueError(
+                    f"logRouter.options.MaxRetries: the last try comes after {tried:.0f} s, the stated "
+                    f"outage is {rate.outage_minutes} min: raise it, or leave it out; "
+                    f"received {plan.max_retries}"
+                )
+        if plan.driver_lines >= MAX_DRIVER_LINES:
+            raise ValueError(
+                f"logRate: {plan.driver_lines} lines of an outage are more than the log driver can hold "
+                f"({MAX_DRIVER_LINES}), received outageMinutes: {rate.outage_minutes}"
+            )
+        if self.launch == "fargate" and plan.queue_mib > FARGATE_DISK_MIB:
+            raise ValueError(
+                f"logRate: an outage fills {plan.queue_mib} MiB, a Fargate task has {FARGATE_DISK_MIB}; "
+                f"received outageMinutes: {rate.outage_minutes}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_size(self) -> Self:
+        wanted = self.plan.memory_mib + sum(one.memory_mib for one in self.containers.values())
+        if wanted > self.memory_mib:
+            raise ValueError(
+                f"memoryMib: the containers and the log router ({self.plan.memory_mib} MiB for its logRate) "
+                f"want {wanted} MiB together, received {self.memory_mib}"
+            )
+        if self.launch == "fargate":
+            fitting = FARGATE_SIZES.get(self.cpu_units)
+            if fitting is None:
+                known = ", ".join(map(str, FARGATE_SIZES))
+                raise ValueError(f"cpuUnits: Fargate has {known}, received {self.cpu_units}")
+            if self.memory_mib not in fitting:
+                sizes = ", ".join(map(str, fitting))
+                raise ValueError(
+                    f"memoryMib: with {self.cpu_units} CPU units Fargate has {sizes} MiB, "
+                    f"received {self.memory_mib}"
+                )
+        elif self.cpu_units > MAX_EC2_CPU:
+            raise ValueError(f"cpuUnits: up to {MAX_EC2_CPU} on EC2, received {self.cpu_units}")
+        return self
+
+
+def _may_be_secret(key: str, value: str) -> bool:
+    return "@" in value or bool(re.search(r"pass|token|secret|key_file|header", key, re.IGNORECASE))
 
 
 class Aws(Area):
     """Which AWS: a region, or an emulator on this machine."""
 
     region: str
+    # Whom the alarms tell: an SNS topic made elsewhere. Without one they only show in CloudWatch.
+    alarm_topic_arn: str | None = None
     # An emulator's URL. Only loopback: its made-up credentials must never leave this machine.
     emulator: str | None = None
 
@@ -680,6 +1033,9 @@ class Aws(Area):
     def _check(self) -> Self:
         if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", self.region):
             raise ValueError(f"region: a region such as ap-northeast-2, received {self.region!r}")
+        topic = self.alarm_topic_arn
+        if topic is not None and not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+", topic):
+            raise ValueError(f"alarmTopicArn: an SNS topic's ARN is needed, received {topic!r}")
         if self.emulator is not None and not _is_loopback_url(self.emulator):
             raise ValueError(
                 f"emulator: an URL on this machine, http://127.0.0.1:<port>, received {self.emulator!r}"
@@ -718,6 +1074,17 @@ class Settings(Area):
             if service.loki not in self.loki.instances:
                 known = ", ".join(sorted(self.loki.instances))
                 raise ValueError(f"services.{name}.loki: one of {known}, received {service.loki!r}")
+            if service.launch == "fargate" and self.egress.create is None and self.egress.vpc_id is None:
+                raise ValueError(
+                    f"egress.vpcId: the network of services.{name}'s tasks is needed with launch: fargate, "
+                    "received None"
+                )
+            users = [account.user for account in self.loki.instances[service.loki].accounts]
+            if service.account is not None and service.account not in users:
+                raise ValueError(
+                    f"services.{name}.account: one of the accounts of loki.instances.{service.loki} {users}, "
+                    f"received {service.account!r}"
+                )
         self._check_published()
         if self.port_policy.namespace == "host":
             self._check_operators()
@@ -809,7 +1176,7 @@ def _problem(item: dict[str, Any], tree: dict[str, Any]) -> str:
         rule = "unknown key; look for a typing mistake, or remove it"
     elif item["type"] == "missing":
         return f"{PROJECT}:{path}: required key is missing"
-    if item["type"] == "value_error" and re.match(r"[A-Za-z0-9.-]+: ", rule):
+    if item["type"] == "value_error" and re.match(r"[\w.-]+: ", rule):
         # A check over a whole area names the key below it, and the value, itself.
         return f"{PROJECT}:{path}.{rule}" if path else f"{PROJECT}:{rule}"
     return f"{PROJECT}:{path}: {rule}{_received(location, tree)}"

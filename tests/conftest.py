@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
+from hypothesis import HealthCheck
 
 from tests.rig.emulator import Emulator, running_emulator
 from tests.rig.rig import Rig, end_in_order_on_sigterm, running_rig
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Name the markers, and let a terminated session clear up like an interrupted one."""
+    """Name the markers, and let a terminated session clear up, and generated cases take their time."""
     config.addinivalue_line("markers", "docker: needs root and a Docker Engine's programs")
     config.addinivalue_line("markers", "programs: needs nft, or a program out of an image of the stack")
     end_in_order_on_sigterm()
+    # A busy machine is slow: how long a generated case takes is nobody's mistake.
+    slow = [HealthCheck.too_slow]
+    hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=slow)
+    hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -19,11 +20,22 @@ def module_folder(module: str) -> Path:
     return TOOLCHAIN / "go" / module
 
 
-def build(module: str, targets: list[str], into: Path, *, usual: float, ldflags: str = "") -> None:
-    """Build programs of a pinned module into a folder. Interrupted, it resumes where it was."""
-    folder = module_folder(module)
+def build(
+    module: str,
+    targets: list[str],
+    into: Path,
+    *,
+    usual: float,
+    ldflags: str = "",
+    folder: Path | None = None,
+) -> None:
+    """Build programs of a pinned module into a folder. Interrupted, it resumes where it was.
+
+    `folder` is where the module is, if sources were put beside its own.
+    """
+    folder = folder or module_folder(module)
     go = _ensure_go(wanted_version(folder / "go.mod"))
-    names = ", ".join(target.rpartition("/")[2] for target in targets)
+    names = ", ".join(module if target == "." else target.rpartition("/")[2] for target in targets)
     log = cache_folder() / "logs" / f"go-{module}.log"
     log.unlink(missing_ok=True)
     say.step(f"building {names} from Go modules (usually {say.duration(usual)} on 2 cores)")
@@ -35,14 +47,14 @@ def build(module: str, targets: list[str], into: Path, *, usual: float, ldflags:
 
 
 def module_source(module: str, dependency: str) -> Path:
-    """The source of a module that one of our builds depends on."""
+    """The source of a module that one of our builds depends on, downloaded if need be."""
     folder = module_folder(module)
     go = _ensure_go(wanted_version(folder / "go.mod"))
-    command = [go, "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", dependency]
-    done = say.capture(command, env=_environment(), cwd=folder, seconds=300)
-    if done.returncode != 0 or not done.stdout.strip():
+    command = [go, "mod", "download", "-json", dependency]
+    done = say.capture(command, env=_environment(), cwd=folder, seconds=600)
+    if done.returncode != 0:
         raise Problem(f"the source of {dependency} can't be had: {say.last_line(done.stderr)}")
-    return Path(done.stdout.strip())
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def wanted_version(go_mod: Path) -> tuple[int, ...]:

@@ -9,6 +9,7 @@ from toolchain import (
     cache,
     docker,
     environment,
+    fluent_bit_plugin,
     images,
     processes,
     pulumi_cli,
@@ -42,6 +43,8 @@ def for_tests(plugins: Path | None) -> Installed:
     system.ensure_programs(system.TEST_PROGRAMS, "the tests need them")
     system.ensure_programs({"dockerd": "docker.io"}, "the tests start a Docker Engine of their own")
     venv.ensure()
+    with cache.lock():
+        fluent_bit_plugin.ensure()
     local = settings.read()
     docker.use(local.docker_host)
     if _cache_is_full(local):

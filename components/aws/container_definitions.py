@@ -1,69 +1,137 @@
-"""Renders an ECS task's container definitions: the team's containers and the FireLens log router.
+"""Renders an ECS task's container definitions: the team's containers and the FireLens log router. Pure.
 
-Sources: the ECS API reference (ContainerDefinition, FirelensConfiguration) and the source of Grafana's
-Fluent Bit plugin (clients/cmd/fluent-bit).
+Sources: the ECS API reference (ContainerDefinition, FirelensConfiguration) and `firelens`.
 """
 
 from __future__ import annotations
 
-import re
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from components.settings import AppContainer, Service
+from components.aws.buffer_plan import GRAFANA_DEFAULTS, BufferPlan
+from components.aws.firelens import OUTPUTS, output_name
+from components.settings import LOG_ROUTER, AppContainer, HealthCheck, Service
 
-LOG_ROUTER = "log-router"
+# Where Grafana's plugin queues lines: a volume of the task's own, gone with it.
+BUFFER_VOLUME = "log-buffer"
+BUFFER_DIRECTORY = "/log-buffer"
 
-
-def output_name(image: str) -> str:
-    """The Fluent Bit output's name in an image of Grafana's plugin.
-
-    It registers itself as `loki` up to 2.0 and as `grafana-loki` from 2.1 on, after Fluent Bit got an
-    output of its own named `loki`. A tag without a version counts as current.
-    """
-    match = re.search(r":(\d+)\.(\d+)", image)
-    old = match is not None and (int(match[1]), int(match[2])) < (2, 1)
-    return "loki" if old else "grafana-loki"
+# Few and fixed: anything that differs from task to task would make a stream for each.
+_LABEL_KEYS = ("source", "ecs_cluster")
+_REMOVE_KEYS = ("container_id", "ecs_task_arn")
 
 
-def firelens_options(*, image: str, url: str, service: str) -> dict[str, str]:
-    """Options of the app containers' `awsfirelens` log driver.
+@dataclass(frozen=True, kw_only=True)
+class PushTarget:
+    """Where lines go, and as whom."""
 
-    Labels are few and fixed: on EC2 `container_name` ends in random hex and `ecs_task_definition`
-    carries the revision, either of which would make a Loki stream per container.
-    """
-    return {
-        "Name": output_name(image),
-        "Url": url,
-        "Labels": f'{{job="firelens",service="{service}"}}',
-        "LabelKeys": "source,ecs_cluster",
-        "RemoveKeys": "container_id,ecs_task_arn",
-        "LineFormat": "key_value",
-    }
+    url: str
+    # With both, or with neither: the account, and the parameter that holds its secret option.
+    user: str | None = None
+    parameter_arn: str | None = None
+
+
+def canonical(document: object) -> str:
+    """JSON in one way only, so that the same content is the same text."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 
 def container_definitions(
-    *, service_name: str, service: Service, push_url: str, log_group: str, region: str
+    *, service_name: str, service: Service, target: PushTarget, log_group: str, region: str
 ) -> list[dict[str, Any]]:
     """The task's containers as the ECS API takes them, the log router first, then by name."""
-    options = firelens_options(image=service.log_router_image, url=push_url, service=service_name)
+    plan = service.plan
     apps = [
-        _app_container(name, container, service, options)
+        _app_container(name, container, service)
+        | {"logConfiguration": log_configuration(service_name, name, service, target, plan)}
         for name, container in sorted(service.containers.items())
     ]
-    return [_log_router(service, log_group, region), *apps]
+    return [_log_router(service, plan, log_group, region), *apps]
 
 
-def _log_router(service: Service, log_group: str, region: str) -> dict[str, Any]:
+def log_configuration(
+    service_name: str, container: str, service: Service, target: PushTarget, plan: BufferPlan
+) -> dict[str, Any]:
+    """How one container's lines are shipped; what holds the password stands apart from the options."""
+    router = service.log_router
+    labels = {"job": "firelens", "service": service_name, "container": container, **service.labels}
+    if router.output == "grafana":
+        options, secret = _grafana_options(container, labels, target, plan), "Url"
+    else:
+        options, secret = _fluent_bit_options(labels, target), "http_passwd"
+    # The option's own spelling: a second one would be written beside the first.
+    by_hand: dict[str, str] = {}
+    for key, value in router.options.items():
+        known = OUTPUTS[router.output].option(key)
+        by_hand[known[0] if known else key] = value
+    options |= {
+        "Name": output_name(router.output, router.image_name),
+        "log-driver-buffer-limit": str(plan.driver_lines),
+        **by_hand,
+    }
+    found: dict[str, Any] = {"logDriver": "awsfirelens", "options": options}
+    if target.parameter_arn is not None:
+        found["secretOptions"] = [{"name": secret, "valueFrom": target.parameter_arn}]
+    return found
+
+
+def _grafana_options(
+    container: str, labels: Mapping[str, str], target: PushTarget, plan: BufferPlan
+) -> dict[str, str]:
+    quoted = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return {
+        **GRAFANA_DEFAULTS,
+        "MaxRetries": str(plan.max_retries),
+        "Labels": f"{{{quoted}}}",
+        "LabelKeys": ",".join(_LABEL_KEYS),
+        "RemoveKeys": ",".join(_REMOVE_KEYS),
+        "LineFormat": "key_value",
+        "Buffer": "true",
+        "BufferType": "dque",
+        "DqueDir": BUFFER_DIRECTORY,
+        # One output per container, and one queue per output: two in one place lock each other out.
+        "DqueName": container,
+        **({} if target.user is not None else {"Url": target.url}),
+    }
+
+
+def _fluent_bit_options(labels: Mapping[str, str], target: PushTarget) -> dict[str, str]:
+    parts = urlsplit(target.url)
+    return {
+        "host": parts.hostname or "",
+        "port": str(parts.port or 443),
+        "uri": parts.path,
+        "tls": "on",
+        "tls.verify": "on",
+        "labels": ",".join(f"{name}={value}" for name, value in labels.items()),
+        "label_keys": ",".join(f"${name}" for name in _LABEL_KEYS),
+        "remove_keys": ",".join(_REMOVE_KEYS),
+        "line_format": "key_value",
+        "retry_limit": "no_limits",
+        **({} if target.user is None else {"http_user": target.user}),
+    }
+
+
+def _log_router(service: Service, plan: BufferPlan, log_group: str, region: str) -> dict[str, Any]:
+    router = service.log_router
+    options = {"enable-ecs-log-metadata": "true"}
+    if router.config is not None:
+        options |= {"config-file-type": router.config.type, "config-file-value": router.config.value}
+    buffer = {"containerPath": BUFFER_DIRECTORY, "sourceVolume": BUFFER_VOLUME, "readOnly": False}
     return {
         "name": LOG_ROUTER,
-        "image": service.log_router_image,
+        "image": router.image_name,
         "essential": True,
+        # The plugin makes its queue's folder with a mode that only root gets past.
         "user": "0",
-        "memoryReservation": service.log_router_memory_mib,
-        "firelensConfiguration": {
-            "type": "fluentbit",
-            "options": {"enable-ecs-log-metadata": "true"},
-        },
+        "memoryReservation": plan.memory_mib,
+        "stopTimeout": plan.stop_seconds,
+        "firelensConfiguration": {"type": "fluentbit", "options": options},
+        **({"mountPoints": [buffer]} if router.output == "grafana" else {}),
+        **_health_check(router.health_check),
         "logConfiguration": {
             "logDriver": "awslogs",
             "options": {
@@ -75,48 +143,53 @@ def _log_router(service: Service, log_group: str, region: str) -> dict[str, Any]
     }
 
 
-def _app_container(
-    name: str, container: AppContainer, service: Service, options: dict[str, str]
-) -> dict[str, Any]:
-    # With bridge networking host port 0 lets ECS pick a free one; with awsvpc both are the same.
-    host_port = 0 if service.launch == "ec2" else container.port
+def task_volumes(service: Service) -> list[str]:
+    """The names of the task's volumes, all of them empty at its start and gone at its end."""
+    return [BUFFER_VOLUME] if service.log_router.output == "grafana" else []
+
+
+def _app_container(name: str, container: AppContainer, service: Service) -> dict[str, Any]:
+    # A log router that can tell whether it is healthy is waited for.
+    condition = "START" if service.log_router.health_check is None else "HEALTHY"
     return {
         "name": name,
         "image": container.image,
-        "essential": True,
+        "essential": container.essential,
         "memory": container.memory_mib,
-        "portMappings": [{"containerPort": container.port, "hostPort": host_port, "protocol": "tcp"}],
+        "stopTimeout": container.stop_timeout_seconds,
+        **({"command": list(container.command)} if container.command else {}),
+        **_port_mappings(container, service),
         "environment": [
             {"name": key, "value": value} for key, value in sorted(container.environment.items())
         ],
-        "dependsOn": [{"containerName": LOG_ROUTER, "condition": "START"}],
-        "logConfiguration": {"logDriver": "awsfirelens", "options": options},
+        **(
+            {"secrets": [{"name": key, "valueFrom": arn} for key, arn in sorted(container.secrets.items())]}
+            if container.secrets
+            else {}
+        ),
+        **_health_check(container.health_check),
+        # Stopped in the opposite order: the log router last, so that it takes the last lines.
+        "dependsOn": [{"containerName": LOG_ROUTER, "condition": condition}],
     }
 
 
-def execution_policy(log_group_arn: str) -> dict[str, Any]:
-    """What ECS itself may do for the task: write the log router's own log, and nothing else."""
-    return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": ["logs:CreateLogStream", "logs:PutLogEvents"],
-                "Resource": f"{log_group_arn}:*",
-            }
-        ],
-    }
+def _port_mappings(container: AppContainer, service: Service) -> dict[str, Any]:
+    if container.port is None:
+        return {}
+    # With bridge networking host port 0 lets ECS pick a free one; with awsvpc both are the same.
+    host_port = 0 if service.launch == "ec2" else container.port
+    return {"portMappings": [{"containerPort": container.port, "hostPort": host_port, "protocol": "tcp"}]}
 
 
-def ecs_tasks_trust() -> dict[str, Any]:
-    """Lets ECS tasks, and nobody else, take a role."""
+def _health_check(check: HealthCheck | None) -> dict[str, Any]:
+    if check is None:
+        return {}
     return {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": "sts:AssumeRole",
-                "Principal": {"Service": "ecs-tasks.amazonaws.com"},
-            }
-        ],
+        "healthCheck": {
+            "command": list(check.command),
+            "interval": check.interval_seconds,
+            "timeout": check.timeout_seconds,
+            "retries": check.retries,
+            "startPeriod": check.start_period_seconds,
+        }
     }

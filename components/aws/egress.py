@@ -1,4 +1,4 @@
-"""Where the tasks' traffic leaves AWS: Elastic IPs, and the network with the NAT gateways behind them.
+"""Where the tasks' traffic leaves AWS: the public addresses, and the network behind them.
 
 Two components because of the order of a change: an address is allowed at the edge after it exists and
 before anything sends from it, and disallowed only when nothing does. So `EgressAddresses` comes first,
@@ -8,14 +8,14 @@ then one allowed address per IP at the edge, then `EgressNetwork`, which depends
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
-from components.settings import EgressCreate
+from components.settings import PROJECT, Egress, EgressCreate, EgressLookup, found_addresses_problem
 
 # The team's public subnets are 10.0.90.0/24 and 10.0.91.0/24 of 10.0.0.0/16; private ones begin at
 # 10.0.0.0/24. In a smaller VPC than a /16 the public ones begin in its upper half.
@@ -27,33 +27,86 @@ _SUBNET_PREFIX_LENGTH = 24
 class EgressAddressesArgs:
     """What `EgressAddresses` is made from."""
 
-    create: EgressCreate
+    egress: Egress
 
 
 class EgressAddresses(pulumi.ComponentResource):
-    """One Elastic IP per NAT gateway."""
+    """The public addresses: Elastic IPs made here, found ones, or given ones."""
 
-    public_ips: list[pulumi.Output[str]]
-    """The public IPv4 addresses, one per NAT gateway, in the order of the zones."""
-    allocation_ids: list[pulumi.Output[str]]
-    """The addresses' allocation ids, in the same order."""
+    by_key: dict[str, pulumi.Output[str]]
+    """Each address by what it stays the same for: its zone where it is made here, itself elsewhere.
+
+    Numbers would not do: when the first of two goes, the second would become the first."""
+    public_ips: pulumi.Output[list[str]]
+    """All of them, sorted."""
+    allocation_ids: dict[str, pulumi.Output[str]]
+    """By zone, where they are made here."""
 
     def __init__(self, name: str, args: EgressAddressesArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:EgressAddresses", name, None, opts)
-        zones = args.create.zones[: args.create.nat_count]
-        eips = [
-            aws.ec2.Eip(
-                f"{name}-{zone}",
+        self._name = name
+        self.allocation_ids = {}
+        if args.egress.create is not None:
+            self.by_key = self._created(args.egress.create)
+        elif args.egress.lookup is not None:
+            self.by_key = _as_they_are(self._found(args.egress.lookup))
+        else:
+            self.by_key = _as_they_are(args.egress.given.addresses if args.egress.given else [])
+        self.public_ips = pulumi.Output.all(*self.by_key.values()).apply(sorted)
+        self.register_outputs({"public_ips": self.public_ips})
+
+    def _created(self, create: EgressCreate) -> dict[str, pulumi.Output[str]]:
+        zones = create.zones[: create.nat_count]
+        eips = {
+            zone: aws.ec2.Eip(
+                f"{self._name}-{zone}",
                 domain="vpc",
-                address=args.create.addresses[index] if args.create.addresses else None,
-                tags={"Name": f"{name}-{zone}"},
-                opts=ResourceOptions(parent=self, retain_on_delete=args.create.retain_addresses),
+                address=create.addresses[index] if create.addresses else None,
+                tags={**create.tags, "Name": f"{self._name}-{zone}"},
+                opts=ResourceOptions(parent=self, retain_on_delete=create.retain_addresses),
             )
             for index, zone in enumerate(zones)
-        ]
-        self.public_ips = [eip.public_ip for eip in eips]
-        self.allocation_ids = [eip.allocation_id for eip in eips]
-        self.register_outputs({"public_ips": self.public_ips})
+        }
+        self.allocation_ids = {zone: eip.allocation_id for zone, eip in eips.items()}
+        return {zone: eip.public_ip for zone, eip in eips.items()}
+
+    def _found(self, lookup: EgressLookup) -> list[str]:
+        """The addresses, asked for while the program runs, so that a preview judges them."""
+        try:
+            found = self._asked_for(lookup, pulumi.InvokeOptions(parent=self))
+        except Exception as error:
+            # The SDK raises bare Exceptions. Pulumi prints a RunError as it is, without a traceback.
+            said = " ".join(str(error).split())
+            raise pulumi.RunError(f"{PROJECT}:egress.lookup.{lookup.key}: AWS was asked: {said}") from None
+        problem = found_addresses_problem(lookup, found)
+        if problem:
+            raise pulumi.RunError(problem)
+        return sorted(found)
+
+    def _asked_for(self, lookup: EgressLookup, opts: pulumi.InvokeOptions) -> list[str]:
+        if lookup.address_tags:
+            return list(aws.ec2.get_eips(tags=lookup.address_tags, opts=opts).public_ips)
+        gateways: Sequence[str] = lookup.nat_gateway_ids
+        if not gateways:
+            # A deleted gateway stays in the lists for an hour.
+            alive = aws.ec2.GetNatGatewaysFilterArgs(name="state", values=["available"])
+            tags = lookup.nat_gateway_tags
+            gateways = aws.ec2.get_nat_gateways(tags=tags, filters=[alive], opts=opts).ids
+        return [address for gateway in gateways for address in _addresses_of(gateway, opts)]
+
+
+def _addresses_of(gateway: str, opts: pulumi.InvokeOptions) -> list[str]:
+    """All that a gateway sends from: its first address, and those that were added."""
+    found = aws.ec2.get_nat_gateway(id=gateway, opts=opts)
+    more = [
+        aws.ec2.get_elastic_ip(id=allocation, opts=opts).public_ip
+        for allocation in found.secondary_allocation_ids
+    ]
+    return [found.public_ip, *more]
+
+
+def _as_they_are(addresses: Sequence[str]) -> dict[str, pulumi.Output[str]]:
+    return {address: pulumi.Output.from_input(address) for address in addresses}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +114,7 @@ class EgressNetworkArgs:
     """What `EgressNetwork` is made from; `allocation_ids` come from `EgressAddresses`."""
 
     create: EgressCreate
-    allocation_ids: Sequence[pulumi.Output[str]]
+    allocation_ids: Mapping[str, pulumi.Output[str]]
 
 
 class EgressNetwork(pulumi.ComponentResource):
@@ -75,16 +128,16 @@ class EgressNetwork(pulumi.ComponentResource):
     def __init__(self, name: str, args: EgressNetworkArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:EgressNetwork", name, None, opts)
         self._name = name
-        self._zones = args.create.zones
+        self._zones, self._tags = args.create.zones, args.create.tags
         self._vpc = aws.ec2.Vpc(
             f"{name}-vpc",
             cidr_block=args.create.vpc_cidr,
             enable_dns_hostnames=True,
             enable_dns_support=True,
-            tags={"Name": name},
+            tags=self._named(name),
             opts=ResourceOptions(parent=self),
         )
-        public_cidrs, private_cidrs = subnet_cidrs(args.create.vpc_cidr, len(self._zones))
+        public_cidrs, private_cidrs = subnet_cidrs(args.create.vpc_cidr, self._zones)
         public = self._subnets("public", public_cidrs)
         private = self._subnets("private", private_cidrs)
         internet = self._route_out_directly(public)
@@ -101,7 +154,7 @@ class EgressNetwork(pulumi.ComponentResource):
                 vpc_id=self._vpc.id,
                 availability_zone=zone,
                 cidr_block=cidr,
-                tags={"Name": f"{self._name}-{kind}-{zone}"},
+                tags=self._named(f"{self._name}-{kind}-{zone}"),
                 opts=ResourceOptions(parent=self),
             )
             for zone, cidr in zip(self._zones, cidrs, strict=True)
@@ -111,7 +164,7 @@ class EgressNetwork(pulumi.ComponentResource):
         gateway = aws.ec2.InternetGateway(
             f"{self._name}-internet",
             vpc_id=self._vpc.id,
-            tags={"Name": self._name},
+            tags=self._named(self._name),
             opts=ResourceOptions(parent=self),
         )
         table = self._route_table("public")
@@ -128,40 +181,45 @@ class EgressNetwork(pulumi.ComponentResource):
     def _nat_gateways(
         self,
         public: Sequence[aws.ec2.Subnet],
-        allocation_ids: Sequence[pulumi.Output[str]],
+        allocation_ids: Mapping[str, pulumi.Output[str]],
         internet: aws.ec2.Route,
-    ) -> list[aws.ec2.NatGateway]:
+    ) -> dict[str, aws.ec2.NatGateway]:
         # A NAT gateway works only once its own subnet has a way out (NAT gateway user guide).
-        return [
-            aws.ec2.NatGateway(
-                f"{self._name}-nat-{self._zones[index]}",
-                allocation_id=allocation_id,
-                subnet_id=public[index].id,
-                tags={"Name": f"{self._name}-{self._zones[index]}"},
+        return {
+            zone: aws.ec2.NatGateway(
+                f"{self._name}-nat-{zone}",
+                allocation_id=allocation_ids[zone],
+                subnet_id=subnet.id,
+                tags=self._named(f"{self._name}-{zone}"),
                 opts=ResourceOptions(parent=self, depends_on=[internet]),
             )
-            for index, allocation_id in enumerate(allocation_ids)
-        ]
+            for zone, subnet in zip(self._zones, public, strict=True)
+            if zone in allocation_ids
+        }
 
     def _route_out_by_nat(
-        self, private: Sequence[aws.ec2.Subnet], nats: Sequence[aws.ec2.NatGateway]
+        self, private: Sequence[aws.ec2.Subnet], nats: Mapping[str, aws.ec2.NatGateway]
     ) -> None:
-        for index, (zone, subnet) in enumerate(zip(self._zones, private, strict=True)):
+        shared = nats[self._zones[0]]
+        for zone, subnet in zip(self._zones, private, strict=True):
             table = self._route_table(f"private-{zone}")
             self._associate(f"private-{zone}", table, subnet)
             aws.ec2.Route(
                 f"{self._name}-private-{zone}",
                 route_table_id=table.id,
                 destination_cidr_block="0.0.0.0/0",
-                nat_gateway_id=nats[min(index, len(nats) - 1)].id,
+                nat_gateway_id=nats.get(zone, shared).id,
                 opts=ResourceOptions(parent=self),
             )
+
+    def _named(self, name: str) -> dict[str, str]:
+        return {**self._tags, "Name": name}
 
     def _route_table(self, role: str) -> aws.ec2.RouteTable:
         return aws.ec2.RouteTable(
             f"{self._name}-{role}",
             vpc_id=self._vpc.id,
-            tags={"Name": f"{self._name}-{role}"},
+            tags=self._named(f"{self._name}-{role}"),
             opts=ResourceOptions(parent=self),
         )
 
@@ -174,8 +232,12 @@ class EgressNetwork(pulumi.ComponentResource):
         )
 
 
-def subnet_cidrs(vpc_cidr: str, zone_count: int) -> tuple[list[str], list[str]]:
-    """The public and the private subnets' CIDRs (/24 each) of a VPC, one per zone."""
+def subnet_cidrs(vpc_cidr: str, zones: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The public and the private subnets' CIDRs (/24 each) of a VPC, one per zone.
+
+    A zone's letter decides, and not its place in the list: otherwise removing one would move the others'.
+    """
     subnets = [str(n) for n in ipaddress.ip_network(vpc_cidr).subnets(new_prefix=_SUBNET_PREFIX_LENGTH)]
     offset = min(_PUBLIC_SUBNET_OFFSET, len(subnets) // 2)
-    return subnets[offset : offset + zone_count], subnets[:zone_count]
+    letters = [ord(zone[-1]) - ord("a") for zone in zones]
+    return [subnets[offset + letter] for letter in letters], [subnets[letter] for letter in letters]

@@ -1,20 +1,26 @@
-"""An ECS service whose logs are shipped to campus: its task definition, roles and sidecar log group."""
+"""An ECS service whose logs are shipped to campus: its task definition, role, and signs of loss."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from components.aws.container_definitions import (
+    PushTarget,
+    canonical,
     container_definitions,
-    ecs_tasks_trust,
-    execution_policy,
+    task_volumes,
 )
+from components.aws.firelens import OUTPUTS
+from components.aws.policies import ecs_tasks_trust, execution_policy
+from components.aws.push_access import PushAccess, PushSecret
 from components.settings import Service
+
+METRICS_NAMESPACE = "campus-monitor"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,55 +29,126 @@ class ShippedServiceArgs:
 
     service: Service
     push_url: pulumi.Input[str]
+    # None where the route asks for no password.
+    secret: PushSecret | None
+    access: PushAccess
     region: str
+    alarm_topic_arn: str | None
 
 
 class ShippedService(pulumi.ComponentResource):
-    """The task definition of one service with its `log-router` sidecar."""
+    """The task definition of one service with its `log-router` sidecar, and the alarms of its losses.
+
+    Eight resources: log group, two metric filters, two alarms, role, policy, task definition.
+    """
 
     task_definition_arn: pulumi.Output[str]
     """The current revision's ARN."""
 
     def __init__(self, name: str, args: ShippedServiceArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:ShippedService", name, None, opts)
-        child = ResourceOptions(parent=self)
+        self._name, self._args = name, args
+        self._child = ResourceOptions(parent=self)
         log_group = aws.cloudwatch.LogGroup(
             f"{name}-log-router",
             name=f"/ecs/{name}/log-router",
-            retention_in_days=args.service.log_retention_days,
-            opts=child,
+            retention_in_days=args.service.log_router.log_retention_days,
+            opts=self._child,
         )
-        trust = _canonical(ecs_tasks_trust())
-        execution_role = aws.iam.Role(f"{name}-execution", assume_role_policy=trust, opts=child)
-        task_role = aws.iam.Role(f"{name}-task", assume_role_policy=trust, opts=child)
-        policy = aws.iam.RolePolicy(
-            f"{name}-execution",
-            role=execution_role.id,
-            policy=log_group.arn.apply(lambda arn: _canonical(execution_policy(arn.removesuffix(":*")))),
-            opts=child,
+        output = OUTPUTS[args.service.log_router.output]
+        self._alarm(log_group, "lines-lost", output.loss_pattern, "gave lines up for good")
+        self._alarm(
+            log_group, "pushes-refused", output.refusal_pattern, "was refused (401: password, 403: address)"
         )
-        definition = aws.ecs.TaskDefinition(
-            name,
-            family=name,
-            network_mode="bridge" if args.service.launch == "ec2" else "awsvpc",
-            requires_compatibilities=[args.service.launch.upper()],
-            cpu=str(args.service.cpu_units),
-            memory=str(args.service.memory_mib),
-            execution_role_arn=execution_role.arn,
-            task_role_arn=task_role.arn,
-            container_definitions=pulumi.Output.all(log_group=log_group.name, push_url=args.push_url).apply(
-                lambda known: _canonical(
-                    container_definitions(
-                        service_name=name, service=args.service, region=args.region, **known
-                    )
-                )
-            ),
-            # A task may start as soon as the definition exists: its permissions come first.
-            opts=ResourceOptions(parent=self, depends_on=[policy]),
-        )
+        definition = self._definition(log_group)
         self.task_definition_arn = definition.arn
         self.register_outputs({"task_definition_arn": self.task_definition_arn})
 
+    def _alarm(self, log_group: aws.cloudwatch.LogGroup, sign: str, pattern: str, what: str) -> None:
+        """Count the sidecar's lines that tell of it, and ring at the first one."""
+        metric = f"{self._name}-{sign}"
+        aws.cloudwatch.LogMetricFilter(
+            metric,
+            name=metric,
+            log_group_name=log_group.name,
+            pattern=pattern,
+            metric_transformation=aws.cloudwatch.LogMetricFilterMetricTransformationArgs(
+                name=metric, namespace=METRICS_NAMESPACE, value="1"
+            ),
+            opts=self._child,
+        )
+        topics = [self._args.alarm_topic_arn] if self._args.alarm_topic_arn else None
+        aws.cloudwatch.MetricAlarm(
+            metric,
+            alarm_description=f"The log router of {self._name} {what}: see docs/shipping.md",
+            namespace=METRICS_NAMESPACE,
+            metric_name=metric,
+            statistic="Sum",
+            comparison_operator="GreaterThanThreshold",
+            threshold=0,
+            period=60,
+            evaluation_periods=1,
+            # No line about it is good news.
+            treat_missing_data="notBreaching",
+            alarm_actions=topics,
+            ok_actions=topics,
+            opts=self._child,
+        )
 
-def _canonical(document: object) -> str:
-    return json.dumps(document, sort_keys=True, separators=(",", ":"))
+    def _definition(self, log_group: aws.cloudwatch.LogGroup) -> aws.ecs.TaskDefinition:
+        name, args, service = self._name, self._args, self._args.service
+        role = aws.iam.Role(
+            f"{name}-execution", assume_role_policy=canonical(ecs_tasks_trust()), opts=self._child
+        )
+        known = pulumi.Output.all(
+            group=log_group.name,
+            group_arn=log_group.arn,
+            url=args.push_url,
+            parameter_arn=args.access.parameter_arns[args.secret] if args.secret else None,
+        )
+        policy = aws.iam.RolePolicy(
+            f"{name}-execution", role=role.id, policy=known.apply(self._policy), opts=self._child
+        )
+        return aws.ecs.TaskDefinition(
+            name,
+            family=name,
+            network_mode="bridge" if service.launch == "ec2" else "awsvpc",
+            requires_compatibilities=[service.launch.upper()],
+            cpu=str(service.cpu_units),
+            memory=str(service.memory_mib),
+            runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(
+                cpu_architecture=service.architecture.upper(), operating_system_family="LINUX"
+            ),
+            volumes=[aws.ecs.TaskDefinitionVolumeArgs(name=volume) for volume in task_volumes(service)],
+            execution_role_arn=role.arn,
+            task_role_arn=service.task_role_arn or args.access.task_role_arn,
+            container_definitions=known.apply(self._containers),
+            # So that a refresh sees a revision that somebody else registered.
+            track_latest=True,
+            # A task may start as soon as the definition exists: its permissions come first.
+            opts=ResourceOptions(parent=self, depends_on=[policy]),
+        )
+
+    def _policy(self, known: dict[str, Any]) -> str:
+        return canonical(
+            execution_policy(
+                service=self._args.service,
+                log_group_arn=known["group_arn"].removesuffix(":*"),
+                push_parameter_arn=known["parameter_arn"],
+            )
+        )
+
+    def _containers(self, known: dict[str, Any]) -> str:
+        secret = self._args.secret
+        target = PushTarget(
+            url=known["url"], user=secret.user if secret else None, parameter_arn=known["parameter_arn"]
+        )
+        return canonical(
+            container_definitions(
+                service_name=self._name,
+                service=self._args.service,
+                target=target,
+                log_group=known["group"],
+                region=self._args.region,
+            )
+        )

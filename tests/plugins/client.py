@@ -47,6 +47,7 @@ class Plugin:
             "Read": provider_pb2.ReadRequest,
             "Update": provider_pb2.UpdateRequest,
             "Delete": provider_pb2.DeleteRequest,
+            "Invoke": provider_pb2.InvokeRequest,
         }.get(method, provider_pb2.CheckRequest)
         try:
             return getattr(self.stub, method)(kind(**request), timeout=CALL_SECONDS)
@@ -139,6 +140,12 @@ class Plugin:
     def delete(self, token: str, resource_id: str, outputs: dict[str, Any]) -> None:
         """Remove a thing."""
         self._call("Delete", id=resource_id, urn=urn(token), properties=to_struct(outputs))
+
+    def invoke(self, token: str, asked: dict[str, Any]) -> dict[str, Any]:
+        """What a function finds; its inputs must be right."""
+        answer = self._call("Invoke", tok=token, args=to_struct(asked))
+        assert not list(answer.failures)
+        return from_struct(getattr(answer, "return"))
 
     def clear(self) -> None:
         """Remove everything that was made, the newest first."""

@@ -29,6 +29,9 @@ ROLE = "aws:iam/role:Role"
 POLICY = "aws:iam/rolePolicy:RolePolicy"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 GROUP = "aws:cloudwatch/logGroup:LogGroup"
+FILTER = "aws:cloudwatch/logMetricFilter:LogMetricFilter"
+ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
+PARAMETER = "aws:ssm/parameter:Parameter"
 TASK = "aws:ecs/taskDefinition:TaskDefinition"
 
 
@@ -113,6 +116,12 @@ class World:
 
     def other_role(self) -> str:
         return self._plugin.create(ROLE, {**TRUST, "name": "other"})[0]
+
+    def group(self) -> str:
+        return self._plugin.create(GROUP, {"name": "one"})[0]
+
+    def other_group(self) -> str:
+        return self._plugin.create(GROUP, {"name": "two"})[0]
 
     def _managed(self, name: str) -> str:
         made = self._emulator.client("iam").create_policy(PolicyName=name, PolicyDocument=policy())
@@ -256,6 +265,58 @@ TYPES: list[tuple[str, Values, Values, Values, tuple[str, ...]]] = [
         ("arn",),
     ),
     (
+        FILTER,
+        {
+            "name": "lost",
+            "logGroupName": "<group>",
+            "pattern": '?"final error" ?"dropped"',
+            "metricTransformation": {"name": "lost", "namespace": "campus", "value": "1", "unit": "None"},
+        },
+        {
+            "pattern": '"final error"',
+            "metricTransformation": {"name": "gone", "namespace": "campus", "value": "2", "unit": "Count"},
+        },
+        {"name": "other", "logGroupName": "<other_group>"},
+        (),
+    ),
+    (
+        ALARM,
+        {
+            "name": "lost",
+            "namespace": "campus",
+            "metricName": "lost",
+            "statistic": "Sum",
+            "comparisonOperator": "GreaterThanThreshold",
+            "threshold": 0,
+            "period": 60,
+            "evaluationPeriods": 1,
+        },
+        {
+            "namespace": "other",
+            "metricName": "gone",
+            "statistic": "Maximum",
+            "comparisonOperator": "GreaterThanOrEqualToThreshold",
+            "threshold": 1,
+            "period": 300,
+            "evaluationPeriods": 2,
+            "treatMissingData": "notBreaching",
+            "alarmDescription": "lines are lost",
+            "actionsEnabled": False,
+            "alarmActions": ["arn:aws:sns:ap-northeast-2:123456789012:operators"],
+            "okActions": ["arn:aws:sns:ap-northeast-2:123456789012:operators"],
+            "tags": {"a": "1"},
+        },
+        {"name": "other"},
+        ("arn",),
+    ),
+    (
+        PARAMETER,
+        {"name": "url", "type": "SecureString", "value": "https://a:b@example.org", "tags": {"a": "1"}},
+        {"type": "String", "value": "other", "description": "where to", "tags": {"b": "2"}},
+        {"name": "other"},
+        ("arn", "version", "dataType"),
+    ),
+    (
         TASK,
         {
             "family": "app",
@@ -362,6 +423,7 @@ def test_an_import(
         ROUTE: f"{outputs.get('routeTableId')}_{outputs.get('destinationCidrBlock')}",
         ASSOCIATION: f"{outputs.get('subnetId')}/{outputs.get('routeTableId')}",
         TASK: outputs.get("arn", ""),
+        FILTER: f"{outputs.get('logGroupName')}:{made}",
     }.get(token, made)
     found, seen, program = aws.read(token, asked)
     assert found == made
@@ -467,6 +529,36 @@ def test_a_new_revision_stands_beside_the_old_one(aws: Plugin) -> None:
     assert aws.read(TASK, "app", second)[1]["revision"] == 2
 
 
+def test_addresses_are_found_by_gateway_and_by_tag(aws: Plugin, world: World) -> None:
+    tags = {"for": "tasks"}
+    allocation, eip = aws.create(EIP, {"domain": "vpc", "address": "203.0.113.7", "tags": tags})
+    aws.create(EIP, {"domain": "vpc"})
+    inputs = {"subnetId": world["subnet"], "allocationId": allocation, "tags": tags}
+    gateway, _ = aws.create(NAT, inputs)
+    alive = [{"name": "state", "values": ["available"]}]
+    listed = aws.invoke("aws:ec2/getNatGateways:getNatGateways", {"tags": tags, "filters": alive})
+    assert listed["ids"] == [gateway]
+    assert aws.invoke("aws:ec2/getNatGateways:getNatGateways", {"tags": {"for": "nobody"}})["ids"] == []
+    found = aws.invoke("aws:ec2/getNatGateway:getNatGateway", {"id": gateway})
+    assert (found["publicIp"], found["secondaryAllocationIds"]) == (eip["publicIp"], [])
+    assert aws.invoke("aws:ec2/getEips:getEips", {"tags": tags})["publicIps"] == ["203.0.113.7"]
+    assert aws.invoke("aws:ec2/getEips:getEips", {"tags": {"for": "nobody"}})["publicIps"] == []
+    assert aws.invoke("aws:ec2/getElasticIp:getElasticIp", {"id": allocation})["publicIp"] == "203.0.113.7"
+
+
+@pytest.mark.parametrize(
+    ("token", "says"),
+    [
+        ("aws:ec2/getNatGateway:getNatGateway", "no matching EC2 NAT Gateway found"),
+        ("aws:ec2/getElasticIp:getElasticIp", "no matching EC2 EIP found"),
+        ("aws:ec2/getAmi:getAmi", "no function 'aws:ec2/getAmi:getAmi'"),
+    ],
+)
+def test_what_a_function_does_not_find_is_an_error(aws: Plugin, token: str, says: str) -> None:
+    with pytest.raises(Refused, match=says):
+        aws.invoke(token, {"id": "nat-00000000000000000"})
+
+
 @pytest.mark.parametrize(
     ("token", "inputs", "path"),
     [
@@ -491,6 +583,8 @@ def test_a_new_revision_stands_beside_the_old_one(aws: Plugin) -> None:
         ),
         (ROLE, {"assumeRolePolicy": "{"}, "assumeRolePolicy"),
         (GROUP, {"retentionInDays": 8}, "retentionInDays"),
+        (PARAMETER, {"type": "Secret", "value": "a"}, "type"),
+        (ALARM, {"treatMissingData": "good"}, "treatMissingData"),
         (TASK, {"family": "a", "containerDefinitions": "{}"}, "containerDefinitions"),
         (
             TASK,

@@ -105,7 +105,8 @@ def test_one_of_every_type(program: Program, engine: docker.APIClient, emulator:
     replaced = {name for name, step in planned.items() if step == "replace"}
     updated = {name for name, step in planned.items() if step == "update"}
     assert replaced == {"container", "address", "nat", "task"}
-    assert updated == {"vpc", "subnet", "route", "in", "inline", "group"}
+    in_place = {"vpc", "subnet", "route", "in", "inline", "group", "filter", "alarm", "parameter"}
+    assert updated == in_place
     second = program.up()
     assert program.planned() == {}
     assert (second["address"], second["revision"]) == ("203.0.113.8", 2)

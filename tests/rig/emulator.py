@@ -53,6 +53,9 @@ class Emulator:
             "roles": len(iam.list_roles()["Roles"]),
             "task definitions": len(ecs.list_task_definitions()["taskDefinitionArns"]),
             "log groups": len(self.client("logs").describe_log_groups()["logGroups"]),
+            "metric filters": len(self.client("logs").describe_metric_filters()["metricFilters"]),
+            "alarms": len(self.client("cloudwatch").describe_alarms()["MetricAlarms"]),
+            "parameters": len(self.client("ssm").describe_parameters()["Parameters"]),
         }
 
 

@@ -45,7 +45,7 @@ class Login:
         return "Basic " + base64.b64encode(raw).decode()
 
 
-class _Connection(http.client.HTTPConnection):
+class Connection(http.client.HTTPConnection):
     """HTTP from inside a namespace, from an address, over TLS if a context is given."""
 
     def __init__(
@@ -57,10 +57,12 @@ class _Connection(http.client.HTTPConnection):
         tls: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(host, server[1], timeout=30)
-        self._namespace, self._server, self._source, self._tls = namespace, server, source, tls
+        self._namespace, self._server, self._tls = namespace, server, tls
+        # The next connection comes from there.
+        self.source = source
 
     def connect(self) -> None:
-        plain = self._namespace.connect(self._server, self._source)
+        plain = self._namespace.connect(self._server, self.source)
         plain.settimeout(self.timeout)
         # As http.client's own connect: otherwise a body waits for the acknowledgement of its headers.
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -99,7 +101,7 @@ class Client:
     @contextmanager
     def connected(self) -> Iterator[http.client.HTTPConnection]:
         """A connection for many requests, which fail when it is closed: nothing is retried."""
-        connection = _Connection(self.namespace, self.server, self.domain, source=self.source, tls=self.tls)
+        connection = Connection(self.namespace, self.server, self.domain, source=self.source, tls=self.tls)
         try:
             yield connection
         finally:
@@ -152,7 +154,7 @@ def lines_in_loki(campus: Namespace, loki: tuple[str, int], query: str) -> list[
     """The lines of the last hour that a query finds, asked for from the campus server itself."""
     now = time.time_ns()
     asked = {"query": query, "start": now - 3600 * 10**9, "end": now + 10**9, "limit": 5000}
-    connection = _Connection(campus, loki, loki[0])
+    connection = Connection(campus, loki, loki[0])
     try:
         answer = _exchange(connection, "GET", "/loki/api/v1/query_range?" + urlencode(asked), None, {})
     finally:

@@ -8,9 +8,21 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.aws.firelens import OUTPUTS
+from components.aws.push_access import (
+    PushAccess,
+    PushAccessArgs,
+    PushSecret,
+    push_secret,
+    push_secrets,
+)
+from components.aws.shipped_service import ShippedService, ShippedServiceArgs
 from components.aws.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
-from components.settings import PortRule
-from tests.unit.test_campus_server import Engine, running_engine
+from components.settings import PortRule, Service, parse
+from tests.unit.services import URL
+from tests.unit.test_campus_server import Engine, plain, running_engine
+from tests.unit.test_container_definitions import service
+from tests.unit.test_settings import tree_of
 
 INGRESS = PortRule.model_validate({"action": "allow", "port": 80, "from": ["10.0.0.0/16", "2001:db8::/32"]})
 
@@ -57,3 +69,126 @@ def test_a_security_group_has_its_rules_beside_it_and_none_inside(engine: Engine
         port = 443 if "-out-" in name else 80
         wanted = {"securityGroupId": group_id, "ipProtocol": "tcp", "fromPort": port, "toPort": port}
         assert wanted.items() <= one.inputs.items()
+
+
+PASSWORD = "p@ss word/€"
+
+
+def shipped(
+    service: Service, *, secret: PushSecret | None = None, topic: str | None = None
+) -> pulumi.Output[Any]:
+    """A service and what it shares with the others, made."""
+    access = PushAccess(
+        "push",
+        PushAccessArgs(
+            secrets=[secret] if secret else [],
+            push_urls={"aws": URL},
+            credentials=pulumi.Output.secret({"aws": {"admin": PASSWORD}}),
+        ),
+    )
+    return ShippedService(
+        "app",
+        ShippedServiceArgs(
+            service=service,
+            push_url=URL,
+            secret=secret,
+            access=access,
+            region="ap-northeast-2",
+            alarm_topic_arn=topic,
+        ),
+    ).task_definition_arn
+
+
+@pytest.mark.parametrize("output", ["grafana", "fluent-bit"])
+@pytest.mark.parametrize("changes", [{}, {"launch": "fargate", "memoryMib": 1024}])
+def test_a_service_is_at_most_eight_resources(engine: Engine, output: str, changes: dict[str, Any]) -> None:
+    secret = PushSecret("aws", "admin", output)  # type: ignore[arg-type]
+    known(lambda: shipped(service(logRouter={"output": output}, **changes), secret=secret))
+    assert len(engine.registered["app"]) == 8
+
+
+def test_a_lost_line_and_a_refused_push_ring_an_alarm(engine: Engine) -> None:
+    topic = "arn:aws:sns:ap-northeast-2:123456789012:operators"
+    known(lambda: shipped(service(), topic=topic))
+    made = {(one.typ.rsplit(":", 1)[1], one.name): one.inputs for one in engine.registered["app"]}
+    for sign, pattern in (
+        ("lines-lost", OUTPUTS["grafana"].loss_pattern),
+        ("pushes-refused", OUTPUTS["grafana"].refusal_pattern),
+    ):
+        counted, alarm = made["LogMetricFilter", f"app-{sign}"], made["MetricAlarm", f"app-{sign}"]
+        assert counted["pattern"] == pattern
+        assert counted["logGroupName"] == made["LogGroup", "app-log-router"]["name"]
+        metric = counted["metricTransformation"]
+        assert (alarm["metricName"], alarm["namespace"]) == (metric["name"], metric["namespace"])
+        assert (alarm["comparisonOperator"], alarm["threshold"]) == ("GreaterThanThreshold", 0)
+        assert alarm["treatMissingData"] == "notBreaching"
+        assert alarm["alarmActions"] == alarm["okActions"] == [topic]
+    assert made["LogGroup", "app-log-router"]["retentionInDays"] == 14
+
+
+def test_without_a_topic_the_alarms_tell_nobody(engine: Engine) -> None:
+    known(lambda: shipped(service()))
+    alarms = [one.inputs for one in engine.registered["app"] if one.typ.endswith("MetricAlarm")]
+    assert len(alarms) == 2
+    assert not any("alarmActions" in one for one in alarms)
+
+
+@pytest.mark.parametrize(
+    ("output", "value"),
+    [
+        (
+            "grafana",
+            "https://admin:p%40ss%20word%2F%E2%82%AC@grafana.codedang.com/lokiaws/loki/api/v1/push",
+        ),
+        ("fluent-bit", PASSWORD),
+    ],
+)
+def test_a_password_reaches_ssm_as_its_output_takes_it_and_nothing_else(
+    engine: Engine, output: str, value: str
+) -> None:
+    secret = PushSecret("aws", "admin", output)  # type: ignore[arg-type]
+    known(lambda: shipped(service(logRouter={"output": output}), secret=secret))
+    [parameter] = [one for one in engine.registered["push"] if one.typ.endswith("Parameter")]
+    assert parameter.inputs["type"] == "SecureString"
+    assert plain(parameter.inputs["value"]) == value
+    for one in engine.registered["app"]:
+        assert PASSWORD not in str(one.inputs)
+        assert "p%40ss" not in str(one.inputs)
+
+
+def test_a_service_without_a_role_of_its_own_takes_the_one_that_may_do_nothing(engine: Engine) -> None:
+    known(lambda: shipped(service()))
+    [role] = [one for one in engine.registered["push"] if one.typ.endswith("Role")]
+    [definition] = [one for one in engine.registered["app"] if one.typ.endswith("TaskDefinition")]
+    assert definition.inputs["taskRoleArn"] == f"arn:{role.name}"
+    policies = [
+        one for parts in engine.registered.values() for one in parts if one.typ.endswith("RolePolicy")
+    ]
+    assert [one.inputs["role"] for one in policies] == ["app-execution-id"]
+
+
+def test_a_role_of_the_services_own_is_taken(engine: Engine) -> None:
+    own = "arn:aws:iam::123456789012:role/app"
+    known(lambda: shipped(service(taskRoleArn=own)))
+    [definition] = [one for one in engine.registered["app"] if one.typ.endswith("TaskDefinition")]
+    assert definition.inputs["taskRoleArn"] == own
+
+
+def test_the_secrets_of_every_listed_account_are_kept() -> None:
+    tree = tree_of("local")
+    tree["loki"]["instances"]["aws"]["accounts"] = [{"user": "one"}, {"user": "two"}]
+    tree["services"]["admin-api"] = tree["services"]["client-api"] | {
+        "account": "two",
+        "memoryMib": 1024,
+        "logRouter": {"output": "fluent-bit"},
+    }
+    settings = parse(tree)
+    assert push_secrets(settings) == [
+        PushSecret("aws", user, output) for output in ("fluent-bit", "grafana") for user in ("one", "two")
+    ]
+    asked = {name: push_secret(settings, one) for name, one in settings.services.items()}
+    assert asked == {
+        "client-api": PushSecret("aws", "one", "grafana"),
+        "admin-api": PushSecret("aws", "two", "fluent-bit"),
+    }
+    assert push_secrets(parse(tree_of("local"))) == []

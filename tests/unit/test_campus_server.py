@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -63,10 +64,14 @@ class Engine(mocks.Mocks):
     """Remembers what was registered, and gives every resource an id."""
 
     made: dict[str, mocks.MockResourceArgs] = field(default_factory=dict)
+    # All of them, by the first word of their names: a component's own children.
+    registered: dict[str, list[mocks.MockResourceArgs]] = field(default_factory=lambda: defaultdict(list))
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.made[args.name] = args
-        outputs = dict(args.inputs)
+        if not args.typ.startswith(("campus-monitor:", "pulumi:")):
+            self.registered[args.name.split("-")[0]].append(args)
+        outputs = {"arn": f"arn:{args.name}", **args.inputs}
         if "imageId" not in outputs:
             outputs["imageId"] = f"sha256:{args.name}"
         # What a dynamic resource gives back; its inputs hold the names already.
@@ -83,10 +88,10 @@ class Engine(mocks.Mocks):
 
 
 @contextmanager
-def running_engine() -> Iterator[Engine]:
+def running_engine(engine: Engine | None = None) -> Iterator[Engine]:
     """Pulumi's runtime on the stand-in engine, for the length of the block."""
     asyncio.set_event_loop(asyncio.new_event_loop())
-    engine = Engine()
+    engine = engine or Engine()
     mocks.set_mocks(engine, project="campus-monitor", stack="test")
     yield engine
     asyncio.get_event_loop().close()

@@ -13,8 +13,11 @@ RENDERERS = (
     "components.campus.dashboards",
     "components.campus.loki_config",
     "components.campus.nftables",
+    "components.aws.buffer_plan",
     "components.aws.container_definitions",
+    "components.aws.firelens",
     "components.aws.group_rules",
+    "components.aws.policies",
 )
 FORBIDDEN = ("pulumi", "docker", "boto3")
 # The settings read pulumi.Config; their models are plain values, which a renderer may take.

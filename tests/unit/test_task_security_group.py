@@ -25,7 +25,7 @@ def rule(**changes: Any) -> dict[str, Any]:
 def with_ingress(*rules: dict[str, Any]) -> dict[str, Any]:
     """The local stack's tree with its service on Fargate, and these rules for it."""
     tree = changed("services.client-api.ingress", list(rules))
-    tree["services"]["client-api"]["launch"] = "fargate"
+    tree["services"]["client-api"] |= {"launch": "fargate", "memoryMib": 1024}
     return tree
 
 

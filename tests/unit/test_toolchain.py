@@ -527,7 +527,7 @@ class TestPulumi:
 
 
 class TestGo:
-    @pytest.mark.parametrize("module", ["pulumi", "language-python", "loki"])
+    @pytest.mark.parametrize("module", ["pulumi", "language-python", "loki", "fluent-bit-plugin"])
     def test_every_build_is_pinned(self, module: str) -> None:
         folder = go.module_folder(module)
         assert go.wanted_version(folder / "go.mod") >= (1, 26)

@@ -11,6 +11,8 @@ COMPONENTS = Path(__file__).resolve().parents[2] / "components"
 FROZEN = {
     "campus-monitor:aws:EgressAddresses",
     "campus-monitor:aws:EgressNetwork",
+    "campus-monitor:aws:PushAccess",
+    "campus-monitor:aws:Services",
     "campus-monitor:aws:ShippedService",
     "campus-monitor:aws:TaskSecurityGroup",
     "campus-monitor:campus:AllowedAddress",

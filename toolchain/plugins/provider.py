@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from toolchain.plugins.schema import Failure, Prop
@@ -59,8 +60,16 @@ class ResourceType(ABC):
         """Remove it; it is no mistake if it is gone already."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Function:
+    """One function: what it takes, and what it finds."""
+
+    inputs: Mapping[str, Prop]
+    call: Callable[[State], State]
+
+
 class Provider(ABC):
-    """One plugin: its settings and its resource types."""
+    """One plugin: its settings, its resource types and its functions."""
 
     name: ClassVar[str]
     sdk: ClassVar[str]
@@ -71,6 +80,11 @@ class Provider(ABC):
     @abstractmethod
     def types(self) -> Mapping[str, ResourceType]:
         """The resource types by token."""
+
+    @property
+    def functions(self) -> Mapping[str, Function]:
+        """The functions by token; most plugins need none."""
+        return {}
 
     def config_failures(self, config: State) -> list[Failure]:
         """What is wrong with the provider's settings, beyond what the schema says."""

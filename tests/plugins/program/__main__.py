@@ -57,7 +57,9 @@ account = aws.Provider(
     region="ap-northeast-2",
     access_key="emulated",
     secret_key="emulated",
-    endpoints=[aws.ProviderEndpointArgs(ec2=url, ecs=url, iam=url, logs=url, sts=url)],
+    endpoints=[
+        aws.ProviderEndpointArgs(cloudwatch=url, ec2=url, ecs=url, iam=url, logs=url, ssm=url, sts=url)
+    ],
     skip_credentials_validation=True,
     skip_requesting_account_id=True,
     skip_metadata_api_check=True,
@@ -141,6 +143,33 @@ attachment = aws.iam.RolePolicyAttachment(
     opts=there,
 )
 log_group = aws.cloudwatch.LogGroup("group", retention_in_days=14 if changed else 7, opts=there)
+aws.cloudwatch.LogMetricFilter(
+    "filter",
+    log_group_name=log_group.name,
+    pattern='"lost"' if changed else '"gone"',
+    metric_transformation=aws.cloudwatch.LogMetricFilterMetricTransformationArgs(
+        name="lost", namespace="campus", value="1"
+    ),
+    opts=there,
+)
+aws.cloudwatch.MetricAlarm(
+    "alarm",
+    namespace="campus",
+    metric_name="lost",
+    statistic="Sum",
+    comparison_operator="GreaterThanThreshold",
+    threshold=1 if changed else 0,
+    period=60,
+    evaluation_periods=1,
+    treat_missing_data="notBreaching",
+    opts=there,
+)
+aws.ssm.Parameter(
+    "parameter",
+    type="SecureString",
+    value=password.apply(lambda known: f"{known}-2" if changed else known),
+    opts=there,
+)
 task = aws.ecs.TaskDefinition(
     "task",
     family=f"{prefix}task",

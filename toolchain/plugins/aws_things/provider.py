@@ -6,18 +6,21 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain.plugins.aws_things.addresses import Eip, NatGateway
+from toolchain.plugins.aws_things.alarms import LogMetricFilter, MetricAlarm
 from toolchain.plugins.aws_things.ecs import TaskDefinition
 from toolchain.plugins.aws_things.emulator import Emulator, explain, is_loopback
+from toolchain.plugins.aws_things.functions import functions
 from toolchain.plugins.aws_things.iam import Role, RolePolicy, RolePolicyAttachment
 from toolchain.plugins.aws_things.logs import LogGroup
 from toolchain.plugins.aws_things.network import InternetGateway, Subnet, Vpc
+from toolchain.plugins.aws_things.parameters import Parameter
 from toolchain.plugins.aws_things.routes import Route, RouteTable, RouteTableAssociation
 from toolchain.plugins.aws_things.security_groups import (
     SecurityGroup,
     SecurityGroupEgressRule,
     SecurityGroupIngressRule,
 )
-from toolchain.plugins.provider import PluginError, Provider, ResourceType, State
+from toolchain.plugins.provider import Function, PluginError, Provider, ResourceType, State
 from toolchain.plugins.schema import Failure, Prop, boolean, string
 
 _TYPES = (
@@ -36,12 +39,15 @@ _TYPES = (
     RolePolicy,
     RolePolicyAttachment,
     LogGroup,
+    LogMetricFilter,
+    MetricAlarm,
+    Parameter,
     TaskDefinition,
 )
 
 
 class AwsProvider(Provider):
-    """Network, task definitions, roles and log groups of an emulated AWS account."""
+    """Network, task definitions, roles, log groups and alarms of an emulated AWS account."""
 
     name = "aws"
     sdk = "pulumi_aws"
@@ -59,10 +65,15 @@ class AwsProvider(Provider):
     def __init__(self) -> None:
         self._emulator = Emulator()
         self._types = {kind.token: kind(self._emulator) for kind in _TYPES}
+        self._functions = functions(self._emulator)
 
     @property
     def types(self) -> Mapping[str, ResourceType]:
         return self._types
+
+    @property
+    def functions(self) -> Mapping[str, Function]:
+        return self._functions
 
     def config_failures(self, config: State) -> list[Failure]:
         reason = _refusal(config)

@@ -1,0 +1,329 @@
+"""What the log router's two outputs take: their options, and the mistakes that they wouldn't tell of. Pure.
+
+Sources: Grafana's plugin (loki v3.7.8, clients/cmd/fluent-bit), Fluent Bit's own `loki` output
+(plugins/out_loki and its documentation), the ECS agent's FireLens configuration.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+from urllib.parse import quote, urlsplit
+
+OutputKind = Literal["grafana", "fluent-bit"]
+Launch = Literal["ec2", "fargate"]
+Architecture = Literal["x86_64", "arm64"]
+
+# Go's time.ParseDuration.
+GO_DURATION = re.compile(r"(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+")
+_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+# Fields that differ from task to task, or from line to line: as a label each makes a stream of its own.
+_PER_TASK = {
+    "container_id": "is one per container",
+    "ecs_task_arn": "is one per task",
+    "ecs_task_definition": "carries the revision",
+    "log": "is the line itself",
+}
+# On EC2 Docker's name of a container ends in random hex; on Fargate it is the definition's name.
+_PER_TASK_ON_EC2 = {"container_name": "ends in random hex on EC2"}
+
+
+@dataclass(frozen=True)
+class OptionType:
+    """What one option may hold, and in which unit."""
+
+    kind: Literal[
+        "text", "duration", "seconds", "bytes", "size", "count", "boolean", "switch", "keys", "choice"
+    ]
+    choices: tuple[str, ...] = ()
+    # Why it can't be set by hand, and what decides it.
+    decided_by: str | None = None
+
+    def problem(self, value: str) -> str | None:
+        """What is wrong with a value, None if nothing is."""
+        wanted = _WANTED.get(self.kind, f"one of {', '.join(self.choices)}")
+        if self.kind == "choice":
+            fine = value in self.choices
+        elif self.kind == "text":
+            fine = bool(value.strip())
+        else:
+            fine = bool(_PATTERNS[self.kind].fullmatch(value))
+        return None if fine else wanted
+
+
+_PATTERNS = {
+    "duration": GO_DURATION,
+    "seconds": re.compile(r"[1-9]\d*"),
+    "bytes": re.compile(r"[1-9]\d*"),
+    "size": re.compile(r"[1-9]\d*[KMG]"),
+    "count": re.compile(r"[1-9]\d*"),
+    "boolean": re.compile(r"true|false"),
+    "switch": re.compile(r"on|off"),
+    "keys": re.compile(r"[^,\s]+(,[^,\s]+)*"),
+}
+_WANTED = {
+    "text": "a text",
+    "duration": "a duration with its unit, such as 10s or 500ms (a bare number isn't one)",
+    "seconds": "whole seconds, without a unit",
+    "bytes": "whole bytes, without a unit",
+    "size": "a size with its unit: K, M or G",
+    "count": "a whole number from 1",
+    "boolean": "exactly true or false (the plugin takes nothing else)",
+    "switch": "exactly on or off",
+    "keys": "names parted by commas alone: a space would belong to a name",
+}
+
+_ROUTE = "the service's `loki` and its account decide it"
+_OWN_BUFFER = "each container has a queue of its own"
+_TENANT = "the edge takes tenants away; an instance has one"
+_LABELS = "write them as the service's `labels`"
+_TRUST = "a log router that trusts any certificate sends its password to anyone"
+
+# What FireLens itself takes beside an output's options (ECS developer guide, "Using FireLens").
+_FIRELENS = {
+    "Name": OptionType("text"),
+    "include-pattern": OptionType("text"),
+    "exclude-pattern": OptionType("text"),
+    "log-driver-buffer-limit": OptionType("count"),
+    "Match": OptionType("text", decided_by="FireLens matches each container's own lines"),
+}
+
+GRAFANA_OPTIONS = _FIRELENS | {
+    "Url": OptionType("text", decided_by=_ROUTE),
+    "TenantID": OptionType("text", decided_by=_TENANT),
+    "BatchWait": OptionType("duration"),
+    "BatchSize": OptionType("bytes"),
+    "Timeout": OptionType("duration"),
+    "MinBackoff": OptionType("duration"),
+    "MaxBackoff": OptionType("duration"),
+    "MaxRetries": OptionType("count"),
+    "Labels": OptionType("text", decided_by=_LABELS),
+    "LogLevel": OptionType("choice", ("debug", "info", "warn", "error")),
+    "AutoKubernetesLabels": OptionType("boolean"),
+    "RemoveKeys": OptionType("keys"),
+    "LabelKeys": OptionType("keys"),
+    "DropSingleKey": OptionType("boolean"),
+    "LineFormat": OptionType("choice", ("json", "key_value")),
+    "LabelMapPath": OptionType("text"),
+    "Buffer": OptionType("boolean"),
+    "BufferType": OptionType("choice", ("dque",)),
+    "DqueDir": OptionType("text", decided_by=_OWN_BUFFER),
+    "DqueName": OptionType("text", decided_by=_OWN_BUFFER),
+    "DqueSegmentSize": OptionType("count"),
+    "DqueSync": OptionType("choice", ("normal", "full")),
+    "ca_file": OptionType("text"),
+    "cert_file": OptionType("text"),
+    "key_file": OptionType("text"),
+    "insecure_skip_verify": OptionType("boolean", decided_by=_TRUST),
+}
+
+FLUENT_BIT_OPTIONS = _FIRELENS | {
+    "host": OptionType("text", decided_by=_ROUTE),
+    "port": OptionType("text", decided_by=_ROUTE),
+    "uri": OptionType("text", decided_by=_ROUTE),
+    "http_user": OptionType("text", decided_by=_ROUTE),
+    "http_passwd": OptionType("text", decided_by=_ROUTE),
+    "tls": OptionType("switch", decided_by="it is always on"),
+    "tls.verify": OptionType("switch", decided_by=_TRUST),
+    "tls.ca_file": OptionType("text"),
+    "tenant_id": OptionType("text", decided_by=_TENANT),
+    "tenant_id_key": OptionType("text", decided_by=_TENANT),
+    "labels": OptionType("text", decided_by=_LABELS),
+    "label_keys": OptionType("keys"),
+    "label_map_path": OptionType("text"),
+    "remove_keys": OptionType("keys"),
+    "line_format": OptionType("choice", ("json", "key_value")),
+    "drop_single_key": OptionType("choice", ("on", "off", "raw")),
+    "auto_kubernetes_labels": OptionType("switch"),
+    "compress": OptionType("choice", ("gzip",)),
+    "workers": OptionType("count"),
+    # A number of tries would lose lines that a longer wait delivers.
+    "retry_limit": OptionType("choice", ("no_limits",)),
+    "storage.total_limit_size": OptionType("size"),
+    "net.connect_timeout": OptionType("seconds"),
+    "net.io_timeout": OptionType("seconds"),
+    "net.keepalive": OptionType("switch"),
+    "net.keepalive_idle_timeout": OptionType("seconds"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputType:
+    """One of the two outputs: its options, its default image, and what it logs when lines are lost."""
+
+    title: str
+    image: str
+    options: Mapping[str, OptionType]
+    label_keys_option: str
+    # CloudWatch filter patterns: any of these terms.
+    loss_pattern: str
+    refusal_pattern: str
+
+    def option(self, key: str) -> tuple[str, OptionType] | None:
+        """An option and its own spelling. Fluent Bit looks keys up whatever their case."""
+        spelled = {name.lower(): name for name in self.options}.get(key.lower())
+        return None if spelled is None else (spelled, self.options[spelled])
+
+
+def _any_of(*terms: str) -> str:
+    """A filter pattern for lines with one of these terms (CloudWatch Logs, "Filter pattern syntax")."""
+    return " ".join(f'?"{term}"' for term in terms)
+
+
+OUTPUTS: dict[OutputKind, OutputType] = {
+    "grafana": OutputType(
+        title="Grafana's plugin",
+        image="grafana/fluent-bit-plugin-loki:3.7.8",
+        options=GRAFANA_OPTIONS,
+        label_keys_option="LabelKeys",
+        # The plugin tells Fluent Bit "ok" once a line is queued: these lines are the only sign.
+        loss_pattern=_any_of(
+            "final error sending batch",
+            "cannot enqueue record",
+            "error dequeuing record",
+            "error sending record to Loki",
+            "batch add err",
+        ),
+        refusal_pattern=_any_of("server returned HTTP status 401", "server returned HTTP status 403"),
+    ),
+    "fluent-bit": OutputType(
+        title="Fluent Bit's own output",
+        image="fluent/fluent-bit:4.2.3",
+        options=FLUENT_BIT_OPTIONS,
+        label_keys_option="label_keys",
+        loss_pattern=_any_of(
+            "cannot be retried",
+            "Not retrying",
+            "would exceed total limit size",
+            "to place the incoming data",
+        ),
+        refusal_pattern=_any_of("HTTP status=401", "HTTP status=403"),
+    ),
+}
+
+
+def output_name(output: OutputKind, image: str) -> str:
+    """The output's name in an image.
+
+    Grafana's plugin registers itself as `loki` up to 2.0 and as `grafana-loki` from 2.1 on, after
+    Fluent Bit got an output of its own named `loki`. A tag without a version counts as current.
+    """
+    if output == "fluent-bit":
+        return "loki"
+    match = re.search(r":v?(\d+)\.(\d+)", image)
+    old = match is not None and (int(match[1]), int(match[2])) < (2, 1)
+    return "loki" if old else "grafana-loki"
+
+
+def seconds(duration: str) -> float:
+    """The length of a Go duration."""
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h)", duration)
+    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+
+
+def url_with_credentials(url: str, user: str, password: str) -> str:
+    """The URL with user and password in it, percent-encoded as Go's url.Parse decodes them."""
+    scheme, rest = url.split("://", 1)
+    return f"{scheme}://{quote(user, safe='')}:{quote(password, safe='')}@{rest}"
+
+
+def option_problems(
+    output: OutputKind, image: str, launch: Launch, options: Mapping[str, str]
+) -> list[tuple[str, str]]:
+    """Every mistake in hand-written options: the option, and the rule with a suggestion.
+
+    Most of these go unnoticed otherwise: the outputs ignore keys that they don't know.
+    """
+    kind = OUTPUTS[output]
+    found: list[tuple[str, str]] = []
+    seen: dict[str, str] = {}
+    for key, value in options.items():
+        known = kind.option(key)
+        if known is None:
+            found.append((key, _unknown(kind, key)))
+            continue
+        spelled, option = known
+        if spelled in seen:
+            found.append((key, f"the same option as {seen[spelled]}: write it once"))
+        seen[spelled] = key
+        problem = _value_problem(kind, output, image, launch, spelled, option, value)
+        if problem:
+            found.append((key, problem))
+    return found
+
+
+def _unknown(kind: OutputType, key: str) -> str:
+    plain = key.lower().replace("_", "")
+    by_plain = {name.lower().replace("_", "").replace(".", ""): name for name in kind.options}
+    if re.fullmatch(r"http(user|passw(or)?d)|user(name)?|password", plain) and kind.option("Url"):
+        hint = "credentials come from the route's `accounts`, in the Url; remove it"
+    else:
+        close = difflib.get_close_matches(plain, by_plain, n=1)
+        hint = f"did you mean {by_plain[close[0]]}?" if close else "remove it"
+    return f"{kind.title} has no such option and would ignore it: {hint}"
+
+
+def _value_problem(
+    kind: OutputType,
+    output: OutputKind,
+    image: str,
+    launch: Launch,
+    key: str,
+    option: OptionType,
+    value: str,
+) -> str | None:
+    if key in ("Url", "host") and urlsplit(value).scheme == "http":
+        return f"http:// sends lines and password in clear: the edge speaks HTTPS only; {_ROUTE}, remove it"
+    if option.decided_by:
+        return f"it can't be set by hand ({option.decided_by}): remove it"
+    wanted = option.problem(value)
+    if wanted:
+        return f"it takes {wanted}"
+    if key == "Name" and value != output_name(output, image):
+        return (
+            f"in this image the output is named {output_name(output, image)!r} "
+            "(Grafana's plugin: `loki` up to 2.0, `grafana-loki` from 2.1): write that, or nothing"
+        )
+    if key == kind.label_keys_option:
+        return label_keys_problem(value, launch)
+    return None
+
+
+def label_keys_problem(value: str, launch: Launch) -> str | None:
+    """Why these fields can't be labels; None if they can."""
+    refused = _PER_TASK | (_PER_TASK_ON_EC2 if launch == "ec2" else {})
+    for name in value.split(","):
+        field = name.removeprefix("$")
+        if field in refused:
+            return (
+                f"{field} {refused[field]}, so that each makes a Loki stream of its own: "
+                "leave it in the line, where a query filters it"
+            )
+    return None
+
+
+def architecture_problem(image: str, architecture: Architecture) -> str | None:
+    """Why an image can't run on this architecture, told by its tag; None if nothing speaks against it."""
+    tag = image.split("@")[0].rsplit(":", 1)[1]
+    built_for = re.search(r"(?:^|[-_.])(amd64|x86_64|arm64|aarch64|arm)(?:$|[-_.])", tag)
+    names = {"x86_64": ("amd64", "x86_64"), "arm64": ("arm64", "aarch64")}[architecture]
+    if built_for is None or built_for[1] in names:
+        return None
+    return (
+        f"the tag says {built_for[1]}, the service runs on {architecture}: "
+        f"name the image for {names[0]}, or one for several architectures"
+    )
+
+
+# Distroless: no shell, so that a health check of any kind can't start.
+_WITHOUT_SHELL = ("grafana/fluent-bit-plugin-loki", "fluent/fluent-bit", "cr.fluentbit.io/fluent/fluent-bit")
+
+
+def has_shell(image: str) -> bool:
+    """Whether a log router's image has a shell, as far as its name tells."""
+    name, tag = image.split("@")[0].rsplit(":", 1)
+    return name not in _WITHOUT_SHELL or tag.endswith("-debug")

@@ -1,0 +1,97 @@
+"""What the services share: the secrets that they push with, and a role that may do nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import ResourceOptions
+
+from components.aws.container_definitions import canonical
+from components.aws.firelens import OutputKind, url_with_credentials
+from components.aws.policies import ecs_tasks_trust
+from components.settings import Service, Settings
+
+
+class PushSecret(NamedTuple):
+    """One secret: for which Loki instance, for which of its users, and in which output's form."""
+
+    loki: str
+    user: str
+    output: OutputKind
+
+
+def push_secrets(settings: Settings) -> list[PushSecret]:
+    """Every account of the instances that services push to, per output in use.
+
+    All of them and not those in use alone: a task that still runs with another account finds its secret
+    as long as the account is listed.
+    """
+    wanted: set[tuple[str, OutputKind]] = {
+        (service.loki, service.log_router.output) for service in settings.services.values()
+    }
+    return [
+        PushSecret(loki, account.user, output)
+        for loki, output in sorted(wanted)
+        for account in settings.loki.instances[loki].accounts
+    ]
+
+
+def push_secret(settings: Settings, service: Service) -> PushSecret | None:
+    """The secret that a service pushes with; None where its route asks for no password."""
+    accounts = settings.loki.instances[service.loki].accounts
+    if not accounts:
+        return None
+    return PushSecret(service.loki, service.account or accounts[0].user, service.log_router.output)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushAccessArgs:
+    """What `PushAccess` is made from."""
+
+    secrets: Sequence[PushSecret]
+    push_urls: pulumi.Input[Mapping[str, str]]
+    # Per instance and user; secret.
+    credentials: pulumi.Input[Mapping[str, Mapping[str, str]]]
+
+
+class PushAccess(pulumi.ComponentResource):
+    """The accounts' passwords as log routers take them, in SSM, and the tasks' role without permissions."""
+
+    parameter_arns: dict[PushSecret, pulumi.Output[str]]
+    """The parameter of each secret."""
+    task_role_arn: pulumi.Output[str]
+    """The role of services that have none of their own: without one, a task takes its instance's."""
+
+    def __init__(self, name: str, args: PushAccessArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("campus-monitor:aws:PushAccess", name, None, opts)
+        self._name = name
+        role = aws.iam.Role(
+            f"{name}-nothing",
+            description="Tasks that may do nothing in AWS",
+            assume_role_policy=canonical(ecs_tasks_trust()),
+            opts=ResourceOptions(parent=self),
+        )
+        self.task_role_arn = role.arn
+        known = pulumi.Output.all(urls=args.push_urls, credentials=args.credentials)
+        self.parameter_arns = {secret: self._parameter(secret, known).arn for secret in args.secrets}
+        self.register_outputs({"task_role_arn": self.task_role_arn})
+
+    def _parameter(self, secret: PushSecret, known: pulumi.Output[dict[str, object]]) -> aws.ssm.Parameter:
+        form = "push-url" if secret.output == "grafana" else "password"
+
+        def value(found: dict[str, dict[str, dict[str, str]]]) -> str:
+            password = found["credentials"][secret.loki][secret.user]
+            if secret.output == "fluent-bit":
+                return password
+            return url_with_credentials(str(found["urls"][secret.loki]), secret.user, password)
+
+        return aws.ssm.Parameter(
+            f"{self._name}-{secret.loki}-{secret.user}-{form}",
+            type="SecureString",
+            value=pulumi.Output.secret(known.apply(value)),  # type: ignore[arg-type]
+            opts=ResourceOptions(parent=self),
+        )

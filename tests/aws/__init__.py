@@ -1,0 +1,1 @@
+"""The AWS half on the real engine, with an emulator for AWS."""

@@ -1,0 +1,95 @@
+"""What the AWS half's suites share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.rig.deployment import Deployment, deployed, docker_contents
+from tests.rig.emulator import Emulator
+from tests.rig.namespaces import LATER_NAT, NAT
+from tests.rig.probe import Login
+from tests.rig.rig import Rig
+from tests.rig.stack import Settings
+
+ZONE_A, ZONE_B, ZONE_C = (f"ap-northeast-2{letter}" for letter in "abc")
+
+
+def network(
+    addresses: dict[str, str], *, nat_per_zone: bool = True, zones: list[str] | None = None
+) -> Settings:
+    """Egress settings: a NAT gateway with its address per zone."""
+    return {
+        "create": {
+            "zones": zones or list(addresses),
+            "natPerZone": nat_per_zone,
+            "addresses": list(addresses.values()),
+            "retainAddresses": False,
+        }
+    }
+
+
+APP = {"image": "nginx:1.29.4", "port": 80, "memoryMib": 128}
+DATABASE_SECRET = "arn:aws:secretsmanager:ap-northeast-2:123456789012:secret:db-AbCdEf:password::"
+TOPIC = "arn:aws:sns:ap-northeast-2:123456789012:operators"
+
+# The team's three services: on EC2 with Grafana's plugin, on Fargate with Fluent Bit's own output, on ARM.
+# On top of the address the route asks for a password here, as in stage and prod.
+START: Settings = {
+    "egress": network({ZONE_A: NAT, ZONE_C: LATER_NAT}),
+    "loki": {"instances": {"aws": {"accounts": [{"user": "shipper"}]}}},
+    "services": {
+        "client-api": {"containers": {"app": APP | {"secrets": {"DB_PASSWORD": DATABASE_SECRET}}}},
+        "admin-api": {
+            "launch": "fargate",
+            "cpuUnits": 256,
+            "memoryMib": 512,
+            "ingress": [{"action": "allow", "port": 80, "from": ["10.0.0.0/16"], "comment": "balancer"}],
+            "logRouter": {"output": "fluent-bit"},
+            "containers": {
+                "app": APP | {"environment": {"LOG_LEVEL": "info", "PORT": "80"}},
+                "worker": {"image": "app:1", "memoryMib": 64, "essential": False},
+            },
+        },
+        "iris": {
+            "architecture": "arm64",
+            "cpuUnits": 1024,
+            "memoryMib": 1024,
+            "labels": {"team": "judge"},
+            "containers": {"app": APP},
+        },
+    },
+    "aws": {"alarmTopicArn": TOPIC},
+}
+
+
+@pytest.fixture(scope="package")
+def stack(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
+    """The stack with two NAT gateways, for all suites of this folder: whoever changes it puts it back.
+
+    Leaving it runs `pulumi destroy`, which has to leave nothing.
+    """
+    before = docker_contents(rig), emulator.contents()
+    with deployed(rig, emulator, START) as made:
+        yield made
+    assert (docker_contents(rig), emulator.contents()) == before
+
+
+@contextmanager
+def put_back(stack: Deployment) -> Iterator[None]:
+    """Whatever the block changes about the stack is put back."""
+    try:
+        yield
+    finally:
+        stack.stack.configure(stack.settings)
+        stack.stack.run("up", "--yes", "--skip-preview", "--refresh")
+        stack.outputs = json.loads(stack.stack.run("stack", "output", "--json", "--show-secrets"))
+
+
+def login_of(stack: Deployment) -> Login:
+    """The account of the route that the services push to."""
+    [(user, password)] = stack.outputs["shipper_credentials"]["aws"].items()
+    return Login(user, password)

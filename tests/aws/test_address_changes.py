@@ -1,0 +1,193 @@
+"""The NAT addresses change under push, each change in one update: nothing is refused, no line is lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from tests.aws.conftest import ZONE_A, ZONE_B, ZONE_C, login_of, network, put_back
+from tests.aws.nat import Nat, behind
+from tests.counts import count
+from tests.figures import TARGETS, record
+from tests.rig.deployment import Deployment
+from tests.rig.emulator import Emulator
+from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
+from tests.rig.pusher import Found, Pusher, Tally, found_in_loki
+from tests.rig.stack import Settings
+
+# The first test waits for all the changes.
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(count(test=900, soak=5400))]
+
+CHANGES = count(test=5, soak=50)
+LINES_PER_SECOND = 50.0
+SHIPPERS = 4
+BATCH_WAIT_SECONDS = 0.4
+THIRD_NAT = STRANGER
+
+# One kind of change after the other, and at the end back to the start.
+KINDS: list[tuple[str, Settings]] = [
+    ("a zone is added", network({ZONE_A: NAT, ZONE_C: LATER_NAT, ZONE_B: THIRD_NAT})),
+    ("the first zone is removed", network({ZONE_C: LATER_NAT, ZONE_B: THIRD_NAT})),
+    ("an address is changed", network({ZONE_C: NAT, ZONE_B: THIRD_NAT})),
+    (
+        "one gateway serves both zones",
+        network({ZONE_B: THIRD_NAT}, nat_per_zone=False, zones=[ZONE_B, ZONE_C]),
+    ),
+    (
+        "the one gateway is replaced",
+        network({ZONE_C: LATER_NAT}, nat_per_zone=False, zones=[ZONE_C, ZONE_B]),
+    ),
+    ("a zone is added and one removed", network({ZONE_A: NAT, ZONE_C: LATER_NAT})),
+]
+
+
+def addresses_of(egress: Settings) -> list[str]:
+    """The public addresses of egress settings, sorted."""
+    return sorted(egress["create"]["addresses"])
+
+
+@dataclass
+class Changed:
+    """What was seen while the addresses changed."""
+
+    tally: Tally
+    found: Found
+    used: set[str]
+    # After each change: what it should be, and what the stack says.
+    wanted: list[list[str]]
+    told: list[list[str]]
+
+
+@pytest.fixture(scope="module")
+def changed(stack: Deployment, emulator: Emulator) -> Iterator[Changed]:
+    """Changes, one right after the other, under push."""
+    began, nat = time.time_ns(), Nat(emulator)
+    pusher = Pusher(
+        behind(stack.client(NAT), nat),
+        "/lokiaws",
+        "nat-changes",
+        lines_per_second=LINES_PER_SECOND,
+        shippers=SHIPPERS,
+        batch_wait=BATCH_WAIT_SECONDS,
+        login=login_of(stack),
+    )
+    wanted: list[list[str]] = []
+    told: list[list[str]] = []
+    with put_back(stack):
+        with pusher.running():
+            for number in range(CHANGES):
+                kind, egress = KINDS[number % len(KINDS)]
+                started = time.monotonic()
+                told.append(up(stack, egress))
+                wanted.append(addresses_of(egress))
+                print(f"{kind}: {time.monotonic() - started:.0f} s, {pusher.tally.drops or 'none dropped'}")
+        found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-changes", began)
+        yield Changed(pusher.tally, found, nat.used, wanted, told)
+
+
+def up(stack: Deployment, egress: Settings) -> list[str]:
+    """Deploy other egress settings; the public addresses that the stack then tells."""
+    stack.stack.configure(stack.settings | {"egress": egress})
+    return stack.stack.up()["nat_public_ips"].value
+
+
+def test_no_push_is_refused_while_addresses_change(changed: Changed) -> None:
+    tally = changed.tally
+    refused = sum(lines for said, lines in tally.drops.items() if said.isdigit())
+    versus = f"{CHANGES} changes, {tally.pushes} pushes, {sum(tally.retried.values())} retried"
+    record("nat_change_refused", refused, "", tally.lines, versus)
+    assert TARGETS["nat_change_refused"].met_by(refused), tally
+    assert not tally.drops
+
+
+def test_no_line_is_lost_while_addresses_change(changed: Changed) -> None:
+    tally = changed.tally
+    missing = changed.found.missing(range(tally.lines))
+    record("nat_change_lines_missing", len(missing), "", tally.lines, f"{CHANGES} changes")
+    assert TARGETS["nat_change_lines_missing"].met_by(len(missing)), missing[:20]
+    # The pusher went where the routes lead: every address was sent from.
+    assert changed.used == {NAT, LATER_NAT, THIRD_NAT}
+    assert tally.lines > CHANGES * LINES_PER_SECOND
+
+
+def test_after_each_change_the_stack_tells_the_addresses(changed: Changed) -> None:
+    assert changed.told == changed.wanted
+
+
+@pytest.mark.usefixtures("changed")
+def test_what_nobody_sends_from_any_more_is_refused(stack: Deployment, changed: Changed) -> None:
+    login = login_of(stack)
+    for address in (NAT, LATER_NAT, THIRD_NAT):
+        expected = 204 if address in changed.wanted[-1] else 403
+        assert stack.push_status(address, "aws", login) == expected, address
+    assert stack.stack.changes() == {}
+
+
+def test_a_nat_instance_takes_over_in_two_updates(stack: Deployment, emulator: Emulator) -> None:
+    login, vpc = login_of(stack), default_vpc(emulator)
+
+    def given(*addresses: str) -> Settings:
+        return {"given": {"addresses": list(addresses)}, "vpcId": vpc}
+
+    def pushed() -> list[int]:
+        return [stack.push_status(address, "aws", login) for address in (NAT, LATER_NAT, THIRD_NAT)]
+
+    with put_back(stack):
+        # Known by their zones before, by themselves now: both are the same fragment.
+        assert up(stack, given(NAT, THIRD_NAT)) == sorted([NAT, THIRD_NAT])
+        assert pushed() == [204, 403, 204]
+        # Now the routes are switched, and then:
+        assert up(stack, given(THIRD_NAT)) == [THIRD_NAT]
+        assert pushed() == [403, 403, 204]
+        assert stack.stack.changes() == {}
+
+
+@contextmanager
+def gateway_made_elsewhere(emulator: Emulator, address: str, tags: dict[str, str]) -> Iterator[None]:
+    """A NAT gateway with this address and these tags, in a network that isn't the stack's."""
+    ec2 = emulator.client("ec2")
+    listed = [{"Key": key, "Value": value} for key, value in tags.items()]
+    allocation = ec2.allocate_address(Domain="vpc", Address=address)["AllocationId"]
+    of_it = [{"Name": "vpc-id", "Values": [default_vpc(emulator)]}]
+    subnet = ec2.describe_subnets(Filters=of_it)["Subnets"][0]["SubnetId"]
+    made = ec2.create_nat_gateway(
+        SubnetId=subnet,
+        AllocationId=allocation,
+        TagSpecifications=[{"ResourceType": "natgateway", "Tags": listed}],
+    )["NatGateway"]["NatGatewayId"]
+    try:
+        yield
+    finally:
+        ec2.delete_nat_gateway(NatGatewayId=made)
+        ec2.release_address(AllocationId=allocation)
+
+
+def default_vpc(emulator: Emulator) -> str:
+    """The network that every account has."""
+    every = [{"Name": "is-default", "Values": ["true"]}]
+    return emulator.client("ec2").describe_vpcs(Filters=every)["Vpcs"][0]["VpcId"]
+
+
+def test_a_network_made_elsewhere_is_looked_up(stack: Deployment, emulator: Emulator) -> None:
+    login, tags = login_of(stack), {"for": "tasks"}
+    lookup: Settings = {"lookup": {"natGatewayTags": tags}, "vpcId": default_vpc(emulator)}
+    stack.stack.configure(stack.settings | {"egress": lookup})
+    with put_back(stack):
+        said = stack.stack.preview_error()
+        assert "campus-monitor:egress.lookup.natGatewayTags: nothing was found: at least one" in said
+        assert "Traceback" not in said
+        unknown = {"natGatewayIds": ["nat-00000000000000000"]}
+        stack.stack.configure(stack.settings | {"egress": lookup | {"lookup": unknown}})
+        said = stack.stack.preview_error()
+        assert "egress.lookup.natGatewayIds: AWS was asked:" in said
+        assert "no matching EC2 NAT Gateway found" in said
+        assert "Traceback" not in said
+        with gateway_made_elsewhere(emulator, THIRD_NAT, tags):
+            assert up(stack, lookup) == [THIRD_NAT]
+            assert stack.push_status(THIRD_NAT, "aws", login) == 204
+            assert stack.push_status(NAT, "aws", login) == 403
+            assert stack.stack.changes() == {}

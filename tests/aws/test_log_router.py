@@ -1,0 +1,97 @@
+"""A task's lines on their whole way: the real plugin, told what the stack tells it, into the real Loki."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import pytest
+
+from components.aws.firelens import OUTPUTS
+from tests.aws.conftest import login_of
+from tests.rig.deployment import Deployment
+from tests.rig.emulator import Emulator
+from tests.rig.log_router import Ran, run_plugin
+from tests.rig.namespaces import SERVER
+from tests.rig.probe import ca_of, lines_in_loki
+from tests.rig.processes import wait_for
+
+pytestmark = pytest.mark.docker
+
+SERVICE = "iris"
+
+
+def ship(stack: Deployment, emulator: Emulator, folder: Path, url: str, line: str) -> Ran:
+    """Ship one line as a task of the service would: from the NAT address, with the definition's options."""
+    (folder / "ca.crt").write_text(ca_of(stack.caddy()))
+    (folder / "hosts").write_text(f"{SERVER} {stack.settings['edge']['domain']}\n")
+    definition = emulator.client("ecs").describe_task_definition(taskDefinition=SERVICE)["taskDefinition"]
+    [app] = [one for one in definition["containerDefinitions"] if one["name"] == "app"]
+    options = app["logConfiguration"]["options"]
+    own = {
+        "Url": url,
+        # The rig's certificate is Caddy's own; a task's disk is a folder here; few tries are enough.
+        "ca_file": str(folder / "ca.crt"),
+        "DqueDir": str(folder / "queue"),
+        "MaxRetries": "3",
+    }
+    record = {
+        "log": line,
+        "source": "stdout",
+        "container_id": "0123",
+        "container_name": "/ecs-iris-7-app-0123",
+        "ecs_cluster": "judge",
+        "ecs_task_arn": "arn:aws:ecs:ap-northeast-2:123456789012:task/judge/0123",
+        "ecs_task_definition": "iris:7",
+    }
+    return run_plugin(options | own, [record], namespace=stack.rig.network.world, hosts=folder / "hosts")
+
+
+def secret_url(emulator: Emulator) -> str:
+    """What ECS puts in place of the secret option: the parameter that the definition names."""
+    definition = emulator.client("ecs").describe_task_definition(taskDefinition=SERVICE)["taskDefinition"]
+    [app] = [one for one in definition["containerDefinitions"] if one["name"] == "app"]
+    [secret] = app["logConfiguration"]["secretOptions"]
+    name = secret["valueFrom"].partition(":parameter/")[2]
+    ssm = emulator.client("ssm")
+    return ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
+
+
+def test_a_line_arrives_with_its_labels_and_without_its_own_fields(
+    stack: Deployment, emulator: Emulator, tmp_path: Path
+) -> None:
+    line = f"from a task {secrets.token_hex(8)}"
+    ran = ship(stack, emulator, tmp_path, secret_url(emulator), line)
+    assert ran.status == 0, ran.log
+    assert "error" not in ran.log
+    labels = 'job="firelens",service="iris",container="app",team="judge",source="stdout",ecs_cluster="judge"'
+    query = f"{{{labels}}}"
+    found: list[str] = []
+
+    def arrived() -> bool:
+        found[:] = [
+            one for one in lines_in_loki(stack.rig.network.campus, stack.loki("aws"), query) if line in one
+        ]
+        return bool(found)
+
+    wait_for("the line is in Loki", arrived, 60.0)
+    [text] = found
+    assert f'log="{line}"' in text
+    # Which task it was is in the line, where no stream comes of it.
+    assert "ecs_task_definition=iris:7" in text
+    assert "container_id" not in text
+    assert "ecs_task_arn" not in text
+
+
+def test_a_wrong_password_is_a_line_that_rings_both_alarms(
+    stack: Deployment, emulator: Emulator, tmp_path: Path
+) -> None:
+    url = secret_url(emulator).replace(login_of(stack).password, "wrong")
+    line = f"refused {secrets.token_hex(8)}"
+    log = ship(stack, emulator, tmp_path, url, line).log
+    assert "final error sending batch" in log
+    assert "server returned HTTP status 401" in log
+    output = OUTPUTS["grafana"]
+    assert '?"final error sending batch"' in output.loss_pattern
+    assert '?"server returned HTTP status 401"' in output.refusal_pattern
+    assert "wrong" not in log

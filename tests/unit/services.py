@@ -1,0 +1,126 @@
+"""Generated services, and the request that their task definition makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from components.aws.container_definitions import PushTarget, container_definitions, task_volumes
+from components.settings import FARGATE_SIZES, Service
+
+URL = "https://grafana.codedang.com/lokiaws/loki/api/v1/push"
+PARAMETER = "arn:aws:ssm:ap-northeast-2:123456789012:parameter/push-aws-admin-push-url-1234567"
+SECRET = "arn:aws:secretsmanager:ap-northeast-2:123456789012:secret:db-AbCdEf"
+
+names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True).filter(lambda name: name != "log-router")
+variables = st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True)
+health_checks = st.none() | st.builds(
+    lambda command, interval, retries: {
+        "command": ["CMD", *command],
+        "intervalSeconds": interval,
+        "retries": retries,
+    },
+    st.lists(st.text(min_size=1, max_size=8), min_size=1, max_size=3),
+    st.integers(5, 300),
+    st.integers(1, 10),
+)
+
+
+@st.composite
+def container_trees(draw: st.DrawFn, port: int | None) -> dict[str, Any]:
+    """One container's settings."""
+    plain = draw(st.dictionaries(variables, st.text(max_size=8), max_size=2))
+    secret = draw(
+        st.dictionaries(variables, st.sampled_from([PARAMETER, SECRET, f"{SECRET}:password::"]), max_size=2)
+    )
+    return {
+        "image": draw(st.sampled_from(["app:1", "nginx:1.29.4", "ghcr.io/team/app:v2"])),
+        "memoryMib": draw(st.integers(6, 64)),
+        "essential": draw(st.booleans()),
+        "environment": plain,
+        "secrets": {key: arn for key, arn in secret.items() if key not in plain},
+        **({"port": port} if port is not None else {}),
+        **({"healthCheck": check} if (check := draw(health_checks)) else {}),
+    }
+
+
+@st.composite
+def service_trees(draw: st.DrawFn) -> dict[str, Any]:
+    """A service's settings, all of them good."""
+    launch = draw(st.sampled_from(["ec2", "fargate"]))
+    containers = draw(st.lists(names, min_size=1, max_size=9, unique=True))
+    every_port = st.integers(1, 65535).filter(lambda port: port != 24224)
+    ports = draw(st.lists(every_port, min_size=len(containers), max_size=len(containers), unique=True))
+    tree: dict[str, Any] = {
+        "launch": launch,
+        "architecture": draw(st.sampled_from(["x86_64", "arm64"])),
+        "cpuUnits": draw(st.sampled_from(list(FARGATE_SIZES) if launch == "fargate" else [128, 512, 10240])),
+        "containers": {
+            name: draw(container_trees(port if draw(st.booleans()) else None))
+            for name, port in zip(containers, ports, strict=True)
+        },
+        "labels": draw(st.dictionaries(st.sampled_from(["team", "tier"]), st.sampled_from(["judge", "a.b"]))),
+        "logRate": {
+            "linesPerSecond": draw(st.sampled_from([1, 20, 250])),
+            "bytesPerLine": draw(st.sampled_from([100, 512, 2048])),
+            "outageMinutes": draw(st.integers(1, 60)),
+        },
+        "logRouter": {"output": draw(st.sampled_from(["grafana", "fluent-bit"]))},
+    }
+    tree["memoryMib"] = _memory(tree)
+    return tree
+
+
+def _memory(tree: dict[str, Any]) -> int:
+    """Enough for all containers; on Fargate the smallest size that there is, or a smaller outage."""
+    held = sum(one["memoryMib"] for one in tree["containers"].values())
+    sizes = FARGATE_SIZES[tree["cpuUnits"]] if tree["launch"] == "fargate" else [1 << 20]
+    needed = (
+        held
+        + Service.model_validate(
+            tree | {"launch": "ec2", "cpuUnits": 128, "memoryMib": 1 << 20}
+        ).plan.memory_mib
+    )
+    fitting = [size for size in sizes if size >= needed]
+    if not fitting:
+        tree["logRate"]["outageMinutes"] = tree["logRate"]["linesPerSecond"] = 1
+        return sizes[-1]
+    return fitting[0]
+
+
+services = service_trees().map(Service.model_validate)
+# A generated service takes long to make.
+some_services = settings(max_examples=30)
+
+
+def target(service: Service, *, with_password: bool) -> PushTarget:
+    """Where the lines go, with an account or without one."""
+    del service
+    if not with_password:
+        return PushTarget(url=URL)
+    return PushTarget(url=URL, user="admin", parameter_arn=PARAMETER)
+
+
+def request_for(service: Service, *, with_password: bool = False) -> dict[str, Any]:
+    """The RegisterTaskDefinition request that the stack makes for a service."""
+    return {
+        "family": "client-api",
+        "networkMode": "bridge" if service.launch == "ec2" else "awsvpc",
+        "requiresCompatibilities": [service.launch.upper()],
+        "cpu": str(service.cpu_units),
+        "memory": str(service.memory_mib),
+        "runtimePlatform": {
+            "cpuArchitecture": service.architecture.upper(),
+            "operatingSystemFamily": "LINUX",
+        },
+        "volumes": [{"name": volume} for volume in task_volumes(service)],
+        "containerDefinitions": container_definitions(
+            service_name="client-api",
+            service=service,
+            target=target(service, with_password=with_password),
+            log_group="/ecs/client-api/log-router",
+            region="ap-northeast-2",
+        ),
+    }

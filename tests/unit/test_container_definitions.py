@@ -1,0 +1,215 @@
+"""Task definitions: what ECS takes, and what the log router is told."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.aws.container_definitions import canonical
+from components.aws.firelens import OUTPUTS
+from components.settings import Service
+from tests.unit.ecs_rules import problems
+from tests.unit.services import PARAMETER, URL, request_for, services, some_services
+
+APP = {"image": "nginx:1.29.4", "port": 80, "memoryMib": 128}
+
+
+def service(**changes: Any) -> Service:
+    """A small service on EC2, with changes."""
+    tree = {"cpuUnits": 512, "memoryMib": 512, "containers": {"app": APP}}
+    return Service.model_validate(tree | changes)
+
+
+def fargate(**changes: Any) -> Service:
+    """A small service on Fargate, with changes."""
+    return service(**{"launch": "fargate", "memoryMib": 1024} | changes)
+
+
+def containers(of: Service, *, with_password: bool = False) -> dict[str, dict[str, Any]]:
+    """The definitions by name."""
+    request = request_for(of, with_password=with_password)
+    return {one["name"]: one for one in request["containerDefinitions"]}
+
+
+@some_services
+@given(service=services, with_password=st.booleans())
+def test_ecs_takes_every_definition(service: Service, with_password: bool) -> None:
+    assert problems(request_for(service, with_password=with_password)) == []
+
+
+@some_services
+@given(service=services, with_password=st.booleans())
+def test_the_lint_takes_every_option_that_the_stack_writes(service: Service, with_password: bool) -> None:
+    output = OUTPUTS[service.log_router.output]
+    for name, one in containers(service, with_password=with_password).items():
+        if name == "log-router":
+            continue
+        log = one["logConfiguration"]
+        for key, value in log["options"].items():
+            known = output.option(key)
+            assert known is not None, key
+            assert known[0] == key
+            assert known[1].problem(value) is None, (key, value)
+        assert "http://" not in str(log)
+
+
+@some_services
+@given(service=services)
+def test_no_label_makes_a_stream_per_task(service: Service) -> None:
+    for one in containers(service).values():
+        options = one["logConfiguration"]["options"]
+        keys = options.get("LabelKeys", options.get("label_keys", "")).replace("$", "").split(",")
+        assert not {"container_name", "container_id", "ecs_task_definition", "ecs_task_arn", "log"} & set(
+            keys
+        )
+
+
+@some_services
+@given(service=services, seed=st.randoms())
+def test_the_same_service_is_the_same_text_however_its_settings_are_ordered(
+    service: Service, seed: Any
+) -> None:
+    tree = service.model_dump(mode="json", by_alias=True)
+    for one in tree["containers"].values():
+        for key in ("environment", "secrets"):
+            items = list(one[key].items())
+            seed.shuffle(items)
+            one[key] = dict(items)
+    items = list(tree["containers"].items())
+    seed.shuffle(items)
+    other = Service.model_validate(tree | {"containers": dict(items)})
+    assert _text(other) == _text(service)
+
+
+def _text(of: Service) -> str:
+    return canonical(request_for(of)["containerDefinitions"])
+
+
+def test_canonical_json_is_one_text_per_content() -> None:
+    assert canonical({"b": [1, {"d": 1, "c": 2}], "a": "ü"}) == canonical(
+        {"a": "ü", "b": [1, {"c": 2, "d": 1}]}
+    )
+    assert json.loads(canonical({"a": "ü"})) == {"a": "ü"}
+
+
+BREAKS: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
+    ("no essential container", lambda r: [one.update(essential=False) for one in _all(r)], "an essential"),
+    ("unknown field", lambda r: _all(r)[0].update(memoryLimit=1), "Unknown parameter"),
+    ("odd Fargate size", lambda r: r.update(memory="1536"), "no Fargate configuration"),
+    ("port", lambda r: _all(r)[1]["portMappings"][0].update(containerPort=0, hostPort=0), "port"),
+    ("host port", lambda r: _all(r)[1]["portMappings"][0].update(hostPort=0), "both ports"),
+    ("name", lambda r: _all(r)[1].update(name="log-router"), "unique"),
+    ("stop", lambda r: _all(r)[0].update(stopTimeout=121), "stopTimeout"),
+    ("healthy", lambda r: _all(r)[1]["dependsOn"][0].update(condition="HEALTHY"), "HEALTHY"),
+    ("volume", lambda r: r.update(volumes=[]), "sourceVolume"),
+    ("twice", lambda r: _all(r)[1].update(secrets=[{"name": "A", "valueFrom": PARAMETER}]), "twice"),
+    ("router", lambda r: _all(r)[0].pop("firelensConfiguration"), "awsfirelens needs"),
+    ("memory", lambda r: _all(r)[1].update(memory=2048), "within the task's"),
+]
+
+
+def _all(request: dict[str, Any]) -> list[dict[str, Any]]:
+    return request["containerDefinitions"]
+
+
+@pytest.mark.parametrize(("broken", "says"), [one[1:] for one in BREAKS], ids=[one[0] for one in BREAKS])
+def test_the_checker_sees_what_ecs_refuses(broken: Callable[[dict[str, Any]], Any], says: str) -> None:
+    request = copy.deepcopy(request_for(fargate(containers={"app": APP | {"environment": {"A": "1"}}})))
+    assert problems(request) == []
+    broken(request)
+    assert [problem for problem in problems(request) if says in problem], problems(request)
+
+
+def test_grafanas_plugin_gets_its_options_and_a_queue_per_container() -> None:
+    made = containers(service(containers={"app": APP, "worker": {"image": "app:1", "memoryMib": 64}}))
+    options = made["app"]["logConfiguration"]["options"]
+    assert options["Name"] == "grafana-loki"
+    assert options["Url"] == URL
+    assert options["Labels"] == '{job="firelens",service="client-api",container="app"}'
+    assert (options["Buffer"], options["DqueDir"], options["DqueName"]) == ("true", "/log-buffer", "app")
+    assert made["worker"]["logConfiguration"]["options"]["DqueName"] == "worker"
+    assert made["log-router"]["mountPoints"] == [
+        {"containerPath": "/log-buffer", "sourceVolume": "log-buffer", "readOnly": False}
+    ]
+    assert made["log-router"]["firelensConfiguration"] == {
+        "type": "fluentbit",
+        "options": {"enable-ecs-log-metadata": "true"},
+    }
+    assert "secretOptions" not in made["app"]["logConfiguration"]
+
+
+def test_fluent_bits_own_output_gets_its_options() -> None:
+    made = containers(service(logRouter={"output": "fluent-bit"}, labels={"team": "judge"}))
+    options = made["app"]["logConfiguration"]["options"]
+    assert {key: options[key] for key in ("Name", "host", "port", "uri", "tls", "retry_limit")} == {
+        "Name": "loki",
+        "host": "grafana.codedang.com",
+        "port": "443",
+        "uri": "/lokiaws/loki/api/v1/push",
+        "tls": "on",
+        "retry_limit": "no_limits",
+    }
+    assert options["labels"] == "job=firelens,service=client-api,container=app,team=judge"
+    assert options["label_keys"] == "$source,$ecs_cluster"
+    assert "mountPoints" not in made["log-router"]
+
+
+@pytest.mark.parametrize(("output", "secret"), [("grafana", "Url"), ("fluent-bit", "http_passwd")])
+def test_a_password_stands_in_a_secret_option_and_nowhere_else(output: str, secret: str) -> None:
+    made = containers(service(logRouter={"output": output}), with_password=True)
+    log = made["app"]["logConfiguration"]
+    assert log["secretOptions"] == [{"name": secret, "valueFrom": PARAMETER}]
+    assert secret not in log["options"]
+    assert log["options"].get("http_user") == ("admin" if output == "fluent-bit" else None)
+
+
+def test_options_by_hand_come_over_the_stacks_own_in_one_spelling() -> None:
+    options = containers(service(logRouter={"options": {"batchwait": "5s", "logLevel": "warn"}}))["app"][
+        "logConfiguration"
+    ]["options"]
+    assert (options["BatchWait"], options["LogLevel"]) == ("5s", "warn")
+    assert not {"batchwait", "logLevel"} & set(options)
+
+
+def test_what_a_container_is_given_reaches_its_definition() -> None:
+    tree = {
+        **APP,
+        "essential": False,
+        "command": ["serve", "--fast"],
+        "environment": {"B": "2", "A": "1"},
+        "secrets": {"DB": PARAMETER},
+        "healthCheck": {"command": ["CMD-SHELL", "curl -f localhost"], "startPeriodSeconds": 10},
+        "stopTimeoutSeconds": 20,
+    }
+    app = containers(fargate(containers={"app": tree}))["app"]
+    assert app["essential"] is False
+    assert app["command"] == ["serve", "--fast"]
+    assert app["environment"] == [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]
+    assert app["secrets"] == [{"name": "DB", "valueFrom": PARAMETER}]
+    assert app["healthCheck"]["startPeriod"] == 10
+    assert app["stopTimeout"] == 20
+    assert app["portMappings"] == [{"containerPort": 80, "hostPort": 80, "protocol": "tcp"}]
+    assert app["dependsOn"] == [{"containerName": "log-router", "condition": "START"}]
+
+
+def test_a_log_router_that_can_tell_its_health_is_waited_for() -> None:
+    router = {
+        "image": "amazon/aws-for-fluent-bit:2.34.0",
+        "output": "fluent-bit",
+        "healthCheck": {"command": ["CMD-SHELL", "curl -f http://127.0.0.1:2020/api/v1/health"]},
+        "config": {"type": "file", "value": "/fluent-bit/etc/own.conf"},
+    }
+    made = containers(service(logRouter=router))
+    assert made["app"]["dependsOn"] == [{"containerName": "log-router", "condition": "HEALTHY"}]
+    assert made["log-router"]["healthCheck"]["interval"] == 30
+    assert made["log-router"]["firelensConfiguration"]["options"] == {
+        "enable-ecs-log-metadata": "true",
+        "config-file-type": "file",
+        "config-file-value": "/fluent-bit/etc/own.conf",
+    }

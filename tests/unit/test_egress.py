@@ -1,0 +1,223 @@
+"""Where the AWS network's subnets lie, and how its public addresses are known."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from typing import Any
+
+import pulumi
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pulumi.runtime import mocks
+
+from components.aws.egress import EgressAddresses, EgressAddressesArgs, subnet_cidrs
+from components.settings import Egress, SettingsError, parse
+from tests.unit.test_aws_wiring import known
+from tests.unit.test_campus_server import Engine, running_engine
+from tests.unit.test_settings import changed
+
+LETTERS = st.lists(st.sampled_from("abcdefgh"), min_size=1, unique=True)
+VPCS = st.sampled_from(["10.0.0.0/16", "10.2.0.0/17", "10.3.0.0/18", "10.4.0.0/19", "10.1.0.0/20"])
+NATS = {"nat-00000001": "203.0.113.9", "nat-00000002": "203.0.113.7"}
+
+
+def zones_of(letters: list[str]) -> list[str]:
+    """Zones of one region."""
+    return [f"ap-northeast-2{letter}" for letter in letters]
+
+
+@given(vpc=VPCS, letters=LETTERS)
+def test_subnets_do_not_overlap_and_lie_in_the_vpc(vpc: str, letters: list[str]) -> None:
+    public, private = subnet_cidrs(vpc, zones_of(letters))
+    networks = [ipaddress.IPv4Network(cidr) for cidr in public + private]
+    assert len(networks) == 2 * len(letters)
+    assert all(network.subnet_of(ipaddress.IPv4Network(vpc)) for network in networks)
+    assert not any(a.overlaps(b) for a in networks for b in networks if a is not b)
+
+
+@given(vpc=VPCS, letters=LETTERS, other=LETTERS)
+def test_a_zone_keeps_its_subnets_whatever_zones_come_and_go(
+    vpc: str, letters: list[str], other: list[str]
+) -> None:
+    one, two = (
+        dict(zip(some, zip(*subnet_cidrs(vpc, zones_of(some)), strict=True), strict=True))
+        for some in (letters, other)
+    )
+    assert {letter: one[letter] for letter in set(one) & set(two)} == {
+        letter: two[letter] for letter in set(one) & set(two)
+    }
+
+
+def test_the_teams_first_public_subnet() -> None:
+    assert subnet_cidrs("10.0.0.0/16", zones_of(["a", "c"]))[0] == ["10.0.90.0/24", "10.0.92.0/24"]
+
+
+class Account(Engine):
+    """An AWS account with two NAT gateways, of which the first has a second address."""
+
+    secondary: tuple[str, ...] = ()
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        made, outputs = super().new_resource(args)
+        return made, outputs | {"publicIp": args.inputs.get("address")}
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
+        asked = args.args
+        name = args.token.rsplit(":", 1)[1]
+        if name == "getNatGateways":
+            assert asked["filters"] == [{"name": "state", "values": ["available"]}]
+            return {"ids": list(NATS) if asked["tags"] == {"for": "tasks"} else []}, []
+        if name == "getNatGateway":
+            more = list(self.secondary) if asked["id"] == "nat-00000001" else []
+            return {"publicIp": NATS[asked["id"]], "secondaryAllocationIds": more}, []
+        if name == "getElasticIp":
+            return {"publicIp": asked["id"].removeprefix("eipalloc-")}, []
+        assert name == "getEips"
+        return {"publicIps": ["203.0.113.8"] if asked["tags"] == {"for": "tasks"} else []}, []
+
+
+@pytest.fixture
+def account() -> Iterator[Account]:
+    """Pulumi's runtime with that account behind it."""
+    with running_engine(Account()) as made:
+        assert isinstance(made, Account)
+        yield made
+
+
+def addresses(**egress: Any) -> EgressAddresses:
+    """The component for these settings."""
+    return EgressAddresses("egress", EgressAddressesArgs(egress=Egress.model_validate(egress)))
+
+
+def keys_and_ips(**egress: Any) -> tuple[dict[str, str], list[str]]:
+    """Each address by its key, and all of them sorted."""
+    made: list[EgressAddresses] = []
+
+    def make() -> pulumi.Output[Any]:
+        made.append(addresses(**egress))
+        return pulumi.Output.all(keys=made[0].by_key, ips=made[0].public_ips)
+
+    found = known(make)
+    return found["keys"], found["ips"]
+
+
+@pytest.mark.usefixtures("account")
+def test_created_addresses_are_known_by_their_zones() -> None:
+    create = {"zones": zones_of(["a", "c"]), "natPerZone": True, "addresses": ["203.0.113.9", "203.0.113.7"]}
+    keys, ips = keys_and_ips(create=create)
+    assert keys == {"ap-northeast-2a": "203.0.113.9", "ap-northeast-2c": "203.0.113.7"}
+    assert ips == ["203.0.113.7", "203.0.113.9"]
+
+
+@pytest.mark.parametrize("how", [{"natGatewayIds": list(NATS)}, {"natGatewayTags": {"for": "tasks"}}])
+def test_addresses_of_nat_gateways_are_found_all_of_them(account: Account, how: dict[str, Any]) -> None:
+    account.secondary = ("eipalloc-203.0.113.10",)
+    keys, ips = keys_and_ips(lookup=how)
+    assert keys == {ip: ip for ip in ips}
+    assert ips == sorted([*NATS.values(), "203.0.113.10"])
+    assert not [one for one in account.made.values() if one.typ.startswith("aws:")]
+
+
+@pytest.mark.usefixtures("account")
+def test_addresses_are_found_by_their_own_tags() -> None:
+    assert keys_and_ips(lookup={"addressTags": {"for": "tasks"}})[1] == ["203.0.113.8"]
+
+
+@pytest.mark.usefixtures("account")
+def test_given_addresses_are_taken_as_they_are_and_sorted() -> None:
+    given_ones = ["203.0.113.9", "203.0.113.7"]
+    assert keys_and_ips(given={"addresses": given_ones})[1] == sorted(given_ones)
+
+
+@pytest.mark.parametrize(
+    ("how", "secondary", "says"),
+    [
+        ({"natGatewayTags": {"for": "nobody"}}, (), ("natGatewayTags: nothing was found", "at least one")),
+        ({"addressTags": {"for": "nobody"}}, (), ("addressTags: nothing was found", "at least one")),
+        (
+            {"natGatewayIds": ["nat-00000001"]},
+            ("eipalloc-10.0.0.1",),
+            ("natGatewayIds:", "global unicast", "'10.0.0.1'"),
+        ),
+        ({"natGatewayIds": ["nat-00000001"]}, ("eipalloc-",), ("natGatewayIds:", "one IPv4 address", "''")),
+        (
+            {"natGatewayIds": list(NATS)},
+            ("eipalloc-203.0.113.7",),
+            ("natGatewayIds: an address was found twice", "203.0.113.7"),
+        ),
+    ],
+)
+def test_what_was_found_is_judged_while_the_program_runs(
+    account: Account, how: dict[str, Any], secondary: tuple[str, ...], says: tuple[str, ...]
+) -> None:
+    account.secondary = secondary
+    with pytest.raises(pulumi.RunError) as caught:
+        addresses(lookup=how)
+    line = str(caught.value)
+    assert line.startswith("campus-monitor:egress.lookup.")
+    assert "\n" not in line
+    for word in says:
+        assert word in line
+
+
+MISTAKES = [
+    ({}, "egress.create: exactly one of create, lookup and given", "[]"),
+    (
+        {"given": {"addresses": ["203.0.113.7"]}, "lookup": {"addressTags": {"a": "b"}}},
+        "egress.create: exactly one",
+        "lookup",
+    ),
+    ({"given": {"addresses": []}}, "egress.given.addresses", ""),
+    (
+        {"given": {"addresses": ["10.0.0.1"]}},
+        "egress.given.addresses.0: the address must be global",
+        "10.0.0.1",
+    ),
+    ({"given": {"addresses": ["224.0.0.1"]}}, "egress.given.addresses.0: the address must be", "224.0.0.1"),
+    ({"given": {"addresses": ["203.0.113.7/32"]}}, "egress.given.addresses.0: one IPv4 address", "/32"),
+    ({"given": {"addresses": ["203.0.113.7"] * 2}}, "egress.given.addresses: each address once", "113.7"),
+    ({"lookup": {}}, "egress.lookup.natGatewayIds: exactly one of", "[]"),
+    (
+        {"lookup": {"natGatewayTags": {"a": "b"}, "addressTags": {"a": "b"}}},
+        "egress.lookup.natGatewayIds: exactly one of",
+        "addressTags",
+    ),
+    ({"lookup": {"natGatewayIds": ["igw-1"]}}, "egress.lookup.natGatewayIds: an id such as", "igw-1"),
+    (
+        {"lookup": {"natGatewayIds": ["nat-00000001"] * 2}},
+        "egress.lookup.natGatewayIds: each gateway once",
+        "nat-00000001",
+    ),
+    ({"given": {"addresses": ["203.0.113.7"]}, "vpcId": "x"}, "egress.vpcId: an id such as vpc-", "'x'"),
+    (
+        {"create": {"zones": zones_of(["a", "c"])}, "vpcId": "vpc-00000001"},
+        "egress.vpcId: with create",
+        "vpc-00000001",
+    ),
+    ({"create": {"zones": zones_of(["a", "z"])}}, "egress.create.zones: an availability zone", "2z"),
+    (
+        {"create": {"zones": zones_of(["a", "c"]), "tags": {"Name": "x"}}},
+        "egress.create.tags: the stack sets Name",
+        "'x'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("egress", "says", "received"), MISTAKES, ids=lambda one: str(one)[:50])
+def test_a_mistake_is_one_line(egress: dict[str, Any], says: str, received: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(changed("egress", egress))
+    [line] = caught.value.problems
+    assert line.startswith(f"campus-monitor:{says}")
+    assert received in line
+
+
+def test_fargate_wants_a_network() -> None:
+    tree = changed("egress", {"given": {"addresses": ["203.0.113.7"]}})
+    tree["services"]["client-api"] |= {"launch": "fargate", "memoryMib": 1024}
+    with pytest.raises(SettingsError, match=r"egress\.vpcId: the network of services\.client-api's tasks"):
+        parse(tree)
+    tree["egress"]["vpcId"] = "vpc-00000001"
+    assert parse(tree).egress.vpc_id == "vpc-00000001"

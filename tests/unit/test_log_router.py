@@ -1,0 +1,164 @@
+"""What the stack tells Grafana's plugin, shown to the real plugin; and what that logs when lines are lost."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.aws.firelens import OUTPUTS, seconds, url_with_credentials
+from components.settings import Service
+from tests.rig.log_router import run_plugin
+from tests.unit.services import URL, request_for, services, some_services
+from tests.unit.test_container_definitions import service
+
+pytestmark = pytest.mark.programs
+
+RECORD = {"log": "a line", "source": "stdout", "ecs_cluster": "judge", "container_id": "0123"}
+GO_SECOND = 1_000_000_000
+
+
+def options_of(of: Service) -> dict[str, dict[str, str]]:
+    """The options of each app container's output."""
+    return {
+        one["name"]: one["logConfiguration"]["options"]
+        for one in request_for(of)["containerDefinitions"]
+        if one["logConfiguration"]["logDriver"] == "awsfirelens"
+    }
+
+
+@some_services
+@given(service=services.filter(lambda one: one.log_router.output == "grafana"))
+def test_the_plugin_takes_every_option_as_it_is_meant(service: Service) -> None:
+    for name, options in list(options_of(service).items())[:2]:
+        ran = run_plugin(options)
+        assert ran.status == 0, ran.log
+        labels = {"job": "firelens", "service": "client-api", "container": name, **service.labels}
+        assert ran.parsed["labels"] == labels
+        assert ran.parsed["labelKeys"] == ["source", "ecs_cluster"]
+        assert ran.parsed["removeKeys"] == ["container_id", "ecs_task_arn"]
+        assert ran.parsed["url"] == URL
+        assert ran.parsed["maxRetries"] == service.plan.max_retries
+        for key in ("BatchWait", "Timeout", "MinBackoff", "MaxBackoff"):
+            assert ran.parsed[key[0].lower() + key[1:]] == seconds(options[key]) * GO_SECOND
+        assert (ran.parsed["keyValue"], ran.parsed["buffer"]) == (True, True)
+        assert (ran.parsed["queueDir"], ran.parsed["queueName"]) == ("/log-buffer", name)
+
+
+@some_services
+@given(password=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=72))
+def test_the_plugin_reads_the_very_password_out_of_the_url(password: str) -> None:
+    ran = run_plugin({"Url": url_with_credentials(URL, "shipper", password)})
+    assert (ran.status, ran.parsed["user"], ran.parsed["password"]) == (0, "shipper", password)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"Timeout": "10"},
+        {"MaxBackoff": "5"},
+        {"BatchSize": "1MB"},
+        {"MaxRetries": "ten"},
+        {"Buffer": "True"},
+        {"DropSingleKey": "on"},
+        {"LineFormat": "kv"},
+        {"LogLevel": "verbose"},
+        {"Labels": "job=firelens"},
+    ],
+)
+def test_what_the_lint_refuses_the_plugin_would_not_start_with(options: dict[str, str]) -> None:
+    [(key, value)] = options.items()
+    assert run_plugin(options).status == 1
+    known = OUTPUTS["grafana"].option(key)
+    assert known is not None
+    assert known[1].decided_by or known[1].problem(value)
+
+
+@pytest.mark.parametrize("key", ["Http_User", "Http_Passwd", "label_keys", "BatchWat", "retry_limit"])
+def test_what_the_lint_calls_unknown_the_plugin_ignores_without_a_word(key: str) -> None:
+    ran = run_plugin({key: "admin"})
+    assert (ran.status, ran.log) == (0, "")
+    assert ran.parsed == run_plugin({}).parsed
+    assert OUTPUTS["grafana"].option(key) is None
+
+
+def test_a_space_in_a_list_of_keys_belongs_to_the_key() -> None:
+    assert run_plugin({"LabelKeys": "source, ecs_cluster"}).parsed["labelKeys"] == ["source", " ecs_cluster"]
+
+
+@contextmanager
+def answering(status: int) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """A server that answers every push with this status: its URL, and the headers that came."""
+    seen: list[dict[str, str]] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            seen.append(dict(self.headers))
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/loki/api/v1/push", seen
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def quick(url: str, folder: Path, **changes: str) -> dict[str, str]:
+    """The stack's own options, with waits that a test can wait for, and a queue in a folder."""
+    options = options_of(service())["app"]
+    waits = {"BatchWait": "50ms", "MinBackoff": "10ms", "MaxBackoff": "40ms", "MaxRetries": "4"}
+    return options | waits | {"Url": url, "DqueDir": str(folder / "queue")} | changes
+
+
+def matches(pattern: str, log: str) -> list[str]:
+    """The lines that a filter pattern of any-of terms counts (CloudWatch Logs, "Filter pattern syntax")."""
+    terms = re.findall(r'\?"([^"]*)"', pattern)
+    return [line for line in log.splitlines() if any(term in line for term in terms)]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 302, 413])
+def test_a_refused_batch_is_dropped_at_once_and_the_filters_count_it(status: int, tmp_path: Path) -> None:
+    with answering(status) as (url, seen):
+        ran = run_plugin(quick(url, tmp_path), [RECORD])
+    assert len(seen) == 1
+    output = OUTPUTS["grafana"]
+    assert len(matches(output.loss_pattern, ran.log)) == 1
+    assert len(matches(output.refusal_pattern, ran.log)) == (1 if status in (401, 403) else 0)
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503])
+def test_other_answers_are_tried_as_often_as_the_plan_reckons(status: int, tmp_path: Path) -> None:
+    with answering(status) as (url, seen):
+        ran = run_plugin(quick(url, tmp_path), [RECORD])
+    # MaxRetries counts tries and not what follows the first one.
+    assert len(seen) == 4
+    assert len(matches(OUTPUTS["grafana"].loss_pattern, ran.log)) == 1
+    assert not matches(OUTPUTS["grafana"].refusal_pattern, ran.log)
+
+
+def test_a_batch_that_is_through_is_counted_by_no_filter(tmp_path: Path) -> None:
+    with answering(204) as (url, seen):
+        ran = run_plugin(quick(url_with_credentials(url, "shipper", "p@ß w"), tmp_path), [RECORD])
+    assert len(seen) == 1
+    assert seen[0]["Authorization"] == "Basic c2hpcHBlcjpwQMOfIHc="
+    assert "X-Scope-OrgID" not in seen[0]
+    assert not matches(OUTPUTS["grafana"].loss_pattern, ran.log)
+    assert "p@" not in ran.log
+    assert "p%40" not in ran.log
