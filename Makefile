@@ -6,9 +6,10 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3
 PLUGINS ?=
+STACK ?= local
 SUITE ?=
 # Folders of tests/ whose counts are bigger in a soak.
-SUITES := edge aws
+SUITES := edge policy aws
 TOOLCHAIN := $(PYTHON) -m toolchain
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin
@@ -16,7 +17,7 @@ BIN := .venv/bin
 # Run something with the tools that `toolchain install` has put in place.
 INSIDE = source .local/env &&
 
-.PHONY: help up preview down install images venv test test-unit lint bench soak figures lock
+.PHONY: help up preview down ports install images venv test test-unit lint bench soak figures lock
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -30,6 +31,9 @@ preview: ## what `make up` would change
 down: ## remove the local stack and everything that `make up` made
 	@$(TOOLCHAIN) down $(WITH_PLUGINS)
 
+ports: venv ## the port policy in force, row by row, with packets and bytes (STACK=prod: of that stack)
+	@$(BIN)/python -m components.campus.ports $(STACK)
+
 test: install lint ## everything that CI runs (needs root: namespaces with a Docker of their own)
 	@mkdir -p build && : > build/figures.test.jsonl
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=test $(BIN)/pytest tests
@@ -37,10 +41,11 @@ test: install lint ## everything that CI runs (needs root: namespaces with a Doc
 test-unit: venv ## the tests that need no Docker, under a minute
 	@$(BIN)/pytest tests/unit -m "not programs and not docker"
 
-lint: venv ## ruff and pyright
+lint: venv ## ruff, pyright and shellcheck
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
+	@$(BIN)/shellcheck images/port-guard/port-guard .ci/run
 
 bench: install ## the benchmarks
 	@mkdir -p build && : > build/figures.bench.jsonl

@@ -6,6 +6,7 @@ received (never a secret's value), before any resource is registered.
 
 from __future__ import annotations
 
+import datetime
 import ipaddress
 import json
 import re
@@ -32,6 +33,7 @@ from components.aws.buffer_plan import (
     tried_seconds,
 )
 from components.aws.firelens import OUTPUTS, architecture_problem, has_shell, option_problems, seconds
+from components.campus.port_rules import Protocol, Rule, lets_in, shut_out
 from components.live.password_rule import password_problem
 
 PROJECT = "campus-monitor"
@@ -169,10 +171,43 @@ def _password(value: SecretStr) -> SecretStr:
     return value
 
 
+def _ssh_login(value: str) -> str:
+    match = re.fullmatch(r"[A-Za-z0-9._-]+@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?", value)
+    if not match or (match[2] and not 1 <= int(match[2]) <= MAX_PORT):
+        raise ValueError("a login on another machine is needed, user@host or user@host:port")
+    return value
+
+
 def _duration(value: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]*(s|m|h|d|w|y)", value):
         raise ValueError("a duration is a whole number with a unit: s, m, h, d, w or y")
     return value
+
+
+def _retention(value: str) -> str:
+    _duration(value)
+    hours = _hours(value)
+    # Loki's documentation, "Log retention": a day at the least. Go's durations end at 292 years.
+    if not 24 <= hours <= 100 * _HOURS["y"]:
+        raise ValueError("lines are kept for at least 24h and at most 100y")
+    return value
+
+
+# Loki's durations are Prometheus' (its model.ParseDuration): a year has 365 days.
+_HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
+
+
+def _hours(duration: str) -> float:
+    return int(duration[:-1]) * _HOURS[duration[-1]]
+
+
+def _day(value: str) -> str:
+    try:
+        if datetime.date.fromisoformat(value).isoformat() == value:
+            return value
+    except ValueError:
+        pass
+    raise ValueError('a day is written in quotes as year-month-day, such as "2024-01-01"')
 
 
 def _env_name(value: str) -> str:
@@ -222,6 +257,9 @@ UserName = Annotated[str, AfterValidator(_user_name)]
 Image = Annotated[str, AfterValidator(_image)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
 Duration = Annotated[str, AfterValidator(_duration)]
+SshLogin = Annotated[str, AfterValidator(_ssh_login)]
+Retention = Annotated[str, AfterValidator(_retention)]
+Day = Annotated[str, AfterValidator(_day)]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 SecretArn = Annotated[str, AfterValidator(_secret_arn)]
 RoleArn = Annotated[str, AfterValidator(_role_arn)]
@@ -333,6 +371,68 @@ class Account(Area):
     password: Password | None = None
 
 
+class LokiLimits(Area):
+    """What one Loki takes, from all shippers together. Loki answers 429 above a rate: shippers retry."""
+
+    # MiB of lines in a second, and how many MiB may come at once.
+    rate_mib: int = Field(default=16, ge=1)
+    burst_mib: int = Field(default=32, ge=1)
+    # The same for one stream, that is one set of labels.
+    stream_rate_mib: int = Field(default=8, ge=1)
+    stream_burst_mib: int = Field(default=16, ge=1)
+    # How many streams may be open; a label that changes with each container uses them up.
+    streams: int = Field(default=5000, ge=1)
+    # A longer line is cut, not refused.
+    line_kib: int = Field(default=256, ge=1, le=8192)  # Caddy lets a push of 8 MB through
+    # An older line is refused for good.
+    max_age: Duration = "7d"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # A push bigger than the burst would be refused however often it is retried.
+        if self.burst_mib < self.rate_mib:
+            raise ValueError(f"burstMib: at least rateMib ({self.rate_mib}), received {self.burst_mib}")
+        if self.stream_burst_mib < self.stream_rate_mib:
+            raise ValueError(
+                f"streamBurstMib: at least streamRateMib ({self.stream_rate_mib}), "
+                f"received {self.stream_burst_mib}"
+            )
+        return self
+
+
+class SchemaPeriod(Area):
+    """How lines are written from a day on (UTC), until the next period begins."""
+
+    from_: Day = Field(alias="from")
+    store: Literal["tsdb", "boltdb-shipper"] = "tsdb"
+    version: Literal["v11", "v12", "v13"] = "v13"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known = {"tsdb": ("v12", "v13"), "boltdb-shipper": ("v11", "v12")}[self.store]
+        if self.version not in known:
+            raise ValueError(
+                f"version: one of {', '.join(known)} with store: {self.store}, received {self.version!r}"
+            )
+        return self
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is what Loki wants today, and needs for structured metadata."""
+        return self.store == "tsdb" and self.version == "v13"
+
+
+# A constant: lines written under a schema must be read under it for as long as they are kept.
+DEFAULT_SCHEMA = (SchemaPeriod.model_validate({"from": "2024-01-01"}),)
+
+# What a Loki's port can't be, since its container's address and its own listeners follow from it.
+RESERVED_PORTS = {
+    1: "the private network's gateway has that address",
+    9095: "Loki's own gRPC listens there",
+    MAX_PORT: "that address is the private network's broadcast",
+}
+
+
 class LokiInstance(Area):
     """One Loki and the guarded route that leads to it."""
 
@@ -345,12 +445,43 @@ class LokiInstance(Area):
     accounts: tuple[Account, ...] = ()
     # Whether OpenTelemetry logs may be pushed here too (<route>/otlp/v1/logs).
     otlp: bool = False
-    # How long lines are kept (Loki's limits_config.retention_period).
-    retention: Duration = "31d"
+    # Whether Docker publishes the port: for those whom the port policy names, past the gate.
+    published: bool = False
+    # How long lines are kept.
+    retention: Retention = "31d"
     memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
+    limits: LokiLimits = LokiLimits()
+    # A Loki that brings lines from before lists their periods too: docs/loki.md.
+    schema_periods: tuple[SchemaPeriod, ...] = DEFAULT_SCHEMA
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check_loki(self) -> Self:
+        if self.port in RESERVED_PORTS:
+            raise ValueError(f"port: {RESERVED_PORTS[self.port]}, received {self.port}")
+        if not self.schema_periods:
+            raise ValueError("schemaPeriods: at least one is needed, received []")
+        days = [period.from_ for period in self.schema_periods]
+        if days != sorted(set(days)):
+            raise ValueError(f"schemaPeriods: each begins after the one before, received {days}")
+        last = self.schema_periods[-1]
+        if not last.is_current:
+            raise ValueError(
+                f"schemaPeriods: the last one is store: tsdb, version: v13, "
+                f"received {last.store} {last.version}"
+            )
+        if self.otlp and not self.keeps_structured_metadata:
+            raise ValueError(
+                "otlp: OpenTelemetry logs need every schema period to be tsdb v13, received true"
+            )
+        return self
+
+    @property
+    def keeps_structured_metadata(self) -> bool:
+        """Whether lines may carry metadata beside their labels: no older schema can store it."""
+        return all(period.is_current for period in self.schema_periods)
+
+    @model_validator(mode="after")
+    def _check_access(self) -> Self:
         if not self.allow:
             raise ValueError("allow: at least one entry is needed: `nat` or a CIDR; received []")
         for entry in self.allow:
@@ -412,7 +543,8 @@ class PortRule(Area):
     action: Literal["allow", "limit", "deny"]
     # One port, or a range written "6000-6007".
     port: int | str
-    protocol: Literal["tcp", "udp"] = "tcp"
+    # ufw's own default is `both`: there it is what nobody has written, here it is one's own word.
+    protocol: Protocol = "tcp"
     # Sources; none means anywhere.
     from_: tuple[Cidr, ...] = Field(default=(), alias="from")
     comment: str = ""
@@ -425,6 +557,9 @@ class PortRule(Area):
                 raise ValueError(f"port: a port is a number from 1 to {MAX_PORT}, received {self.port!r}")
         if first > last:
             raise ValueError(f"port: a range begins with its lower port, received {self.port!r}")
+        if first < last and self.protocol == "both":
+            # ufw(8): "Must specify 'tcp' or 'udp' with multiple ports".
+            raise ValueError(f"protocol: a range of ports is for tcp or udp, received {self.protocol!r}")
         if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
             raise ValueError(
                 "comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes), "
@@ -432,21 +567,24 @@ class PortRule(Area):
             )
         return self
 
+    @property
+    def rule(self) -> Rule:
+        """The rule as the renderer takes it."""
+        first, last = self._bounds()
+        return Rule(
+            action=self.action,
+            protocol=self.protocol,
+            first_port=first,
+            last_port=last,
+            sources=self.from_,
+            comment=self.comment,
+        )
+
     def _bounds(self) -> tuple[int, int]:
         match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(self.port))
         if not match:
             raise ValueError(f"port: a port or a range such as 6000-6007, received {self.port!r}")
         return int(match[1]), int(match[2] or match[1])
-
-    @property
-    def first_port(self) -> int:
-        """The lowest port of the rule."""
-        return self._bounds()[0]
-
-    @property
-    def last_port(self) -> int:
-        """The highest port of the rule."""
-        return self._bounds()[1]
 
 
 # What the team's server 3 lets in. 3100, 3101, 3199 and 3200 are for the campus alone and are named
@@ -465,6 +603,20 @@ class PortPolicy(Area):
     # where they can't cut anybody off: for developers' machines.
     namespace: Literal["host", "own"] = "host"
     rules: tuple[PortRule, ...] = DEFAULT_RULES
+    # Who has to reach SSH under any rules; at least one where the Docker host is guarded.
+    operator_cidrs: tuple[Cidr, ...] = ()
+    # Where SSH answers on the Docker host; the port of an ssh:// dockerHost, if this says nothing.
+    ssh_port: Port | None = None
+    # Over unix:// only another machine can show that operators still come in: `user@host` or
+    # `user@host:port`, from which the server's SSH port is tried. See docs/port-policy.md.
+    confirm_target: SshLogin | None = None
+    # How long new rules are on trial. An update waits no longer than a minute for the trial of another.
+    confirm_seconds: int = Field(default=30, ge=1, le=50)
+
+    @property
+    def plain_rules(self) -> tuple[Rule, ...]:
+        """The rules as the renderer takes them."""
+        return tuple(rule.rule for rule in self.rules)
 
 
 class EgressCreate(Area):
@@ -704,7 +856,7 @@ def _check_group_rule(key: str, rule: PortRule, ports: list[int]) -> None:
         )
     if rule.protocol != "tcp":
         raise ValueError(f"{key}.protocol: the containers' ports are TCP, received {rule.protocol!r}")
-    if rule.first_port != rule.last_port or rule.first_port not in ports:
+    if rule.rule.first_port != rule.rule.last_port or rule.rule.first_port not in ports:
         raise ValueError(f"{key}.port: one of the service's own ports {ports}, received {rule.port!r}")
     if not rule.from_:
         raise ValueError(f"{key}.from: at least one source is needed, such as the VPC's CIDR; received []")
@@ -748,11 +900,11 @@ class Service(Area):
                 f"only for launch: fargate, received launch: {self.launch!r}"
             )
         ports = sorted({one.port for one in self.containers.values() if one.port is not None})
-        seen: set[tuple[int, int, str]] = set()
+        seen: set[tuple[int, str]] = set()
         for index, rule in enumerate(self.ingress):
             _check_group_rule(f"ingress.{index}", rule, ports)
             for cidr in rule.from_:
-                one = (rule.first_port, rule.last_port, cidr)
+                one = (rule.rule.first_port, cidr)
                 if one in seen:
                     raise ValueError(f"ingress.{index}.from: each source once per port, received {cidr!r}")
                 seen.add(one)
@@ -933,13 +1085,61 @@ class Settings(Area):
                     f"services.{name}.account: one of the accounts of loki.instances.{service.loki} {users}, "
                     f"received {service.account!r}"
                 )
+        self._check_published()
         if self.port_policy.namespace == "host":
-            needed = [(self.edge.http_port, "tcp"), (self.edge.https_port, "tcp")]
-            needed += [(self.edge.https_port, "udp")] if self.edge.http3 else []
-            for port, protocol in needed:
-                if not any(_lets_in(rule, port, protocol) for rule in self.port_policy.rules):
-                    raise ValueError(f"portPolicy.rules: no rule lets Caddy's port {port}/{protocol} in")
+            self._check_operators()
+            self._check_caddy()
         return self
+
+    def _check_published(self) -> None:
+        """What Docker publishes is guarded, and the policy names it, for some."""
+        policy = self.port_policy
+        for name, instance in self.loki.instances.items():
+            if not instance.published:
+                continue
+            key = f"loki.instances.{name}.published"
+            if policy.namespace == "own":
+                raise ValueError(f"{key}: with portPolicy.namespace own nothing guards it, received true")
+            reached = lets_in(policy.plain_rules, instance.port, "tcp")
+            if reached == "nobody":
+                raise ValueError(f"{key}: no rule of portPolicy.rules lets port {instance.port}/tcp in")
+            if reached == "anybody":
+                raise ValueError(
+                    f"{key}: portPolicy.rules let anybody in to port {instance.port}/tcp, and Loki "
+                    "knows no users: name sources in the rule's `from`"
+                )
+
+    def _check_operators(self) -> None:
+        """No rule may lock those out who would have to mend it."""
+        policy = self.port_policy
+        if not policy.operator_cidrs:
+            raise ValueError(
+                "portPolicy.operatorCidrs: at least one CIDR is needed, from which SSH "
+                f"(port {self.ssh_port}) is reached under any rules, received []"
+            )
+        for cidr in policy.operator_cidrs:
+            why = shut_out(policy.plain_rules, self.ssh_port, "tcp", cidr)
+            if why:
+                raise ValueError(
+                    f"portPolicy.rules: operators would be locked out of SSH (port {self.ssh_port}): "
+                    f"{why}, received operatorCidrs {cidr!r}"
+                )
+
+    def _check_caddy(self) -> None:
+        edge = self.edge
+        needed: list[tuple[int, Protocol]] = [(edge.http_port, "tcp"), (edge.https_port, "tcp")]
+        if edge.http3:
+            needed.append((edge.https_port, "udp"))
+        for port, protocol in needed:
+            if lets_in(self.port_policy.plain_rules, port, protocol) == "nobody":
+                raise ValueError(f"portPolicy.rules: no rule lets Caddy's port {port}/{protocol} in")
+
+    @property
+    def ssh_port(self) -> int:
+        """Where SSH answers on the Docker host."""
+        url = urlsplit(self.campus.docker_host)
+        named = url.port if url.scheme == "ssh" else None
+        return self.port_policy.ssh_port or named or SSH_PORT
 
     def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
         """Every address or CIDR that may push to some guarded route, sorted."""
@@ -949,12 +1149,10 @@ class Settings(Area):
         return sorted(cidrs)
 
 
+# sshd's default port (sshd_config(5), Port).
+SSH_PORT = 22
 # Grafana's default port (its documentation, [server] http_port).
 GRAFANA_PORT = 3000
-
-
-def _lets_in(rule: PortRule, port: int, protocol: str) -> bool:
-    return rule.protocol == protocol and rule.first_port <= port <= rule.last_port and rule.action != "deny"
 
 
 def parse(tree: dict[str, Any]) -> Settings:

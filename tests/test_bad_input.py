@@ -57,7 +57,16 @@ def allowing(*entries: str) -> Spoil:
     return changed({"loki": {"instances": {"aws": {"allow": list(entries)}}}})
 
 
+def publishing(*, aws: bool) -> dict[str, Any]:
+    """The area `loki` in which Docker publishes the port of the Loki instance `aws`, or doesn't."""
+    return {"instances": {"aws": {"published": aws}}}
+
+
 ALLOW = "loki.instances.aws.allow"
+OPERATORS = "198.51.100.0/24"
+SSH_FOR_OTHERS = {"action": "allow", "port": 21541, "from": ["203.0.113.0/24"]}
+LOCKING = {"namespace": "host", "sshPort": 21541, "operatorCidrs": [OPERATORS], "rules": [SSH_FOR_OTHERS]}
+SSH_ALONE = LOCKING | {"rules": [{"action": "limit", "port": 21541}]}
 WRONG_PORT_RULE = {"portPolicy": {"rules": [{"action": "allow", "port": 999999}]}}
 
 MISTAKES = {
@@ -80,6 +89,17 @@ MISTAKES = {
     "empty image": Mistake(changed({"images": {"caddy": ""}}), "images.caddy", "tag", '""'),
     "image without a tag": Mistake(
         changed({"images": {"caddy": "caddy"}}), "images.caddy", "name:tag", "caddy"
+    ),
+    "rules that lock the operators out": Mistake(
+        changed({"portPolicy": LOCKING, "loki": publishing(aws=False)}),
+        "portPolicy.rules",
+        "locked out of SSH (port 21541)",
+        OPERATORS,
+    ),
+    "a published port that no rule names": Mistake(
+        changed({"portPolicy": SSH_ALONE, "loki": publishing(aws=True)}),
+        "loki.instances.aws.published",
+        "no rule of portPolicy.rules lets port 3100/tcp in",
     ),
     "Docker host": Mistake(
         changed({"campus": {"dockerHost": "server3"}}), "campus.dockerHost", "URL", "server3"
@@ -109,7 +129,17 @@ def test_two_mistakes_are_two_lines() -> None:
 
 
 @pytest.mark.docker
-@pytest.mark.parametrize("name", ["unknown key", "unknown area", "port", "empty allowlist"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "unknown key",
+        "unknown area",
+        "port",
+        "empty allowlist",
+        "rules that lock the operators out",
+        "a published port that no rule names",
+    ],
+)
 def test_a_mistake_fails_the_preview_before_anything_is_made(name: str, rig: Rig, emulator: Emulator) -> None:
     assert_preview_fails(MISTAKES[name], rig, emulator)
 

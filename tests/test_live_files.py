@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from components.campus.nftables import Rule, render_policy
+from components.campus.nftables import render_policy
+from components.campus.port_rules import Rule
 from components.live import files
 from components.live.docker_host import HELPER_LABEL, LiveError, sha256
 from components.live.files import LiveFilesProvider

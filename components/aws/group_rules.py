@@ -60,7 +60,7 @@ def group_rules(ingress: Sequence[PortRule]) -> list[GroupRule]:
                 cidr=cidr,
                 description=rule.comment,
             )
-            for rule in ingress
-            for cidr in rule.from_
+            for rule in (one.rule for one in ingress)
+            for cidr in rule.sources
         ),
     ]

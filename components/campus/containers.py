@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 
 import pulumi
@@ -57,3 +58,12 @@ def mounted(source: docker.Volume, path: str, *, read_only: bool = False) -> doc
 def capabilities(*adds: str) -> docker.ContainerCapabilitiesArgs:
     """No capability but these; each is spelled CAP_…, as Docker reads it back."""
     return docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(adds))
+
+
+def config_label(*texts: str) -> docker.ContainerLabelArgs:
+    """A label that changes with what only a new container would see, such as its health check.
+
+    A changed health check alone never reaches a running container.
+    """
+    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    return docker.ContainerLabelArgs(label="campus-monitor.config-sha256", value=digest)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
@@ -16,6 +17,7 @@ from components.campus.containers import (
     SECURITY_OPTS,
     Host,
     capabilities,
+    config_label,
     container_options,
     data_volume,
     mounted,
@@ -23,6 +25,7 @@ from components.campus.containers import (
 )
 from components.campus.loki_config import DATA, LOKI_UID, render_loki_config
 from components.live.volume_files import VolumeFile, VolumeFiles
+from components.settings import LokiInstance as LokiSettings
 
 CONFIG_DIRECTORY = "/etc/loki-config"
 CONFIG_FILE = "config.yaml"
@@ -41,11 +44,7 @@ class LokiInstanceArgs:
     network_name: pulumi.Input[str]
     # Its fixed address on the private network.
     address: str
-    port: int
-    retention: str
-    memory_bytes: int
-    # Whether the port policy opens the port to named sources.
-    published: bool = False
+    settings: LokiSettings
 
 
 class LokiInstance(pulumi.ComponentResource):
@@ -59,7 +58,9 @@ class LokiInstance(pulumi.ComponentResource):
     def __init__(self, name: str, args: LokiInstanceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:LokiInstance", name, None, opts)
         role = f"loki-{args.instance}"
-        config = render_loki_config(port=args.port, retention=args.retention)
+        settings = args.settings
+        config = render_loki_config(settings)
+        health = _health(settings.port)
         data = data_volume(f"{name}-data", args.host, f"{role}-data", self)
         config_volume = volume(f"{name}-config", args.host, f"{role}-config", self)
         files = VolumeFiles(
@@ -89,48 +90,37 @@ class LokiInstance(pulumi.ComponentResource):
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
             capabilities=capabilities(),
             security_opts=SECURITY_OPTS,
-            memory=args.memory_bytes // MIB,
-            memory_swap=args.memory_bytes // MIB,
+            # Go's collector works harder before the kernel ends Loki.
+            envs=[f"GOMEMLIMIT={settings.memory_bytes // MIB * 9 // 10}MiB"],
+            memory=settings.memory_bytes // MIB,
+            memory_swap=settings.memory_bytes // MIB,
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTS,
-            labels=[_change_label(config, args.port)],
-            healthcheck=_healthcheck(args.port),
+            # Loki reads its configuration once.
+            labels=[config_label(config, json.dumps(health))],
+            healthcheck=docker.ContainerHealthcheckArgs(**health),
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
             opts=container_options(self, [files]),
         )
-        self.address = pulumi.Output.from_input(f"{args.address}:{args.port}")
+        self.address = pulumi.Output.from_input(f"{args.address}:{settings.port}")
         self.container_id = container.id
         self.register_outputs({"address": self.address, "container_id": self.container_id})
 
 
 def _ports(args: LokiInstanceArgs) -> list[docker.ContainerPortArgs]:
-    if not args.published:
+    if not args.settings.published:
         return []
-    return [docker.ContainerPortArgs(internal=args.port, external=args.port, ip="0.0.0.0", protocol="tcp")]
+    port = args.settings.port
+    return [docker.ContainerPortArgs(internal=port, external=port, ip="0.0.0.0", protocol="tcp")]
 
 
-def _health_command(port: int) -> list[str]:
-    return ["CMD", "/usr/bin/loki", "-health", f"-health.url=http://127.0.0.1:{port}/ready"]
-
-
-def _healthcheck(port: int) -> docker.ContainerHealthcheckArgs:
-    return docker.ContainerHealthcheckArgs(
-        tests=_health_command(port),
-        interval="30s",
-        timeout="5s",
-        retries=3,
+def _health(port: int) -> dict[str, Any]:
+    return {
+        "tests": ["CMD", "/usr/bin/loki", "-health", f"-health.url=http://127.0.0.1:{port}/ready"],
+        "interval": "30s",
+        "timeout": "5s",
+        "retries": 3,
         # Loki answers /ready after some 16 s.
-        start_period="45s",
-    )
-
-
-def _change_label(config: str, port: int) -> docker.ContainerLabelArgs:
-    """A label that changes with what only a new container would see.
-
-    Loki reads its configuration once; and a changed health check alone never reaches a running
-    container.
-    """
-    text = "\n".join([config, *_health_command(port)])
-    digest = hashlib.sha256(text.encode()).hexdigest()
-    return docker.ContainerLabelArgs(label="campus-monitor.config-sha256", value=digest)
+        "start_period": "45s",
+    }

@@ -1,22 +1,24 @@
-"""The port policy as nftables rules and as the rows of `ufw status`. Pure.
+"""The port policy as nftables rules and as the rows of `ufw status numbered`. Pure.
 
 One table, `inet campus_policy`, and nobody else's. Its first chain hooks prerouting before
 Docker's DNAT, so that it also sees what goes to published ports and straight to a container's
 address. What containers send is let through there and judged again at the input hook, which
 only packets for the host's own services reach.
+
+An open connection is judged packet by packet, by the rules as they are now: a packet that goes its
+connection's way has the addresses and ports of the first one still, so early in prerouting.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
 
-Family = Literal["ip", "ip6"]
+from components.campus.port_rules import Family, Row, Rule, rows_of
 
 TABLE = "inet campus_policy"
 BRIDGES = "container_bridges"
+# Counts what no row fits.
+OTHERS = "others"
 
 # Before Docker's DNAT (-100), after connection tracking (-200): netfilter_ipv4.h.
 PRIORITY = -150
@@ -28,111 +30,81 @@ LIMIT = "12/minute burst 6 packets"
 EMPTY_POLICY = f"table {TABLE}\ndelete table {TABLE}\n\ntable {TABLE} {{\n}}\n"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """One line of the policy; the first one that fits a new connection decides."""
-
-    action: Literal["allow", "limit", "deny"]
-    protocol: Literal["tcp", "udp"]
-    first_port: int
-    last_port: int
-    # CIDRs; none means anywhere.
-    sources: tuple[str, ...] = ()
-    comment: str = ""
-
-    @property
-    def ports(self) -> str:
-        """The port, or the range as nft writes it."""
-        if self.first_port == self.last_port:
-            return str(self.first_port)
-        return f"{self.first_port}-{self.last_port}"
-
-
 def render_policy(rules: Sequence[Rule]) -> str:
     """The whole table, replaced in one transaction; what no rule allows in is dropped."""
-    sets = [_set(BRIDGES, ["type ifname"])]
-    for index, rule in enumerate(rules):
-        if rule.action == "limit":
-            sets += [_limit_set(index, family) for family, _ in _families(rule)]
-    chains = [_rules_chain(rules), _inbound_chain(), _containers_chain()]
-    body = "\n\n".join([*sets, *chains])
+    rows = rows_of(rules)
+    parts = [
+        *(_nested(f"counter {name}", []) for name in (*map(_counter, rows), OTHERS)),
+        _nested(f"set {BRIDGES}", ["type ifname"]),
+        *(_limit_set(row) for row in rows if row.rule.action == "limit"),
+        _nested("chain refuse", _REFUSE),
+        _nested("chain rules", [line for row in rows for line in _statements(row)]),
+        _inbound_chain(),
+        _containers_chain(),
+    ]
+    body = "\n\n".join(parts)
     return f"table {TABLE}\ndelete table {TABLE}\n\ntable {TABLE} {{\n{body}\n}}\n"
 
 
 def policy_rows(rules: Sequence[Rule]) -> list[str]:
-    """The rules as `ufw status` prints them: IPv4 first, then IPv6."""
-    rows = [f"{'To':<26} {'Action':<12}From", f"{'--':<26} {'------':<12}----"]
-    marks: dict[Family, str] = {"ip": "", "ip6": " (v6)"}
-    for family, mark in marks.items():
-        for rule in rules:
-            sources = dict(_families(rule)).get(family)
-            if sources is None:
-                continue
-            port = f"{rule.ports.replace('-', ':')}/{rule.protocol}"
-            comment = f" # {rule.comment}" if rule.comment else ""
-            for source in sources or (f"Anywhere{mark}",):
-                to = port if sources else f"{port}{mark}"
-                rows.append(f"{to:<26} {rule.action.upper():<12}{source:<26}{comment}".rstrip())
-    return rows
+    """The rules as `ufw status numbered` prints them."""
+    head = [f"     {'To':<26} {'Action':<12}From", f"     {'--':<26} {'------':<12}----"]
+    return [*head, *map(str, rows_of(rules))]
 
 
-def _families(rule: Rule) -> list[tuple[Family, tuple[str, ...]]]:
-    """The families that a rule speaks of, each with its sources; none means anywhere."""
-    if not rule.sources:
-        return [("ip", ()), ("ip6", ())]
-    networks = [ipaddress.ip_network(source) for source in rule.sources]
-    four = [one for one in networks if isinstance(one, ipaddress.IPv4Network)]
-    six = [one for one in networks if isinstance(one, ipaddress.IPv6Network)]
-    # nft refuses intervals that overlap; collapsed ones name the same addresses.
-    found: list[tuple[Family, tuple[str, ...]]] = []
-    if four:
-        found.append(("ip", tuple(str(one) for one in ipaddress.collapse_addresses(four))))
-    if six:
-        found.append(("ip6", tuple(str(one) for one in ipaddress.collapse_addresses(six))))
-    return found
+def _counter(row: Row) -> str:
+    return f"row_{row.number}"
 
 
-def _set(name: str, lines: Sequence[str]) -> str:
-    return _nested(f"set {name}", lines)
+def _limit(row: Row) -> str:
+    return f"limit_{row.number}"
 
 
-def _limit_set(index: int, family: str) -> str:
-    kind = "ipv4_addr" if family == "ip" else "ipv6_addr"
+def _limit_set(row: Row) -> str:
+    kind = "ipv4_addr" if row.family == "ip" else "ipv6_addr"
     lines = [f"type {kind}", "size 65535", "flags dynamic,timeout", "timeout 1m"]
-    return _set(_limit_name(index, family), lines)
+    return _nested(f"set {_limit(row)}", lines)
 
 
-def _limit_name(index: int, family: str) -> str:
-    return f"limit_{index}_{family}"
+# Whom a limit counts: in IPv6 a host has all addresses of a /64 (RFC 4291, section 2.5.4).
+_WHO: dict[Family, str] = {"ip": "ip saddr", "ip6": "ip6 saddr & ffff:ffff:ffff:ffff::"}
 
 
-def _rules_chain(rules: Sequence[Rule]) -> str:
-    lines: list[str] = []
-    for index, rule in enumerate(rules):
-        if rule.comment:
-            lines.append(f"# {rule.comment}")
-        lines += _statements(index, rule)
-    return _nested("chain rules", lines)
-
-
-def _statements(index: int, rule: Rule) -> list[str]:
-    port = f"{rule.protocol} dport {rule.ports}"
-    verdict = "drop" if rule.action == "deny" else "accept"
-    if rule.action != "limit" and not rule.sources:
-        return [f"{port} {verdict}"]
-    lines: list[str] = []
-    for family, sources in _families(rule):
-        source = f"{family} saddr {{ {', '.join(sources)} }} " if sources else ""
-        if rule.action == "limit":
-            name = _limit_name(index, family)
-            over = f"update @{name} {{ {family} saddr limit rate over {LIMIT} }} drop"
-            lines.append(f"{source}{port} {over}")
-        if sources:
-            lines.append(f"{source}{port} {verdict}")
-    if not rule.sources:
-        lines.append(f"{port} {verdict}")
+def _statements(row: Row) -> list[str]:
+    """The row itself, which `port-guard ports` reads, and what it means."""
+    fits = f"{_source(row)} {_port(row.rule)}"
+    counted = f"counter name {_counter(row)}"
+    lines = [f"# {row}"]
+    if row.rule.action == "limit":
+        # What belongs to an open connection isn't a try.
+        tries = f"ct state new,untracked update @{_limit(row)}"
+        lines.append(f"{fits} {tries} {{ {_WHO[row.family]} limit rate over {LIMIT} }} {counted} drop")
+    lines.append(f"{fits} {counted} {'goto refuse' if row.rule.action == 'deny' else 'accept'}")
     return lines
 
+
+def _source(row: Row) -> str:
+    if row.source is None:
+        return f"meta nfproto {'ipv4' if row.family == 'ip' else 'ipv6'}"
+    return f"{row.family} saddr {row.source}"
+
+
+def _port(rule: Rule) -> str:
+    port = str(rule.first_port)
+    if rule.last_port != rule.first_port:
+        port += f"-{rule.last_port}"
+    if rule.protocol == "both":
+        return f"meta l4proto {{ tcp, udp }} th dport {port}"
+    return f"{rule.protocol} dport {port}"
+
+
+# A connection that isn't let in any more is told so, and may tell the server's end: a peer that was reset
+# answers with a reset itself.
+_REFUSE = [
+    "ct state established tcp flags & rst == rst accept",
+    "ct state established meta l4proto tcp reject with tcp reset",
+    "drop",
+]
 
 # IPv6 doesn't work without neighbour discovery (RFC 4890, section 4.4.1).
 _DISCOVERY = [
@@ -146,23 +118,37 @@ _ERRORS = ["destination-unreachable", "time-exceeded", "parameter-problem", "ech
 
 
 def _always() -> list[str]:
+    """What passes under any rules: answers, and what keeps the network going."""
     errors = ", ".join(_ERRORS)
     return [
-        "ct state established,related accept",
+        "ct state related accept",
+        "ct state established ct direction reply accept",
+        # Such as FTP's data connections, where somebody asked the kernel to expect them.
+        "ct status expected accept",
         f"icmpv6 type {{ {', '.join(_DISCOVERY)} }} accept",
         f"fib daddr type local icmp type {{ {errors} }} accept",
         f"fib daddr type local icmpv6 type {{ packet-too-big, {errors} }} accept",
+        # The host's own address may be on lease: ufw's before.rules lets the same in.
+        "fib daddr type { local, broadcast } udp sport 67 udp dport 68 accept",
+        "ip6 saddr fe80::/10 ip6 daddr fe80::/10 udp sport 547 udp dport 546 accept",
+        "ct state invalid drop",
     ]
+
+
+_LOOPBACK = ["ip daddr 127.0.0.0/8", "ip saddr 127.0.0.0/8", "ip6 daddr ::1", "ip6 saddr ::1"]
 
 
 def _inbound_chain() -> str:
     lines = [
         f"type filter hook prerouting priority {PRIORITY}; policy accept;",
         'iifname "lo" accept',
+        # Docker's DNAT comes before the kernel would refuse these: a port that is published on loopback
+        # would be reached from the same link.
+        *(f"{loopback} drop" for loopback in _LOOPBACK),
         f"iifname @{BRIDGES} accept",
         *_always(),
-        "ct state invalid drop",
         "fib daddr type local jump rules",
+        f"counter name {OTHERS} jump refuse",
         "drop",
     ]
     return _nested("chain inbound", lines)
@@ -173,7 +159,10 @@ def _containers_chain() -> str:
         f"type filter hook input priority {PRIORITY}; policy accept;",
         f"iifname != @{BRIDGES} accept",
         *_always(),
+        # A container may send from any address that it makes up.
+        "fib saddr . iif oif missing drop",
         "jump rules",
+        f"counter name {OTHERS} jump refuse",
         "drop",
     ]
     return _nested("chain from_containers", lines)

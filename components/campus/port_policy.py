@@ -16,18 +16,28 @@ from components.campus.containers import (
     SECURITY_OPTS,
     Host,
     capabilities,
+    config_label,
     container_options,
     mounted,
     volume,
 )
-from components.campus.nftables import EMPTY_POLICY, Rule, policy_rows, render_policy
+from components.campus.nftables import EMPTY_POLICY, policy_rows, render_policy
+from components.campus.port_rules import Rule
+from components.live.confirmation import Confirmation
 from components.live.files import LiveFiles
 from components.live.volume_files import VolumeFile, VolumeFiles
-from components.settings import PortRule
 
 LIVE_DIRECTORY = "/etc/port-guard/live"
 POLICY_FILE = "policy.nft"
+GUARD = "port-guard"
 MEMORY_MIB = 64
+HEALTH_COMMAND = ["CMD", "/usr/local/bin/port-guard", "healthy"]
+
+UNPROVED = (
+    "campus-monitor:portPolicy.confirmTarget is not set, and a connection through campus.dockerHost's unix "
+    "socket can't show that SSH is still reached from elsewhere: only the check of the rules against "
+    "operatorCidrs keeps you from being locked out"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,29 +48,8 @@ class PortPolicyArgs:
     image_id: pulumi.Input[str]
     namespace: Literal["host", "own"]
     rules: Sequence[Rule]
-
-
-def rules_of(rules: Sequence[PortRule]) -> tuple[Rule, ...]:
-    """The settings' rules as the renderer takes them."""
-    return tuple(
-        Rule(
-            action=rule.action,
-            protocol=rule.protocol,
-            first_port=rule.first_port,
-            last_port=rule.last_port,
-            sources=rule.from_,
-            comment=rule.comment,
-        )
-        for rule in rules
-    )
-
-
-def opens_to_named_sources(rules: Sequence[Rule], port: int) -> bool:
-    """Whether the first rule for this TCP port lets named sources in, and nobody else."""
-    for rule in rules:
-        if rule.protocol == "tcp" and rule.first_port <= port <= rule.last_port:
-            return rule.action != "deny" and bool(rule.sources)
-    return False
+    # How new rules are confirmed; without effect where they guard nothing but the guard.
+    confirmation: Confirmation
 
 
 class PortPolicy(pulumi.ComponentResource):
@@ -70,13 +59,16 @@ class PortPolicy(pulumi.ComponentResource):
     """
 
     rows: pulumi.Output[list[str]]
-    """The rules as `ufw status` prints them."""
+    """The rules as `ufw status numbered` prints them."""
     container_id: pulumi.Output[str]
     """The guard's container id."""
 
     def __init__(self, name: str, args: PortPolicyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:PortPolicy", name, None, opts)
         policy = render_policy(args.rules)
+        is_host = args.namespace == "host"
+        if is_host and args.host.docker_host.startswith("unix://") and args.confirmation.target is None:
+            pulumi.log.warn(UNPROVED, resource=self)
         guard = self._guard(name, args)
         self.live = LiveFiles(
             f"{name}-policy",
@@ -88,6 +80,7 @@ class PortPolicy(pulumi.ComponentResource):
             files={POLICY_FILE: policy},
             # Nothing at all would cut off the operators, an empty table would open every port.
             closed_files={POLICY_FILE: policy},
+            confirmation=args.confirmation if is_host else None,
             opts=pulumi.ResourceOptions(parent=self),
         )
         self.container_id = guard.id
@@ -109,19 +102,23 @@ class PortPolicy(pulumi.ComponentResource):
         )
         return docker.Container(
             f"{name}-guard",
-            name=args.host.named("port-guard"),
+            name=args.host.named(GUARD),
             image=args.image_id,
             command=["/usr/local/bin/port-guard", "run"],
             restart=RESTART,
             network_mode="host" if args.namespace == "host" else "none",
             volumes=[mounted(live, LIVE_DIRECTORY)],
             read_only=True,
-            tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=8m"},
+            tmpfs={"/run/port-guard": "rw,noexec,nosuid,nodev,size=1m,mode=0700"},
             capabilities=capabilities("CAP_NET_ADMIN"),
             security_opts=SECURITY_OPTS,
             memory=MEMORY_MIB,
             memory_swap=MEMORY_MIB,
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTS,
+            healthcheck=docker.ContainerHealthcheckArgs(
+                tests=HEALTH_COMMAND, interval="10s", timeout="10s", retries=3, start_period="10s"
+            ),
+            labels=[config_label(*HEALTH_COMMAND)],
             opts=container_options(self, [first]),
         )

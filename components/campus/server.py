@@ -16,12 +16,8 @@ from components.campus.dashboards import LokiSource
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.campus.grafana import Grafana, GrafanaArgs
 from components.campus.loki import LokiInstance, LokiInstanceArgs
-from components.campus.port_policy import (
-    PortPolicy,
-    PortPolicyArgs,
-    opens_to_named_sources,
-    rules_of,
-)
+from components.campus.port_policy import PortPolicy, PortPolicyArgs
+from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.settings import GRAFANA_PORT, Account, Settings
 
@@ -43,7 +39,7 @@ class CampusServer(pulumi.ComponentResource):
     shipper_credentials: pulumi.Output[dict[str, dict[str, str]]]
     """The password per user, per Loki instance with accounts (secret)."""
     port_policy_rows: pulumi.Output[list[str]]
-    """The port policy as `ufw status` prints it."""
+    """The port policy as `ufw status numbered` prints it."""
     edge: Edge
     """Caddy."""
     port_policy: PortPolicy
@@ -75,7 +71,6 @@ class CampusServer(pulumi.ComponentResource):
             https_port=settings.edge.https_port,
             http3=settings.edge.http3,
         )
-        self._rules = rules_of(settings.port_policy.rules)
         network = self._network()
         self.port_policy = self._port_policy()
         self.lokis = self._lokis(network)
@@ -150,7 +145,12 @@ class CampusServer(pulumi.ComponentResource):
                 host=self._host,
                 image_id=self._image_id("port-guard", settings.images.port_guard),
                 namespace=settings.port_policy.namespace,
-                rules=self._rules,
+                rules=settings.port_policy.plain_rules,
+                confirmation=Confirmation(
+                    seconds=settings.port_policy.confirm_seconds,
+                    target=settings.port_policy.confirm_target,
+                    ssh_port=settings.ssh_port,
+                ),
             ),
             self._part,
         )
@@ -166,10 +166,7 @@ class CampusServer(pulumi.ComponentResource):
                     image_id=image_id,
                     network_name=network.name,
                     address=self._address(instance.port),
-                    port=instance.port,
-                    retention=instance.retention,
-                    memory_bytes=instance.memory_bytes,
-                    published=self._is_published(instance.port),
+                    settings=instance,
                 ),
                 # A published port is guarded before it is open.
                 pulumi.ResourceOptions.merge(
@@ -178,11 +175,6 @@ class CampusServer(pulumi.ComponentResource):
             )
             for key, instance in self._settings.loki.instances.items()
         }
-
-    def _is_published(self, port: int) -> bool:
-        # In a namespace of its own the policy guards nothing, so that nothing may be published.
-        is_guarded = self._settings.port_policy.namespace == "host"
-        return is_guarded and opens_to_named_sources(self._rules, port)
 
     def _grafana(self, network: docker.Network) -> Grafana:
         settings = self._settings

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import logging
 import posixpath
 import re
 import tarfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -31,9 +32,20 @@ HELPER_MOUNT = "/campus-monitor-files"
 # A relative path in plain characters; no part of it begins with a dot, those are our own.
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]*(/[A-Za-z0-9_][A-Za-z0-9_.:@+-]*)*")
 
+# What becomes of an ssh connection, our own errors tell; paramiko alone would print it with a traceback.
+logging.getLogger("paramiko").addHandler(logging.NullHandler())
+
 
 class LiveError(Exception):
     """Something live can't be brought to its wanted state: one line, or a program's own words."""
+
+
+class UnreachableError(LiveError):
+    """The Docker Engine can't be reached."""
+
+
+class ConnectionLostError(UnreachableError):
+    """The Docker Engine can't be reached any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +72,13 @@ def client(docker_host: str) -> Iterator[DockerClient]:
     """A connection to the engine, closed at the end. The engine's own errors become LiveErrors."""
     import docker
     from docker.errors import DockerException
+    from paramiko.ssh_exception import SSHException
 
     try:
         # Over ssh the SDK's own client: it refuses a host that known_hosts doesn't name.
         made = docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
     except Exception as error:  # paramiko, requests and the SDK each have errors of their own
-        raise LiveError(
+        raise UnreachableError(
             f"campus-monitor:campus.dockerHost: no Docker Engine answers at {docker_host} "
             f"({type(error).__name__}: {error}): start Docker there, or check the ssh login"
         ) from None
@@ -73,8 +86,13 @@ def client(docker_host: str) -> Iterator[DockerClient]:
         yield made
     except DockerException as error:
         raise LiveError(f"Docker at {docker_host}: {error}") from None
+    except (OSError, EOFError, SSHException) as error:  # an OSError from requests, too
+        raise ConnectionLostError(
+            f"the connection to Docker at {docker_host} broke ({type(error).__name__}: {error})"
+        ) from None
     finally:
-        made.close()
+        with suppress(OSError, EOFError, SSHException):  # one that is broken can't be closed in order
+            made.close()
 
 
 def find_container(engine: DockerClient, name: str) -> Container | None:

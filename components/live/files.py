@@ -5,17 +5,21 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pulumi
 from pulumi import dynamic
 from pulumi.output import Unknown
 
+from components.live.confirmation import Confirmation, reaches
 from components.live.docker_host import (
+    ConnectionLostError,
     HostFile,
     LiveError,
+    Ran,
+    UnreachableError,
     check_path,
     client,
     find_container,
@@ -25,14 +29,17 @@ from components.live.docker_host import (
     sha256,
 )
 from components.live.programs import (
+    NOT_CONFIRMED,
     NOT_READY,
     NOT_RESTORED,
     NOT_STAGED,
+    ON_TRIAL,
     PROGRAMS,
     Program,
     errors_in,
     readable,
     render_apply_script,
+    render_end_script,
     render_read_script,
 )
 from components.live.provider import LiveProvider
@@ -54,6 +61,7 @@ KILLED = 128
 _COMPARED = ("docker_host", "container_name", "container_id", "program", "directory", "closed_files")
 
 Props = dict[str, Any]
+_Result = TypeVar("_Result")
 
 
 def content_sha256(files: Mapping[str, str]) -> str:
@@ -164,11 +172,17 @@ class LiveFiles(dynamic.Resource, module="live", name="LiveFiles"):
         directory: str,
         files: pulumi.Input[Mapping[str, pulumi.Input[str]]],
         closed_files: Mapping[str, str],
+        confirmation: Confirmation | None = None,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Keep `files` (by path below `directory`) applied; `closed_files` is what destroy leaves."""
+        """Keep `files` (by path below `directory`) applied; `closed_files` is what destroy leaves.
+
+        With a `confirmation`, new files are on trial until it is had.
+        """
         if program not in PROGRAMS:
             raise LiveError(f"{program!r}: one of {', '.join(sorted(PROGRAMS))} is needed")
+        if confirmation is not None and PROGRAMS[program].trial is None:
+            raise LiveError(f"{program}: it can't run with files for a trial")
         props = {
             "docker_host": docker_host,
             "container_name": container_name,
@@ -177,6 +191,8 @@ class LiveFiles(dynamic.Resource, module="live", name="LiveFiles"):
             "directory": directory,
             "files": pulumi.Output.secret(files),
             "closed_files": dict(closed_files),
+            # Not compared: it is about how a change is made.
+            "confirmation": None if confirmation is None else asdict(confirmation),
             "content_sha256": None,
             "applied": None,
         }
@@ -213,16 +229,74 @@ def _write(owner: str, props: Props) -> Props:
         problem = _file_problem(path, text)
         if problem:
             raise LiveError(problem)
+    confirmation = Confirmation(**props["confirmation"]) if props.get("confirmation") else None
+    try:
+        staging = _bring_in(owner, props, confirmation)
+    except ConnectionLostError as error:
+        if confirmation is None:
+            raise
+        # Perhaps by the new files themselves, which may be on trial by now.
+        _end_trial(props, confirmation, _staging_name([]), str(error))
+    else:
+        if confirmation is not None:
+            _end_trial(props, confirmation, staging, reaches(confirmation))
+    return props | {"content_sha256": content_sha256(files), "applied": True}
+
+
+def _bring_in(owner: str, props: Props, confirmation: Confirmation | None) -> str:
+    """Apply the files, or put them on trial where a confirmation is wanted; what they were staged as."""
+    files: dict[str, str] = props["files"]
+    seconds = 0 if confirmation is None else int(confirmation.seconds)
     with client(props["docker_host"]) as engine:
 
-        def attempt() -> _Obstacle | None:
+        def attempt() -> _Obstacle | str:
             container = find_container(engine, props["container_name"])
             if container is None:
                 return _Obstacle("there is no such container")
-            return _apply(container, owner, "write", props, files, sorted(files))
+            return _apply(container, owner, "write", props, files, sorted(files), seconds)
 
-        _until_ready(props["container_name"], attempt)
-    return props | {"content_sha256": content_sha256(files), "applied": True}
+        return _until_ready(props["container_name"], attempt)
+
+
+def _end_trial(props: Props, confirmation: Confirmation, staging: str, problem: str | None) -> None:
+    """Have the files stay, unless there is a problem; a LiveError when those from before are back.
+
+    That this connection to the Docker Engine can be made is a part of the confirmation.
+    """
+    name = props["container_name"]
+    ran = _over_a_new_connection(props, confirmation, staging, "drop" if problem else "keep")
+    if ran.status == 0 and problem is None:
+        return
+    if ran.status not in (0, NOT_CONFIRMED):
+        raise LiveError(f"{name}: the trial of the new files could not be ended:\n{readable(ran.errors)}")
+    why = problem or "no new connection was made in time"
+    raise LiveError(
+        f"{name}: the new files were not confirmed within {confirmation.seconds:.0f} s; "
+        f"those from before are in force again: {why}"
+    )
+
+
+def _over_a_new_connection(props: Props, confirmation: Confirmation, staging: str, verdict: str) -> Ran:
+    """Run the script that ends a trial, over a connection of its own."""
+    name = props["container_name"]
+    script = render_end_script(_program(props))
+    give_up = time.monotonic() + confirmation.seconds + READY_SECONDS
+    while True:
+        try:
+            with client(props["docker_host"]) as engine:
+                container = find_container(engine, name)
+                ran = container and run_script(container, script, props["directory"], staging, verdict)
+            if ran is not None and ran.status <= KILLED:
+                return ran
+            problem = f"{name}: the container doesn't run"
+        except UnreachableError as error:
+            problem = str(error)
+        if time.monotonic() > give_up:
+            raise LiveError(
+                f"{problem}; new files in {name} go back to those from before by themselves, "
+                f"{confirmation.seconds:.0f} s after they were applied"
+            )
+        time.sleep(POLL_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -236,11 +310,11 @@ class _Obstacle:
     container: Container | None = field(default=None, compare=False)
 
 
-def _until_ready(name: str, attempt: Callable[[], _Obstacle | None]) -> None:
+def _until_ready(name: str, attempt: Callable[[], _Obstacle | _Result]) -> _Result:
     """Repeat an attempt until nothing is in its way; raise what has been there for too long."""
     started = time.monotonic()
     seen, since = None, started
-    while (obstacle := attempt()) is not None:
+    while isinstance(obstacle := attempt(), _Obstacle):
         now = time.monotonic()
         if obstacle != seen:
             seen, since = obstacle, now
@@ -250,6 +324,7 @@ def _until_ready(name: str, attempt: Callable[[], _Obstacle | None]) -> None:
                 f"see `docker logs {name}`, then run the update again{_last_words(obstacle.container)}"
             )
         time.sleep(POLL_SECONDS)
+    return obstacle
 
 
 def _last_words(container: Container | None) -> str:
@@ -265,29 +340,32 @@ def _release(container: Container, owner: str, props: Props) -> bool:
     """Close a running container's files; False if it has stopped meanwhile."""
     closed: dict[str, str] = props["closed_files"]
     paths = sorted({*props["files"], *closed})
-    outcome: list[bool] = []
 
-    def attempt() -> _Obstacle | None:
-        obstacle = _apply(container, owner, "release", props, closed, paths)
+    def attempt() -> _Obstacle | bool:
+        outcome = _apply(container, owner, "release", props, closed, paths)
         container.reload()
-        if obstacle is not None and container.status != "running":
-            outcome.append(False)
-            return None
-        return obstacle
+        if isinstance(outcome, _Obstacle):
+            return outcome if container.status == "running" else False
+        return True
 
-    _until_ready(props["container_name"], attempt)
-    return not outcome
+    return _until_ready(props["container_name"], attempt)
 
 
 def _apply(
-    container: Container, owner: str, action: str, props: Props, files: Mapping[str, str], paths: list[str]
-) -> _Obstacle | None:
-    """One try: stage the bytes and run the script. Returns what is in the way, None when done."""
+    container: Container,
+    owner: str,
+    action: str,
+    props: Props,
+    files: Mapping[str, str],
+    paths: list[str],
+    seconds: int = 0,
+) -> _Obstacle | str:
+    """One try: stage the bytes and run the script. Gives back what is in the way, or the staging's name."""
     if container.status != "running":
         return _not_running(container)
     staging = _stage(container, props["directory"], files, paths)
     script = render_apply_script(_program(props))
-    ran = run_script(container, script, props["directory"], staging, owner, action, *paths)
+    ran = run_script(container, script, props["directory"], staging, owner, action, str(seconds), *paths)
     if ran is None:
         return _Obstacle("the container stopped")
     if ran.status == NOT_READY:
@@ -297,13 +375,13 @@ def _apply(
     if ran.status > KILLED:
         # As when the container ends in the middle of it: what is in place is whole, and goes on.
         return _Obstacle(f"applying the files was killed (status {ran.status})", ENDED_SECONDS)
-    if ran.status != 0:
+    if ran.status not in (0, ON_TRIAL):
         after = ", but could not be applied again" if ran.status == NOT_RESTORED else ""
         raise LiveError(
             f"{props['container_name']}: the new files were not applied; "
             f"those from before are in place{after}:\n{readable(ran.errors)}"
         )
-    return None
+    return staging
 
 
 def _not_running(container: Container) -> _Obstacle:
@@ -317,8 +395,7 @@ def _not_running(container: Container) -> _Obstacle:
 
 def _stage(container: Container, directory: str, files: Mapping[str, str], paths: list[str]) -> str:
     """Put the files beside those in use; the name of their folder, which is this try's own."""
-    # The same paths begin with the same name: a run of theirs clears up what a killed one left.
-    staging = f".staging-{sha256(repr(paths).encode())[:16]}-{secrets.token_hex(8)}"
+    staging = _staging_name(paths)
     staged = {f"new/{path}": HostFile(content=text.encode()) for path, text in files.items()}
     # The last entry by its name: where it is, all others are.
     staged["whole"] = HostFile(content=b"")
@@ -328,6 +405,11 @@ def _stage(container: Container, directory: str, files: Mapping[str, str], paths
         run_script(container, 'rm -rf "$1"', f"{directory}/{staging}")
         raise
     return staging
+
+
+def _staging_name(paths: list[str]) -> str:
+    # The same paths begin with the same name: a run of theirs clears up what a killed one left.
+    return f".staging-{sha256(repr(paths).encode())[:16]}-{secrets.token_hex(8)}"
 
 
 def _close_stopped(container: Container, owner: str, props: Props) -> None:

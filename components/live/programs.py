@@ -14,6 +14,10 @@ from dataclasses import dataclass
 NOT_READY = 75
 # EX_PROTOCOL: another run cleared the staged files away.
 NOT_STAGED = 76
+# Not of sysexits.h: the program runs with the new files for now, and waits to hear that they may stay.
+ON_TRIAL = 80
+# The files should have stayed, but the trial was over: those from before are applied.
+NOT_CONFIRMED = 81
 # EX_SOFTWARE: neither the new files nor those from before could be applied.
 NOT_RESTORED = 70
 
@@ -34,6 +38,11 @@ class Program:
     apply: str
     # Prints the fingerprint of the configuration that runs.
     running: str
+    # Makes the program run with the files for `$seconds`, and then go back to those from before by itself,
+    # whatever becomes of us; what the directory's own files say doesn't change. `apply` ends it, too.
+    trial: str | None = None
+    # Ends the trial: the program goes on as it runs.
+    confirm: str | None = None
 
 
 # JSON from the standard input as one line per value, each with its whole path: equal for equal
@@ -54,6 +63,8 @@ _FLAT_JSON = r"""flat() {
     }"""
 
 _NFT_TABLE = "inet campus_policy"
+# The scripts hold the lock that the guard takes too.
+_GUARD = "PORT_GUARD_LOCKED=yes /usr/local/bin/port-guard"
 
 PROGRAMS = {
     "caddy": Program(
@@ -69,17 +80,19 @@ PROGRAMS = {
     flat </config/caddy/autosave.json | sha256sum""",
     ),
     "nft": Program(
-        ready="/usr/local/bin/port-guard running >/dev/null",
+        ready=f"{_GUARD} running >/dev/null && ! {_GUARD} on-trial",
         # The kernel itself words the file: in a table beside the policy's, for a moment, and dormant,
         # so that no packet passes it.
-        wanted=f"""/usr/local/bin/port-guard check "$dir/policy.nft" || exit 1
+        wanted=f"""{_GUARD} check "$dir/policy.nft" || exit 1
     text=$(sed -e 's/{_NFT_TABLE}/&_wanted/' -e 's/^table .* {{$/&\\n\\tflags dormant/' "$dir/policy.nft")
     case $text in *"flags dormant"*) ;; *) exit 1 ;; esac
     printf '%s\\n' "$text" | nft -f - && listed=$(nft -s -t list table {_NFT_TABLE}_wanted) || exit 1
     nft delete table {_NFT_TABLE}_wanted || exit 1
     printf '%s\\n' "$listed" | sed -e '1s/_wanted//' -e '/^\\tflags dormant$/d' -e '/^$/d' | sha256sum""",
-        apply='/usr/local/bin/port-guard apply "$dir/policy.nft"',
-        running="/usr/local/bin/port-guard running | sed '/^$/d' | sha256sum",
+        apply=f'{_GUARD} apply "$dir/policy.nft"',
+        running=f"{_GUARD} running | sed '/^$/d' | sha256sum",
+        trial=f'{_GUARD} trial "$dir/policy.nft" "$seconds"',
+        confirm=f"{_GUARD} confirm",
     ),
 }
 
@@ -99,6 +112,12 @@ apply() (
 running() (
     {running}
 )
+trial() (
+    {trial}
+)
+confirm() (
+    {confirm}
+)
 # strange ROOT OWNERS: the files in folders of ROOT that no resource has written. Directly in ROOT may be
 # first files, which have no owner.
 strange() (
@@ -110,18 +129,13 @@ dir=$1
 exec 9>"$dir/.lock" && flock 9 || exit 1
 """
 
-# Arguments: directory, staging directory's name, owner, write|release, the files' paths.
-# The new bytes lie in the staging directory's `new`; a path that isn't there is to be removed.
-#
 # All files lie in a tree, .tree-X; the link .live leads to the tree in use, and each name in the
 # directory is a link through .live. So one rename swaps them all: whenever the program starts anew,
-# it finds a whole set that it has run with before.
-_APPLY = """\
-staging=$dir/$2 owner=$3 action=$4
+# it finds a whole set that it has run with before. The link .trial leads to a tree on trial.
+_TREES = """\
+staging=$dir/$2
 work=${2%-*} id=${2##*-}
 tree=.tree-$id
-shift 4
-new=$staging/new
 
 # link NAME TO: makes the link in one step, whatever file or link had the name.
 link() {
@@ -135,7 +149,7 @@ clear_up() {
         [ "$left" = "$staging" ] || [ ! -e "$left/whole" ] || mv "$left" "$dir/.dead-${left##*-}"
     done
     for left in "$dir"/.dead-* "$dir"/.tree-*; do
-        [ "$left" -ef "$dir/.live" ] || rm -rf "$left"
+        [ "$left" -ef "$dir/.live" ] || [ "$left" -ef "$dir/.trial" ] || rm -rf "$left"
     done
     find "$dir" -maxdepth 1 -name '.staging-*' -cmin +STALE_MINUTES -exec rm -rf {} +
     for name in "$dir"/*; do
@@ -156,9 +170,18 @@ swap() {
     done
     link .live "$tree"
 }
+""".replace("STALE_MINUTES", str(STALE_MINUTES))
+
+# Arguments: directory, staging directory's name, owner, write|release, seconds, the files' paths.
+# The new bytes lie in the staging directory's `new`; a path that isn't there is to be removed.
+# With more than 0 seconds the files are tried for so long; then _END has the last word.
+_APPLY = """\
+owner=$3 action=$4 seconds=$5 mine=
+shift 5
+new=$staging/new
 
 [ -e "$staging/whole" ] || exit 76
-trap 'mv "$staging" "$dir/.dead-$id"; clear_up' EXIT
+trap '[ ! "$mine" ] || rm -f "$dir/.trial"; mv "$staging" "$dir/.dead-$id"; clear_up' EXIT
 clear_up
 
 if [ "$action" = release ]; then
@@ -173,6 +196,8 @@ if [ "$action" = release ]; then
 fi
 
 ready >/dev/null 2>&1 || exit 75
+# Nothing is on trial: such a link is one that a killed run left.
+rm -f "$dir/.trial"
 
 # Names that don't lead into the tree yet (the first files, or such as an editor put there) are taken
 # into it. What the program reads stays the same.
@@ -210,7 +235,14 @@ asked=$(dir=$dir/$tree && wanted) || exit 1
 # The files are swapped when the program runs with them, no earlier: it may refuse what passed the check,
 # and would not start with it.
 ran=$(running 2>/dev/null) taken=
-if (dir=$dir/$tree && apply) >&2; then
+if [ "$seconds" -gt 0 ]; then
+    mine=1
+    ln -s "$tree" "$dir/.trial" || exit 1
+    if (dir=$dir/$tree && trial) >&2; then
+        taken=1
+        if runs "$asked"; then mine= && exit 80; fi
+    fi
+elif (dir=$dir/$tree && apply) >&2; then
     taken=1
     if runs "$asked" && swap; then exit 0; fi
 fi
@@ -218,7 +250,20 @@ fi
 [ "$taken" ] || [ "$(running 2>/dev/null)" != "$ran" ] || exit 1
 apply >/dev/null 2>&1 && asked=$(wanted 2>/dev/null) && runs "$asked" 2>/dev/null || exit 70
 exit 1
-""".replace("STALE_MINUTES", str(STALE_MINUTES))
+"""
+
+# Arguments: directory, staging directory's name, keep|drop. Ends the trial of that run's files.
+_END = """\
+mkdir -p "$staging" && : >"$staging/whole" || exit 1
+trap 'rm -f "$dir/.trial"; mv "$staging" "$dir/.dead-$id"; clear_up' EXIT
+# The files are swapped first: a trial that ends unconfirmed goes back to what they say.
+if [ "$3" = keep ] && asked=$(dir=$dir/$tree && wanted 2>/dev/null) && runs "$asked" 2>/dev/null && swap; then
+    confirm >&2 || apply >&2 || exit 70
+    exit 0
+fi
+apply >&2 && asked=$(wanted) && runs "$asked" || exit 70
+[ "$3" = drop ] || exit 81
+"""
 
 # Arguments: directory, the files' paths.
 _READ = """\
@@ -238,9 +283,19 @@ def render_apply_script(program: Program) -> str:
     """The script that checks, swaps and applies files and confirms that they run, or leaves all as it was.
 
     It ends with NOT_READY or NOT_STAGED, having changed nothing, when it has to be run again; with
-    NOT_RESTORED if it failed and could not go back; with 1 if it failed and went back.
+    NOT_RESTORED if it failed and could not go back; with 1 if it failed and went back. Given more than
+    0 seconds it ends with ON_TRIAL: then the script that ends a trial has the last word.
     """
-    return _functions(program) + _APPLY
+    return _functions(program) + _TREES + _APPLY
+
+
+def render_end_script(program: Program) -> str:
+    """The script that ends a trial: the files stay, or what was before is applied again.
+
+    It ends with NOT_CONFIRMED when the files were to stay and the trial was over already; with NOT_RESTORED
+    if what was before could not be applied again.
+    """
+    return _functions(program) + _TREES + _END
 
 
 def render_read_script(program: Program) -> str:
@@ -264,7 +319,7 @@ def errors_in(output: str) -> str:
 
 
 def _functions(program: Program) -> str:
-    return _FUNCTIONS.format(**vars(program))
+    return _FUNCTIONS.format(**{name: snippet or "exit 1" for name, snippet in vars(program).items()})
 
 
 def _line(line: str) -> str:

@@ -20,10 +20,10 @@ from tests.rig.probe import PUSH_PATH, Client, push_body, trust_of
 
 pytestmark = pytest.mark.docker
 
-# One request in 64 ends its connection: the chance of so many that don't is 2e-14.
-MOST_REQUESTS = 2000
-# HTTP/1.1 isn't ended: the chance that so many requests would all be spared is 0.008.
-KEPT_REQUESTS = 300
+# One request in 256 ends its connection: the chance of so many that don't is 3e-14.
+MOST_REQUESTS = 8000
+# HTTP/1.1 isn't ended: the chance that so many requests would all be spared is 0.003.
+KEPT_REQUESTS = 1500
 TAKEN, REFUSED = 204, 403
 PATH = f"/lokiaws{PUSH_PATH}"
 JSON = {"content-type": "application/json"}

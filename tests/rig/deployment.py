@@ -22,6 +22,7 @@ from tests.rig.stack import Settings, Stack, local_settings, merged, running_sta
 HTTPS = 443
 # What the policy opens to the campus alone, and what it doesn't name.
 CAMPUS_CIDR = "198.51.100.0/24"
+SSH = 21541
 LOKI = 3100
 GUARDED_PORT = 3200
 UNNAMED_PORT = 3201
@@ -35,7 +36,7 @@ def settings_for(rig: Rig, emulator: Emulator) -> Settings:
     local = local_settings()
     # The local stack's policy may be anything: it guards nobody. Here it guards the whole host.
     rules: list[dict[str, object]] = [
-        {"action": "limit", "port": 21541, "comment": "SSH"},
+        {"action": "limit", "port": SSH, "comment": "SSH"},
         {"action": "allow", "port": 80},
         {"action": "allow", "port": HTTPS},
         {"action": "allow", "port": LOKI, "from": [CAMPUS_CIDR], "comment": "Loki"},
@@ -49,7 +50,13 @@ def settings_for(rig: Rig, emulator: Emulator) -> Settings:
             "aws": {"emulator": emulator.url},
             "grafana": {"enabled": has_grafana},
             "edge": {"httpPort": 80, "httpsPort": HTTPS},
-            "portPolicy": {"namespace": "host", "rules": rules},
+            "loki": {"instances": {"aws": {"published": True}}},
+            "portPolicy": {
+                "namespace": "host",
+                "rules": rules,
+                "operatorCidrs": [CAMPUS_CIDR],
+                "sshPort": SSH,
+            },
         },
     )
 

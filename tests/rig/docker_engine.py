@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +43,8 @@ class DockerEngine:
     """A running Docker Engine that nobody else uses."""
 
     run: Run
+    namespace: Namespace
+    options: Sequence[str]
     process: subprocess.Popen[bytes]
 
     @property
@@ -49,15 +53,39 @@ class DockerEngine:
         return f"unix://{_socket(self.run)}"
 
     @classmethod
-    def start(cls, run: Run, namespace: Namespace) -> DockerEngine:
+    def start(cls, run: Run, namespace: Namespace, options: Sequence[str] = ()) -> DockerEngine:
         """Start the engine and return when it answers; say why if it doesn't."""
-        engine = cls(run, _start_process(run, namespace))
-        try:
-            wait_for("the rig's Docker Engine answers", engine._answers, START_SECONDS)
-        except BaseException:
-            engine.stop()
-            raise
+        engine = cls(run, namespace, options, _start_process(run, namespace, options))
+        engine._wait()
         return engine
+
+    def restart(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """End the engine in order, as `systemctl restart docker` does, and start it again.
+
+        Its containers end with it; those with a restart policy are started again.
+        """
+        [first] = children(self.process.pid)
+        [engine] = [pid for pid in children(first) if _name_of(pid) == "dockerd"]
+        os.kill(engine, signal.SIGTERM)
+        self.process.wait(START_SECONDS)
+        self._start_again(meanwhile)
+
+    def crash(self, meanwhile: Callable[[], object] = lambda: None) -> None:
+        """The same, but as a power failure ends it."""
+        self.stop()
+        self._start_again(meanwhile)
+
+    def _start_again(self, meanwhile: Callable[[], object]) -> None:
+        meanwhile()
+        self.process = _start_process(self.run, self.namespace, self.options)
+        self._wait()
+
+    def _wait(self) -> None:
+        try:
+            wait_for("the rig's Docker Engine answers", self._answers, START_SECONDS)
+        except BaseException:
+            self.stop()
+            raise
 
     def client(self) -> docker.DockerClient:
         """A connection to the engine; the caller closes it."""
@@ -105,11 +133,15 @@ def _socket(run: Run) -> Path:
     return run.folder / "docker.sock"
 
 
+def _name_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/comm").read_text().strip()
+
+
 def _log(run: Run) -> Path:
     return run.folder / "dockerd.log"
 
 
-def _start_process(run: Run, namespace: Namespace) -> subprocess.Popen[bytes]:
+def _start_process(run: Run, namespace: Namespace, options: Sequence[str]) -> subprocess.Popen[bytes]:
     with _log(run).open("wb") as log:
         return subprocess.Popen(
             [
@@ -120,6 +152,7 @@ def _start_process(run: Run, namespace: Namespace) -> subprocess.Popen[bytes]:
                 *("--storage-driver", "overlay2", "--iptables=true"),
                 *("--cgroup-parent", run.cgroup),
                 *("--exec-opt", "native.cgroupdriver=cgroupfs"),
+                *options,
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,

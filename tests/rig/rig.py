@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -23,11 +23,11 @@ class Rig:
 
 
 @contextmanager
-def running_rig() -> Iterator[Rig]:
+def running_rig(docker_options: Sequence[str] = ()) -> Iterator[Rig]:
     """A rig for the length of the block; nothing of it is left, however the block ends."""
     with opened_run() as run:
         network = make_network(run)
-        engine = DockerEngine.start(run, network.campus)
+        engine = DockerEngine.start(run, network.campus, docker_options)
         try:
             yield Rig(run, network, engine)
         finally:

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import yaml
@@ -55,11 +56,11 @@ def in_own_network(*command: str) -> list[str]:
     return [program("unshare"), *user, "--net", *command]
 
 
-def run(*command: str, cwd: Path | None = None) -> str:
-    """Run the command; its standard output. An AssertionError with what it said if it fails."""
+def run(*command: str, cwd: Path | None = None, stream: Literal["stdout", "stderr"] = "stdout") -> str:
+    """Run the command; what it wrote. An AssertionError with what it said if it fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{command[0]}: {done.stderr or done.stdout}"
-    return done.stdout
+    return getattr(done, stream)
 
 
 def assert_golden(name: str, text: str) -> None:

@@ -13,6 +13,7 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks
 
+from components.campus import loki, port_policy
 from components.campus.server import CampusServer, CampusServerArgs
 from components.settings import parse
 
@@ -30,7 +31,7 @@ TREE: dict[str, Any] = {
     "edge": {"domain": "campus.localhost", "tls": "internal"},
     "loki": {
         "instances": {
-            "aws": {"port": 3100, "route": "/lokiaws", "allow": ["nat"]},
+            "aws": {"port": 3100, "route": "/lokiaws", "allow": ["nat"], "published": True},
             "test": {
                 "port": 3199,
                 "route": "/lokitest",
@@ -40,15 +41,19 @@ TREE: dict[str, Any] = {
         }
     },
     "portPolicy": {
+        "operatorCidrs": ["198.51.100.0/24"],
         "rules": [
+            {"action": "limit", "port": 22},
             {"action": "allow", "port": 80},
             {"action": "allow", "port": 443},
             {"action": "allow", "port": 3100, "from": ["198.51.100.0/24"]},
-        ]
+        ],
     },
     "egress": {"create": {"zones": ["ap-northeast-2a", "ap-northeast-2b"]}},
     "aws": {"region": "ap-northeast-2"},
 }
+
+AWS = {"port": 3100, "route": "/lokiaws", "allow": ["nat"]}
 
 CONTAINER = "docker:index/container:Container"
 DYNAMIC = "pulumi-python:dynamic"
@@ -104,6 +109,11 @@ def plain(secret: dict[str, Any]) -> dict[str, Any]:
     return secret["value"]
 
 
+def policy_files(engine: Engine) -> dict[str, Any]:
+    """The inputs of the policy's LiveFiles."""
+    return engine.made["campus-port-policy-policy"].inputs
+
+
 def build(**changes: Any) -> CampusServer:
     """The campus server, and one address that is let in."""
     made: list[CampusServer] = []
@@ -147,6 +157,38 @@ def test_each_container_has_no_more_capabilities_than_it_needs(engine: Engine) -
     assert not any(adds[name] for name in ("t-loki-aws", "t-loki-test", "t-grafana"))
 
 
+def test_each_loki_has_its_own_limits(engine: Engine) -> None:
+    instances = TREE["loki"]["instances"]
+    bigger = instances["aws"] | {"memoryBytes": 2 << 30}
+    build(loki={"instances": instances | {"aws": bigger}})
+    containers = engine.containers()
+    found = {name: (containers[f"t-loki-{name}"]["memory"], containers[f"t-loki-{name}"]["envs"])
+             for name in ("aws", "test")}  # fmt: skip
+    assert found == {"aws": (2048, ["GOMEMLIMIT=1843MiB"]), "test": (1024, ["GOMEMLIMIT=921MiB"])}
+
+
+def test_a_changed_health_check_replaces_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin changes the check of a running container on paper only."""
+    checks: list[dict[str, Any]] = []
+    labels: list[list[dict[str, str]]] = []
+    for period in ("45s", "46s"):
+        health = loki._health(3100) | {"start_period": period}
+        monkeypatch.setattr(loki, "_health", lambda _port, health=health: health)
+        with running_engine() as engine:
+            build()
+            made = engine.containers()["t-loki-aws"]
+        checks.append(made["healthcheck"])
+        labels.append(made["labels"])
+    assert [check["startPeriod"] for check in checks] == ["45s", "46s"]
+    assert labels[0] != labels[1]
+
+
+def test_a_loki_has_time_to_start_before_it_counts_as_unhealthy(engine: Engine) -> None:
+    build()
+    period = engine.containers()["t-loki-aws"]["healthcheck"]["startPeriod"]
+    assert int(period.removesuffix("s")) >= 30
+
+
 def test_caddy_finds_its_upstreams_without_dns(engine: Engine) -> None:
     build()
     caddy = engine.containers()["t-caddy"]
@@ -158,7 +200,7 @@ def test_caddy_finds_its_upstreams_without_dns(engine: Engine) -> None:
     }
 
 
-def test_a_port_is_published_only_where_the_policy_names_its_sources(engine: Engine) -> None:
+def test_a_port_is_published_only_where_the_settings_say_so(engine: Engine) -> None:
     build()
     ports = {name: one.get("ports") for name, one in engine.containers().items()}
     published = {name: value for name, value in ports.items() if value}
@@ -167,11 +209,53 @@ def test_a_port_is_published_only_where_the_policy_names_its_sources(engine: Eng
     }
 
 
-def test_a_policy_that_guards_nothing_publishes_nothing(engine: Engine) -> None:
-    build(portPolicy={**TREE["portPolicy"], "namespace": "own"})
-    containers = engine.containers()
-    assert not any(one.get("ports") for one in containers.values())
-    assert containers["t-port-guard"]["networkMode"] == "none"
+def test_a_policy_in_a_namespace_of_its_own_reaches_no_network(engine: Engine) -> None:
+    build(portPolicy={"namespace": "own"}, loki={"instances": {"aws": AWS}})
+    guard = engine.containers()["t-port-guard"]
+    assert guard["networkMode"] == "none"
+    assert "confirmation" not in policy_files(engine)
+
+
+def test_new_rules_of_the_host_are_on_trial(engine: Engine) -> None:
+    changes = {"confirmTarget": "probe@198.51.100.9", "confirmSeconds": 7, "sshPort": 80}
+    build(portPolicy=TREE["portPolicy"] | changes)
+    wanted = {"seconds": 7, "target": "probe@198.51.100.9", "ssh_port": 80}
+    assert policy_files(engine)["confirmation"] == wanted
+
+
+@pytest.mark.parametrize(
+    ("docker_host", "policy", "told"),
+    [
+        ("unix:///nowhere.sock", {}, 1),
+        ("unix:///nowhere.sock", {"confirmTarget": "probe@198.51.100.9"}, 0),
+        ("unix:///nowhere.sock", {"namespace": "own"}, 0),
+        ("ssh://deploy@198.51.100.1", {}, 0),
+    ],
+)
+def test_what_is_not_proved_is_told_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, docker_host: str, policy: dict[str, Any], told: int
+) -> None:
+    warnings: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda text, **_: warnings.append(text))
+    build(
+        campus=TREE["campus"] | {"dockerHost": docker_host},
+        portPolicy=TREE["portPolicy"] | policy,
+        loki={"instances": {"aws": AWS}},
+    )
+    assert len(warnings) == told
+    assert all("only the check of the rules" in text for text in warnings)
+
+
+def test_a_changed_health_check_makes_a_new_guard(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def label() -> Any:
+        build()
+        guard = engine.containers()["t-port-guard"]
+        assert guard["healthcheck"]["tests"] == port_policy.HEALTH_COMMAND
+        return guard["labels"]
+
+    before = label()
+    monkeypatch.setattr(port_policy, "HEALTH_COMMAND", ["CMD", "true"])
+    assert label() != before
 
 
 def test_no_secret_reaches_a_container(engine: Engine) -> None:

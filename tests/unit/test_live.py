@@ -6,6 +6,7 @@ import os
 import secrets
 import subprocess
 import traceback
+from dataclasses import replace
 from glob import glob
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ import pytest
 from pulumi.dynamic import Config, ConfigureRequest, CreateResult, ResourceProvider
 from pulumi.output import Unknown
 
+from components.live.confirmation import Confirmation
 from components.live.docker_host import LiveError, check_path, sha256
-from components.live.files import LiveFilesProvider, content_sha256
+from components.live.files import LiveFiles, LiveFilesProvider, content_sha256
 from components.live.password_hash import (
     GeneratedPasswordProvider,
     PasswordHashProvider,
@@ -25,14 +27,17 @@ from components.live.password_hash import (
 )
 from components.live.password_rule import password_problem
 from components.live.programs import (
+    NOT_CONFIRMED,
     NOT_READY,
     NOT_RESTORED,
     NOT_STAGED,
+    ON_TRIAL,
     PROGRAMS,
     STALE_MINUTES,
     Program,
     readable,
     render_apply_script,
+    render_end_script,
     render_read_script,
 )
 from components.live.provider import LiveProvider
@@ -58,6 +63,15 @@ STUB = Program(
     apply='if grep -q refused "$dir/a"; then echo "Error: refused" >&2; exit 1; fi; '
     'top=${dir%/.tree-*}; sed s/misread/other/ "$dir/a" >"$top/../running"',
     running='cat "$dir/../running"',
+)
+
+# The same, with a trial: `trial` is there as long as it lasts. `over` below is how one ends by itself.
+TRIED = replace(
+    STUB,
+    ready=f'{STUB.ready} && [ ! -e "$dir/../trial" ]',
+    apply=f'{STUB.apply} && rm -f "${{dir%/live*}}/trial"',
+    trial=f'at=${{dir%/live/*}}/trial; echo "$seconds" >"$at"; ({STUB.apply}) || {{ rm "$at"; exit 1; }}',
+    confirm='rm "$dir/../trial"',
 )
 
 
@@ -154,14 +168,36 @@ class Live:
         *paths: str,
         owner: str = "me",
         action: str = "write",
+        seconds: int = 0,
         kill_at: int | None = None,
+        program: Program = STUB,
     ) -> subprocess.CompletedProcess[str]:
         """Stage files and run the script that applies them."""
         staging = self.stage(files)
-        script = render_apply_script(STUB)
+        script = render_apply_script(program)
         if kill_at is not None:
             script = killed_at(kill_at, script, str(self.folder / "steps"))
-        return self.run(script, staging, owner, action, *(paths or files))
+        return self.run(script, staging, owner, action, str(seconds), *(paths or files))
+
+    def begin(self, text: str) -> str:
+        """Put a text for `a` on trial; the name that the end of the trial wants."""
+        staging = self.stage({"a": text})
+        script = render_apply_script(TRIED)
+        done = self.run(script, staging, "me", "write", "7", "a")
+        assert done.returncode == ON_TRIAL, done.stderr
+        return staging
+
+    def end(self, staging: str, verdict: str, kill_at: int | None = None) -> int:
+        """End a trial; the script's status."""
+        script = render_end_script(TRIED)
+        if kill_at is not None:
+            script = killed_at(kill_at, script, str(self.folder / "steps"))
+        return self.run(script, staging, verdict).returncode
+
+    def over(self) -> None:
+        """Let the trial end by itself, as the program sees to it."""
+        (self.folder / "running").write_text(self.files()["a"])
+        (self.folder / "trial").unlink(missing_ok=True)
 
     def stage(self, files: dict[str, str], work: str = "work") -> str:
         """Put new files beside those in use; the name of their folder."""
@@ -321,7 +357,7 @@ def test_what_another_run_cleared_away_has_to_be_staged_again(live: Live) -> Non
     assert live.apply({"a": "second\n"}).returncode == 0
     assert not (live.directory / waiting).exists()
     assert (live.directory / other).exists()
-    done = live.run(render_apply_script(STUB), waiting, "me", "write", "a")
+    done = live.run(render_apply_script(STUB), waiting, "me", "write", "0", "a")
     assert done.returncode == NOT_STAGED
     assert live.files() == {"a": "second\n"}
 
@@ -335,7 +371,7 @@ def test_a_staging_that_was_never_finished_goes_in_time(live: Live) -> None:
     script = render_apply_script(STUB)
     hurried = script.replace(f"-cmin +{STALE_MINUTES} ", "-cmin -1 ! -path '*-work-*' ")
     assert hurried != script
-    assert live.run(hurried, live.stage({"a": "third\n"}), "me", "write", "a").returncode == 0
+    assert live.run(hurried, live.stage({"a": "third\n"}), "me", "write", "0", "a").returncode == 0
     assert not unfinished.exists()
 
 
@@ -358,10 +394,80 @@ def test_a_release_leaves_what_another_resource_wrote_since(live: Live) -> None:
     assert live.files() == {"a": "first\n"}
 
 
+def test_files_on_trial_run_and_are_not_in_place(live: Live) -> None:
+    staging = live.begin("second\n")
+    assert (live.files(), live.running()) == ({"a": "first\n"}, "second\n")
+    assert (live.folder / "trial").read_text() == "7\n"
+    assert live.end(staging, "keep") == 0
+    assert (live.files(), live.running()) == ({"a": "second\n"}, "second\n")
+    assert not (live.folder / "trial").exists()
+    assert live.leftovers() == []
+
+
+def test_files_that_may_not_stay_are_taken_back(live: Live) -> None:
+    staging = live.begin("second\n")
+    assert live.end(staging, "drop") == 0
+    assert (live.files(), live.running()) == ({"a": "first\n"}, "first\n")
+    assert not (live.folder / "trial").exists()
+    assert live.leftovers() == []
+
+
+def test_a_trial_that_was_over_confirms_nothing(live: Live) -> None:
+    staging = live.begin("second\n")
+    live.over()
+    assert live.end(staging, "keep") == NOT_CONFIRMED
+    assert (live.files(), live.running()) == ({"a": "first\n"}, "first\n")
+    assert live.leftovers() == []
+
+
+def test_a_trial_can_be_ended_by_whoever_does_not_know_it(live: Live) -> None:
+    live.begin("second\n")
+    assert live.end(".staging-other-0123", "drop") == 0
+    assert (live.files(), live.running()) == ({"a": "first\n"}, "first\n")
+    assert live.leftovers() == []
+
+
+def test_another_change_waits_for_a_trial_and_keeps_its_files(live: Live) -> None:
+    staging = live.begin("second\n")
+    assert live.apply({"a": "third\n"}, program=TRIED).returncode == NOT_READY
+    assert live.end(staging, "keep") == 0
+    assert live.files() == {"a": "second\n"}
+    live.begin("fourth\n")
+    live.over()
+    assert live.apply({"a": "third\n"}, program=TRIED).returncode == 0
+    assert (live.files(), live.leftovers()) == ({"a": "third\n"}, [])
+
+
+@pytest.mark.parametrize(("text", "words"), [("refused\n", "refused"), ("misread\n", "what runs is not")])
+def test_files_that_the_program_does_not_take_on_trial_are_refused(live: Live, text: str, words: str) -> None:
+    done = live.apply({"a": text}, seconds=7, program=TRIED)
+    assert done.returncode == 1
+    assert words in readable(done.stderr)
+    assert (live.files(), live.running()) == ({"a": "first\n"}, "first\n")
+    assert not (live.folder / "trial").exists()
+    assert live.leftovers() == []
+
+
+def test_a_program_without_a_trial_is_refused_one() -> None:
+    wanted = Confirmation(seconds=1, ssh_port=22)
+    with pytest.raises(LiveError, match="caddy: it can't run with files for a trial"):
+        LiveFiles(
+            "name",
+            docker_host="unix:///nowhere",
+            container_name="c",
+            container_id="c",
+            program="caddy",
+            directory="/d",
+            files={},
+            closed_files={},
+            confirmation=wanted,
+        )
+
+
 @pytest.mark.parametrize("program", sorted(PROGRAMS))
 def test_the_scripts_are_sh(program: str) -> None:
-    for script in (render_apply_script(PROGRAMS[program]), render_read_script(PROGRAMS[program])):
-        subprocess.run(["sh", "-n", "-c", script], check=True)
+    for render in (render_apply_script, render_end_script, render_read_script):
+        subprocess.run(["sh", "-n", "-c", render(PROGRAMS[program])], check=True)
 
 
 def test_an_error_is_the_programs_own_without_notices_and_secrets() -> None:

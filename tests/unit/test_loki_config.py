@@ -1,18 +1,53 @@
-"""Loki's configuration: as agreed, and taken by the real Loki."""
+"""Loki's configuration: as agreed, taken by the real Loki, and kept by it as it was meant."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from components.campus.loki_config import render_loki_config
+from components.settings import LokiInstance
 from tests.unit.programs import assert_golden, program_of_image, run
 
+OLD_PERIOD = {"from": "2023-01-01", "store": "boltdb-shipper", "version": "v11"}
 
-def test_the_configuration_is_the_agreed_one() -> None:
-    assert_golden("loki.yaml", render_loki_config(port=3199, retention="31d"))
+# Every way in which the rendered text differs, by the name of its golden file.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "loki.yaml": {"port": 3199},
+    "loki_limits.yaml": {
+        "retention": "1y",
+        "memoryBytes": 256 << 20,
+        "limits": {
+            "rateMib": 1,
+            "burstMib": 2,
+            "streamRateMib": 3,
+            "streamBurstMib": 4,
+            "streams": 5,
+            "lineKib": 8192,
+            "maxAge": "6h",
+        },
+    },
+    "loki_upgraded.yaml": {"schemaPeriods": [OLD_PERIOD, {"from": "2024-01-01"}]},
+    # The old period lasts on at the update; the new one begins on a day to come.
+    "loki_to_upgrade.yaml": {"schemaPeriods": [OLD_PERIOD, {"from": "2999-12-31"}]},
+    "loki_three_periods.yaml": {
+        "schemaPeriods": [OLD_PERIOD, {"from": "2023-06-01", "version": "v12"}, {"from": "2024-01-01"}]
+    },
+}
+
+
+def settings(**changes: Any) -> LokiInstance:
+    """The settings of one instance."""
+    return LokiInstance.model_validate({"port": 3100, "route": "/lokiaws", "allow": ["nat"], **changes})
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_the_configuration_is_the_agreed_one(name: str) -> None:
+    assert_golden(name, render_loki_config(settings(**VARIANTS[name])))
 
 
 @pytest.fixture(scope="module")
@@ -21,16 +56,42 @@ def loki(tmp_path_factory: pytest.TempPathFactory) -> str:
     return program_of_image("loki", "usr/bin/loki", tmp_path_factory.mktemp("loki"))
 
 
+def verify(loki: str, folder: Path, config: str) -> str:
+    """All of the settings that the real Loki has with a configuration, as it prints them (YAML)."""
+    path = folder / "config.yaml"
+    path.write_text(config)
+    quietly = ("-verify-config", "-print-config-stderr", "-log.level=error")
+    return run(loki, *quietly, f"-config.file={path}", stream="stderr")
+
+
 @pytest.mark.programs
-@pytest.mark.parametrize("retention", ["36h", "31d", "2w", "1y"])
-def test_loki_takes_it(loki: str, retention: str, tmp_path: Path) -> None:
-    config = tmp_path / "config.yaml"
-    config.write_text(render_loki_config(port=3100, retention=retention))
-    run(loki, "-verify-config", f"-config.file={config}")
+@pytest.mark.parametrize("name", VARIANTS)
+def test_loki_takes_every_variant(loki: str, name: str, tmp_path: Path) -> None:
+    verify(loki, tmp_path, render_loki_config(settings(**VARIANTS[name])))
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("retention", ["24h", "36h", "31d", "2w", "1y", "100y"])
+def test_loki_takes_every_retention(loki: str, retention: str, tmp_path: Path) -> None:
+    verify(loki, tmp_path, render_loki_config(settings(retention=retention)))
+
+
+@pytest.mark.programs
+def test_loki_reads_the_units_as_they_were_meant(loki: str, tmp_path: Path) -> None:
+    found = yaml.safe_load(
+        verify(loki, tmp_path, render_loki_config(settings(**VARIANTS["loki_limits.yaml"])))
+    )
+    limits, wal = found["limits_config"], found["ingester"]["wal"]
+    assert (limits["ingestion_rate_mb"], limits["ingestion_burst_size_mb"]) == (1, 2)
+    assert (limits["per_stream_rate_limit"], limits["per_stream_rate_limit_burst"]) == ("3MB", "4MB")
+    assert (limits["max_global_streams_per_user"], limits["max_line_size"]) == (5, "8MB")
+    assert (limits["retention_period"], limits["reject_old_samples_max_age"]) == ("1y", "6h")
+    assert limits["max_query_length"] == "0s"
+    assert (wal["replay_memory_ceiling"], wal["disk_full_threshold"]) == ("128MB", 0.9)
 
 
 def test_lines_are_kept_on_the_data_volume_and_no_longer_than_asked() -> None:
-    config = json.loads(render_loki_config(port=3100, retention="7d"))
+    config = json.loads(render_loki_config(settings(retention="7d")))
     assert config["limits_config"]["retention_period"] == "7d"
     assert config["compactor"]["retention_enabled"] is True
     folders = [

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from components.campus.nftables import EMPTY_POLICY, Rule, policy_rows, render_policy
-from components.campus.port_policy import opens_to_named_sources, rules_of
+from components.campus.nftables import EMPTY_POLICY, policy_rows, render_policy
+from components.campus.port_rules import Rule
 from components.settings import DEFAULT_RULES
 from tests.unit.programs import assert_golden, in_own_network, program, run
 
@@ -35,6 +35,7 @@ RULES = (
     rule("limit", 3200, "198.51.100.0/24"),
     rule("deny", 6000, last=6007),
     Rule(action="allow", protocol="udp", first_port=443, last_port=443),
+    Rule(action="allow", protocol="both", first_port=53, last_port=53, sources=("2001:db8::/64",)),
 )
 
 
@@ -47,7 +48,8 @@ def nft_check(policy: str, folder: Path) -> None:
 
 def in_namespace(script: str, folder: Path) -> str:
     """What the shell script prints in an empty network namespace; $guard is the guard."""
-    head = f"set -euo pipefail\nexport PORT_GUARD_POLICY={folder}/live.nft\nguard={GUARD}\n"
+    state = f"export PORT_GUARD_POLICY={folder}/live.nft PORT_GUARD_STATE={folder}/state"
+    head = f"set -euo pipefail\n{state}\nguard={GUARD}\n"
     return run(*in_own_network("bash", "-c", head + script), cwd=folder)
 
 
@@ -55,11 +57,11 @@ def test_the_policy_is_the_agreed_one() -> None:
     assert_golden("policy.nft", render_policy(RULES))
 
 
-def test_the_rows_read_like_those_of_ufw() -> None:
+def test_the_rows_read_like_those_of_ufw_numbered() -> None:
     assert_golden("policy_rows.txt", "\n".join(policy_rows(RULES)) + "\n")
 
 
-@pytest.mark.parametrize("rules", [(), RULES, rules_of(DEFAULT_RULES)])
+@pytest.mark.parametrize("rules", [(), RULES, tuple(one.rule for one in DEFAULT_RULES)])
 @pytest.mark.programs
 def test_nft_takes_it(rules: tuple[Rule, ...], tmp_path: Path) -> None:
     nft_check(render_policy(rules), tmp_path)
@@ -73,7 +75,8 @@ def test_nft_takes_the_first_policy_which_has_no_chain(tmp_path: Path) -> None:
 
 def test_without_a_rule_everything_is_dropped() -> None:
     policy = render_policy(())
-    assert policy.count("\t\tdrop\n\t}") == 2
+    # The two chains with a hook, and what is for connections that are open.
+    assert policy.count("\t\tdrop\n\t}") == 3
     assert "accept" not in policy[policy.index("chain rules") : policy.index("chain inbound")]
 
 
@@ -107,19 +110,19 @@ def test_the_guard_refuses_a_broken_policy_and_keeps_the_old_one(tmp_path: Path)
 
 
 @pytest.mark.programs
-def test_only_bridges_of_containers_count_and_a_card_on_one_ends_that(tmp_path: Path) -> None:
+def test_only_bridges_of_containers_count_and_a_card_or_tap_on_one_ends_that(tmp_path: Path) -> None:
     printed = in_namespace(
-        "for name in docker0 br-0123456789ab br-lan br-mixed; do ip link add $name type bridge; done\n"
-        "ip link add veth1 type veth peer name card\n"
+        "for name in docker0 br-0123456789ab br-lan br-mixed br-vpn; do ip link add $name type bridge; done\n"
+        "ip link add veth1 type veth peer name card; ip tuntap add tap0 mode tap\n"
         "$guard bridges | xargs\n"
-        "ip link set veth1 master br-mixed; $guard bridges | xargs\n"
-        "ip link set card master br-mixed; $guard bridges | xargs\n",
+        "ip link set veth1 master br-mixed; ip link set tap0 master br-vpn; $guard bridges | xargs\n"
+        "ip link set card master br-mixed; ip link set tap0 master docker0; $guard bridges | xargs\n",
         tmp_path,
     )
     assert printed.splitlines() == [
         "br-0123456789ab docker0",
         "br-0123456789ab br-mixed docker0",
-        "br-0123456789ab docker0",
+        "br-0123456789ab",
     ]
 
 
@@ -160,16 +163,133 @@ def test_the_guard_changes_nothing_before_the_first_policy(tmp_path: Path) -> No
     assert "chain" not in printed
 
 
-@pytest.mark.parametrize(
-    ("rules", "opens"),
-    [
-        ((), False),
-        ((rule("allow", 3100),), False),
-        ((rule("allow", 3100, "198.51.100.0/24"),), True),
-        ((rule("limit", 3000, "198.51.100.0/24", last=3200),), True),
-        ((rule("deny", 3100, "198.51.100.0/24"),), False),
-        ((rule("deny", 3100), rule("allow", 3100, "198.51.100.0/24")), False),
-    ],
+# A guard that follows live.nft, with new.nft beside it.
+GUARD_RUNS = (
+    UNTIL
+    + """
+exec 2>&1
+opens() { nft list chain inet campus_policy rules | grep "dport $1 " >/dev/null; }
+$guard run 2>log & trap 'kill %1' EXIT
+until_holds '$guard healthy >/dev/null 2>&1'
+"""
 )
-def test_a_port_is_published_only_to_named_sources(rules: tuple[Rule, ...], opens: bool) -> None:
-    assert opens_to_named_sources(rules, 3100) is opens
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder with the policy in use, and a new one."""
+    (tmp_path / "live.nft").write_text(render_policy([rule("allow", 1001)]))
+    (tmp_path / "new.nft").write_text(render_policy([rule("allow", 1002)]))
+    (tmp_path / "bad.nft").write_text(render_policy([rule("allow", 1003)]).replace("accept", "acept"))
+    return tmp_path
+
+
+@pytest.mark.programs
+def test_a_trial_that_nobody_confirms_ends_with_the_old_rules(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard trial new.nft 1; opens 1002 && $guard on-trial && echo tried\n"
+        "until_holds '! $guard on-trial'; opens 1001 && ! opens 1002 && echo old\n"
+        "$guard confirm || echo late; opens 1001 && $guard healthy && echo healthy\n",
+        folder,
+    )
+    late = "port-guard: there is nothing to confirm: the last good policy is in force"
+    assert printed.splitlines() == ["tried", "old", late, "late", "healthy"]
+    said = (folder / "log").read_text()
+    assert said.count("nobody confirmed the new policy; the last good one is in force again") == 1
+
+
+@pytest.mark.programs
+def test_a_trial_that_is_confirmed_keeps_the_new_rules(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard trial new.nft 600; $guard confirm; ! $guard on-trial\n"
+        # What the guard would put back now is the new policy.
+        "cp new.nft live.nft; nft flush ruleset; until_holds has_drop; opens 1002 && echo new\n",
+        folder,
+    )
+    assert printed.splitlines()[-1] == "new"
+
+
+@pytest.mark.programs
+def test_a_trial_is_refused_with_a_broken_policy_and_beside_another(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard running >before\n"
+        "$guard trial bad.nft 600 >/dev/null 2>&1 || echo broken; $guard on-trial || echo none\n"
+        "$guard running | cmp before - && echo same\n"
+        "$guard trial new.nft 600; $guard trial live.nft 600 || echo other\n"
+        "$guard apply live.nft; $guard on-trial || echo ended\n",
+        folder,
+    )
+    other = "port-guard: another trial is on"
+    assert printed.splitlines() == ["broken", "none", "same", other, "other", "ended"]
+
+
+@pytest.mark.programs
+def test_no_trial_begins_where_nobody_would_end_it(folder: Path) -> None:
+    printed = in_namespace(
+        "$guard apply live.nft; $guard running >before\n"
+        "$guard trial new.nft 1 2>&1 || $guard running | cmp before - && echo same\n",
+        folder,
+    )
+    nobody = "port-guard: no guard works here that could put the last good policy back"
+    assert printed.splitlines() == [nobody, "same"]
+
+
+@pytest.mark.parametrize("signal", ["TERM", "KILL"])
+@pytest.mark.programs
+def test_a_guard_that_ends_during_a_trial_starts_with_the_old_rules(folder: Path, signal: str) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + f"$guard trial new.nft 600; trap - EXIT; kill -{signal} %1; wait %1 || true\n"
+        "opens 1001 && echo 'old at once' || echo 'new until the start'\n"
+        "$guard run 2>log & trap 'kill %1' EXIT; until_holds 'opens 1001'\n"
+        "$guard on-trial || echo 'no trial'\n",
+        folder,
+    )
+    at_once = {"TERM": "old at once", "KILL": "new until the start"}[signal]
+    assert [line for line in printed.splitlines() if "Killed" not in line] == [at_once, "no trial"]
+
+
+@pytest.mark.programs
+def test_a_flush_during_a_trial_puts_back_what_is_on_trial(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard trial new.nft 600; nft flush ruleset; until_holds 'opens 1002'\n"
+        "$guard on-trial && echo 'still on'; $guard confirm\n",
+        folder,
+    )
+    assert "still on" in printed.splitlines()
+    assert "somebody removed the rules; they are in force again" in (folder / "log").read_text()
+
+
+@pytest.mark.programs
+def test_the_health_check_sees_a_table_that_is_not_the_policys(folder: Path) -> None:
+    printed = in_namespace(
+        GUARD_RUNS + "$guard healthy && echo healthy\n"
+        "nft insert rule inet campus_policy rules tcp dport 22 accept; $guard healthy || echo edited\n"
+        "$guard apply live.nft; $guard healthy && echo healthy\n"
+        # A guard that has stopped in its tracks puts nothing back.
+        "kill -STOP %1; nft flush ruleset; $guard healthy || echo flushed\n"
+        "kill -CONT %1; until_holds '$guard healthy >/dev/null 2>&1'; echo back\n",
+        folder,
+    )
+    wrong = "port-guard: the table is not as the policy says"
+    assert printed.splitlines() == ["healthy", wrong, "edited", "healthy", wrong, "flushed", "back"]
+
+
+@pytest.mark.programs
+def test_counters_are_read_row_by_row(folder: Path) -> None:
+    rows = policy_rows(RULES)
+    (folder / "live.nft").write_text(render_policy(RULES))
+    printed = in_namespace(
+        GUARD_RUNS + "ip link set lo up; $guard ports\n"
+        "nft add rule inet campus_policy rules counter name row_3\n"
+        "nft add chain inet campus_policy out '{ type filter hook output priority 0; }'\n"
+        "nft add rule inet campus_policy out jump rules; bash -c 'echo >/dev/tcp/127.0.0.1/9' || true\n"
+        "$guard ports | grep ' \\[ 3\\]'\n",
+        folder,
+    )
+    lines = printed.splitlines()
+    table = lines[: len(rows) + 1]
+    assert [line[30:] for line in table] == [*rows, "     Anything else              DENY IN     Anywhere"]
+    assert all(line.split()[:2] == ["0", "0"] for line in table[2:])
+    [counted] = [line for line in lines[len(table) :] if "[ 3]" in line]
+    # What was sent to a port that nobody listens on, and the answer.
+    assert counted.split()[0] == "2"

@@ -69,6 +69,55 @@ MISTAKES = [
     ("loki.instances.aws.route", "/a/../b", "campus-monitor:loki.instances.aws.route: a route", "/a/../b"),
     ("loki.instances.aws.port", 3199, "campus-monitor:loki.instances.test.port: 3199 is already", "aws"),
     ("loki.instances.aws.port", 3000, "campus-monitor:loki.instances.aws.port: 3000 is Grafana's", ""),
+    ("loki.instances.aws.port", 1, "campus-monitor:loki.instances.aws.port: the private network's", "1"),
+    ("loki.instances.aws.port", 9095, "campus-monitor:loki.instances.aws.port: Loki's own gRPC", "9095"),
+    ("loki.instances.aws.port", 65535, "campus-monitor:loki.instances.aws.port: that address", "65535"),
+    ("loki.instances.aws.retention", "23h", "loki.instances.aws.retention: lines are kept for at", "23h"),
+    ("loki.instances.aws.retention", "101y", "loki.instances.aws.retention: lines are kept for", "101y"),
+    ("loki.instances.aws.retention", "1 month", "loki.instances.aws.retention: a duration", "1 month"),
+    ("loki.instances.aws.memoryBytes", 1, "loki.instances.aws.memoryBytes:", "1"),
+    ("loki.instances.aws.limits.rate", 1, "loki.instances.aws.limits.rate: unknown key", "1"),
+    ("loki.instances.aws.limits.rateMib", 0, "loki.instances.aws.limits.rateMib:", "0"),
+    ("loki.instances.aws.limits.burstMib", 8, "loki.instances.aws.limits.burstMib: at least rateMib", "8"),
+    (
+        "loki.instances.aws.limits.streamBurstMib",
+        4,
+        "loki.instances.aws.limits.streamBurstMib: at least streamRateMib",
+        "4",
+    ),
+    ("loki.instances.aws.limits.lineKib", 8193, "loki.instances.aws.limits.lineKib:", "8193"),
+    ("loki.instances.aws.limits.maxAge", "7", "loki.instances.aws.limits.maxAge: a duration", "7"),
+    ("loki.instances.aws.schemaPeriods", [], "loki.instances.aws.schemaPeriods: at least one is", "[]"),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2024-02-30"}],
+        "loki.instances.aws.schemaPeriods.0.from: a day is written",
+        "2024-02-30",
+    ),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2024-01-01T00:00:00Z"}],
+        "loki.instances.aws.schemaPeriods.0.from: a day is written",
+        "2024-01-01T00:00:00Z",
+    ),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2024-01-01"}, {"from": "2023-01-01"}],
+        "loki.instances.aws.schemaPeriods: each begins after the one before",
+        "2023-01-01",
+    ),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2023-01-01", "store": "boltdb-shipper", "version": "v11"}],
+        "loki.instances.aws.schemaPeriods: the last one is store: tsdb",
+        "boltdb-shipper v11",
+    ),
+    (
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2023-01-01", "store": "boltdb-shipper", "version": "v13"}],
+        "loki.instances.aws.schemaPeriods.0.version: one of v11, v12",
+        "v13",
+    ),
     ("loki.instances.test.accounts", [{"user": "a"}, {"user": "a"}], "accounts: each user", "a"),
     ("loki.instances.test.accounts", [{"user": "a b"}], "accounts.0.user: a user name", "a b"),
     ("loki.instances", {}, "campus-monitor:loki.instances:", ""),
@@ -93,7 +142,21 @@ MISTAKES = [
         "portPolicy.rules.0.comment:",
         "",
     ),
-    ("portPolicy.namespace", "host", "portPolicy.rules: no rule lets Caddy's port 18080/tcp in", ""),
+    (
+        "portPolicy.rules",
+        [{"action": "allow", "port": "5-9", "protocol": "both"}],
+        "protocol: a range",
+        "both",
+    ),
+    ("portPolicy.namespace", "host", "campus-monitor:portPolicy.operatorCidrs: at least one", "[]"),
+    ("portPolicy.operatorCidrs", ["10.0.0.1/8"], "portPolicy.operatorCidrs.0:", "10.0.0.1/8"),
+    ("portPolicy.sshPort", 0, "campus-monitor:portPolicy.sshPort: a port is a whole number", "0"),
+    ("portPolicy.confirmSeconds", 0, "campus-monitor:portPolicy.confirmSeconds:", "0"),
+    ("portPolicy.confirmSeconds", 51, "campus-monitor:portPolicy.confirmSeconds:", "51"),
+    ("portPolicy.confirmTarget", "host", "campus-monitor:portPolicy.confirmTarget: a login", "host"),
+    ("portPolicy.confirmTarget", "me:pass@host", "portPolicy.confirmTarget: a login", ""),
+    ("portPolicy.confirmTarget", "me@host:99999", "portPolicy.confirmTarget: a login", "me@host:99999"),
+    ("loki.instances.aws.published", True, "loki.instances.aws.published: with portPolicy.namespace own", ""),
     ("egress.create.zones", ["ap-northeast-2a"], "campus-monitor:egress.create.zones:", ""),
     ("egress.create.addresses", ["10.0.0.1"], "egress.create.addresses.0: the address must be", "10.0.0.1"),
     ("egress.create.addresses", ["203.0.113.7", "203.0.113.8"], "egress.create.addresses: one per", ".8"),
@@ -125,6 +188,130 @@ def test_a_mistake_is_one_line_with_key_rule_and_value(
     assert "\n" not in line
 
 
+GUARDED: dict[str, Any] = {
+    "namespace": "host",
+    "operatorCidrs": ["198.51.100.0/24", "2001:db8::/64"],
+    "sshPort": 21541,
+}
+OPEN = [{"action": "allow", "port": port} for port in (18080, 18443)]
+
+
+def guarded(*rules: dict[str, Any], **changes: Any) -> dict[str, Any]:
+    """The local stack's tree with a policy that guards the host: these rules, and Caddy's ports."""
+    return changed("portPolicy", GUARDED | {"rules": [*rules, *OPEN]} | changes)
+
+
+def ssh(action: str, *sources: str, port: int | str = 21541, protocol: str = "tcp") -> dict[str, Any]:
+    """A rule that speaks of SSH, or not."""
+    return {"action": action, "port": port, "protocol": protocol, "from": list(sources)}
+
+
+CAMPUS_4, CAMPUS_6 = ("198.51.100.0/24", "2001:db8::/64")
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [ssh("limit")],
+        [ssh("allow", CAMPUS_4, CAMPUS_6)],
+        [ssh("allow", "198.51.100.0/25", "198.51.100.128/25"), ssh("limit", "2001:db8::/32")],
+        [ssh("allow", port="21000-22000")],
+        [ssh("allow", protocol="both")],
+        [ssh("deny", "203.0.113.0/24"), ssh("limit")],
+        [ssh("deny", port=22), ssh("deny", protocol="udp"), ssh("limit")],
+        [ssh("limit", CAMPUS_4, CAMPUS_6), ssh("deny")],
+    ],
+)
+def test_rules_that_let_the_operators_in_pass(rules: list[dict[str, Any]]) -> None:
+    parse(guarded(*rules))
+
+
+@pytest.mark.parametrize(
+    ("rules", "why"),
+    [
+        ([], "no rule lets 198.51.100.0 in"),
+        ([ssh("allow", protocol="udp")], "no rule lets 198.51.100.0 in"),
+        ([ssh("allow", port=22)], "no rule lets 198.51.100.0 in"),
+        ([ssh("allow", CAMPUS_4)], "no rule lets 2001:db8:: in"),
+        ([ssh("allow", CAMPUS_6)], "no rule lets 198.51.100.0 in"),
+        ([ssh("limit", "198.51.100.0/25", CAMPUS_6)], "no rule lets 198.51.100.128 in"),
+        ([ssh("deny"), ssh("limit")], "rules.0 denies 198.51.100.0 first"),
+        ([ssh("deny", "198.51.100.7/32"), ssh("limit")], "rules.0 denies 198.51.100.7 first"),
+        ([ssh("deny", "::/0", protocol="both"), ssh("limit")], "rules.0 denies 2001:db8:: first"),
+        (
+            [ssh("limit", "198.51.100.0/25"), ssh("deny", CAMPUS_4), ssh("allow")],
+            "rules.1 denies 198.51.100.128",
+        ),
+    ],
+)
+def test_rules_that_lock_an_operator_out_are_refused(rules: list[dict[str, Any]], why: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(guarded(*rules))
+    [line] = caught.value.problems
+    assert line.startswith(
+        "campus-monitor:portPolicy.rules: operators would be locked out of SSH (port 21541)"
+    )
+    assert why in line
+    assert "received operatorCidrs" in line
+
+
+def test_rules_that_guard_nothing_lock_nobody_out() -> None:
+    parse(guarded(ssh("deny"), namespace="own"))
+
+
+@pytest.mark.parametrize(
+    ("docker_host", "named", "port"),
+    [
+        ("ssh://deploy@campus.example:2222", None, 2222),
+        ("ssh://deploy@campus.example", None, 22),
+        ("unix:///var/run/docker.sock", None, 22),
+        ("ssh://deploy@campus.example:2222", 21541, 21541),
+    ],
+)
+def test_where_ssh_is_is_known_from_the_docker_host(docker_host: str, named: int | None, port: int) -> None:
+    tree = guarded(ssh("limit", port=port), sshPort=named)
+    tree["campus"]["dockerHost"] = docker_host
+    assert parse(tree).ssh_port == port
+    tree["portPolicy"]["rules"][0]["port"] = port + 1
+    with pytest.raises(SettingsError, match=rf"locked out of SSH \(port {port}\)"):
+        parse(tree)
+
+
+@pytest.mark.parametrize(
+    ("rules", "says"),
+    [
+        ([], "no rule of portPolicy.rules lets port 3100/tcp in"),
+        ([ssh("allow", CAMPUS_4, port=3100, protocol="udp")], "no rule of portPolicy.rules lets port 3100"),
+        ([ssh("deny", CAMPUS_4, port=3100)], "no rule of portPolicy.rules lets port 3100/tcp in"),
+        ([ssh("deny", port=3100), ssh("allow", CAMPUS_4, port=3100)], "no rule of portPolicy.rules lets"),
+        ([ssh("allow", port=3100)], "let anybody in to port 3100/tcp"),
+        ([ssh("allow", CAMPUS_4, port=3100), ssh("limit", port="3000-4000")], "let anybody in to port 3100"),
+        ([ssh("allow", "::/0", port=3100)], "let anybody in to port 3100/tcp"),
+        ([ssh("allow", CAMPUS_4, port=3100)], None),
+        ([ssh("allow", CAMPUS_4, port=3100), ssh("deny", port=3100), ssh("allow", port=3100)], None),
+        ([ssh("limit", CAMPUS_6, port="3000-3200", protocol="tcp")], None),
+    ],
+)
+def test_a_published_port_is_one_that_the_policy_opens_to_some(
+    rules: list[dict[str, Any]], says: str | None
+) -> None:
+    tree = guarded(ssh("limit"), *rules)
+    tree["loki"]["instances"]["aws"]["published"] = True
+    if says is None:
+        assert parse(tree).loki.instances["aws"].published
+        return
+    with pytest.raises(SettingsError) as caught:
+        parse(tree)
+    [line] = caught.value.problems
+    assert line.startswith("campus-monitor:loki.instances.aws.published: ")
+    assert says in line
+
+
+def test_caddys_ports_are_let_in() -> None:
+    with pytest.raises(SettingsError, match=r"portPolicy\.rules: no rule lets Caddy's port 18080/tcp in"):
+        parse(guarded(ssh("limit"), {"action": "deny", "port": 18080}))
+
+
 def test_http3_wants_its_udp_port_let_in() -> None:
     tree = tree_of("prod")
     tree["edge"]["http3"] = True
@@ -153,6 +340,17 @@ def test_a_refused_password_is_never_echoed(password: Any) -> None:
     assert "s3cret-canary" not in str(caught.value)
 
 
+def test_an_older_schema_period_refuses_opentelemetry() -> None:
+    tree = changed(
+        "loki.instances.aws.schemaPeriods",
+        [{"from": "2023-01-01", "store": "boltdb-shipper", "version": "v11"}, {"from": "2024-01-01"}],
+    )
+    assert not parse(tree).loki.instances["aws"].keeps_structured_metadata
+    tree["loki"]["instances"]["aws"]["otlp"] = True
+    with pytest.raises(SettingsError, match=r"loki\.instances\.aws\.otlp: OpenTelemetry logs need"):
+        parse(tree)
+
+
 def test_a_password_is_not_in_the_settings_repr() -> None:
     tree = changed("loki.instances.test.accounts", [{"user": "a", "password": "s3cret-canary"}])
     assert "s3cret-canary" not in repr(parse(tree))
@@ -161,7 +359,7 @@ def test_a_password_is_not_in_the_settings_repr() -> None:
 @given(port=st.integers())
 def test_only_real_ports_pass(port: int) -> None:
     tree = changed("loki.instances.aws.port", port)
-    free = 1 <= port <= 65535 and port not in (3000, 3199)
+    free = 1 < port < 65535 and port not in (3000, 3199, 9095)
     if free:
         assert parse(tree).loki.instances["aws"].port == port
     else:

@@ -1,0 +1,41 @@
+"""What the port policy's suites share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.policy.differences import Differences
+from tests.policy.site import Site, site_in
+from tests.rig.live_guard import LiveGuard, live_guard
+from tests.rig.rig import running_rig
+
+
+@pytest.fixture(scope="package")
+def site() -> Iterator[Site]:
+    """A campus server of the suites' own: they restart its Docker and cut it off."""
+    with running_rig() as rig, site_in(rig) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def differences(site: Site) -> Differences:
+    """What the site is without a policy, to be compared with what it is under one."""
+    return Differences(site)
+
+
+@pytest.fixture
+def guard(site: Site, differences: Differences) -> Iterator[LiveGuard]:
+    """The guard of the host, with its first policy."""
+    del differences  # what is there without a policy has to be seen before one is loaded
+    with live_guard(site.rig, guards_host=True) as made:
+        yield made
+
+
+@pytest.fixture
+def no_guard(site: Site, differences: Differences) -> Iterator[None]:
+    """Nobody who would put right what is wrong with a policy."""
+    del differences
+    yield
+    site.campus.run("nft", "delete", "table", "inet", "campus_policy")

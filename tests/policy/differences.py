@@ -1,0 +1,92 @@
+"""Every way in, tried under a rule set and held against the oracle."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.policy.oracle import Attempt, Oracle, RuleText, Verdict, Way
+from tests.policy.prober import ANSWER_SECONDS, Outcome, Prober, Seen
+from tests.policy.site import OTHER, Probe, Site
+
+
+@dataclass
+class Result:
+    """What a round found."""
+
+    probes: int = 0
+    # What came in that may not, and what didn't that has to.
+    leaks: list[str] = field(default_factory=list)
+    wrong_refusals: list[str] = field(default_factory=list)
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+
+    def __add__(self, other: Result) -> Result:
+        return Result(
+            self.probes + other.probes,
+            self.leaks + other.leaks,
+            self.wrong_refusals + other.wrong_refusals,
+            self.outcomes + other.outcomes,
+        )
+
+    @property
+    def differences(self) -> list[str]:
+        """Everything that the oracle would have otherwise."""
+        return self.leaks + self.wrong_refusals
+
+    def __str__(self) -> str:
+        outcomes = {outcome.value: count for outcome, count in self.outcomes.items()}
+        return f"{self.probes} probes: {outcomes}"
+
+
+ANSWERS = (Outcome.OPEN, Outcome.REFUSED, Outcome.ARRIVED)
+
+
+class Differences:
+    """Compares a site with the oracle. What Docker and the host do without a policy is tried first."""
+
+    def __init__(self, site: Site, patience: float = ANSWER_SECONDS) -> None:
+        self.site, self._prober = site, Prober(site.services)
+        self.probes = [probe for source in site.sources() for probe in site.probes(source)]
+        wanted = {probe: ANSWERS for probe in self.probes if not is_closed_anyway(probe)}
+        self.without = self._prober.run(self.probes, wanted, patience).outcomes
+
+    def under(self, rules: Sequence[RuleText], patience: float = ANSWER_SECONDS) -> Result:
+        """Try every probe; the rules are in force. Neighbours have to find each other anew."""
+        for namespace in {source.namespace for source in self.site.sources()}:
+            namespace.run("ip", "neigh", "flush", "all")
+        oracle = Oracle(rules, self.site.has_proxy)
+        verdicts = {probe: oracle.judge(_attempt(probe)) for probe in self.probes}
+        wanted = {
+            probe: (self.without[probe], Outcome.OPEN)
+            for probe, verdict in verdicts.items()
+            if verdict is Verdict.PASS and self.without[probe] is not Outcome.SILENT
+        }
+        return self._judged(verdicts, self._prober.run(self.probes, wanted, patience))
+
+    def try_all(self) -> Mapping[Probe, Outcome]:
+        """Try every probe, whatever is in force; what the oracle would have doesn't matter."""
+        return self._prober.run(self.probes, {}).outcomes
+
+    def _judged(self, verdicts: Mapping[Probe, Verdict], seen: Seen) -> Result:
+        result = Result(len(seen.outcomes))
+        result.outcomes.update(seen.outcomes.values())
+        result.wrong_refusals += [f"NO ECHO {way}" for way in seen.without_echo]
+        for probe, outcome in seen.outcomes.items():
+            without, verdict = self.without[probe], verdicts[probe]
+            if verdict is Verdict.DROP and outcome is not Outcome.SILENT:
+                result.leaks.append(f"LEAK {probe}: {outcome.value}")
+            if verdict is Verdict.PASS and outcome not in (without, Outcome.OPEN):
+                result.wrong_refusals.append(f"REFUSED {probe}: {outcome.value}, {without.value} without")
+        return result
+
+
+def is_closed_anyway(probe: Probe) -> bool:
+    """Whether the kernel, or Docker between its networks, drop it without any policy."""
+    is_outsiders_loopback = probe.way is Way.LOOPBACK and probe.destination == "::1"
+    is_between_networks = probe.way is Way.DIRECT and probe.address == OTHER
+    return is_outsiders_loopback or is_between_networks
+
+
+def _attempt(probe: Probe) -> Attempt:
+    return Attempt(probe.source.who, probe.address, probe.way, probe.protocol, probe.port)

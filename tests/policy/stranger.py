@@ -1,0 +1,25 @@
+"""A stranger who knocks without pause, and who counts what came in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.policy.knocker import Knocker
+from tests.policy.site import Site
+from tests.policy.witness import Witness
+from tests.rig.namespaces import SERVER, SERVER_6, STRANGER, STRANGER_6
+
+# A process of the host's, and a published port.
+FORBIDDEN = (6003, 7002)
+
+
+@contextmanager
+def knocked_at(site: Site) -> Iterator[Witness]:
+    """A stranger who knocks, and who counts what came in."""
+    doors = [(server, port) for server in (SERVER, SERVER_6) for port in FORBIDDEN]
+    # The port before any DNAT of Docker's.
+    port = f"meta l4proto {{ tcp, udp }} ct original proto-dst {{ {', '.join(map(str, FORBIDDEN))} }}"
+    witness = Witness(site.campus, [f"ip saddr {STRANGER} {port}", f"ip6 saddr {STRANGER_6} {port}"])
+    with witness.watching(), Knocker(site.rig.network.world, (STRANGER, STRANGER_6), doors).knocking():
+        yield witness

@@ -1,0 +1,73 @@
+"""Which bridges are containers': one that a stranger's link is on is not, whatever it is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.policy.policies import rendered
+from tests.policy.site import OFFICE_BRIDGE, Site
+from tests.rig.live_guard import LiveGuard
+from tests.rig.processes import wait_for
+
+pytestmark = pytest.mark.docker
+
+# Only for a guard that does nothing: one that works has heard of it at once.
+SECONDS = 60.0
+# As Docker names its bridges.
+LIKE_DOCKERS = "br-0123456789ab"
+
+
+def trusted(guard: LiveGuard) -> set[str]:
+    """The bridges that the rules call containers'."""
+    listed = guard.sh("nft list set inet campus_policy container_bridges")
+    _, _, elements = listed.partition("elements = {")
+    return {one.strip(' "}\n\t') for one in elements.partition("}")[0].split(",")} - {""}
+
+
+@contextmanager
+def bridge(site: Site, name: str) -> Iterator[None]:
+    """A bridge of the host's own."""
+    site.campus.run("ip", "link", "add", name, "type", "bridge")
+    try:
+        yield
+    finally:
+        site.campus.run("ip", "link", "del", name)
+
+
+@contextmanager
+def strangers_link(site: Site, bridge: str, name: str) -> Iterator[None]:
+    """A link to a stranger, on a bridge."""
+    site.campus.run("ip", "link", "add", name, "type", "veth", "peer", "name", "stranger0")
+    try:
+        site.campus.run("ip", "link", "set", name, "master", bridge)
+        yield
+    finally:
+        site.campus.run("ip", "link", "del", name)
+
+
+def test_a_bridge_of_the_hosts_own_is_never_trusted(site: Site, guard: LiveGuard) -> None:
+    guard.write(rendered([]))
+    dockers = {"docker0", *site.bridges()}
+    assert trusted(guard) == dockers
+    assert OFFICE_BRIDGE not in dockers
+
+
+def test_a_container_bridge_that_a_stranger_joins_is_not_trusted_any_more(
+    site: Site, guard: LiveGuard
+) -> None:
+    guard.write(rendered([]))
+    apps, others = site.bridges()
+    with strangers_link(site, apps, "eth7"):
+        wait_for("the guard has seen it", lambda: trusted(guard) == {"docker0", others}, SECONDS)
+    wait_for("the guard has seen it go", lambda: trusted(guard) == {"docker0", apps, others}, SECONDS)
+
+
+def test_a_bridge_that_is_called_as_dockers_are_is_not_trusted_for_its_name(
+    site: Site, guard: LiveGuard
+) -> None:
+    with bridge(site, LIKE_DOCKERS), strangers_link(site, LIKE_DOCKERS, "eth7"):
+        guard.write(rendered([]))
+        assert trusted(guard) == {"docker0", *site.bridges()}

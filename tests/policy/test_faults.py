@@ -1,0 +1,28 @@
+"""The suite catches policies that don't hold: each is seen to be red, and the sound one green again."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.policy.differences import Differences
+from tests.policy.faults import FAULTS, TELLING, Fault
+from tests.policy.policies import load_without_guard, rendered
+from tests.policy.site import Site
+
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_guard")]
+
+# What a fault keeps from coming is waited for no longer: it doesn't come.
+PATIENCE = 2.0
+
+
+def test_the_sound_policy_is_found_sound(site: Site, differences: Differences) -> None:
+    load_without_guard(site, rendered(TELLING))
+    found = differences.under(TELLING)
+    assert not found.differences, "\n".join(found.differences)
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+def test_a_policy_that_does_not_hold_is_caught(site: Site, differences: Differences, fault: Fault) -> None:
+    load_without_guard(site, fault.seeded(rendered(TELLING)))
+    found = differences.under(TELLING, PATIENCE)
+    assert getattr(found, fault.finds), f"{fault.name} wasn't noticed in {found}"

@@ -1,0 +1,81 @@
+"""Debian's real ufw, on the campus server alone: in its network, with files of its own."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.rig.namespaces import Namespace
+from tests.rig.run import Run
+
+# What ufw writes to: its rules, its settings, and its lock in /run.
+KEPT = ("/etc/ufw", "/etc/default/ufw")
+# Over those of the machine's, which ufw must not change.
+COMMAND = """
+set -e
+for path in /etc/ufw /etc/default/ufw; do mount --bind "$0$path" "$path"; done
+mount -t tmpfs tmpfs /run
+exec ufw "$@"
+"""
+COUNTERS = re.compile(r"\[\d+:\d+\]")
+
+
+@dataclass(frozen=True)
+class Ufw:
+    """ufw, as an administrator of the campus server runs it."""
+
+    campus: Namespace
+    folder: Path
+
+    def __call__(self, *arguments: str) -> str:
+        """Run a command of ufw's; what it printed."""
+        there = ["nsenter", f"--net={self.campus.path}", "unshare", "--mount"]
+        command = [*there, "sh", "-c", COMMAND, str(self.folder), *arguments]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise RuntimeError(f"ufw {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout
+
+
+@contextmanager
+def ufw_on(campus: Namespace, run: Run) -> Iterator[Ufw]:
+    """ufw with the settings that Debian ships, not enabled; other rules are put back at the end."""
+    folder = run.folder / "ufw"
+    for path in KEPT:
+        copy = folder / path.lstrip("/")
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if Path(path).is_dir():
+            shutil.copytree(path, copy)
+        else:
+            shutil.copy(path, copy)
+    try:
+        with others_kept(campus):
+            yield Ufw(campus, folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextmanager
+def others_kept(campus: Namespace) -> Iterator[None]:
+    """Everybody's rules but ours are put back at the end: ufw's and Docker's."""
+    before = {program: campus.run(f"{program}-save").stdout for program in ("iptables", "ip6tables")}
+    try:
+        yield
+    finally:
+        for program, rules in before.items():
+            command = ["nsenter", f"--net={campus.path}", f"{program}-restore"]
+            subprocess.run(command, input=rules, text=True, check=True)
+
+
+def others_rules(campus: Namespace) -> list[str]:
+    """The same rules as lines, without their counters."""
+    found: list[str] = []
+    for program in ("iptables", "ip6tables"):
+        lines = campus.run(f"{program}-save").stdout.splitlines()
+        found += [COUNTERS.sub("", line) for line in lines if not line.startswith("#")]
+    return found

@@ -1,0 +1,61 @@
+"""New files on trial, killed at each step on the way: what lies there is what the program goes back to."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_live import TRIED, Live
+
+FIRST, SECOND, THIRD = ({"a": text} for text in ("first\n", "second\n", "third\n"))
+
+
+def begin(live: Live, step: int) -> int:
+    """Put new files on trial, killed at this step; the script's status."""
+    status = live.apply(SECOND, seconds=7, program=TRIED, kill_at=step).returncode
+    assert live.files() == FIRST, step
+    assert live.running() == "first\n" or (live.folder / "trial").exists(), step
+    live.over()
+    assert live.running() == "first\n", step
+    return status
+
+
+def end(live: Live, step: int) -> int:
+    """Confirm new files, killed at this step; the script's status."""
+    status = live.end(live.begin("second\n"), "keep", kill_at=step)
+    # As soon as the trial is over, the new files lie there.
+    assert (live.folder / "trial").exists() or live.files() == SECOND, step
+    live.over()
+    assert live.running() == live.files()["a"], step
+    return status
+
+
+def killed_once(folder: Path, change: Callable[[Live, int], int], step: int) -> bool:
+    """Kill a change before a step of it, and make another one then; False if it had no such step."""
+    folder.mkdir()
+    live = Live(folder)
+    live.apply(FIRST)
+    killed = change(live, step) == -signal.SIGKILL
+    assert live.apply(THIRD, program=TRIED).returncode == 0, step
+    assert (live.files(), live.running(), live.leftovers()) == (THIRD, "third\n", []), step
+    return killed
+
+
+@pytest.mark.parametrize("change", [begin, end])
+def test_a_trial_that_is_killed_at_any_step_leaves_one_policy(
+    change: Callable[[Live, int], int], tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        step = 0
+        killed = [True]
+        while all(killed):
+            steps = range(step + 1, step + 17)
+            killed = list(pool.map(lambda step: killed_once(tmp_path / str(step), change, step), steps))
+            step += len(steps)
+    # About as many as the script has commands: with far fewer, this test didn't see them.
+    assert step > 30
