@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import edge, preview
+from bench import edge, preview, services
 
-BENCHMARKS = (preview, edge)
+BENCHMARKS = (preview, services, edge)
 
 
 def main() -> int:
