@@ -186,6 +186,14 @@ def up(stack: Stack, until: str | None = None) -> list[str]:
     return said
 
 
+def restore_state(stack: Stack) -> None:
+    """Put Pulumi's backup back where it was killed while it wrote its state, as operations.md says."""
+    backend = stack.automation.workspace.env_vars["PULUMI_BACKEND_URL"].removeprefix("file://")
+    for state in Path(backend).glob(f".pulumi/stacks/*/{stack.name}.json"):
+        if state.stat().st_size == 0:
+            state.write_bytes(state.with_name(f"{state.name}.bak").read_bytes())
+
+
 def remove_orphans(edge: Deployment, emulator: Emulator) -> None:
     """Delete what AWS made and Pulumi was killed before it knew: by hand, as docs/operations.md says."""
     known = json.dumps(edge.stack.automation.export_stack().deployment)
@@ -208,6 +216,7 @@ def converged(edge: Deployment, emulator: Emulator, before: str, after: str, mom
     assert edge.push_status(STRANGER, "aws") == 403, moment
 
     # What Pulumi itself asks for after a kill: the lock of the one that was killed is still there.
+    restore_state(edge.stack)
     edge.stack.run("cancel", "--yes")
     remove_orphans(edge, emulator)
     edge.stack.up()
@@ -240,6 +249,7 @@ def test_a_pulumi_up_that_is_killed_is_ended_by_the_next_one(edge: Deployment, e
             if not converged(edge, emulator, before, after, moment):
                 failed.append(moment)
     finally:
+        restore_state(edge.stack)
         edge.stack.run("cancel", "--yes")
         remove_orphans(edge, emulator)
         edge.stack.configure(edge.settings)
