@@ -59,6 +59,13 @@ class ResourceType(ABC):
     def delete(self, resource_id: str, state: State) -> None:
         """Remove it; it is no mistake if it is gone already."""
 
+    def _read_back(self, resource_id: str, state: State) -> State:
+        """The state after a change; a thing that vanished meanwhile is an error."""
+        found = self.read(resource_id, state)
+        if found is None:
+            raise PluginError(f"{self.token} {resource_id} vanished while it was made or changed")
+        return found[1]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Function:

@@ -7,7 +7,7 @@ missing one; sets compare without order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -64,6 +64,11 @@ def integer(**rules: Any) -> Prop:
 def boolean(**rules: Any) -> Prop:
     """True or false."""
     return Prop(kind="bool", **rules)
+
+
+def one_of(known: Collection[object]) -> Callable[[Any], str | None]:
+    """A check that lets these values through and no others."""
+    return lambda value: None if value in known else f"expected one of {list(known)}, got {value!r}"
 
 
 def strings(kind: Literal["list", "set"], **rules: Any) -> Prop:

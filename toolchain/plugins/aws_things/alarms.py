@@ -12,8 +12,8 @@ from toolchain.plugins.aws_things.emulator import (
     tag_list,
     tag_map,
 )
-from toolchain.plugins.provider import PluginError, ResourceType, State, settled
-from toolchain.plugins.schema import Prop, boolean, integer, mapping, string, strings
+from toolchain.plugins.provider import ResourceType, State, settled
+from toolchain.plugins.schema import Prop, boolean, integer, mapping, one_of, string, strings
 
 _ABSENT = "ResourceNotFoundException"
 _COMPARISONS = (
@@ -74,12 +74,6 @@ class LogMetricFilter(ResourceType):
             ],
         )
 
-    def _read_back(self, name: str, state: State) -> State:
-        found = self.read(name, state)
-        if found is None:
-            raise PluginError(f"metric filter {name} vanished while it was made or changed")
-        return found[1]
-
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
         """An import names it as GROUP:NAME."""
         group, _, name = resource_id.rpartition(":")
@@ -116,10 +110,6 @@ class LogMetricFilter(ResourceType):
             self._logs.delete_metric_filter(logGroupName=state["logGroupName"], filterName=resource_id)
 
 
-def _one_of(known: tuple[str, ...], value: str) -> str | None:
-    return None if value in known else f"expected one of {list(known)}, got {value!r}"
-
-
 class MetricAlarm(ResourceType):
     """An alarm on one metric."""
 
@@ -132,11 +122,11 @@ class MetricAlarm(ResourceType):
         "namespace": string(required=True),
         "metricName": string(required=True),
         "statistic": string(required=True),
-        "comparisonOperator": string(required=True, check=lambda value: _one_of(_COMPARISONS, value)),
+        "comparisonOperator": string(required=True, check=one_of(_COMPARISONS)),
         "threshold": integer(required=True),
         "period": integer(required=True),
         "evaluationPeriods": integer(required=True),
-        "treatMissingData": string(default="missing", check=lambda value: _one_of(_MISSING, value)),
+        "treatMissingData": string(default="missing", check=one_of(_MISSING)),
         "alarmDescription": string(),
         "actionsEnabled": boolean(default=True),
         "alarmActions": strings("set"),
@@ -173,12 +163,6 @@ class MetricAlarm(ResourceType):
             TreatMissingData=inputs["treatMissingData"],
             **more,
         )
-
-    def _read_back(self, name: str, state: State) -> State:
-        found = self.read(name, state)
-        if found is None:
-            raise PluginError(f"alarm {name} vanished while it was made or changed")
-        return found[1]
 
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
         seen = only(self._cloudwatch.describe_alarms(AlarmNames=[resource_id])["MetricAlarms"])

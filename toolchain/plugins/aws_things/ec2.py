@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from toolchain.plugins.aws_things.emulator import Emulator, tag_changes, tag_list, tag_map
-from toolchain.plugins.provider import PluginError, ResourceType, State
+from toolchain.plugins.provider import ResourceType, State
 from toolchain.plugins.schema import mapping
 
 ACCOUNT = "123456789012"
@@ -31,13 +31,6 @@ class Ec2Type(ResourceType):
             self._ec2.create_tags(Resources=[resource_id], Tags=tags)
         if gone:
             self._ec2.delete_tags(Resources=[resource_id], Tags=[{"Key": name} for name in gone])
-
-    def _read_back(self, resource_id: str, state: State) -> State:
-        """The state after a change; a thing that vanished meanwhile is an error."""
-        found = self.read(resource_id, state)
-        if found is None:
-            raise PluginError(f"{self.token} {resource_id} vanished while it was made or changed")
-        return found[1]
 
     def _common(self, tags: Any) -> State:
         found = tag_map(tags)

@@ -12,7 +12,7 @@ from toolchain.plugins.aws_things.emulator import (
     tag_list,
     tag_map,
 )
-from toolchain.plugins.provider import PluginError, ResourceType, State, settled
+from toolchain.plugins.provider import ResourceType, State, settled
 from toolchain.plugins.schema import Prop, boolean, mapping, objects, string, strings
 
 _ABSENT = "ClientException"
@@ -123,12 +123,6 @@ class TaskDefinition(ResourceType):
         made = self._ecs.register_task_definition(**_request(inputs))["taskDefinition"]
         state = {**inputs, "arn": made["taskDefinitionArn"]}
         return made["family"], self._read_back(made["family"], state)
-
-    def _read_back(self, family: str, state: State) -> State:
-        found = self.read(family, state)
-        if found is None:
-            raise PluginError(f"task definition {family} vanished while it was made or changed")
-        return found[1]
 
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
         latest = not state.get("arn") or state.get("trackLatest")

@@ -55,12 +55,6 @@ class _IamType(ResourceType):
     def _iam(self) -> Any:
         return self._emulator.client("iam")
 
-    def _read_back(self, resource_id: str, state: State) -> State:
-        found = self.read(resource_id, state)
-        if found is None:
-            raise PluginError(f"{self.token} {resource_id} vanished while it was made or changed")
-        return found[1]
-
 
 class Role(_IamType):
     """A role."""

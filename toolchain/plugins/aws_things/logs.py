@@ -5,17 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from toolchain.plugins.aws_things.emulator import Emulator, found_or_none, tag_changes
-from toolchain.plugins.provider import PluginError, ResourceType, State, settled
-from toolchain.plugins.schema import boolean, integer, mapping, string
+from toolchain.plugins.provider import ResourceType, State, settled
+from toolchain.plugins.schema import boolean, integer, mapping, one_of, string
 
 _ABSENT = "ResourceNotFoundException"
 _DAYS = (0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731)
 _YEARS = (1096, 1827, 2192, 2557, 2922, 3288, 3653)
 _RETENTIONS = (*_DAYS, *_YEARS)
-
-
-def _retention(days: int) -> str | None:
-    return None if days in _RETENTIONS else f"expected one of {list(_RETENTIONS)}, got {days}"
 
 
 class LogGroup(ResourceType):
@@ -27,7 +23,7 @@ class LogGroup(ResourceType):
     mirrors = {"tagsAll": "tags"}  # noqa: RUF012
     inputs = {  # noqa: RUF012
         "name": string(computed=True, replace=True),
-        "retentionInDays": integer(default=0, check=_retention),
+        "retentionInDays": integer(default=0, check=one_of(_RETENTIONS)),
         "skipDestroy": boolean(default=False),
         "tags": mapping(),
     }
@@ -51,12 +47,6 @@ class LogGroup(ResourceType):
             self._logs.put_retention_policy(logGroupName=name, retentionInDays=days)
         else:
             self._logs.delete_retention_policy(logGroupName=name)
-
-    def _read_back(self, name: str, state: State) -> State:
-        found = self.read(name, state)
-        if found is None:
-            raise PluginError(f"log group {name} vanished while it was made or changed")
-        return found[1]
 
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
         groups = self._logs.describe_log_groups(logGroupNamePrefix=resource_id)["logGroups"]

@@ -11,15 +11,11 @@ from toolchain.plugins.aws_things.emulator import (
     tag_list,
     tag_map,
 )
-from toolchain.plugins.provider import PluginError, ResourceType, State, settled
-from toolchain.plugins.schema import mapping, string
+from toolchain.plugins.provider import ResourceType, State, settled
+from toolchain.plugins.schema import mapping, one_of, string
 
 _ABSENT = "ParameterNotFound"
 _TYPES = ("String", "StringList", "SecureString")
-
-
-def _type(value: str) -> str | None:
-    return None if value in _TYPES else f"expected one of {list(_TYPES)}, got {value!r}"
 
 
 class Parameter(ResourceType):
@@ -31,7 +27,7 @@ class Parameter(ResourceType):
     mirrors = {"tagsAll": "tags"}  # noqa: RUF012
     inputs = {  # noqa: RUF012
         "name": string(computed=True, replace=True),
-        "type": string(required=True, check=_type),
+        "type": string(required=True, check=one_of(_TYPES)),
         "value": string(required=True),
         "description": string(),
         "tags": mapping(),
@@ -57,12 +53,6 @@ class Parameter(ResourceType):
             Description=inputs.get("description") or "",
             **more,
         )
-
-    def _read_back(self, name: str, state: State) -> State:
-        found = self.read(name, state)
-        if found is None:
-            raise PluginError(f"parameter {name} vanished while it was made or changed")
-        return found[1]
 
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
         answer = found_or_none(self._ssm.get_parameter, _ABSENT, Name=resource_id, WithDecryption=True)
