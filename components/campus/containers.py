@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_docker as docker
@@ -60,10 +63,10 @@ def capabilities(*adds: str) -> docker.ContainerCapabilitiesArgs:
     return docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(adds))
 
 
-def config_label(*texts: str) -> docker.ContainerLabelArgs:
-    """A label that changes with what only a new container would see, such as its health check.
+def config_label(health: Mapping[str, Any], *texts: str) -> docker.ContainerLabelArgs:
+    """A label that changes with what only a new container would see: its health check, and these texts.
 
     A changed health check alone never reaches a running container.
     """
-    digest = hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    digest = hashlib.sha256("\n".join([json.dumps(health), *texts]).encode()).hexdigest()
     return docker.ContainerLabelArgs(label="campus-monitor.config-sha256", value=digest)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,7 +96,7 @@ class LokiInstance(pulumi.ComponentResource):
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTS,
             # Loki reads its configuration once.
-            labels=[config_label(config, json.dumps(health))],
+            labels=[config_label(health, config)],
             healthcheck=docker.ContainerHealthcheckArgs(**health),
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,

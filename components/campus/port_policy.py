@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pulumi
 import pulumi_docker as docker
@@ -100,6 +100,7 @@ class PortPolicy(pulumi.ComponentResource):
             only_if_absent=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
+        health = _health()
         return docker.Container(
             f"{name}-guard",
             name=args.host.named(GUARD),
@@ -116,9 +117,17 @@ class PortPolicy(pulumi.ComponentResource):
             memory_swap=MEMORY_MIB,
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTS,
-            healthcheck=docker.ContainerHealthcheckArgs(
-                tests=HEALTH_COMMAND, interval="10s", timeout="10s", retries=3, start_period="10s"
-            ),
-            labels=[config_label(*HEALTH_COMMAND)],
+            healthcheck=docker.ContainerHealthcheckArgs(**health),
+            labels=[config_label(health)],
             opts=container_options(self, [first]),
         )
+
+
+def _health() -> dict[str, Any]:
+    return {
+        "tests": HEALTH_COMMAND,
+        "interval": "10s",
+        "timeout": "10s",
+        "retries": 3,
+        "start_period": "10s",
+    }

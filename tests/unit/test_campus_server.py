@@ -254,6 +254,10 @@ def test_a_changed_health_check_makes_a_new_guard(engine: Engine, monkeypatch: p
         return guard["labels"]
 
     before = label()
+    health = port_policy._health() | {"interval": "11s"}
+    with monkeypatch.context() as patched:
+        patched.setattr(port_policy, "_health", lambda: health)
+        assert label() != before
     monkeypatch.setattr(port_policy, "HEALTH_COMMAND", ["CMD", "true"])
     assert label() != before
 
