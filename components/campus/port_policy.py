@@ -31,6 +31,8 @@ LIVE_DIRECTORY = "/etc/port-guard/live"
 POLICY_FILE = "policy.nft"
 GUARD = "port-guard"
 MEMORY_MIB = 64
+# The host's own settings of its network, of which the guard keeps one; see images/port-guard/port-guard.
+HOST_SETTINGS = docker.ContainerVolumeArgs(host_path="/proc/sys/net/ipv4", container_path="/host/net/ipv4")
 HEALTH_COMMAND = ["CMD", "/usr/local/bin/port-guard", "healthy"]
 
 UNPROVED = (
@@ -101,14 +103,15 @@ class PortPolicy(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
         health = _health()
+        is_host = args.namespace == "host"
         return docker.Container(
             f"{name}-guard",
             name=args.host.named(GUARD),
             image=args.image_id,
             command=["/usr/local/bin/port-guard", "run"],
             restart=RESTART,
-            network_mode="host" if args.namespace == "host" else "none",
-            volumes=[mounted(live, LIVE_DIRECTORY)],
+            network_mode="host" if is_host else "none",
+            volumes=[mounted(live, LIVE_DIRECTORY), *([HOST_SETTINGS] if is_host else [])],
             read_only=True,
             tmpfs={"/run/port-guard": "rw,noexec,nosuid,nodev,size=1m,mode=0700"},
             capabilities=capabilities("CAP_NET_ADMIN"),

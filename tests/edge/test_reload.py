@@ -13,6 +13,7 @@ from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.edge_files import EdgeFiles, edge_files
 from tests.rig.h2_load import CONNECTIONS, H2Load, Outcome
+from tests.rig.handover import WAITING, handed_over
 from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
 from tests.rig.probe import trust_of
 from tests.rig.pusher import Found, Pusher, Tally, found_in_loki
@@ -90,6 +91,10 @@ def test_the_changes_are_of_what_is_deployed(edge: Deployment) -> None:
     with edge_files(edge) as live:
         assert live.rendered() == live.deployed
         assert live.rendered(cidrs=OPERATORS) != live.deployed
+
+
+def test_whoever_waits_at_the_old_listener_gets_to_the_new_one(edge: Deployment) -> None:
+    assert handed_over(edge.rig.network.campus) == WAITING
 
 
 def test_no_request_over_http2_fails(changed: Changed) -> None:

@@ -102,6 +102,9 @@ def live_guard(rig: Rig, *, guards_host: bool = False) -> Iterator[LiveGuard]:
     first = {"content": EMPTY_POLICY, "uid": 0.0, "gid": 0.0, "mode": float(0o600)}
     props = {"docker_host": rig.engine.url, "volume_name": name, "image": IMAGE}
     VolumeFilesProvider().create(props | {"files": {POLICY_FILE: first}, "only_if_absent": True})
+    volumes = {name: {"bind": DIRECTORY, "mode": "rw"}}
+    if guards_host:
+        volumes["/proc/sys/net/ipv4"] = {"bind": "/host/net/ipv4", "mode": "rw"}
     options: dict[str, Any] = {
         "name": name,
         "detach": True,
@@ -111,7 +114,7 @@ def live_guard(rig: Rig, *, guards_host: bool = False) -> Iterator[LiveGuard]:
         "cap_drop": ["ALL"],
         "cap_add": ["NET_ADMIN"],
         "tmpfs": {"/run/port-guard": ""},
-        "volumes": {name: {"bind": DIRECTORY, "mode": "rw"}},
+        "volumes": volumes,
     }
     container = engine.containers.run(IMAGE, **options)
     try:

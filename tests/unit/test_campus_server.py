@@ -216,6 +216,16 @@ def test_a_policy_in_a_namespace_of_its_own_reaches_no_network(engine: Engine) -
     assert "confirmation" not in policy_files(engine)
 
 
+def test_only_the_guard_of_the_host_has_its_settings(engine: Engine) -> None:
+    def mounted_from_host(policy: dict[str, Any]) -> list[str]:
+        build(portPolicy=TREE["portPolicy"] | policy, loki={"instances": {"aws": AWS}})
+        volumes = engine.containers()["t-port-guard"]["volumes"]
+        return [one["hostPath"] for one in volumes if "hostPath" in one]
+
+    assert mounted_from_host({}) == ["/proc/sys/net/ipv4"]
+    assert mounted_from_host({"namespace": "own"}) == []
+
+
 def test_new_rules_of_the_host_are_on_trial(engine: Engine) -> None:
     changes = {"confirmTarget": "probe@198.51.100.9", "confirmSeconds": 7, "sshPort": 80}
     build(portPolicy=TREE["portPolicy"] | changes)

@@ -1,0 +1,43 @@
+"""The guard has the host's listeners hand over whom they leave waiting: no reload of Caddy resets anybody."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.policy.site import Site
+from tests.rig.handover import WAITING, handed_over
+from tests.rig.live_guard import LiveGuard
+from tests.rig.processes import wait_for
+
+pytestmark = pytest.mark.docker
+
+SETTING = "net.ipv4.tcp_migrate_req"
+FILE = f"/proc/sys/{SETTING.replace('.', '/')}"
+# Only for a guard that does nothing: it looks every five seconds.
+SECONDS = 60.0
+
+
+def setting(site: Site) -> str:
+    return site.campus.run("cat", FILE).stdout.strip()
+
+
+@pytest.mark.usefixtures("guard")
+def test_a_closing_listener_hands_over_whom_it_leaves_waiting(site: Site) -> None:
+    wait_for("the guard sets it", lambda: setting(site) == "1", SECONDS)
+    assert handed_over(site.campus) == WAITING
+
+
+def test_without_it_they_are_reset(site: Site) -> None:
+    turn_off(site)
+    assert handed_over(site.campus) < WAITING
+
+
+def test_what_somebody_turns_off_is_turned_on_again(site: Site, guard: LiveGuard) -> None:
+    wait_for("the guard sets it", lambda: setting(site) == "1", SECONDS)
+    turn_off(site)
+    wait_for("the guard sets it again", lambda: setting(site) == "1", SECONDS)
+    wait_for("the guard says so", lambda: guard.log().count(SETTING) == 2, SECONDS)
+
+
+def turn_off(site: Site) -> None:
+    site.campus.run("sh", "-c", f"echo 0 >{FILE}")
