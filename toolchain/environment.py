@@ -21,7 +21,7 @@ class Environment:
     def variables(self) -> dict[str, str]:
         """Everything but PATH."""
         return {
-            "PULUMI_BACKEND_URL": STATE.as_uri(),
+            "PULUMI_BACKEND_URL": backend_url(STATE),
             "PULUMI_CONFIG_PASSPHRASE_FILE": str(PASSPHRASE),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         }
@@ -45,6 +45,15 @@ class Environment:
         """Write .local/env."""
         with cache.new_file(ENV_FILE) as made:
             made.write_text(self.file_text())
+
+
+def backend_url(folder: Path) -> str:
+    """Where Pulumi keeps its state, as files in a folder.
+
+    Without a second file beside each one: it isn't replaced but written, and a Pulumi that is killed leaves
+    it empty and reads no state any more (gocloud.dev, blob/fileblob).
+    """
+    return f"{folder.as_uri()}?metadata=skip"
 
 
 def make(pulumi_folder: Path, plugins: Path | None) -> Environment:

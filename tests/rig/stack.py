@@ -18,6 +18,7 @@ import yaml
 from pulumi import automation
 
 from tests.rig.run import Run, opened_run
+from toolchain.environment import backend_url
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 UNCHANGED = "same"
@@ -126,7 +127,7 @@ def _make(run: Run, root: Path, settings: Settings) -> Stack:
         work_dir=str(folder),
         env_vars={
             **run.mark,
-            "PULUMI_BACKEND_URL": state.as_uri(),
+            "PULUMI_BACKEND_URL": backend_url(state),
             "PULUMI_CONFIG_PASSPHRASE": secrets.token_hex(16),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
         },
