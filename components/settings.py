@@ -178,6 +178,28 @@ def _ssh_login(value: str) -> str:
     return value
 
 
+def _mail_address(value: str) -> str:
+    # Several stand in one text of Grafana's, parted by semicolons, commas or line breaks.
+    if not re.fullmatch(r"[A-Za-z0-9.!#%&*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", value):
+        raise ValueError("a mail address is needed, such as operators@example.org")
+    return value
+
+
+def _mail_password(value: SecretStr) -> SecretStr:
+    text = value.get_secret_value()
+    # Grafana's image takes white space away from a file's end, and ends a value at a line's.
+    if not text or text != text.strip() or not text.isprintable():
+        raise ValueError("a password is one line of text, without white space around it")
+    return value
+
+
+def _webhook_url(value: SecretStr) -> SecretStr:
+    # Without a dollar sign: Grafana would look for a variable there.
+    if not re.fullmatch(r"https://[a-z0-9.-]+/[A-Za-z0-9._~/?=&%:+-]+", value.get_secret_value()):
+        raise ValueError("the webhook's whole URL is needed, https://…")
+    return value
+
+
 def _duration(value: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]*(s|m|h|d|w|y)", value):
         raise ValueError("a duration is a whole number with a unit: s, m, h, d, w or y")
@@ -256,6 +278,9 @@ ShortName = Annotated[str, AfterValidator(_short_name)]
 UserName = Annotated[str, AfterValidator(_user_name)]
 Image = Annotated[str, AfterValidator(_image)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
+MailAddress = Annotated[str, AfterValidator(_mail_address)]
+MailPassword = Annotated[SecretStr, AfterValidator(_mail_password)]
+WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
 Duration = Annotated[str, AfterValidator(_duration)]
 SshLogin = Annotated[str, AfterValidator(_ssh_login)]
 Retention = Annotated[str, AfterValidator(_retention)]
@@ -278,6 +303,8 @@ class Campus(Area):
     network_cidr: Cidr = "172.29.0.0/16"
     # Volumes with data survive `pulumi destroy` and can't be deleted by a change.
     protect_data: bool = True
+    # The Loki that this host's own containers' logs go to, straight; none where this says nothing.
+    logs_to: ShortName | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -425,6 +452,9 @@ class SchemaPeriod(Area):
 # A constant: lines written under a schema must be read under it for as long as they are kept.
 DEFAULT_SCHEMA = (SchemaPeriod.model_validate({"from": "2024-01-01"}),)
 
+# The campus host's own shipper is called so.
+CAMPUS_LABEL = "campus"
+
 # What a Loki's port can't be, since its container's address and its own listeners follow from it.
 RESERVED_PORTS = {
     1: "the private network's gateway has that address",
@@ -505,6 +535,11 @@ class LokiInstance(Area):
         return tuple(_cidr(entry) for entry in self.allow if entry != "nat")
 
     @property
+    def retention_seconds(self) -> int:
+        """How long lines are kept."""
+        return round(_hours(self.retention) * 3600)
+
+    @property
     def allows_nat(self) -> bool:
         """Whether the AWS network's public addresses may push here."""
         return "nat" in self.allow
@@ -529,12 +564,46 @@ class Loki(Area):
         return self
 
 
+class Smtp(Area):
+    """The mail server that Grafana sends through, never in clear: STARTTLS, or TLS at once on port 465."""
+
+    host: HostName
+    port: Port = 587
+    from_address: MailAddress
+    # With both, or with neither.
+    user: str | None = None
+    password: MailPassword | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            missing = "user" if self.user is None else "password"
+            raise ValueError(f"{missing}: user and password are needed together, received None")
+        return self
+
+
+class AlertsTo(Area):
+    """Whom Grafana's alerts are told. A webhook's URL is a secret: who has it may write there."""
+
+    mail: tuple[MailAddress, ...] = ()
+    discord: WebhookUrl | None = None
+    slack: WebhookUrl | None = None
+
+
 class Grafana(Area):
     """Grafana, reached through Caddy only."""
 
     enabled: bool = True
     admin_password: Password | None = None
     memory_bytes: int = Field(default=512 << 20, ge=128 << 20)
+    smtp: Smtp | None = None
+    alerts_to: AlertsTo = AlertsTo()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.alerts_to.mail and self.smtp is None:
+            raise ValueError("smtp: a mail server is needed for alertsTo.mail, received None")
+        return self
 
 
 class PortRule(Area):
@@ -1085,6 +1154,10 @@ class Settings(Area):
                     f"services.{name}.account: one of the accounts of loki.instances.{service.loki} {users}, "
                     f"received {service.account!r}"
                 )
+        logs_to = self.campus.logs_to
+        if logs_to is not None and logs_to not in self.loki.instances:
+            known = ", ".join(sorted(self.loki.instances))
+            raise ValueError(f"campus.logsTo: names no Loki instance (known: {known}), received {logs_to!r}")
         self._check_published()
         if self.port_policy.namespace == "host":
             self._check_operators()
@@ -1182,10 +1255,14 @@ def _problem(item: dict[str, Any], tree: dict[str, Any]) -> str:
     return f"{PROJECT}:{path}: {rule}{_received(location, tree)}"
 
 
+# A webhook's URL is all that it takes to write there.
+_SECRET_URLS = ("discord", "slack")
+
+
 def _received(location: list[str], tree: dict[str, Any]) -> str:
     value: Any = tree
     for part in location:
-        if "password" in part.lower() or "secret" in part.lower():
+        if "password" in part.lower() or "secret" in part.lower() or part in _SECRET_URLS:
             return ""
         try:
             value = cast("list[Any]", value)[int(part)] if isinstance(value, list) else value[part]

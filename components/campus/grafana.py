@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,14 +22,30 @@ from components.campus.containers import (
     mounted,
     volume,
 )
-from components.campus.dashboards import LokiSource, render_datasources
+from components.campus.provisioning import (
+    ALERT_RULES_FILE,
+    CONTACTS_FILE,
+    DATASOURCES_FILE,
+    PROVIDER_FILE,
+    AccessLog,
+    Contacts,
+    LokiSource,
+    render_contacts,
+    render_datasources,
+    render_provider,
+)
+from components.live.files import LiveFiles
 from components.live.password_hash import GeneratedPassword
 from components.live.volume_files import VolumeFile, VolumeFiles
-from components.settings import GRAFANA_PORT
+from components.settings import GRAFANA_PORT, AlertsTo, Smtp
+from components.settings import Grafana as GrafanaSettings
 
 # Grafana's own uid in its image; its group there is root's.
 GRAFANA_UID = 472
-PROVISIONING = "/etc/grafana/provisioning"
+# One volume: what Grafana is told to read, and what it looks into for dashboards.
+LIVE = "/etc/grafana/live"
+PROVISIONING = f"{LIVE}/provisioning"
+DASHBOARDS = f"{LIVE}/dashboards"
 SECRETS = "/run/secrets/grafana"
 STOP_SECONDS = 30
 
@@ -45,13 +61,16 @@ class GrafanaArgs:
     address: str
     root_url: str
     sources: Sequence[LokiSource]
-    memory_bytes: int
-    # Generated where none is given. Read by Grafana on its first start only.
-    admin_password: pulumi.Input[str] | None = None
+    # None where nobody ships it.
+    access_log: AccessLog | None
+    settings: GrafanaSettings
 
 
 class Grafana(pulumi.ComponentResource):
-    """Grafana with one data source per Loki. No sign-up, nobody anonymous."""
+    """Grafana with one data source per Loki, dashboards and alert rules. No sign-up, nobody anonymous.
+
+    Nothing of these restarts it: dashboards it looks for itself, of the rest its admin API tells it.
+    """
 
     address: pulumi.Output[str]
     """host:port on the private network."""
@@ -63,23 +82,29 @@ class Grafana(pulumi.ComponentResource):
     def __init__(self, name: str, args: GrafanaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:Grafana", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
+        settings = args.settings
         secret_key = GeneratedPassword(f"{name}-secret-key", opts=child).value
-        if args.admin_password is None:
+        if settings.admin_password is None:
             self.admin_password = GeneratedPassword(f"{name}-admin-password", opts=child).value
         else:
-            self.admin_password = pulumi.Output.secret(args.admin_password)
+            self.admin_password = pulumi.Output.secret(settings.admin_password.get_secret_value())
         data = data_volume(f"{name}-data", args.host, "grafana-data", self)
-        provisioning = volume(f"{name}-provisioning", args.host, "grafana-provisioning", self)
+        live = volume(f"{name}-provisioning", args.host, "grafana-provisioning", self)
         secrets = volume(f"{name}-secrets", args.host, "grafana-secrets", self)
-        datasources = render_datasources(args.sources)
-        provisioned = VolumeFiles(
-            f"{name}-provisioning-files",
+        first = VolumeFiles(
+            f"{name}-first-files",
             docker_host=args.host.docker_host,
-            volume_name=provisioning.name,
+            volume_name=live.name,
             image=args.image_id,
-            files={"datasources/loki.yaml": _own(datasources)},
+            files={
+                # Grafana refuses to start with alert rules that it can't use; these come when it runs.
+                f"provisioning/{PROVIDER_FILE}": _own(render_provider(DASHBOARDS)),
+                "dashboards/README": _own(_README),
+            },
+            only_if_absent=True,
             opts=child,
         )
+        smtp_password = _smtp_password(settings.smtp)
         secret_files = VolumeFiles(
             f"{name}-secret-files",
             docker_host=args.host.docker_host,
@@ -88,6 +113,7 @@ class Grafana(pulumi.ComponentResource):
             files={
                 "admin-password": _own(self.admin_password),
                 "secret-key": _own(secret_key),
+                **({} if smtp_password is None else {"smtp-password": _own(smtp_password)}),
             },
             opts=child,
         )
@@ -100,41 +126,106 @@ class Grafana(pulumi.ComponentResource):
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
             ],
-            envs=_environment(args.root_url),
+            envs=_environment(args.root_url, settings.smtp),
             volumes=[
                 mounted(data, "/var/lib/grafana"),
-                mounted(provisioning, PROVISIONING, read_only=True),
+                mounted(live, LIVE),
                 mounted(secrets, SECRETS, read_only=True),
             ],
             read_only=True,
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
             capabilities=capabilities(),
             security_opts=SECURITY_OPTS,
-            memory=args.memory_bytes // MIB,
-            memory_swap=args.memory_bytes // MIB,
+            memory=settings.memory_bytes // MIB,
+            memory_swap=settings.memory_bytes // MIB,
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTS,
-            # Grafana reads its data sources at its start.
-            labels=[
-                docker.ContainerLabelArgs(
-                    label="campus-monitor.config-sha256",
-                    value=hashlib.sha256(datasources.encode()).hexdigest(),
-                )
-            ],
+            labels=_labels(smtp_password, secret_key),
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
-            opts=container_options(self, [provisioned, secret_files]),
+            opts=container_options(self, [first, secret_files]),
         )
+        self._live_files(name, args, container, secret_files)
         self.address = pulumi.Output.from_input(f"{args.address}:{GRAFANA_PORT}")
         self.container_id = container.id
         self.register_outputs({"address": self.address, "container_id": self.container_id})
+
+    def _live_files(
+        self, name: str, args: GrafanaArgs, container: docker.Container, secret_files: VolumeFiles
+    ) -> None:
+        # Here and not above: a stack without Grafana doesn't wait for the SDK.
+        from components.campus.dashboards import render_alert_rules, render_dashboards
+
+        contacts = render_contacts(_contacts(args.settings.alerts_to))
+        LiveFiles(
+            f"{name}-provisioned",
+            docker_host=args.host.docker_host,
+            container_name=container.name,
+            container_id=container.id,
+            program="grafana",
+            directory=PROVISIONING,
+            files={
+                PROVIDER_FILE: render_provider(DASHBOARDS),
+                DATASOURCES_FILE: render_datasources(args.sources),
+                ALERT_RULES_FILE: render_alert_rules(args.sources, args.access_log),
+                CONTACTS_FILE: pulumi.Output.secret(contacts),
+            },
+            closed_files={},
+            # With the password that is meant now.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[secret_files]),
+        )
+        # On their own: they need no password.
+        LiveFiles(
+            f"{name}-dashboards",
+            docker_host=args.host.docker_host,
+            container_name=container.name,
+            container_id=container.id,
+            program="grafana-dashboards",
+            directory=DASHBOARDS,
+            files=render_dashboards(args.sources, args.access_log),
+            closed_files={},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+_README = "What lies here is written by the stack: see docs/grafana.md in its repository.\n"
+
+
+def _contacts(alerts_to: AlertsTo) -> Contacts:
+    urls = {
+        kind: None if url is None else url.get_secret_value()
+        for kind, url in (("discord", alerts_to.discord), ("slack", alerts_to.slack))
+    }
+    return Contacts(mail=alerts_to.mail, **urls)
+
+
+def _smtp_password(smtp: Smtp | None) -> pulumi.Output[str] | None:
+    if smtp is None or smtp.password is None:
+        return None
+    return pulumi.Output.secret(smtp.password.get_secret_value())
+
+
+def _labels(
+    smtp_password: pulumi.Output[str] | None, secret_key: pulumi.Output[str]
+) -> list[docker.ContainerLabelArgs]:
+    """A label that changes with the mail server's password, which only a new container would see.
+
+    Under a key that nobody knows: of a bare hash the password could be guessed.
+    """
+    if smtp_password is None:
+        return []
+    keyed = pulumi.Output.all(secret_key, smtp_password).apply(
+        lambda known: hmac.new(known[0].encode(), known[1].encode(), "sha256").hexdigest()
+    )
+    label = "campus-monitor.smtp-password-hmac"
+    return [docker.ContainerLabelArgs(label=label, value=pulumi.Output.unsecret(keyed))]
 
 
 def _own(content: pulumi.Input[str]) -> VolumeFile:
     return VolumeFile(content=content, uid=GRAFANA_UID, mode=0o400)
 
 
-def _environment(root_url: str) -> list[str]:
+def _environment(root_url: str, smtp: Smtp | None) -> list[str]:
     """Settings that anybody may read: `docker inspect` shows them."""
     return [
         f"GF_SERVER_ROOT_URL={root_url}/",
@@ -153,4 +244,19 @@ def _environment(root_url: str) -> list[str]:
         "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES=false",
         "GF_PLUGINS_PREINSTALL_DISABLED=true",
         "GF_LOG_MODE=console",
+        *_smtp_environment(smtp),
+    ]
+
+
+def _smtp_environment(smtp: Smtp | None) -> list[str]:
+    if smtp is None:
+        return []
+    login = [f"GF_SMTP_USER={smtp.user}", f"GF_SMTP_PASSWORD__FILE={SECRETS}/smtp-password"]
+    return [
+        "GF_SMTP_ENABLED=true",
+        f"GF_SMTP_HOST={smtp.host}:{smtp.port}",
+        f"GF_SMTP_FROM_ADDRESS={smtp.from_address}",
+        # It has no say on a port that speaks TLS at once.
+        "GF_SMTP_STARTTLS_POLICY=MandatoryStartTLS",
+        *(login if smtp.password is not None else []),
     ]

@@ -12,14 +12,14 @@ import pulumi_docker as docker
 
 from components.campus.caddyfile import GuardedRoute, Site, push_url, site_url
 from components.campus.containers import Host
-from components.campus.dashboards import LokiSource
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.campus.grafana import Grafana, GrafanaArgs
 from components.campus.loki import LokiInstance, LokiInstanceArgs
 from components.campus.port_policy import PortPolicy, PortPolicyArgs
+from components.campus.provisioning import AccessLog, LokiSource
 from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
-from components.settings import GRAFANA_PORT, Account, Settings
+from components.settings import CAMPUS_LABEL, GRAFANA_PORT, Account, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,8 +178,7 @@ class CampusServer(pulumi.ComponentResource):
 
     def _grafana(self, network: docker.Network) -> Grafana:
         settings = self._settings
-        given = settings.grafana.admin_password
-        password = None if given is None else pulumi.Output.secret(given.get_secret_value())
+        sources = self._sources()
         return Grafana(
             f"{self._name}-grafana",
             GrafanaArgs(
@@ -188,14 +187,38 @@ class CampusServer(pulumi.ComponentResource):
                 network_name=network.name,
                 address=self._address(GRAFANA_PORT),
                 root_url=site_url(self._site),
-                sources=[
-                    LokiSource(name=key, url=f"http://{self._address(one.port)}:{one.port}")
-                    for key, one in settings.loki.instances.items()
-                ],
-                memory_bytes=settings.grafana.memory_bytes,
-                admin_password=password,
+                sources=list(sources.values()),
+                access_log=self._access_log(sources),
+                settings=settings.grafana,
             ),
             self._part,
+        )
+
+    def _sources(self) -> dict[str, LokiSource]:
+        settings = self._settings
+        return {
+            key: LokiSource(
+                name=key,
+                url=f"http://{self._address(one.port)}:{one.port}",
+                retention=one.retention,
+                retention_seconds=one.retention_seconds,
+                # That a route lets AWS in doesn't say that anything there ships to it.
+                expects_aws=one.allows_nat
+                and any(service.loki == key for service in settings.services.values()),
+            )
+            for key, one in settings.loki.instances.items()
+        }
+
+    def _access_log(self, sources: Mapping[str, LokiSource]) -> AccessLog | None:
+        """Caddy's access log, where this host's logs are shipped."""
+        settings = self._settings
+        if settings.campus.logs_to is None:
+            return None
+        return AccessLog(
+            source=sources[settings.campus.logs_to],
+            host=CAMPUS_LABEL,
+            container=self._host.named("caddy"),
+            routes=tuple(one.route for one in settings.loki.instances.values()),
         )
 
     def _passwords(self) -> dict[str, dict[str, pulumi.Output[str]]]:

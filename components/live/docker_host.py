@@ -202,11 +202,18 @@ def sha256(content: bytes) -> str:
 
 
 def _tar(files: Mapping[str, HostFile]) -> bytes:
-    folders = {str(parent) for path in files for parent in PurePosixPath(path).parents if str(parent) != "."}
+    # A folder belongs to whom a file in it belongs.
+    folders = {
+        str(parent): file
+        for path, file in files.items()
+        for parent in PurePosixPath(path).parents
+        if str(parent) != "."
+    }
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
-        for folder in sorted(folders):
+        for folder, owned in sorted(folders.items(), key=lambda item: item[0]):
             entry = tarfile.TarInfo(folder)
+            entry.uid, entry.gid = owned.uid, owned.gid
             # Our own folders hold what isn't in its place yet.
             entry.type, entry.mode = tarfile.DIRTYPE, 0o700 if folder.startswith(".") else 0o755
             archive.addfile(entry)

@@ -255,7 +255,7 @@ def _bring_in(owner: str, props: Props, confirmation: Confirmation | None) -> st
                 return _Obstacle("there is no such container")
             return _apply(container, owner, "write", props, files, sorted(files), seconds)
 
-        return _until_ready(props["container_name"], attempt)
+        return _until_ready(props["container_name"], _program(props).patience, attempt)
 
 
 def _end_trial(props: Props, confirmation: Confirmation, staging: str, problem: str | None) -> None:
@@ -310,15 +310,16 @@ class _Obstacle:
     container: Container | None = field(default=None, compare=False)
 
 
-def _until_ready(name: str, attempt: Callable[[], _Obstacle | _Result]) -> _Result:
+def _until_ready(name: str, patience: int, attempt: Callable[[], _Obstacle | _Result]) -> _Result:
     """Repeat an attempt until nothing is in its way; raise what has been there for too long."""
     started = time.monotonic()
+    limit = READY_SECONDS * patience
     seen, since = None, started
     while isinstance(obstacle := attempt(), _Obstacle):
         now = time.monotonic()
         if obstacle != seen:
             seen, since = obstacle, now
-        if now - since > obstacle.patience or now - started > READY_SECONDS:
+        if now - since > obstacle.patience or now - started > limit:
             raise LiveError(
                 f"{name}: {obstacle.what}, even after {now - started:.0f} s; "
                 f"see `docker logs {name}`, then run the update again{_last_words(obstacle.container)}"
@@ -348,7 +349,7 @@ def _release(container: Container, owner: str, props: Props) -> bool:
             return outcome if container.status == "running" else False
         return True
 
-    return _until_ready(props["container_name"], attempt)
+    return _until_ready(props["container_name"], _program(props).patience, attempt)
 
 
 def _apply(
@@ -363,13 +364,15 @@ def _apply(
     """One try: stage the bytes and run the script. Gives back what is in the way, or the staging's name."""
     if container.status != "running":
         return _not_running(container)
-    staging = _stage(container, props["directory"], files, paths)
-    script = render_apply_script(_program(props))
+    program = _program(props)
+    staging = _stage(container, props["directory"], files, paths, program.uid)
+    script = render_apply_script(program)
     ran = run_script(container, script, props["directory"], staging, owner, action, str(seconds), *paths)
     if ran is None:
         return _Obstacle("the container stopped")
     if ran.status == NOT_READY:
-        return _Obstacle(f"{props['program']} doesn't answer", container=container)
+        patience = READY_SECONDS * program.patience
+        return _Obstacle(f"{props['program']} doesn't answer", patience, container=container)
     if ran.status == NOT_STAGED:
         return _Obstacle("others change the same files")
     if ran.status > KILLED:
@@ -393,12 +396,12 @@ def _not_running(container: Container) -> _Obstacle:
     return _Obstacle(what, container=container)
 
 
-def _stage(container: Container, directory: str, files: Mapping[str, str], paths: list[str]) -> str:
+def _stage(container: Container, directory: str, files: Mapping[str, str], paths: list[str], uid: int) -> str:
     """Put the files beside those in use; the name of their folder, which is this try's own."""
     staging = _staging_name(paths)
-    staged = {f"new/{path}": HostFile(content=text.encode()) for path, text in files.items()}
+    staged = {f"new/{path}": HostFile(content=text.encode(), uid=uid) for path, text in files.items()}
     # The last entry by its name: where it is, all others are.
-    staged["whole"] = HostFile(content=b"")
+    staged["whole"] = HostFile(content=b"", uid=uid)
     try:
         put_files(container, directory, {f"{staging}/{path}": file for path, file in staged.items()})
     except Exception:  # such as a full disk
@@ -423,7 +426,7 @@ def _close_stopped(container: Container, owner: str, props: Props) -> None:
         there = PurePosixPath(props["directory"], path)
         if last is not None and last.content.decode().strip() != owner:
             continue
-        file = HostFile(content=closed.get(path, "").encode())
+        file = HostFile(content=closed.get(path, "").encode(), uid=_program(props).uid)
         if read_file(container, str(there)) is not None:
             # In the folder itself: an archive would replace a link on the way to it.
             put_files(container, str(there.parent), {there.name: file})

@@ -43,6 +43,13 @@ class Program:
     trial: str | None = None
     # Ends the trial: the program goes on as it runs.
     confirm: str | None = None
+    # Whether the program looks for its files in the directory alone, and can't be shown others: they are
+    # swapped before it is told, and back if it refuses them.
+    swaps_first: bool = False
+    # As whom the program runs: what is its alone has to be its own.
+    uid: int = 0
+    # How many times longer than others it may take until it answers.
+    patience: int = 1
 
 
 # JSON from the standard input as one line per value, each with its whole path: equal for equal
@@ -65,6 +72,28 @@ _FLAT_JSON = r"""flat() {
 _NFT_TABLE = "inet campus_policy"
 # The scripts hold the lock that the guard takes too.
 _GUARD = "PORT_GUARD_LOCKED=yes /usr/local/bin/port-guard"
+
+# The admin's password goes from file to pipe to pipe: an argument could be read by others.
+_RELOAD_GRAFANA = """tell() {
+        login=$(printf 'admin:%s' "$(cat /run/secrets/grafana/admin-password)" | base64 | tr -d '\\n')
+        url=http://127.0.0.1:3000/api/admin/provisioning/$1/reload
+        status=$(printf 'Authorization: Basic %s\\n' "$login" |
+            curl -sS -X POST --max-time 60 -H @- -o /dev/null -w '%{http_code}' "$url") || return 1
+        case $status in
+        200) ;;
+        401 | 403)
+            echo "Error: Grafana refuses its user admin's password, which was changed in Grafana:" \\
+                "write the present one as grafana.adminPassword" >&2
+            return 77
+            ;;
+        *)
+            echo "Error: Grafana refuses its new $1 (HTTP $status): its log says why" >&2
+            return 1
+            ;;
+        esac
+    }
+    # Alert rules name data sources.
+    tell datasources && tell dashboards && tell alerting"""
 
 PROGRAMS = {
     "caddy": Program(
@@ -94,6 +123,20 @@ PROGRAMS = {
         trial=f'{_GUARD} trial "$dir/policy.nft" "$seconds"',
         confirm=f"{_GUARD} confirm",
     ),
+    # What it was provisioned with can't be changed in Grafana itself, and it doesn't tell: that the files
+    # are as they were delivered is all there is to compare.
+    "grafana": Program(
+        ready="curl -sf --max-time 10 -o /dev/null http://127.0.0.1:3000/api/health",
+        wanted=":",
+        apply=_RELOAD_GRAFANA,
+        running=":",
+        swaps_first=True,
+        uid=472,
+        # Its first start makes its database.
+        patience=5,
+    ),
+    # It looks every few seconds whether there are others.
+    "grafana-dashboards": Program(ready=":", wanted=":", apply=":", running=":", swaps_first=True, uid=472),
 }
 
 # Each snippet in a shell of its own: an `exit` in it ends no more than it.
@@ -124,6 +167,7 @@ strange() (
     cd "$1" && find -L ./* -mindepth 1 ! -type d -exec \
         sh -c 'for name; do [ -e "$0/$name" ] || echo "$name"; done' "$2" {{}} + 2>/dev/null
 )
+swaps_first={swaps_first}
 dir=$1
 # One at a time: the files of several resources make one configuration.
 exec 9>"$dir/.lock" && flock 9 || exit 1
@@ -195,7 +239,8 @@ if [ "$action" = release ]; then
     owner=nobody
 fi
 
-ready >/dev/null 2>&1 || exit 75
+# Of files that only go, a program that isn't told needs not know.
+[ "$action$swaps_first" = releaseyes ] || ready >/dev/null 2>&1 || exit 75
 # Nothing is on trial: such a link is one that a killed run left.
 rm -f "$dir/.trial"
 
@@ -231,6 +276,26 @@ for path; do
 done
 strange "$dir/$tree" "$dir/$tree/.owners" | while read -r name; do rm -f "$dir/$tree/$name"; done
 asked=$(dir=$dir/$tree && wanted) || exit 1
+
+if [ "$swaps_first" ]; then
+    [ "$action" != release ] || { swap && exit 0; exit 1; }
+    # The mark of files that the program wasn't told of, left where a run is killed.
+    untold=$(ls "$dir/.untold" 2>/dev/null)
+    # What it found at its start, or was told of, it needs not hear again: as in a new container.
+    [ "$untold" ] || ! diff -r "$dir/.live/" "$dir/$tree/" >/dev/null || exit 0
+    before=$(readlink "$dir/.live")
+    : >"$dir/.untold" || exit 1
+    swap && apply >&2
+    told=$?
+    if [ "$told" -gt 0 ]; then
+        link .live "$before" && clear_up || exit 70
+        # One that didn't listen (sysexits.h, EX_NOPERM) goes on as it was, and with nothing to hear.
+        [ "$told" != 77 ] || { [ "$untold" ] || rm -f "$dir/.untold"; exit 1; }
+        apply >/dev/null 2>&1 || exit 70
+    fi
+    rm -f "$dir/.untold" && [ "$told" = 0 ] || exit 1
+    exit 0
+fi
 
 # The files are swapped when the program runs with them, no earlier: it may refuse what passed the check,
 # and would not start with it.
@@ -319,7 +384,8 @@ def errors_in(output: str) -> str:
 
 
 def _functions(program: Program) -> str:
-    return _FUNCTIONS.format(**{name: snippet or "exit 1" for name, snippet in vars(program).items()})
+    snippets = {name: snippet or "exit 1" for name, snippet in vars(program).items()}
+    return _FUNCTIONS.format(**snippets | {"swaps_first": "yes" if program.swaps_first else ""})
 
 
 def _line(line: str) -> str:

@@ -13,9 +13,10 @@ import pulumi
 import pytest
 from pulumi.runtime import mocks
 
-from components.campus import loki, port_policy
+from components.campus import grafana, loki, port_policy
 from components.campus.server import CampusServer, CampusServerArgs
-from components.settings import parse
+from components.live.programs import PROGRAMS
+from components.settings import GRAFANA_PORT, parse
 
 SECRET = "a secret that nobody may read"
 
@@ -279,6 +280,136 @@ def test_no_secret_reaches_a_container(engine: Engine) -> None:
         assert "generated" not in str(inputs.get("envs"))
 
 
+SMTP = {
+    "host": "smtp.example.org",
+    "fromAddress": "grafana@example.org",
+    "user": "campus",
+    "password": SECRET,
+}
+WEBHOOK = "https://hooks.slack.example/services/a-secret-way-in"
+
+
+def grafana_container(**changes: Any) -> dict[str, Any]:
+    """What is asked of Docker for Grafana's container."""
+    with running_engine() as engine:
+        build(**changes)
+        return engine.containers()["t-grafana"]
+
+
+def provisioned(engine: Engine, name: str = "provisioned") -> dict[str, Any]:
+    """What LiveFiles brings Grafana, by file; refused if it isn't marked as a secret."""
+    return plain(engine.made[f"campus-grafana-{name}"].inputs["files"])
+
+
+def test_what_grafana_shows_and_tells_changes_no_container() -> None:
+    """A new instance, another retention, rules, contacts: all of it is brought to the one that runs."""
+    more = TREE["loki"]["instances"] | {"stage": {"port": 3101, "route": "/lokistage", "allow": ["nat"]}}
+    changes: dict[str, Any] = {
+        "loki": {"instances": more},
+        "campus": TREE["campus"] | {"logsTo": "test"},
+        "grafana": {"alertsTo": {"slack": WEBHOOK}},
+    }
+    before = grafana_container()
+    with running_engine() as engine:
+        build()
+        files = provisioned(engine), provisioned(engine, "dashboards")
+        first = engine.made["campus-grafana-first-files"].inputs
+    for key, value in changes.items():
+        with running_engine() as engine:
+            build(**{key: value})
+            assert engine.containers()["t-grafana"] == before, key
+            assert engine.made["campus-grafana-first-files"].inputs == first, key
+            assert (provisioned(engine), provisioned(engine, "dashboards")) != files, key
+
+
+def test_a_changed_mail_server_or_password_makes_a_new_grafana() -> None:
+    """It reads them at its start."""
+    seen = [
+        grafana_container(grafana={"smtp": SMTP | change})
+        for change in ({}, {"password": "another"}, {"host": "other.example.org"}, {"port": 465})
+    ]
+    assert all(one != other for at, one in enumerate(seen) for other in seen[at + 1 :])
+    assert grafana_container(grafana={"smtp": SMTP}) == seen[0]
+
+
+def test_the_mail_server_is_reached_by_grafanas_own_keys(engine: Engine) -> None:
+    build(grafana={"smtp": SMTP, "alertsTo": {"mail": ["team@example.org"]}})
+    envs = [one for one in engine.containers()["t-grafana"]["envs"] if one.startswith("GF_SMTP")]
+    assert envs == [
+        "GF_SMTP_ENABLED=true",
+        "GF_SMTP_HOST=smtp.example.org:587",
+        "GF_SMTP_FROM_ADDRESS=grafana@example.org",
+        "GF_SMTP_STARTTLS_POLICY=MandatoryStartTLS",
+        "GF_SMTP_USER=campus",
+        "GF_SMTP_PASSWORD__FILE=/run/secrets/grafana/smtp-password",
+    ]
+    kept = plain(engine.made["campus-grafana-secret-files"].inputs["files"])["smtp-password"]
+    assert (kept["content"], kept["uid"], kept["mode"]) == (SECRET, 472, 0o400)
+    assert "team@example.org" in provisioned(engine)["alerting/contacts.yaml"]
+
+
+def test_a_mail_server_without_a_login_gets_none() -> None:
+    smtp = {key: value for key, value in SMTP.items() if key not in ("user", "password")}
+    found = grafana_container(grafana={"smtp": smtp})
+    assert not [one for one in found["envs"] if one.startswith(("GF_SMTP_USER", "GF_SMTP_PASSWORD"))]
+
+
+def test_grafanas_secrets_are_in_no_plain_text(engine: Engine) -> None:
+    build(grafana={"adminPassword": SECRET, "smtp": SMTP, "alertsTo": {"discord": WEBHOOK}})
+    assert WEBHOOK in provisioned(engine)["alerting/contacts.yaml"]
+    for name, one in engine.made.items():
+        marked = {key for key, value in one.inputs.items() if isinstance(value, dict) and "value" in value}
+        rest = {key: value for key, value in one.inputs.items() if key not in marked}
+        assert SECRET not in str(rest), name
+        assert WEBHOOK not in str(rest), name
+    files = plain(engine.made["campus-grafana-secret-files"].inputs["files"])
+    assert {file["mode"] for file in files.values()} == {0o400}
+
+
+def test_what_reads_caddys_log_is_there_where_it_is_shipped(engine: Engine) -> None:
+    build()
+    assert "http.log.access" not in str(provisioned(engine)) + str(provisioned(engine, "dashboards"))
+    build(campus=TREE["campus"] | {"logsTo": "test"})
+    asked = '{source="docker", host="campus", container="t-caddy"}'.replace('"', '\\"')
+    for text in (
+        provisioned(engine)["alerting/rules.yaml"],
+        provisioned(engine, "dashboards")["pipeline.json"],
+    ):
+        assert asked in text
+        assert "/lokiaws|/lokitest" in text
+
+
+def test_silence_is_told_of_a_loki_that_a_service_ships_to(engine: Engine) -> None:
+    build()
+    assert "loki-aws" not in provisioned(engine)["alerting/rules.yaml"]
+    app = {"image": "nginx:1.29.4", "memoryMib": 256}
+    build(services={"api": {"cpuUnits": 512, "memoryMib": 512, "containers": {"app": app}}})
+    text = provisioned(engine)["alerting/rules.yaml"]
+    assert "loki-aws" in text
+    assert "loki-test" not in text
+
+
+def test_the_adapter_looks_where_the_container_has_its_files(engine: Engine) -> None:
+    build()
+    inputs = engine.containers()["t-grafana"]
+    assert f"GF_SECURITY_ADMIN_PASSWORD__FILE={grafana.SECRETS}/admin-password" in inputs["envs"]
+    assert f"GF_PATHS_PROVISIONING={grafana.PROVISIONING}" in inputs["envs"]
+    assert f"cat {grafana.SECRETS}/admin-password" in PROGRAMS["grafana"].apply
+    assert f"http://127.0.0.1:{GRAFANA_PORT}/" in PROGRAMS["grafana"].apply
+    assert {PROGRAMS[name].uid for name in ("grafana", "grafana-dashboards")} == {grafana.GRAFANA_UID}
+    directories = {
+        name: engine.made[f"campus-grafana-{name}"].inputs["directory"]
+        for name in ("provisioned", "dashboards")
+    }
+    assert directories == {"provisioned": grafana.PROVISIONING, "dashboards": grafana.DASHBOARDS}
+    assert grafana.DASHBOARDS in provisioned(engine)["dashboards/campus.yaml"]
+    first = plain(engine.made["campus-grafana-first-files"].inputs["files"])
+    assert (
+        first["provisioning/dashboards/campus.yaml"]["content"]
+        == provisioned(engine)["dashboards/campus.yaml"]
+    )
+
+
 def test_without_grafana_nothing_of_it_is_made(engine: Engine) -> None:
     build(grafana={"enabled": False})
     assert "t-grafana" not in engine.containers()
@@ -292,9 +423,12 @@ def test_the_live_files_are_in_the_containers_that_serve_them(engine: Engine) ->
         for name, one in engine.made.items()
         if one.typ.startswith(DYNAMIC) and "program" in one.inputs
     }
+    provisioned = ["alerting/contacts.yaml", "alerting/rules.yaml", "dashboards/campus.yaml"]
     assert {
         name: (one["program"], one["container_name"], sorted(one["files"])) for name, one in live.items()
     } == {
+        "campus-grafana-dashboards": ("grafana-dashboards", "t-grafana", ["logs.json", "pipeline.json"]),
+        "campus-grafana-provisioned": ("grafana", "t-grafana", [*provisioned, "datasources/loki.yaml"]),
         "campus-edge-caddyfile": ("caddy", "t-caddy", ["Caddyfile"]),
         "campus-port-policy-policy": ("nft", "t-port-guard", ["policy.nft"]),
         "nat-0-fragment": ("caddy", "t-caddy", ["allowed/nat/203.0.113.7.caddy"]),

@@ -1,27 +1,180 @@
-"""What Grafana is provisioned with."""
+"""What Grafana is provisioned with: as agreed, of the SDK's types, and nothing that isn't there."""
 
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
+from typing import Any
 
-from components.campus.dashboards import LokiSource, render_datasources
+import pytest
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.alerting import Rule
+from grafana_foundation_sdk.models.dashboard import Dashboard
+
+from components.campus.dashboards import render_alert_rules, render_dashboards
+from components.campus.provisioning import (
+    AccessLog,
+    Contacts,
+    LokiSource,
+    render_contacts,
+    render_datasources,
+    render_provider,
+)
 from tests.unit.programs import assert_golden
-
-SOURCES = [
-    LokiSource(name="test", url="http://172.29.12.127:3199"),
-    LokiSource(name="aws", url="http://172.29.12.28:3100"),
-]
+from toolchain.paths import ROOT
 
 
-def test_the_data_sources_are_the_agreed_ones() -> None:
+def source(name: str, url: str, *, expects_aws: bool = False) -> LokiSource:
+    return LokiSource(
+        name=name, url=url, retention="31d", retention_seconds=31 * 86400, expects_aws=expects_aws
+    )
+
+
+AWS = source("aws", "http://172.29.12.28:3100", expects_aws=True)
+TEST = source("test", "http://172.29.12.127:3199")
+SOURCES = [TEST, AWS]
+ACCESS_LOG = AccessLog(source=TEST, host="campus", container="caddy", routes=("/lokitest", "/lokiaws"))
+EVERYWHERE = Contacts(
+    mail=("a@example.org", "b@example.org"),
+    discord="https://discord.example/api/webhooks/1/x",
+    slack="https://hooks.slack.example/services/x",
+)
+
+
+def dashboards(access_log: AccessLog | None = ACCESS_LOG) -> dict[str, dict[str, Any]]:
+    return {name: json.loads(text) for name, text in render_dashboards(SOURCES, access_log).items()}
+
+
+def rules(*sources: LokiSource, access_log: AccessLog | None = ACCESS_LOG) -> dict[str, Any]:
+    return json.loads(render_alert_rules(sources, access_log))
+
+
+def uids(page: dict[str, Any]) -> tuple[set[str], set[str]]:
+    """The rules that are there, and those that are to go."""
+    there = {rule["uid"] for group in page["groups"] for rule in group["rules"]}
+    return there, {rule["uid"] for rule in page["deleteRules"]}
+
+
+def test_the_files_are_the_agreed_ones() -> None:
     assert_golden("datasources.yaml", render_datasources(SOURCES))
+    assert_golden("grafana_provider.yaml", render_provider("/etc/grafana/live/dashboards"))
+    assert_golden("grafana_contacts.yaml", render_contacts(EVERYWHERE))
+    assert_golden("grafana_rules.yaml", render_alert_rules(SOURCES, ACCESS_LOG))
+    for name, text in render_dashboards(SOURCES, ACCESS_LOG).items():
+        assert_golden(f"grafana_{name}", text)
 
 
 def test_the_order_of_the_settings_changes_nothing() -> None:
     assert render_datasources(SOURCES) == render_datasources(SOURCES[::-1])
+    assert render_dashboards(SOURCES, ACCESS_LOG) == render_dashboards(SOURCES[::-1], ACCESS_LOG)
+    assert render_alert_rules(SOURCES, ACCESS_LOG) == render_alert_rules(SOURCES[::-1], ACCESS_LOG)
 
 
 def test_one_source_is_the_default_and_none_is_editable() -> None:
     sources = json.loads(render_datasources(SOURCES))["datasources"]
     assert [source["isDefault"] for source in sources] == [True, False]
     assert not any(source["editable"] for source in sources)
+
+
+def test_the_dashboards_are_of_the_sdks_types() -> None:
+    register_default_plugins()
+    for page in dashboards().values():
+        assert json.loads(json.dumps(Dashboard.from_json(page), cls=JSONEncoder)) == page
+
+
+def test_the_rules_are_of_the_sdks_types() -> None:
+    register_default_plugins()
+    for group in rules(*SOURCES)["groups"]:
+        for rule in group["rules"]:
+            again = json.loads(json.dumps(Rule.from_json(rule), cls=JSONEncoder))
+            assert {key: again[key] for key in rule} == rule
+
+
+def test_what_a_dashboard_or_rule_asks_is_a_source_that_is_there() -> None:
+    known = {one["uid"] for one in json.loads(render_datasources(SOURCES))["datasources"]}
+    text = json.dumps([*dashboards().values(), rules(*SOURCES)])
+    asked = set(re.findall(r'"(?:uid|datasourceUid)": "(loki-[^"]*|\$[^"]*)"', text))
+    assert asked == known | {"${loki}"}
+
+
+def test_uids_are_such_as_grafana_takes() -> None:
+    """Grafana's ValidateUID: 40 characters of these."""
+    pages = [page["uid"] for page in dashboards().values()]
+    there, _ = uids(rules(*SOURCES))
+    assert len(pages) == 2
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid) for uid in [*pages, *there])
+
+
+def test_what_needs_caddys_access_log_is_there_exactly_where_it_is_kept() -> None:
+    assert "http.log.access" in json.dumps(dashboards())
+    assert "http.log.access" not in json.dumps(dashboards(None))
+    assert '"The gate"' not in json.dumps(dashboards(None))
+    there, gone = uids(rules(*SOURCES))
+    assert there == {"campus-aws-silent", "campus-pushes-refused", "campus-pushes-not-taken"}
+    assert gone == set()
+    there, gone = uids(rules(*SOURCES, access_log=None))
+    assert there == {"campus-aws-silent"}
+    assert gone == {"campus-pushes-refused", "campus-pushes-not-taken"}
+
+
+def test_only_a_loki_that_expects_logs_from_aws_may_be_found_silent() -> None:
+    [rule] = rules(*SOURCES, access_log=None)["groups"][0]["rules"]
+    assert [query["datasourceUid"] for query in rule["data"]] == ["loki-aws", "__expr__"]
+    both = rules(AWS, source("stage", "http://x", expects_aws=True), access_log=None)
+    [rule] = both["groups"][0]["rules"]
+    assert rule["data"][-1]["model"]["expression"] == "${aws} == 0 || ${stage} == 0"
+    none = rules(TEST, access_log=None)
+    assert none["groups"] == []
+    assert "campus-aws-silent" in uids(none)[1]
+
+
+def test_an_instance_that_comes_or_goes_leaves_no_rule_behind() -> None:
+    """Grafana keeps a rule that no file names: none of ours is named after an instance."""
+    for sources in ([AWS], [source("other", "http://x", expects_aws=True)], [TEST]):
+        there, gone = uids(rules(*sources, access_log=None))
+        assert there | gone == {"campus-aws-silent", "campus-pushes-refused", "campus-pushes-not-taken"}
+
+
+@pytest.mark.parametrize(
+    ("contacts", "kinds"),
+    [
+        (EVERYWHERE, {"email", "discord", "slack"}),
+        (Contacts(mail=("a@example.org",)), {"email"}),
+        (Contacts(slack="https://x/y"), {"slack"}),
+    ],
+)
+def test_an_alert_goes_to_all_that_are_named_and_to_nobody_else(contacts: Contacts, kinds: set[str]) -> None:
+    page = json.loads(render_contacts(contacts))
+    [point], [policy] = page["contactPoints"], page["policies"]
+    assert {one["type"] for one in point["receivers"]} == kinds
+    assert policy["receiver"] == point["name"]
+    there = {one["uid"] for one in point["receivers"]}
+    gone = {one["uid"] for one in page["deleteContactPoints"]}
+    assert there | gone == {"campus-email", "campus-discord", "campus-slack"}
+    assert not there & gone
+
+
+def test_without_a_contact_hand_made_policies_are_left_alone() -> None:
+    assert json.loads(render_contacts(Contacts())) == {"apiVersion": 1}
+
+
+def test_no_text_is_taken_for_a_variable_by_grafana() -> None:
+    """Grafana expands variables in these files, but not in a query's model."""
+    page = rules(*SOURCES)
+    for group in page["groups"]:
+        for rule in group["rules"]:
+            rule["data"] = []
+    assert "$" not in json.dumps(page)
+    assert "$" not in render_contacts(EVERYWHERE) + render_datasources(SOURCES) + render_provider("/x")
+
+
+def test_the_sdk_is_loaded_by_nobody_but_who_renders() -> None:
+    """It would cost every preview of a stack without Grafana."""
+    check = (
+        "import sys, components.campus.server, components.campus.grafana;"
+        "sys.exit(any(name.startswith('grafana_foundation_sdk') for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0

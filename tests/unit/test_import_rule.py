@@ -13,6 +13,7 @@ RENDERERS = (
     "components.campus.dashboards",
     "components.campus.loki_config",
     "components.campus.nftables",
+    "components.campus.provisioning",
     "components.aws.buffer_plan",
     "components.aws.container_definitions",
     "components.aws.firelens",

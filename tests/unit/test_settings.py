@@ -42,6 +42,8 @@ def test_the_shipped_stacks_are_valid(stack: str) -> None:
     assert settings.images.require_digest is (stack != "local")
 
 
+SMTP = {"host": "smtp.example.org", "fromAddress": "grafana@example.org"}
+
 MISTAKES = [
     ("edge.domian", "x", "campus-monitor:edge.domian: unknown key", '"x"'),
     ("edges", {"domain": "x"}, "campus-monitor:edges: unknown key", ""),
@@ -121,6 +123,32 @@ MISTAKES = [
     ("loki.instances.test.accounts", [{"user": "a"}, {"user": "a"}], "accounts: each user", "a"),
     ("loki.instances.test.accounts", [{"user": "a b"}], "accounts.0.user: a user name", "a b"),
     ("loki.instances", {}, "campus-monitor:loki.instances:", ""),
+    ("campus.logsTo", "stage", "campus-monitor:campus.logsTo: names no Loki instance", "'stage'"),
+    ("grafana.stmp", {}, "campus-monitor:grafana.stmp: unknown key", ""),
+    (
+        "grafana.smtp",
+        SMTP | {"fromAdress": "a@x.org"},
+        "grafana.smtp.fromAdress: unknown",
+        "a@x.org",
+    ),
+    (
+        "grafana.smtp",
+        SMTP | {"host": "smtp.x.org:587"},
+        "grafana.smtp.host: a lower-case host",
+        "smtp.x.org:587",
+    ),
+    ("grafana.smtp", SMTP | {"port": 0}, "grafana.smtp.port: a port is", "0"),
+    ("grafana.smtp", SMTP | {"fromAddress": "x"}, "grafana.smtp.fromAddress: a mail address", "x"),
+    ("grafana.smtp", SMTP | {"user": "u"}, "grafana.smtp.password: user and password are needed", "None"),
+    ("grafana.smtp", SMTP | {"password": "p"}, "grafana.smtp.user: user and password are needed", "None"),
+    ("grafana.alertsTo.mail", ["a@x.org"], "grafana.smtp: a mail server is needed", "None"),
+    (
+        "grafana.alertsTo.mail",
+        ["a@x.org;b@x.org"],
+        "grafana.alertsTo.mail.0: a mail address",
+        "a@x.org;b@x.org",
+    ),
+    ("grafana.alertsTo.teams", "https://x", "grafana.alertsTo.teams: unknown key", "https://x"),
     ("images.caddy", "caddy", "campus-monitor:images.caddy: an image is named with its tag", "caddy"),
     ("images.caddy", ..., "campus-monitor:images.caddy: required key is missing", ""),
     ("images.loki", "grafana/loki:latest", "campus-monitor:images.loki: the tag 'latest'", "latest"),
@@ -370,3 +398,41 @@ def test_only_real_ports_pass(port: int) -> None:
 def test_allowed_cidrs_are_the_union() -> None:
     tree = changed("edge.extraAllowedCidrs", ["198.51.100.9/32"])
     assert parse(tree).allowed_cidrs(["203.0.113.7"]) == ["198.51.100.9/32", "203.0.113.7/32"]
+
+
+@pytest.mark.parametrize("kind", ["discord", "slack"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://hooks.example/s3cret-canary",
+        "https://hooks.example/$s3cret-canary",
+        "s3cret-canary",
+        ["s3cret-canary"],
+    ],
+)
+def test_a_webhook_is_checked_and_not_echoed(kind: str, url: Any) -> None:
+    with pytest.raises(SettingsError, match=rf"grafana\.alertsTo\.{kind}: ") as caught:
+        parse(changed(f"grafana.alertsTo.{kind}", url))
+    assert "s3cret-canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "password", ["", "s3cret-canary\n", " s3cret-canary", "s3cret\0-canary", {"s3cret-canary": 1}]
+)
+def test_a_mail_password_is_checked_and_not_echoed(password: Any) -> None:
+    with pytest.raises(SettingsError, match=r"grafana\.smtp\.password") as caught:
+        parse(changed("grafana.smtp", SMTP | {"user": "u", "password": password}))
+    assert "canary" not in str(caught.value)
+
+
+def test_contacts_that_can_be_told_pass() -> None:
+    tree = changed("grafana.smtp", SMTP | {"user": "u", "password": "p"})
+    urls = {
+        "discord": "https://discord.com/api/webhooks/1/a-B_c",
+        "slack": "https://hooks.slack.com/services/T/B/x",
+    }
+    tree["grafana"]["alertsTo"] = {"mail": ["a@x.org", "b@x.org"], **urls}
+    alerts_to = parse(tree).grafana.alerts_to
+    assert alerts_to.mail == ("a@x.org", "b@x.org")
+    assert "discord.com" not in repr(alerts_to)
+    assert parse(changed("campus.logsTo", "aws")).campus.logs_to == "aws"
