@@ -1,0 +1,377 @@
+"""Every query of the dashboards and alert rules, run on the real Loki, with lines as they arrive there.
+
+FireLens' streams carry the labels that the task definitions set; Caddy's are what the real Caddy logged.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import secrets
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+
+from components.aws.container_definitions import PushTarget, log_configuration
+from components.campus.dashboards import render_alert_rules, render_dashboards
+from components.campus.loki_config import LOKI_UID, render_loki_config
+from components.campus.provisioning import AccessLog, LokiSource
+from components.live.volume_files import VolumeFilesProvider
+from components.settings import LokiInstance, Service
+from tests.rig.live_caddy import IMAGE as CADDY
+from tests.rig.live_caddy import printed
+from tests.rig.namespaces import Namespace
+from tests.rig.probe import PUSH_PATH
+from tests.rig.processes import wait_for
+from tests.rig.pusher import answers_ready
+from tests.rig.rig import Rig
+
+pytestmark = pytest.mark.docker
+
+LOKI = "grafana/loki:3.7.8"
+PORT = 3100
+CONTAINER = "t-caddy"
+# Loki takes pushes at once and queries some 16 s later.
+READY_SECONDS = 120.0
+
+SOURCE = LokiSource(
+    name="aws", url="http://unused", retention="7d", retention_seconds=7 * 86400, expects_aws=True
+)
+ACCESS_LOG = AccessLog(source=SOURCE, host="campus", container=CONTAINER, routes=("/lokiaws", "/lokitest"))
+# What Grafana puts in, with "All" chosen.
+VARIABLES = {"$__auto": "10m", "$service": ".*", "$container": ".+", "$search": ""}
+
+APP_LINES = ["GET / 200", 'level="Error" msg="it broke"', "terror is no error word", "GET /x 404"]
+SHIPPED_LINES = ["a container's line", "another"]
+# By the path that is asked: what the gate answers. One is no push, and one is no route of ours.
+ANSWERS = {
+    f"/lokiaws{PUSH_PATH}": [204, 204, 204, 403, 429, 500, 400],
+    f"/lokitest{PUSH_PATH}": [204, 401],
+    "/lokiaws/config": [403],
+    f"/other{PUSH_PATH}": [403],
+}
+
+
+@dataclass
+class Asked:
+    """A Loki that has the lines, and when the last of them was pushed."""
+
+    campus: Namespace
+    where: tuple[str, int]
+    stamp: float
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """What Loki answers to a GET; an AssertionError with its own words if it refuses."""
+        connection = http.client.HTTPConnection(*self.where)
+        connection.sock = self.campus.connect(self.where, timeout=60.0)
+        try:
+            connection.request("GET", f"{path}?{urlencode(parameters)}")
+            answer = connection.getresponse()
+            body = answer.read()
+        finally:
+            connection.close()
+        assert answer.status == 200, (parameters, body)
+        return json.loads(body)["data"]
+
+    def values(self, logql: str, at: float | None = None) -> dict[tuple[str, ...], float]:
+        """A metric query's values by their labels' values."""
+        data = self.get("/loki/api/v1/query", query=logql, time=int((at or self.stamp + 5) * 1e9))
+        assert data["resultType"] == "vector"
+        return {
+            tuple(value for _, value in sorted(one["metric"].items())): float(one["value"][1])
+            for one in data["result"]
+        }
+
+    def lines(self, logql: str) -> list[str]:
+        """A log query's lines."""
+        start = int((self.stamp - 600) * 1e9)
+        data = self.get("/loki/api/v1/query_range", query=logql, start=start, limit=1000)
+        assert data["resultType"] == "streams"
+        return sorted(line for stream in data["result"] for _, line in stream["values"])
+
+
+def firelens_labels() -> dict[str, str]:
+    """The labels of a production stream, as the task definition has them set."""
+    app = {"image": "nginx:1.29.4", "memoryMib": 256}
+    settings = {"loki": "aws", "cpuUnits": 512, "memoryMib": 512, "containers": {"app": app}}
+    service = Service.model_validate(settings)
+    target = PushTarget(url="https://campus.localhost/lokiaws/loki/api/v1/push")
+    options = log_configuration("client-api", "app", service, target, service.plan)["options"]
+    pairs = (pair.split("=", 1) for pair in options["Labels"].strip("{}").split(","))
+    fixed = {name: value.strip('"') for name, value in pairs}
+    return fixed | {key: f"a-{key}" for key in options["LabelKeys"].split(",")}
+
+
+@pytest.fixture(scope="module")
+def logged(rig: Rig) -> list[str]:
+    """What the real Caddy logs of such requests."""
+    rig.engine.load(CADDY)
+    rules = [
+        f"@a{at} {{\n path {path}\n header X-Answer {status}\n }}\n respond @a{at} {status}"
+        for at, (path, status) in enumerate(
+            {(path, status) for path, statuses in ANSWERS.items() for status in statuses}
+        )
+    ]
+    site = "\n".join(["log {\n output stdout\n format json\n }", *rules])
+    page = f"{{\n admin off\n auto_https off\n }}\nhttp://127.0.0.1:8080 {{\n {site}\n }}\n"
+    with closing(rig.engine.client()) as client:
+        script = 'printf %s "$1" >/tmp/Caddyfile && exec caddy run --config /tmp/Caddyfile'
+        container = client.containers.run(
+            CADDY, ["sh", "-c", script, "sh", page], detach=True, network_mode="none"
+        )
+        try:
+            ask = "wget -qO- --post-data '' --header 'X-Answer: {}' http://127.0.0.1:8080{} 2>&1 || true"
+            up = "wget -qO- http://127.0.0.1:8080/up >/dev/null 2>&1 && echo up || true"
+            wait_for("Caddy answers", lambda: printed(container, up), 60.0)
+            for path, statuses in ANSWERS.items():
+                for status in statuses:
+                    printed(container, ask.format(status, path))
+            wanted = sum(map(len, ANSWERS.values()))
+
+            def log() -> list[str]:
+                text: bytes = container.logs(stdout=True, stderr=True)
+                found = text.decode().splitlines()
+                return found if sum('"method":"POST"' in line for line in found) == wanted else []
+
+            return wait_for("Caddy has logged all", log, 60.0)
+        finally:
+            container.remove(force=True)
+
+
+@pytest.fixture(scope="module")
+def loki(rig: Rig, logged: list[str]) -> Iterator[Asked]:
+    """The real Loki with the stack's own configuration and the lines of all kinds of sources."""
+    rig.engine.load(LOKI)
+    name = f"queries-{secrets.token_hex(4)}"
+    config = render_loki_config(
+        LokiInstance.model_validate({"port": PORT, "route": "/lokiaws", "allow": ["nat"]})
+    )
+    with closing(rig.engine.client()) as client:
+        volume = client.volumes.create(name)
+        file = {"content": config, "uid": LOKI_UID, "gid": 0, "mode": 0o400}
+        VolumeFilesProvider().create(
+            {
+                "docker_host": rig.engine.url,
+                "volume_name": name,
+                "image": LOKI,
+                "files": {"config.yaml": file},
+            }
+        )
+        container = client.containers.run(
+            LOKI,
+            ["-config.file=/etc/loki-config/config.yaml"],
+            name=name,
+            detach=True,
+            volumes={name: {"bind": "/etc/loki-config", "mode": "ro"}},
+        )
+        try:
+            container.reload()
+            where = (container.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"], PORT)
+            wait_for("Loki is ready", lambda: answers_ready(rig.network.campus, where), READY_SECONDS)
+            now = time.time()
+            shipped = {"source": "docker", "host": "campus"}
+            for labels, lines in (
+                (firelens_labels(), APP_LINES),
+                (shipped | {"container": CONTAINER}, logged),
+                (shipped | {"host": "stage", "container": "judge"}, SHIPPED_LINES),
+            ):
+                push(rig.network.campus, where, labels, lines, now)
+            yield Asked(rig.network.campus, where, now)
+        finally:
+            container.remove(force=True, v=True)
+            volume.remove(force=True)
+
+
+def push(
+    campus: Namespace, where: tuple[str, int], labels: Mapping[str, str], lines: list[str], now: float
+) -> None:
+    """Push lines, the last of them stamped with this moment."""
+    values = [[str(int(now * 1e9) - at * 10**6), line] for at, line in enumerate(reversed(lines))][::-1]
+    body = json.dumps({"streams": [{"stream": dict(labels), "values": values}]}).encode()
+    connection = http.client.HTTPConnection(*where)
+    connection.sock = campus.connect(where)
+    connection.request("POST", PUSH_PATH, body, {"Content-Type": "application/json"})
+    assert connection.getresponse().status == 204
+    connection.close()
+
+
+def panels() -> dict[str, str]:
+    """The queries of all panels by title, with what Grafana puts in."""
+    found: dict[str, str] = {}
+    for text in render_dashboards([SOURCE], ACCESS_LOG).values():
+        for panel in json.loads(text)["panels"]:
+            for target in panel.get("targets", []):
+                assert panel["title"] not in found
+                found[panel["title"]] = put_in(target["expr"])
+    return found
+
+
+def put_in(logql: str, **chosen: str) -> str:
+    """A query with the variables' values in it."""
+    for name, value in (VARIABLES | {f"${key}": value for key, value in chosen.items()}).items():
+        logql = logql.replace(name, value)
+    assert "$" not in logql
+    return logql
+
+
+def rules() -> dict[str, str]:
+    """The queries of all alert rules by uid: each asks one Loki one thing, the rest is arithmetic."""
+    [group] = json.loads(render_alert_rules([SOURCE], ACCESS_LOG))["groups"]
+    return {rule["uid"]: rule["data"][0]["model"]["expr"] for rule in group["rules"]}
+
+
+TEN_MINUTES = 600
+APP, GATE, JUDGE = ("app", "client-api"), (CONTAINER,), ("judge",)
+
+
+def by_status(*wanted: int) -> dict[tuple[str, ...], float]:
+    """The rates per route and status that the requests make."""
+    return {
+        (path.removesuffix(PUSH_PATH), str(status)): statuses.count(status) / TEN_MINUTES
+        for path, statuses in ANSWERS.items()
+        for status in statuses
+        if path.endswith(PUSH_PATH) and not path.startswith("/other") and status in wanted
+    }
+
+
+ALL_STATUSES = (204, 400, 401, 403, 429, 500)
+SIZES = {"app": sum(map(len, APP_LINES)), "judge": sum(map(len, SHIPPED_LINES))}
+
+
+def test_every_panel_has_its_expectation_here() -> None:
+    """A panel that nobody expects anything of would be green whatever it asks."""
+    assert set(panels()) == {
+        *("Lines per second", "Volume", "Error rate", "Lines"),
+        *("Pushes per second", "Refused pushes", "Dropped pushes", "Pushes that come again"),
+        *(
+            "How long a push takes",
+            "Lines per second by source",
+            "Last line by source",
+            "Kept in 7d at this rate",
+        ),
+    }
+    assert set(rules()) == {"campus-aws-silent", "campus-pushes-refused", "campus-pushes-not-taken"}
+
+
+def close(found: Mapping[tuple[str, ...], float], wanted: Mapping[tuple[str, ...], float]) -> None:
+    assert found == pytest.approx(dict(wanted))
+
+
+def test_lines_per_second_are_counted_by_container(loki: Asked, logged: list[str]) -> None:
+    counts = {APP: len(APP_LINES), GATE: len(logged), JUDGE: len(SHIPPED_LINES)}
+    close(loki.values(panels()["Lines per second"]), {key: one / TEN_MINUTES for key, one in counts.items()})
+
+
+def test_the_volume_is_counted_by_container(loki: Asked, logged: list[str]) -> None:
+    sizes = {APP: SIZES["app"], GATE: sum(len(line.encode()) for line in logged), JUDGE: SIZES["judge"]}
+    close(loki.values(panels()["Volume"]), {key: one / TEN_MINUTES for key, one in sizes.items()})
+
+
+def test_errors_are_told_from_other_lines(loki: Asked) -> None:
+    # Of four lines one has `Error`, and one has `error` and `terror`.
+    found = loki.values(panels()["Error rate"])
+    assert found[APP] == pytest.approx(0.5)
+    assert JUDGE not in found
+
+
+def test_the_search_finds_in_any_case_and_the_variables_narrow(loki: Asked) -> None:
+    text = next(
+        target["expr"]
+        for panel in json.loads(render_dashboards([SOURCE], ACCESS_LOG)["logs.json"])["panels"]
+        for target in panel.get("targets", [])
+        if panel["title"] == "Lines"
+    )
+    assert loki.lines(put_in(text, search="IT BR.KE")) == [APP_LINES[1]]
+    assert loki.lines(put_in(text, service="client-api|other")) == sorted(APP_LINES)
+    assert loki.lines(put_in(text, container="judge")) == sorted(SHIPPED_LINES)
+    assert set(loki.lines(put_in(text))) > {*APP_LINES, *SHIPPED_LINES}
+
+
+def test_the_variables_offer_what_is_there(loki: Asked) -> None:
+    page = json.loads(render_dashboards([SOURCE], None)["logs.json"])
+    queries = {one["name"]: one["query"] for one in page["templating"]["list"] if one["type"] == "query"}
+    found = {
+        name: loki.get(
+            f"/loki/api/v1/label/{query['label']}/values",
+            query=put_in(query["stream"]),
+            start=int((loki.stamp - 600) * 1e9),
+        )
+        for name, query in queries.items()
+    }
+    assert found == {"service": ["client-api"], "container": sorted(["app", CONTAINER, "judge"])}
+    some = loki.get(
+        "/loki/api/v1/label/container/values",
+        query=put_in(queries["container"]["stream"], service="client-api"),
+        start=int((loki.stamp - 600) * 1e9),
+    )
+    assert some == ["app"]
+
+
+@pytest.mark.parametrize(
+    ("title", "statuses"),
+    [
+        ("Pushes per second", ALL_STATUSES),
+        ("Dropped pushes", (400, 401, 403)),
+        ("Pushes that come again", (429, 500)),
+    ],
+)
+def test_pushes_are_told_apart_by_what_they_were_answered(
+    loki: Asked, title: str, statuses: tuple[int, ...]
+) -> None:
+    close(loki.values(panels()[title]), by_status(*statuses))
+
+
+def test_refused_pushes_show_who_was_refused(loki: Asked) -> None:
+    wanted = {("127.0.0.1", *key): rate for key, rate in by_status(401, 403).items()}
+    close(loki.values(panels()["Refused pushes"]), wanted)
+
+
+def test_the_time_of_a_push_is_read_from_caddys_log(loki: Asked) -> None:
+    found = loki.values(panels()["How long a push takes"])
+    assert set(found) == {("/lokiaws",), ("/lokitest",)}
+    assert all(0 < one < 60 for one in found.values())
+
+
+def labels_of(stream: Mapping[str, str]) -> tuple[str, ...]:
+    kept = ("job", "source", "host", "service", "container")
+    return tuple(value for key, value in sorted(stream.items()) if key in kept)
+
+
+def test_the_pipeline_counts_by_source(loki: Asked, logged: list[str]) -> None:
+    shipped = {"source": "docker", "host": "campus"}
+    streams = [
+        (firelens_labels(), len(APP_LINES)),
+        (shipped | {"container": CONTAINER}, len(logged)),
+        (shipped | {"host": "stage", "container": "judge"}, len(SHIPPED_LINES)),
+    ]
+    rates = {labels_of(labels): lines / TEN_MINUTES for labels, lines in streams}
+    close(loki.values(panels()["Lines per second by source"]), rates)
+    last = loki.values(panels()["Last line by source"])
+    assert set(last) == set(rates)
+    assert all(one == int(loki.stamp) * 1000 for one in last.values())
+
+
+def test_what_is_kept_is_the_volume_of_the_retention(loki: Asked, logged: list[str]) -> None:
+    volume = sum(SIZES.values()) + sum(len(line.encode()) for line in logged)
+    close(loki.values(panels()["Kept in 7d at this rate"]), {(): volume / TEN_MINUTES * 7 * 86400})
+
+
+def test_silence_of_aws_is_a_zero_and_no_gap(loki: Asked) -> None:
+    query = rules()["campus-aws-silent"]
+    assert loki.values(query) == {(): len(APP_LINES)}
+    # Ten minutes later, and before anything was there: a rule can only compare what is there.
+    assert loki.values(query, loki.stamp + 601) == {(): 0}
+    assert loki.values(query, loki.stamp - 3600) == {(): 0}
+
+
+def test_the_alerts_of_the_gate_count_what_they_say(loki: Asked) -> None:
+    refused, not_taken = rules()["campus-pushes-refused"], rules()["campus-pushes-not-taken"]
+    assert loki.values(refused) == {("/lokiaws",): 1, ("/lokitest",): 1}
+    assert loki.values(not_taken) == {("/lokiaws",): 3}
+    for query in (refused, not_taken):
+        assert loki.values(query, loki.stamp + 301) == {}
