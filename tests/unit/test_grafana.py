@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+from base64 import b64encode
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from grafana_foundation_sdk.models.alerting import Rule
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from components.campus.dashboards import render_alert_rules, render_dashboards
+from components.campus.grafana import SECRETS
 from components.campus.provisioning import (
     AccessLog,
     Contacts,
@@ -23,7 +27,8 @@ from components.campus.provisioning import (
     render_datasources,
     render_provider,
 )
-from tests.unit.programs import assert_golden
+from components.live.programs import PROGRAMS
+from tests.unit.programs import assert_golden, program
 from toolchain.paths import ROOT
 
 
@@ -178,3 +183,22 @@ def test_the_sdk_is_loaded_by_nobody_but_who_renders() -> None:
         "sys.exit(any(name.startswith('grafana_foundation_sdk') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0
+
+
+def test_the_admins_password_is_no_programs_argument(tmp_path: Path) -> None:
+    """Whoever lists processes sees arguments: each program writes down its own here."""
+    secret, log = tmp_path / "admin-password", tmp_path / "arguments"
+    secret.write_text("s3cret-canary")
+    for name in ("cat", "base64", "tr", "curl"):
+        does = "cat >&2; printf 200" if name == "curl" else f'exec {program(name)} "$@"'
+        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{log}\n{does}\n')
+        (tmp_path / name).chmod(0o755)
+    script = PROGRAMS["grafana"].apply.replace(f"{SECRETS}/admin-password", str(secret))
+    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    ran = subprocess.run(["sh", "-uc", script], env=path, capture_output=True, text=True, timeout=60)
+    login = b64encode(b"admin:s3cret-canary").decode()
+    assert (ran.returncode, ran.stderr) == (0, f"Authorization: Basic {login}\n" * 3)
+    said = log.read_text()
+    assert said.count("curl ") == 3
+    assert "s3cret-canary" not in said
+    assert login not in said

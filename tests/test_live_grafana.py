@@ -1,0 +1,145 @@
+"""LiveFiles and Grafana: what Grafana is told and when, and what it finds. Its admin API is played here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from components.campus.grafana import DASHBOARDS, GRAFANA_UID, PROVISIONING
+from components.live.docker_host import LiveError
+from components.live.files import LiveFilesProvider
+from tests.rig.live_caddy import outputs
+from tests.rig.live_grafana import REFUSED, LiveGrafana, live_grafana
+from tests.rig.rig import Rig
+
+pytestmark = pytest.mark.docker
+
+FILES = {"dashboards/campus.yaml": "a", "datasources/loki.yaml": "b", "alerting/rules.yaml": "c"}
+CHANGED = FILES | {"alerting/rules.yaml": "changed"}
+REFUSED_FILES = CHANGED | {REFUSED: "d"}
+# Alert rules name data sources: these come first.
+TOLD = [("datasources", 200), ("dashboards", 200), ("alerting", 200)]
+
+
+@pytest.fixture
+def grafana(rig: Rig) -> Iterator[LiveGrafana]:
+    """A Grafana with its first files."""
+    with live_grafana(rig) as made:
+        yield made
+
+
+def test_the_files_from_creation_to_the_end(grafana: LiveGrafana) -> None:
+    provider = LiveFilesProvider()
+    props = grafana.props(FILES)
+    created = provider.create(props)
+    assert (grafana.files(), grafana.told()) == (FILES, TOLD)
+    assert provider.diff(created.id, outputs(created), props).changes is False
+    assert outputs(provider.read(created.id, outputs(created))) == outputs(created)
+
+    outs = outputs(provider.update(created.id, outputs(created), grafana.props(CHANGED)))
+    assert (grafana.files(), grafana.told()) == (CHANGED, TOLD * 2)
+    assert grafana.leftovers() == []
+
+    # At the end Grafana goes, too: there is nothing to tell it, not even by a password that it knows.
+    provider.delete(created.id, outs)
+    assert (grafana.files(), grafana.told()) == ({}, TOLD * 2)
+
+
+def test_a_new_grafana_has_read_the_files_and_is_not_told(grafana: LiveGrafana) -> None:
+    """So that a password that was changed in Grafana hinders no change of its image."""
+    provider = LiveFilesProvider()
+    created = provider.create(grafana.props(FILES))
+    grafana.put(grafana.secrets, {"admin-password": "another"})
+    grafana.start()
+    props = grafana.props(FILES)
+    assert provider.diff(created.id, outputs(created), props).changes is True
+    outs = outputs(provider.update(created.id, outputs(created), props))
+    assert (outs["applied"], grafana.told(), grafana.files()) == (True, [], FILES)
+
+
+def test_what_grafana_refuses_is_taken_back(grafana: LiveGrafana) -> None:
+    grafana.write(FILES)
+    with pytest.raises(LiveError, match=r"Error: Grafana refuses its new alerting \(HTTP 500\)"):
+        grafana.write(REFUSED_FILES)
+    assert grafana.files() == FILES
+    assert grafana.told() == [*TOLD, *TOLD[:2], ("alerting", 500), *TOLD]
+    assert grafana.leftovers() == []
+
+
+def test_what_can_be_told_no_more_is_said(grafana: LiveGrafana) -> None:
+    """Grafana refuses also what it took before."""
+    grafana.write(FILES)
+    grafana.sh(f"echo d >{PROVISIONING}/{REFUSED}")
+    with pytest.raises(LiveError, match="but could not be applied again"):
+        grafana.write(FILES | {REFUSED: "another"})
+    # Whatever comes next is told, be it the same.
+    grafana.sh(f"rm {PROVISIONING}/{REFUSED}")
+    before = grafana.told()
+    grafana.write(FILES)
+    assert grafana.told() == [*before, *TOLD]
+    assert grafana.leftovers() == []
+
+
+def test_a_password_that_was_changed_in_grafana_is_said_and_changes_nothing(grafana: LiveGrafana) -> None:
+    provider = LiveFilesProvider()
+    created = provider.create(grafana.props(FILES))
+    grafana.put(grafana.secrets, {"admin-password": "another"})
+    with pytest.raises(LiveError, match=r"write the present one as grafana\.adminPassword") as caught:
+        provider.update(created.id, outputs(created), grafana.props(CHANGED))
+    assert "another" not in str(caught.value)
+    assert grafana.files() == FILES
+    # Once and not again: Grafana shuts a user out after some wrong passwords.
+    assert grafana.told() == [*TOLD, ("datasources", 401)]
+    assert grafana.leftovers() == []
+    # It goes on without a password as long as nothing changes.
+    provider.update(created.id, outputs(created), grafana.props(FILES))
+
+
+def test_files_that_a_killed_run_left_untold_are_told(grafana: LiveGrafana) -> None:
+    props = grafana.props(FILES)
+    provider = LiveFilesProvider()
+    created = provider.create(props)
+    provider.update(created.id, outputs(created), props)
+    assert grafana.told() == TOLD
+    grafana.sh(f": >{PROVISIONING}/.untold")
+    provider.update(created.id, outputs(created), props)
+    assert grafana.told() == TOLD * 2
+    assert grafana.leftovers() == []
+
+
+def test_a_file_that_was_changed_by_hand_is_seen_and_mended(grafana: LiveGrafana) -> None:
+    provider = LiveFilesProvider()
+    props = grafana.props(FILES)
+    created = provider.create(props)
+    grafana.sh(f"echo by hand >{PROVISIONING}/alerting/rules.yaml")
+    seen = outputs(provider.read(created.id, outputs(created)))
+    assert provider.diff(created.id, seen, props).changes is True
+    provider.update(created.id, seen, props)
+    assert (grafana.files(), grafana.told()) == (FILES, TOLD * 2)
+
+
+def test_the_files_are_grafanas_own(grafana: LiveGrafana) -> None:
+    grafana.write(FILES)
+    found = grafana.sh(f"find {PROVISIONING}/.tree-* -type f -exec stat -c '%a %u' {{}} + | sort -u")
+    assert found == f"600 {GRAFANA_UID}\n"
+    found = grafana.sh(f"find {PROVISIONING} {DASHBOARDS} -exec stat -c %u {{}} + | sort -u")
+    assert found == f"{GRAFANA_UID}\n"
+
+
+def test_dashboards_keep_their_paths_and_grafana_is_not_told(grafana: LiveGrafana) -> None:
+    """Grafana takes a dashboard at another path for another dashboard, and removes the first."""
+    provider = LiveFilesProvider()
+    grafana.put(grafana.secrets, {"admin-password": "another"})
+    both = {"logs.json": "1", "pipeline.json": "2"}
+    props = grafana.props(both, "grafana-dashboards")
+    created = provider.create(props)
+    assert grafana.files(DASHBOARDS) == both | {"README": "first"}
+    assert provider.diff(created.id, outputs(created), props).changes is False
+    changed = both | {"logs.json": "3"}
+    provider.update(created.id, outputs(created), grafana.props(changed, "grafana-dashboards"))
+    assert grafana.files(DASHBOARDS) == changed | {"README": "first"}
+    # As Grafana walks it: it follows no link to a directory, and skips names with a dot.
+    walked = grafana.sh(f"cd {DASHBOARDS} && find . -name '.?*' -prune -o ! -type d -print | sort").split()
+    assert walked == ["./README", "./logs.json", "./pipeline.json"]
+    assert (grafana.told(), grafana.leftovers(DASHBOARDS)) == ([], [])
