@@ -64,13 +64,14 @@ class LiveGrafana:
                 self.secrets.name: {"bind": SECRETS, "mode": "ro"},
             },
         }
-        self.container = self.engine.containers.run(TOOLS, ["sleep", "infinity"], **options)
+        container = self.engine.containers.run(TOOLS, ["sleep", "infinity"], **options)
+        self.container = container
         script = 'printf %s "$1" >/tmp/Caddyfile && exec caddy run --config /tmp/Caddyfile'
         self.api = self.engine.containers.run(
             CADDY,
             ["sh", "-c", script, "sh", _admin_api()],
             detach=True,
-            network_mode=f"container:{self.container.id}",
+            network_mode=f"container:{container.id}",
             volumes={self.live.name: {"bind": LIVE, "mode": "ro"}},
         )
 

@@ -189,7 +189,7 @@ def test_the_admins_password_is_no_programs_argument(tmp_path: Path) -> None:
     """Whoever lists processes sees arguments: each program writes down its own here."""
     secret, log = tmp_path / "admin-password", tmp_path / "arguments"
     secret.write_text("s3cret-canary")
-    for name in ("cat", "base64", "tr", "curl"):
+    for name in ("cat", "base64", "tr", "env", "printf", "curl"):
         does = "cat >&2; printf 200" if name == "curl" else f'exec {program(name)} "$@"'
         (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{log}\n{does}\n')
         (tmp_path / name).chmod(0o755)
