@@ -403,6 +403,8 @@ def test_the_adapter_looks_where_the_container_has_its_files(engine: Engine) -> 
     }
     assert directories == {"provisioned": grafana.PROVISIONING, "dashboards": grafana.DASHBOARDS}
     assert grafana.DASHBOARDS in provisioned(engine)["dashboards/campus.yaml"]
+    # What LiveFiles has brought since must not be overwritten.
+    assert engine.made["campus-grafana-first-files"].inputs["only_if_absent"] is True
     first = plain(engine.made["campus-grafana-first-files"].inputs["files"])
     assert (
         first["provisioning/dashboards/campus.yaml"]["content"]
