@@ -597,11 +597,12 @@ class Grafana(Area):
     admin_password: Password | None = None
     memory_bytes: int = Field(default=512 << 20, ge=128 << 20)
     smtp: Smtp | None = None
-    alerts_to: AlertsTo = AlertsTo()
+    # None leaves the notification policies to Grafana's users; an empty one takes ours away.
+    alerts_to: AlertsTo | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.alerts_to.mail and self.smtp is None:
+        if self.alerts_to is not None and self.alerts_to.mail and self.smtp is None:
             raise ValueError("smtp: a mail server is needed for alertsTo.mail, received None")
         return self
 

@@ -191,7 +191,9 @@ class Grafana(pulumi.ComponentResource):
 _README = "What lies here is written by the stack: see docs/grafana.md in its repository.\n"
 
 
-def _contacts(alerts_to: AlertsTo) -> Contacts:
+def _contacts(alerts_to: AlertsTo | None) -> Contacts | None:
+    if alerts_to is None:
+        return None
     urls = {
         kind: None if url is None else url.get_secret_value()
         for kind, url in (("discord", alerts_to.discord), ("slack", alerts_to.slack))

@@ -96,11 +96,14 @@ def render_provider(directory: str) -> str:
     return _page({"providers": [provider]})
 
 
-def render_contacts(contacts: Contacts) -> str:
-    """The contact point and the policy that leads every alert to it; of neither where nobody is named.
+def render_contacts(contacts: Contacts | None) -> str:
+    """The contact point and the policy that leads every alert to it.
 
-    Grafana keeps what a file no longer names: a way that isn't used is named as deleted.
+    Grafana keeps what a file no longer names: a way that isn't used is named as deleted, and contacts that
+    name nobody bring Grafana's own policy back. Without contacts at all, hand-made policies stay.
     """
+    if contacts is None:
+        return _page({})
     settings: dict[str, dict[str, str] | None] = {
         "email": {"addresses": ";".join(contacts.mail)} if contacts.mail else None,
         "discord": {"url": contacts.discord} if contacts.discord is not None else None,
@@ -111,14 +114,13 @@ def render_contacts(contacts: Contacts) -> str:
         for kind, known in settings.items()
         if known is not None
     ]
-    if not receivers:
-        # Without a policy of ours: one that was made by hand stays.
-        return _page({})
     deleted = [
         {"orgId": ORGANISATION, "uid": _receiver_uid(kind)}
         for kind, known in settings.items()
         if known is None
     ]
+    if not receivers:
+        return _page({"resetPolicies": [ORGANISATION], "deleteContactPoints": deleted})
     point = {"orgId": ORGANISATION, "name": CONTACT_POINT, "receivers": receivers}
     policy = {
         "orgId": ORGANISATION,

@@ -366,6 +366,13 @@ def test_grafanas_secrets_are_in_no_plain_text(engine: Engine) -> None:
     assert {file["mode"] for file in files.values()} == {0o400}
 
 
+def test_nobody_and_nothing_said_are_two_things(engine: Engine) -> None:
+    build()
+    assert "resetPolicies" not in provisioned(engine)["alerting/contacts.yaml"]
+    build(grafana={"alertsTo": {}})
+    assert "resetPolicies" in provisioned(engine)["alerting/contacts.yaml"]
+
+
 def test_what_reads_caddys_log_is_there_where_it_is_shipped(engine: Engine) -> None:
     build()
     assert "http.log.access" not in str(provisioned(engine)) + str(provisioned(engine, "dashboards"))

@@ -163,7 +163,13 @@ def test_an_alert_goes_to_all_that_are_named_and_to_nobody_else(contacts: Contac
 
 
 def test_without_a_contact_hand_made_policies_are_left_alone() -> None:
-    assert json.loads(render_contacts(Contacts())) == {"apiVersion": 1}
+    assert json.loads(render_contacts(None)) == {"apiVersion": 1}
+
+
+def test_contacts_that_name_nobody_take_ours_away() -> None:
+    page = json.loads(render_contacts(Contacts()))
+    gone = [{"orgId": 1, "uid": f"campus-{kind}"} for kind in ("email", "discord", "slack")]
+    assert page == {"apiVersion": 1, "resetPolicies": [1], "deleteContactPoints": gone}
 
 
 def test_no_text_is_taken_for_a_variable_by_grafana() -> None:

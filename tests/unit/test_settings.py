@@ -433,6 +433,7 @@ def test_contacts_that_can_be_told_pass() -> None:
     }
     tree["grafana"]["alertsTo"] = {"mail": ["a@x.org", "b@x.org"], **urls}
     alerts_to = parse(tree).grafana.alerts_to
+    assert alerts_to is not None
     assert alerts_to.mail == ("a@x.org", "b@x.org")
     assert "discord.com" not in repr(alerts_to)
     assert parse(changed("campus.logsTo", "aws")).campus.logs_to == "aws"
