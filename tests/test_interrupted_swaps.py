@@ -1,0 +1,50 @@
+"""A program that finds its files in the directory alone, killed at each step on the way to new ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.unit.test_live import STUB, Live
+
+# What runs can't be asked: `running` is for this test alone.
+SWAPPED = replace(STUB, wanted=":", running=":", swaps_first=True)
+FIRST = {"a": "first\n", "sub/b": "b\n"}
+SECOND = {"a": "second\n", "more": "more\n", "sub/b": "new\n"}
+REFUSED = SECOND | {"a": "refused\n"}
+
+
+def killed_once(folder: Path, change: dict[str, str], step: int) -> bool:
+    """Kill a change before a step of it, and make a good one then; False if it had no such step."""
+    folder.mkdir()
+    live = Live(folder)
+    live.apply(FIRST, program=SWAPPED)
+    assert live.running() == "first\n"
+
+    killed = live.apply(change, program=SWAPPED, kill_at=step).returncode == -signal.SIGKILL
+    assert live.files() in (FIRST, FIRST | change), step
+
+    # The same files as may lie there untold by now: the program hears of them in any case.
+    assert live.apply(SECOND, program=SWAPPED).returncode == 0, step
+    assert (live.files(), live.running(), live.leftovers()) == (FIRST | SECOND, "second\n", []), step
+    return killed
+
+
+@pytest.mark.parametrize("change", [SECOND, REFUSED], ids=["taken", "refused"])
+def test_a_swap_that_is_killed_at_any_step_is_told_by_the_next_run(
+    change: dict[str, str], tmp_path: Path
+) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        step = 0
+        killed = [True]
+        while all(killed):
+            steps = range(step + 1, step + 17)
+            killed = list(pool.map(lambda step: killed_once(tmp_path / str(step), change, step), steps))
+            step += len(steps)
+    # About as many as the script has commands: with far fewer, this test didn't see them.
+    assert step > 80
