@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import bcrypt
@@ -20,6 +20,7 @@ from docker.models.containers import Container
 from docker.models.volumes import Volume
 
 from components.campus.grafana import DASHBOARDS, GRAFANA_UID, LIVE, PROVISIONING, SECRETS
+from components.live.docker_host import HostFile, put_files, read_file
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
 from tests.rig.live_caddy import IMAGE as CADDY
@@ -187,3 +188,48 @@ def live_grafana(rig: Rig) -> Iterator[LiveGrafana]:
             made.stop()
             for volume in volumes:
                 volume.remove(force=True)
+
+
+PLAYED = "campus-monitor/played-grafana:test"
+_PLAYED_CADDYFILE = """{
+    admin off
+    auto_https off
+    persist_config off
+}
+http://:3000 {
+    log {
+        output stdout
+        format json
+    }
+    @reload {
+        method POST
+        path /api/admin/provisioning/*
+        header Authorization "Basic *"
+    }
+    respond @reload 200
+    respond /api/health 200
+    respond 404
+}
+"""
+
+
+def make_played_image(rig: Rig) -> None:
+    """An image that runs where Grafana's would, for the whole stack: any login will do there."""
+    for image in (TOOLS, CADDY):
+        rig.engine.load(image)
+    with closing(rig.engine.client()) as engine:
+        caddy, made = engine.containers.create(CADDY), engine.containers.create(TOOLS)
+        try:
+            program = read_file(caddy, "/usr/bin/caddy")
+            assert program is not None
+            # The bytes alone: a container without capabilities can't start a program that has one.
+            files = {"usr/bin/caddy": replace(program, mode=0o755)}
+            put_files(
+                made, "/", files | {"etc/Caddyfile": HostFile(content=_PLAYED_CADDYFILE.encode(), mode=0o644)}
+            )
+            repository, _, tag = PLAYED.partition(":")
+            run = 'CMD ["caddy", "run", "--config", "/etc/Caddyfile"]'
+            made.commit(repository, tag, changes=f"{run}\nENV XDG_DATA_HOME=/tmp")
+        finally:
+            for one in (caddy, made):
+                one.remove(force=True)

@@ -1,0 +1,97 @@
+"""Grafana in the whole stack, with another program in its place: what its files' changes do to it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from components.campus.grafana import DASHBOARDS, PROVISIONING
+from components.campus.grafana import SECRETS as GRAFANA_SECRETS
+from tests.rig.deployment import Deployment, deployed
+from tests.rig.emulator import Emulator
+from tests.rig.live_caddy import printed
+from tests.rig.live_grafana import PLAYED, make_played_image
+from tests.rig.rig import Rig
+from tests.rig.stack import Settings, merged
+
+pytestmark = pytest.mark.docker
+
+# By its path in the settings, as a person sets it.
+SECRETS = {
+    "grafana.smtp.password": "a-mail-password-canary",
+    "grafana.alertsTo.slack": "https://hooks.example/services/a-webhook-canary",
+}
+GRAFANA: dict[str, Any] = {
+    "enabled": True,
+    "smtp": {"host": "smtp.example.org", "fromAddress": "grafana@example.org", "user": "campus"},
+    "alertsTo": {"mail": ["team@example.org"]},
+}
+
+
+@pytest.fixture(scope="module")
+def stack(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
+    """The stack with Grafana, which tells nobody."""
+    make_played_image(rig)
+    with deployed(rig, emulator, {"images": {"grafana": PLAYED}, "grafana": {"enabled": True}}) as made:
+        yield made
+
+
+def update(stack: Deployment, settings: Settings, secrets: Mapping[str, str]) -> None:
+    """Run `pulumi up` with other settings, and secrets that stand encrypted in the stack's file."""
+    stack.stack.configure(settings)
+    for path, value in secrets.items():
+        key = f"{stack.stack.project}:{path}"
+        stack.stack.run("config", "set", "--secret", "--path", key, value)
+    stack.stack.up()
+
+
+def told(stack: Deployment) -> list[str]:
+    """What Grafana was told to read again."""
+    text: bytes = stack.container("grafana").logs(stdout=True)
+    entries = [json.loads(line) for line in text.decode().splitlines() if '"method":"POST"' in line]
+    assert all(one["status"] == 200 for one in entries)
+    return [one["request"]["uri"].split("/")[4] for one in entries]
+
+
+def found(stack: Deployment, path: str) -> str:
+    return printed(stack.container("grafana"), f"cat {path}")
+
+
+ALL = ["datasources", "dashboards", "alerting"]
+
+
+def test_a_change_reaches_the_grafana_that_runs(stack: Deployment) -> None:
+    since = stack.running_since("grafana")
+    assert told(stack) == ALL
+    assert "Kept in 31d" in found(stack, f"{DASHBOARDS}/pipeline.json")
+    assert stack.stack.changes() == {}
+    stack.stack.run("refresh", "--yes")
+    assert stack.stack.changes() == {}
+
+    # A dashboard alone, then whom alerts are told: who is told, and of what.
+    changed = merged(stack.settings, {"loki": {"instances": {"test": {"retention": "14d"}}}})
+    update(stack, changed, {})
+    assert "Kept in 14d" in found(stack, f"{DASHBOARDS}/pipeline.json")
+    assert told(stack) == ALL
+    changed = merged(changed, {"grafana": {"alertsTo": {}}})
+    webhook = {"grafana.alertsTo.slack": SECRETS["grafana.alertsTo.slack"]}
+    update(stack, changed, webhook)
+    assert webhook["grafana.alertsTo.slack"] in found(stack, f"{PROVISIONING}/alerting/contacts.yaml")
+    assert told(stack) == ALL * 2
+    assert stack.running_since("grafana") == since
+
+    # Its mail server it reads at its start; there it has read its files, and isn't told.
+    changed = merged(changed, {"grafana": GRAFANA})
+    update(stack, changed, SECRETS)
+    assert stack.running_since("grafana") != since
+    assert stack.stack.changes() == {}
+
+    # None of it stands anywhere in plain.
+    assert found(stack, f"{GRAFANA_SECRETS}/smtp-password") == SECRETS["grafana.smtp.password"]
+    state = stack.stack.run("stack", "export")
+    assert "campus-grafana-provisioned" in state
+    assert "canary" not in state
+    assert "canary" not in json.dumps(stack.container("grafana").attrs)
