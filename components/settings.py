@@ -571,7 +571,7 @@ class Smtp(Area):
     port: Port = 587
     from_address: MailAddress
     # With both, or with neither.
-    user: str | None = None
+    user: str | None = Field(default=None, min_length=1)
     password: MailPassword | None = None
 
     @model_validator(mode="after")

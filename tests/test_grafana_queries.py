@@ -128,6 +128,8 @@ def logged(rig: Rig) -> list[str]:
             ask = "wget -qO- --post-data '' --header 'X-Answer: {}' http://127.0.0.1:8080{} 2>&1 || true"
             up = "wget -qO- http://127.0.0.1:8080/up >/dev/null 2>&1 && echo up || true"
             wait_for("Caddy answers", lambda: printed(container, up), 60.0)
+            # Whoever only looks, pushes nothing.
+            printed(container, ask.replace("--post-data ''", "").format(403, f"/lokiaws{PUSH_PATH}"))
             for path, statuses in ANSWERS.items():
                 for status in statuses:
                     printed(container, ask.format(status, path))
