@@ -11,6 +11,7 @@ from toolchain import (
     environment,
     fluent_bit_plugin,
     images,
+    loki_canary,
     processes,
     pulumi_cli,
     pulumi_plugins,
@@ -38,13 +39,20 @@ def for_stack(local: settings.LocalSettings, plugins: Path | None) -> Installed:
 
 
 def for_tests(plugins: Path | None) -> Installed:
-    """What `make test` needs. Docker is needed only to fill the cache: who starts it ends it."""
+    """What `make test` needs."""
     system.check_machine()
     system.ensure_programs(system.TEST_PROGRAMS, "the tests need them")
     system.ensure_programs({"dockerd": "docker.io"}, "the tests start a Docker Engine of their own")
     venv.ensure()
+    installed = _for_rig(plugins)
     with cache.lock():
         fluent_bit_plugin.ensure()
+        loki_canary.ensure()
+    return installed
+
+
+def _for_rig(plugins: Path | None) -> Installed:
+    """What the stack needs, in the cache alone. Docker is needed only to fill it: who starts it ends it."""
     local = settings.read()
     docker.use(local.docker_host)
     if _cache_is_full(local):
