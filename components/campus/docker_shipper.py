@@ -35,8 +35,8 @@ from components.settings import ALLOY_PORT, Settings
 DATA = "/var/lib/alloy/data"
 READER_DIRECTORY = "/etc/docker-reader"
 CADDYFILE = "Caddyfile"
-# Alloy's queue holds 10 MiB, encoded and as it came; it tells Go's collector of the limit itself.
-MEMORY_MIB = 256
+# Alloy has buffers of 2 MiB per container and a queue of 10. It tells Go's collector of the limit itself.
+MEMORY_MIB = 512
 READER_MEMORY_MIB = 128
 # Alloy gives what it has read 15 s to be sent before it ends (its source, loki.write's drain_timeout).
 STOP_SECONDS = 60

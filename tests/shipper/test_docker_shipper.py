@@ -189,14 +189,20 @@ def test_a_reader_that_was_killed_serves_again(
     reader = deployment.container(f"{SHIPPER}-reader")
     reader.kill()
     reader.start()
+    wait_until_read(deployment, tmp_path)
+
+
+def wait_until_read(deployment: Deployment, folder: Path) -> None:
+    """Return when the engine is asked through the reader, and answers."""
+    at = socket_of(deployment, folder)
 
     def answers() -> bool:
         try:
-            return status(socket_of(deployment, tmp_path), "GET", "/_ping") == 200
+            return status(at, "GET", "/_ping") == 200
         except OSError:
             return False
 
-    wait_for("the reader answers", answers, 60.0)
+    wait_for("the engine answers through the reader", answers, 60.0)
 
 
 def test_the_shipper_reads_its_files_and_keeps_its_positions(deployment: Deployment) -> None:
@@ -284,3 +290,9 @@ def shipper_outside(deployment: Deployment, host: str) -> Iterator[None]:
         finally:
             made.remove(force=True, v=True)
             config.remove()
+
+
+def test_after_a_restart_of_docker_the_reader_serves_again(deployment: Deployment, tmp_path: Path) -> None:
+    """The engine makes its socket anew: the one that the reader had leads nowhere."""
+    deployment.rig.engine.restart()
+    wait_until_read(deployment, tmp_path)
