@@ -15,6 +15,7 @@ from components.aws.egress import (
 )
 from components.aws.provider import aws_provider
 from components.aws.services import Services, ServicesArgs
+from components.campus.docker_shipper import DockerShippers, DockerShippersArgs
 from components.campus.preflight import check_docker_host
 from components.campus.server import CampusServer, CampusServerArgs
 from components.settings import SettingsError
@@ -52,6 +53,13 @@ services = Services(
         vpc_id=vpc_id,
     ),
     opts=ResourceOptions.merge(aws, ResourceOptions(depends_on=[campus.edge.live])),
+)
+DockerShippers(
+    "shippers",
+    DockerShippersArgs(
+        settings=settings, push_urls=campus.loki_push_urls, credentials=campus.shipper_credentials
+    ),
+    opts=ResourceOptions(depends_on=[campus.edge.live]),
 )
 
 nat_public_ips = addresses.public_ips

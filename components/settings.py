@@ -171,6 +171,19 @@ def _password(value: SecretStr) -> SecretStr:
     return value
 
 
+def _docker_host(value: str) -> str:
+    if not re.fullmatch(r"(unix:///|ssh://|npipe://|tcp://)\S+", value):
+        raise ValueError("an URL is needed, ssh://user@host or unix:///path")
+    return value
+
+
+def _shippers_host(value: str) -> str:
+    # What a shipper reads through is a path on its host.
+    if not re.fullmatch(r"(unix:///|ssh://)\S+", value):
+        raise ValueError("an URL is needed, ssh://user@host or unix:///path, and no other")
+    return value
+
+
 def _ssh_login(value: str) -> str:
     match = re.fullmatch(r"[A-Za-z0-9._-]+@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?", value)
     if not match or (match[2] and not 1 <= int(match[2]) <= MAX_PORT):
@@ -281,6 +294,8 @@ Password = Annotated[SecretStr, AfterValidator(_password)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 MailPassword = Annotated[SecretStr, AfterValidator(_mail_password)]
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
+DockerHost = Annotated[str, AfterValidator(_docker_host)]
+ShippersHost = Annotated[str, AfterValidator(_shippers_host)]
 Duration = Annotated[str, AfterValidator(_duration)]
 SshLogin = Annotated[str, AfterValidator(_ssh_login)]
 Retention = Annotated[str, AfterValidator(_retention)]
@@ -295,7 +310,7 @@ LabelValue = Annotated[str, AfterValidator(_label_value)]
 class Campus(Area):
     """The Docker host on campus and what is common to its containers."""
 
-    docker_host: str
+    docker_host: DockerHost
     # Put before the name of every container, volume and network; empty where the host is ours alone.
     name_prefix: str = ""
     # The private network between Caddy, Loki and Grafana. A container's address in it is the network
@@ -308,11 +323,6 @@ class Campus(Area):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not re.fullmatch(r"(unix:///|ssh://|npipe://|tcp://)\S+", self.docker_host):
-            raise ValueError(
-                "dockerHost: an URL is needed, ssh://user@host or unix:///path, "
-                f"received {self.docker_host!r}"
-            )
         if not re.fullmatch(r"([a-z0-9][a-z0-9_.-]*-)?", self.name_prefix):
             raise ValueError(
                 f"namePrefix: [a-z0-9_.-] and a dash at the end, or nothing, received {self.name_prefix!r}"
@@ -334,13 +344,15 @@ class Images(Area):
     loki: Image
     grafana: Image
     port_guard: Image
+    # Only where logs of Docker hosts are shipped: `shippers`, `campus.logsTo`.
+    alloy: Image | None = None
 
     @model_validator(mode="after")
     def _check_digests(self) -> Self:
         if self.require_digest:
-            for key in ("caddy", "loki", "grafana", "port_guard"):
-                image: str = getattr(self, key)
-                if "@sha256:" not in image:
+            for key in ("caddy", "loki", "grafana", "port_guard", "alloy"):
+                image: str | None = getattr(self, key)
+                if image is not None and "@sha256:" not in image:
                     raise ValueError(
                         f"{to_camel(key)}: tag and digest are required here "
                         f"(name:tag@sha256:…, see images.requireDigest), received {image!r}"
@@ -452,6 +464,8 @@ class SchemaPeriod(Area):
 # A constant: lines written under a schema must be read under it for as long as they are kept.
 DEFAULT_SCHEMA = (SchemaPeriod.model_validate({"from": "2024-01-01"}),)
 
+# Where Alloy serves its own page, in its container's loopback alone (its default).
+ALLOY_PORT = 12345
 # The campus host's own shipper is called so.
 CAMPUS_LABEL = "campus"
 
@@ -459,6 +473,7 @@ CAMPUS_LABEL = "campus"
 RESERVED_PORTS = {
     1: "the private network's gateway has that address",
     9095: "Loki's own gRPC listens there",
+    ALLOY_PORT: "the campus host's log shipper has that address",
     MAX_PORT: "that address is the private network's broadcast",
 }
 
@@ -605,6 +620,15 @@ class Grafana(Area):
         if self.alerts_to is not None and self.alerts_to.mail and self.smtp is None:
             raise ValueError("smtp: a mail server is needed for alertsTo.mail, received None")
         return self
+
+
+class Shipper(Area):
+    """A Docker host whose containers' logs are shipped, by Alloy, through a route with a password."""
+
+    docker_host: ShippersHost
+    # A Loki instance, and one of its accounts.
+    loki: ShortName
+    account: UserName
 
 
 class PortRule(Area):
@@ -1133,6 +1157,8 @@ class Settings(Area):
     port_policy: PortPolicy = PortPolicy()
     egress: Egress
     services: dict[ShortName, Service] = {}
+    # By the name that their lines are labelled with: `host`.
+    shippers: dict[ShortName, Shipper] = {}
     aws: Aws
 
     @model_validator(mode="after")
@@ -1155,15 +1181,59 @@ class Settings(Area):
                     f"services.{name}.account: one of the accounts of loki.instances.{service.loki} {users}, "
                     f"received {service.account!r}"
                 )
-        logs_to = self.campus.logs_to
-        if logs_to is not None and logs_to not in self.loki.instances:
-            known = ", ".join(sorted(self.loki.instances))
-            raise ValueError(f"campus.logsTo: names no Loki instance (known: {known}), received {logs_to!r}")
+        self._check_shippers()
         self._check_published()
         if self.port_policy.namespace == "host":
             self._check_operators()
             self._check_caddy()
         return self
+
+    def _check_shippers(self) -> None:
+        """Each has a Loki, an account there, and a Docker host of its own."""
+        known = ", ".join(sorted(self.loki.instances))
+        logs_to = self.campus.logs_to
+        if logs_to is not None and logs_to not in self.loki.instances:
+            raise ValueError(f"campus.logsTo: names no Loki instance (known: {known}), received {logs_to!r}")
+        if (self.shippers or logs_to is not None) and self.images.alloy is None:
+            raise ValueError("images.alloy: required with shippers or campus.logsTo, received None")
+        if self.shippers and self.edge.tls != "acme":
+            raise ValueError(
+                f"edge.tls: no shipper trusts another certificate than acme's, received {self.edge.tls!r}"
+            )
+        taken = {self.campus.docker_host: CAMPUS_LABEL} if logs_to is not None else {}
+        for name, shipper in self.shippers.items():
+            key = f"shippers.{name}"
+            if name == CAMPUS_LABEL:
+                raise ValueError(f"{key}: the campus host's own name (see campus.logsTo): choose another")
+            if shipper.docker_host in taken:
+                raise ValueError(
+                    f"{key}.dockerHost: {taken[shipper.docker_host]} ships its logs already, "
+                    f"received {shipper.docker_host!r}"
+                )
+            taken[shipper.docker_host] = name
+            if shipper.loki not in self.loki.instances:
+                raise ValueError(f"{key}.loki: one of {known}, received {shipper.loki!r}")
+            self._check_account(key, shipper)
+
+    def _check_account(self, key: str, shipper: Shipper) -> None:
+        accounts = {one.user: one for one in self.loki.instances[shipper.loki].accounts}
+        if not accounts:
+            raise ValueError(
+                f"{key}.loki: a route with accounts is needed, loki.instances.{shipper.loki} has none, "
+                f"received {shipper.loki!r}"
+            )
+        if shipper.account not in accounts:
+            raise ValueError(
+                f"{key}.account: one of the accounts of loki.instances.{shipper.loki} {list(accounts)}, "
+                f"received {shipper.account!r}"
+            )
+        password = accounts[shipper.account].password
+        text = "" if password is None else password.get_secret_value()
+        if text != text.strip():
+            # Prometheus' common/config, FileSecret.
+            raise ValueError(
+                f"{key}.account: Alloy would take away the white space around this account's password"
+            )
 
     def _check_published(self) -> None:
         """What Docker publishes is guarded, and the policy names it, for some."""

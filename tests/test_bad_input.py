@@ -167,10 +167,12 @@ def test_a_docker_that_is_not_running_fails_the_preview(rig: Rig, emulator: Emul
 
 
 @pytest.mark.docker
-def test_an_image_that_is_nowhere_fails_the_preview(rig: Rig, emulator: Emulator) -> None:
+@pytest.mark.parametrize("role", ["caddy", "alloy"])
+def test_an_image_that_is_nowhere_fails_the_preview(role: str, rig: Rig, emulator: Emulator) -> None:
     """The rig reaches no registry: what isn't loaded can't be had."""
     image = "campus-monitor/nowhere:1"
-    mistake = Mistake(changed({"images": {"caddy": image}}), "images.caddy", "can't pull it", image)
+    changes = {"campus": {"logsTo": "test"}, "images": {role: image}}
+    mistake = Mistake(changed(changes), f"images.{role}", "can't pull it", image)
     assert_preview_fails(mistake, rig, emulator)
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolchain import (
+    alloy_syntax,
     cache,
     docker,
     environment,
     fluent_bit_plugin,
     images,
+    loki_canary,
     processes,
     pulumi_cli,
     pulumi_plugins,
@@ -21,7 +23,8 @@ from toolchain import (
 )
 from toolchain.paths import cache as cache_folder
 
-GRAFANA = "grafana"
+# Images that nobody can make here, and that all else runs without.
+GRAFANA, ALLOY = "grafana", "alloy"
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,21 @@ def for_stack(local: settings.LocalSettings, plugins: Path | None) -> Installed:
 
 
 def for_tests(plugins: Path | None) -> Installed:
-    """What `make test` needs. Docker is needed only to fill the cache: who starts it ends it."""
+    """What `make test` needs."""
     system.check_machine()
     system.ensure_programs(system.TEST_PROGRAMS, "the tests need them")
     system.ensure_programs({"dockerd": "docker.io"}, "the tests start a Docker Engine of their own")
     venv.ensure()
+    installed = _for_rig(plugins)
     with cache.lock():
         fluent_bit_plugin.ensure()
+        loki_canary.ensure()
+        alloy_syntax.ensure()
+    return installed
+
+
+def _for_rig(plugins: Path | None) -> Installed:
+    """What the stack needs, in the cache alone. Docker is needed only to fill it: who starts it ends it."""
     local = settings.read()
     docker.use(local.docker_host)
     if _cache_is_full(local):
@@ -68,18 +79,26 @@ def _install(local: settings.LocalSettings, plugins: Path | None, *, load: bool)
         makers = images.Images(refusals, load=load)
         for image in needed_images(local):
             makers.ensure(image)
-        grafana = local.images.get(GRAFANA)
-        has_grafana = grafana is not None and makers.try_pull(grafana)
-        if not has_grafana:
-            say.note(f"{grafana} can't be had here: the stack runs without Grafana")
+        has_grafana = _try_pull(makers, local, GRAFANA, "the stack runs without Grafana")
+        if not load:
+            _try_pull(makers, local, ALLOY, "the tests run no Alloy")
     made = environment.make(pulumi, plugin_folder)
     made.write()
     return Installed(made, has_grafana)
 
 
+def _try_pull(makers: images.Images, local: settings.LocalSettings, name: str, without: str) -> bool:
+    """Have an image that all else runs without; False, saying so, where it can't be had."""
+    image = local.images.get(name)
+    had = image is not None and makers.try_pull(image)
+    if not had:
+        say.note(f"{image} can't be had here: {without}")
+    return had
+
+
 def needed_images(local: settings.LocalSettings) -> list[str]:
     """The images that must be there, the base of our own builds first."""
-    named = [image for name, image in sorted(local.images.items()) if name != GRAFANA]
+    named = [image for name, image in sorted(local.images.items()) if name not in (GRAFANA, ALLOY)]
     return list(dict.fromkeys([images.BASE, *named, images.PROBE]))
 
 
@@ -87,9 +106,9 @@ def _cache_is_full(local: settings.LocalSettings) -> bool:
     """Whether no image has to be pulled or made; one that was refused of late counts as had."""
     refusals = cache.Refusals()
     makers = images.Images(refusals, load=False)
-    grafana = local.images.get(GRAFANA)
-    return all(makers.ready(image) for image in needed_images(local)) and (
-        grafana is None or makers.ready(grafana) or makers.was_refused(grafana)
+    optional = [local.images[name] for name in (GRAFANA, ALLOY) if name in local.images]
+    return all(makers.ready(image) for image in needed_images(local)) and all(
+        makers.ready(image) or makers.was_refused(image) for image in optional
     )
 
 

@@ -66,7 +66,11 @@ def _images(settings: Settings) -> dict[str, str]:
     """The image per role that this environment runs."""
     images = settings.images
     used = {"caddy": images.caddy, "loki": images.loki, "port_guard": images.port_guard}
-    return used | ({"grafana": images.grafana} if settings.grafana.enabled else {})
+    if settings.grafana.enabled:
+        used["grafana"] = images.grafana
+    if settings.campus.logs_to is not None and images.alloy is not None:
+        used["alloy"] = images.alloy
+    return used
 
 
 def _image_problem(socket_path: str, role: str, image: str) -> str | None:

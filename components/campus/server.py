@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.campus.caddyfile import GuardedRoute, Site, push_url, site_url
+from components.campus.caddyfile import PUSH_PATH, GuardedRoute, Site, push_url, site_url
 from components.campus.containers import Host
+from components.campus.docker_shipper import DockerShipper, DockerShipperArgs
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.campus.grafana import Grafana, GrafanaArgs
 from components.campus.loki import LokiInstance, LokiInstanceArgs
@@ -19,7 +20,7 @@ from components.campus.port_policy import PortPolicy, PortPolicyArgs
 from components.campus.provisioning import AccessLog, LokiSource
 from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
-from components.settings import CAMPUS_LABEL, GRAFANA_PORT, Account, Settings
+from components.settings import ALLOY_PORT, CAMPUS_LABEL, GRAFANA_PORT, Account, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,11 @@ class CampusServer(pulumi.ComponentResource):
         self.lokis = self._lokis(network)
         self.grafana = self._grafana(network) if settings.grafana.enabled else None
         passwords = self._passwords()
-        self.edge = self._edge(self._hashes(passwords))
+        caddy_image_id = self._image_id("caddy", settings.images.caddy)
+        self.edge = self._edge(caddy_image_id, self._hashes(passwords))
+        if settings.campus.logs_to is not None and settings.images.alloy is not None:
+            alloy_image_id = self._image_id("alloy", settings.images.alloy)
+            self._shipper(network, settings.campus.logs_to, alloy_image_id, caddy_image_id)
         self._set_outputs(passwords)
 
     def allow_address(self, name: str, ip: pulumi.Input[str]) -> AllowedAddress:
@@ -249,7 +254,33 @@ class CampusServer(pulumi.ComponentResource):
             for key, users in passwords.items()
         }
 
-    def _edge(self, hashes: Mapping[str, Mapping[str, pulumi.Output[str]]]) -> Edge:
+    def _shipper(
+        self,
+        network: docker.Network,
+        loki: str,
+        alloy_image_id: pulumi.Output[str],
+        caddy_image_id: pulumi.Output[str],
+    ) -> DockerShipper:
+        """This host's own logs to one of its Lokis: from inside, past the gate."""
+        return DockerShipper(
+            f"{self._name}-log-shipper",
+            DockerShipperArgs(
+                host=self._host,
+                label=CAMPUS_LABEL,
+                alloy_image_id=alloy_image_id,
+                caddy_image_id=caddy_image_id,
+                network_name=network.name,
+                address=self._address(ALLOY_PORT),
+                push_url=self.lokis[loki].address.apply(lambda address: f"http://{address}{PUSH_PATH}"),
+            ),
+            self._part,
+        )
+
+    def _edge(
+        self,
+        caddy_image_id: pulumi.Output[str],
+        hashes: Mapping[str, Mapping[str, pulumi.Output[str]]],
+    ) -> Edge:
         settings = self._settings
         instances = settings.loki.instances
         routes = [
@@ -270,7 +301,7 @@ class CampusServer(pulumi.ComponentResource):
             f"{self._name}-edge",
             EdgeArgs(
                 host=self._host,
-                image_id=self._image_id("caddy", settings.images.caddy),
+                image_id=caddy_image_id,
                 site=self._site,
                 routes=routes,
                 account_hashes=hashes,

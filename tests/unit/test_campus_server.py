@@ -28,6 +28,7 @@ TREE: dict[str, Any] = {
         "loki": "grafana/loki:3.7.8",
         "grafana": "grafana/grafana:13.0.1",
         "portGuard": "campus-monitor/port-guard:dev",
+        "alloy": "grafana/alloy:v1.18.1",
     },
     "edge": {"domain": "campus.localhost", "tls": "internal"},
     "loki": {

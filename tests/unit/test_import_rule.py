@@ -9,8 +9,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 RENDERERS = (
+    "components.campus.alloy_config",
     "components.campus.caddyfile",
     "components.campus.dashboards",
+    "components.campus.docker_reader",
     "components.campus.loki_config",
     "components.campus.nftables",
     "components.campus.provisioning",

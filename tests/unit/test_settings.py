@@ -73,6 +73,7 @@ MISTAKES = [
     ("loki.instances.aws.port", 3000, "campus-monitor:loki.instances.aws.port: 3000 is Grafana's", ""),
     ("loki.instances.aws.port", 1, "campus-monitor:loki.instances.aws.port: the private network's", "1"),
     ("loki.instances.aws.port", 9095, "campus-monitor:loki.instances.aws.port: Loki's own gRPC", "9095"),
+    ("loki.instances.aws.port", 12345, "loki.instances.aws.port: the campus host's log shipper", "12345"),
     ("loki.instances.aws.port", 65535, "campus-monitor:loki.instances.aws.port: that address", "65535"),
     ("loki.instances.aws.retention", "23h", "loki.instances.aws.retention: lines are kept for at", "23h"),
     ("loki.instances.aws.retention", "101y", "loki.instances.aws.retention: lines are kept for", "101y"),
@@ -123,7 +124,6 @@ MISTAKES = [
     ("loki.instances.test.accounts", [{"user": "a"}, {"user": "a"}], "accounts: each user", "a"),
     ("loki.instances.test.accounts", [{"user": "a b"}], "accounts.0.user: a user name", "a b"),
     ("loki.instances", {}, "campus-monitor:loki.instances:", ""),
-    ("campus.logsTo", "stage", "campus-monitor:campus.logsTo: names no Loki instance", "'stage'"),
     ("grafana.stmp", {}, "campus-monitor:grafana.stmp: unknown key", ""),
     (
         "grafana.smtp",
@@ -357,6 +357,81 @@ def test_two_mistakes_are_two_lines() -> None:
     assert len(caught.value.problems) == 2
 
 
+SHIPPER = {"dockerHost": "ssh://deploy@198.51.100.7", "loki": "test", "account": "admin"}
+
+
+def shipping(shippers: dict[str, Any], **areas: dict[str, Any]) -> dict[str, Any]:
+    """The local stack's tree, fit for shippers; with these areas' values."""
+    tree = changed("images.alloy", "grafana/alloy:v1.18.1")
+    tree["edge"] |= {"tls": "acme", "email": "operators@example.org"}
+    for area, values in areas.items():
+        tree[area] |= values
+    return tree | {"shippers": shippers}
+
+
+@pytest.mark.parametrize(
+    ("tree", "says", "received"),
+    [
+        (shipping({"a": SHIPPER | {"loki": "stage"}}), "shippers.a.loki: one of aws, test", "'stage'"),
+        (shipping({"a": SHIPPER | {"loki": "aws"}}), "shippers.a.loki: a route with accounts is", "'aws'"),
+        (shipping({"a": SHIPPER | {"account": "x"}}), "shippers.a.account: one of the accounts of", "'x'"),
+        (shipping({"a": SHIPPER, "b": SHIPPER}), "shippers.b.dockerHost: a ships its logs already", "198.51"),
+        (shipping({"campus": SHIPPER}), "shippers.campus: the campus host's own name", ""),
+        (shipping({"A": SHIPPER}), "shippers.A: a name is", ""),
+        (
+            shipping({"a": SHIPPER | {"dockerHost": "tcp://198.51.100.7:2376"}}),
+            "shippers.a.dockerHost: an URL is needed",
+            '"tcp://198.51.100.7:2376"',
+        ),
+        (shipping({"a": SHIPPER}, images={"alloy": None}), "images.alloy: required with shippers", "None"),
+        (shipping({"a": SHIPPER}, edge={"tls": "internal"}), "edge.tls: no shipper trusts", "'internal'"),
+        (shipping({"a": SHIPPER}, edge={"tls": "acme-staging"}), "edge.tls: no shipper", "'acme-staging'"),
+        (shipping({}, campus={"logsTo": "stage"}), "campus.logsTo: names no Loki instance", "'stage'"),
+        (
+            shipping({}, campus={"logsTo": "aws"}, images={"alloy": None}),
+            "images.alloy: required with shippers or campus.logsTo",
+            "None",
+        ),
+        (
+            shipping(
+                {"a": SHIPPER | {"dockerHost": "unix:///x"}},
+                campus={"dockerHost": "unix:///x", "logsTo": "aws"},
+            ),
+            "shippers.a.dockerHost: campus ships its logs already",
+            "'unix:///x'",
+        ),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)
+def test_a_shipper_that_could_not_ship_is_refused(tree: dict[str, Any], says: str, received: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(tree)
+    [line] = caught.value.problems
+    assert line.startswith(f"campus-monitor:{says}")
+    assert received in line
+
+
+def test_a_password_that_alloy_would_cut_is_refused_and_not_echoed() -> None:
+    tree = shipping({"a": SHIPPER})
+    tree["loki"]["instances"]["test"]["accounts"] = [{"user": "admin", "password": "s3cret-canary "}]
+    with pytest.raises(SettingsError, match=r"shippers\.a\.account: Alloy would take away") as caught:
+        parse(tree)
+    assert "s3cret-canary" not in str(caught.value)
+
+
+def test_shippers_that_can_ship_pass() -> None:
+    settings = parse(shipping({"a": SHIPPER, "b": SHIPPER | {"dockerHost": "unix:///b"}}))
+    assert set(settings.shippers) == {"a", "b"}
+    assert parse(shipping({}, campus={"logsTo": "aws"})).campus.logs_to == "aws"
+
+
+def test_alloys_image_wants_a_digest_as_the_others_do() -> None:
+    tree = tree_of("prod")
+    tree["images"]["alloy"] = "grafana/alloy:v1.18.1"
+    with pytest.raises(SettingsError, match=r"images\.alloy: tag and digest are required"):
+        parse(tree)
+
+
 @pytest.mark.parametrize(
     "password", ["", "s3cret-canary" * 8, {"secret": "s3cret-canary"}, ["s3cret-canary"]]
 )
@@ -436,4 +511,3 @@ def test_contacts_that_can_be_told_pass() -> None:
     assert alerts_to is not None
     assert alerts_to.mail == ("a@x.org", "b@x.org")
     assert "discord.com" not in repr(alerts_to)
-    assert parse(changed("campus.logsTo", "aws")).campus.logs_to == "aws"

@@ -17,6 +17,8 @@ FROZEN = {
     "campus-monitor:aws:TaskSecurityGroup",
     "campus-monitor:campus:AllowedAddress",
     "campus-monitor:campus:CampusServer",
+    "campus-monitor:campus:DockerShipper",
+    "campus-monitor:campus:DockerShippers",
     "campus-monitor:campus:Edge",
     "campus-monitor:campus:Grafana",
     "campus-monitor:campus:LokiInstance",

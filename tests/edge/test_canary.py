@@ -1,0 +1,108 @@
+"""Clients of Loki's own through the password route: they get back all that they pushed, once and in order."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import pytest
+
+from tests.counts import count
+from tests.figures import TARGETS, record
+from tests.rig.canary import Canary, Way, running_canary, running_relay
+from tests.rig.deployment import Deployment
+from tests.rig.namespaces import NAT
+from tests.rig.probe import lines_in_loki
+from tests.rig.processes import wait_for
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+
+CANARIES = 4
+FIRST_PORT = 3500
+# A canary that waits ten times as long for a line opens its tail anew, and then counts what it gets
+# again as duplicates: long enough for a busy machine.
+INTERVAL_SECONDS = 2
+SECONDS = count(test=60, soak=600)
+# Including the line at the beginning and the one at the end of those seconds.
+LINES = SECONDS // INTERVAL_SECONDS + 1
+# Nothing that a canary may have to report.
+FAULTS = (
+    "missing_entries_total",
+    "spot_check_missing_entries_total",
+    "duplicate_entries_total",
+    "out_of_order_entries_total",
+    "unexpected_entries_total",
+)
+
+
+@pytest.fixture
+def canaries(edge: Deployment, tmp_path: Path) -> Iterator[list[Canary]]:
+    """Canaries that push to the route that wants a password, each a stream of its own."""
+    network, run = edge.rig.network, secrets.token_hex(4)
+    route = edge.settings["loki"]["instances"]["test"]["route"]
+    way = Way(edge.client(NAT), route, network.campus, edge.loki("test"))
+    with ExitStack() as stack:
+        relay = stack.enter_context(running_relay(way))
+        yield [
+            stack.enter_context(
+                running_canary(
+                    network.world,
+                    relay,
+                    f"canary-{run}-{number}",
+                    FIRST_PORT + number,
+                    edge.login(),
+                    f"{INTERVAL_SECONDS}s",
+                    tmp_path / f"canary-{number}.log",
+                )
+            )
+            for number in range(CANARIES)
+        ]
+
+
+def test_no_line_of_a_canary_is_missing_doubled_or_out_of_order(
+    edge: Deployment, canaries: list[Canary]
+) -> None:
+    for canary in canaries:
+        wait_for(
+            f"{canary.name} has written {LINES} lines",
+            lambda canary=canary: _written(canary) >= LINES,
+            SECONDS + 120.0,
+        )
+    with ThreadPoolExecutor(CANARIES) as threads:
+        list(threads.map(Canary.stop_writing, canaries))
+    counted = [canary.counts() for canary in canaries]
+    written = sum(one["entries_total"] for one in counted)
+    found: Counter[str] = Counter()
+
+    def arrived() -> bool:
+        # A line begins with its own time: no two of a canary's are alike.
+        found.clear()
+        for canary in canaries:
+            lines = lines_in_loki(edge.rig.network.campus, edge.loki("test"), canary.selector)
+            found.update(f"{canary.name} {line}" for line in lines)
+        return len(found) >= written
+
+    with suppress(TimeoutError):  # what is missing is counted below
+        wait_for("all lines are in Loki", arrived, 60.0)
+    missing = written - len(found)
+    faults = {name: sum(one[name] for one in counted) for name in FAULTS}
+    tailed = sum(one["response_latency_seconds_count"] for one in counted)
+    versus = f"{CANARIES} canaries with a password for {SECONDS} s, {tailed} lines seen in order as they came"
+    record("canary_missing", missing, "", written, versus)
+    assert TARGETS["canary_missing"].met_by(missing)
+    assert not any(faults.values()), faults
+    assert set(found.values()) == {1}
+    # Whoever sees nothing come sees nothing out of order.
+    assert tailed >= written // 2, (tailed, written)
+
+
+def _written(canary: Canary) -> int:
+    """How many lines a canary has written; none while it starts."""
+    try:
+        return canary.counts()["entries_total"]
+    except (OSError, KeyError):
+        return 0

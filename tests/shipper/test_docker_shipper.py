@@ -1,0 +1,298 @@
+"""The campus host's own log shipper, deployed: what it may ask of the engine, and what arrives by it."""
+
+from __future__ import annotations
+
+import http.client
+import secrets
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import docker
+import pytest
+from docker.models.containers import Container
+from docker.types import Mount
+
+from components.campus.alloy_config import (
+    ALLOY_UID,
+    CONFIG_FILE,
+    DIRECTORY,
+    PASSWORD_FILE,
+    Destination,
+    render_alloy_config,
+)
+from components.campus.docker_reader import SOCKET, SOCKET_DIRECTORY
+from components.campus.docker_shipper import DATA
+from components.live.volume_files import VolumeFilesProvider
+from tests.rig.deployment import Deployment, deployed
+from tests.rig.docker_engine import image_tar
+from tests.rig.emulator import Emulator
+from tests.rig.live_caddy import printed
+from tests.rig.namespaces import SERVER
+from tests.rig.probe import ca_of, lines_in_loki
+from tests.rig.processes import wait_for
+from tests.rig.rig import Rig
+from tests.rig.stack import local_settings
+from toolchain.cache import Refusals
+from toolchain.images import Images
+
+pytestmark = pytest.mark.docker
+
+IMAGE = local_settings()["images"]["alloy"]
+SHIPPER = "log-shipper-campus"
+# Docker 20.10's own. This client would ask for it elsewhere; Alloy's is told by the answer to a ping.
+API_VERSION = "1.41"
+ARRIVES_SECONDS = 120.0
+
+
+def alloy_can_be_had() -> bool:
+    """Whether there is the real Alloy. If not, it is because its registry was asked and refused it."""
+    if image_tar(IMAGE).exists():
+        return True
+    if not Images(Refusals(), load=False).was_refused(IMAGE):
+        pytest.fail(f"{IMAGE} is not in the cache: run `make install` once")
+    return False
+
+
+@pytest.fixture(scope="module")
+def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
+    """The stack, whose own logs go to its Loki `test`."""
+    if alloy_can_be_had():
+        rig.engine.load(IMAGE)
+    else:
+        make_idle_image(rig)
+    network = local_settings()["campus"]["networkCidr"]
+    changes = {
+        "campus": {"logsTo": "test"},
+        # A container that comes to the gate has an address of the private network.
+        "loki": {"instances": {"test": {"allow": ["nat", network], "allowWide": True}}},
+    }
+    with deployed(rig, emulator, changes) as made:
+        yield made
+
+
+def make_idle_image(rig: Rig) -> None:
+    """An image in Alloy's place, with Alloy's user and data directory, that ships nothing."""
+    caddy = local_settings()["images"]["caddy"]
+    rig.engine.load(caddy)
+    prepare = f"mkdir -p {DATA} && chown -R {ALLOY_UID}:{ALLOY_UID} {DATA}"
+    with closing(rig.engine.client()) as engine:
+        made = engine.containers.create(caddy, ["sh", "-c", prepare])
+        try:
+            made.start()
+            assert made.wait()["StatusCode"] == 0
+            name, _, tag = IMAGE.rpartition(":")
+            idle = 'ENTRYPOINT ["sh", "-c", "trap exit TERM; while :; do sleep 1; done"]'
+            made.commit(name, tag, changes=idle)
+        finally:
+            made.remove()
+
+
+@pytest.fixture
+def engine(deployment: Deployment, tmp_path: Path) -> Iterator[docker.DockerClient]:
+    """A Docker client that has nothing but the reader's socket."""
+    at = socket_of(deployment, tmp_path)
+    with closing(docker.DockerClient(f"unix://{at}", version=API_VERSION, timeout=60)) as client:
+        yield client
+
+
+def socket_of(deployment: Deployment, folder: Path) -> Path:
+    """The reader's socket, as seen from outside, under a name that is short enough for one."""
+    [volume] = [
+        mount["Source"]
+        for mount in deployment.container(SHIPPER).attrs["Mounts"]
+        if mount["Destination"] == SOCKET_DIRECTORY
+    ]
+    short = folder / "socket"
+    if not short.exists():
+        short.symlink_to(volume)
+    return short / Path(SOCKET).name
+
+
+def status(at: Path, method: str, target: str) -> int:
+    """What is answered to a request with this target, letter for letter."""
+    with closing(http.client.HTTPConnection("docker")) as connection:
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(60)
+        connection.sock.connect(str(at))
+        connection.putrequest(method, target)
+        connection.endheaders()
+        return connection.getresponse().status
+
+
+@contextmanager
+def printing(deployment: Deployment, line: str) -> Iterator[Container]:
+    """A container that prints a line, and goes on."""
+    caddy = deployment.settings["images"]["caddy"]
+    with closing(deployment.rig.engine.client()) as engine:
+        command = ["sh", "-c", f"echo '{line}'; trap exit TERM; while :; do sleep 1; done"]
+        made = engine.containers.run(caddy, command, detach=True, network_mode="none")
+        try:
+            yield made
+        finally:
+            made.remove(force=True)
+
+
+def test_what_reading_logs_takes_is_answered(deployment: Deployment, engine: docker.DockerClient) -> None:
+    line = f"a line {secrets.token_hex(8)}"
+    with printing(deployment, line) as made:
+        assert engine.ping()
+        assert made.id in {one.id for one in engine.containers.list()}
+        assert engine.networks.list()
+        found = engine.containers.get(str(made.id))
+        assert found.name == made.name
+        # It comes while the stream goes on.
+        assert next(iter(found.logs(stream=True, follow=True))) == f"{line}\n".encode()
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [
+        ("GET", "/version"),
+        ("GET", "/info"),
+        ("GET", "/events"),
+        ("GET", "/images/json"),
+        ("GET", "/volumes"),
+        ("GET", "/containers/{id}/archive?path=/etc/shadow"),
+        ("GET", "/containers/{id}/export"),
+        ("GET", "/containers/{id}/top"),
+        ("GET", "/containers/{id}/attach/ws?logs=1"),
+        ("GET", "/v1.41/containers/{id}/logs/../archive?path=/etc/shadow"),
+        ("GET", "/v1.41/containers/{id}/archive/../logs?path=/etc/shadow"),
+        ("GET", "/containers/{id}/json%2f..%2farchive?path=/etc/shadow"),
+        ("GET", "/containers/{id}/archive%3f/json?path=/etc/shadow"),
+        ("GET", "//containers/json"),
+        ("GET", "/images/json?/containers/json"),
+        ("GET", "http://docker/images/json"),
+        ("HEAD", "/containers/{id}/archive?path=/etc/shadow"),
+        ("POST", "/containers/create"),
+        ("POST", "/containers/json"),
+        ("POST", "/containers/{id}/exec"),
+        ("POST", "/containers/{id}/kill"),
+        ("PUT", "/containers/{id}/archive?path=/"),
+        ("DELETE", "/containers/{id}"),
+        ("DELETE", "/containers/{id}/logs"),
+        ("POST", "/build"),
+        ("POST", "/images/create?fromImage=x"),
+    ],
+)
+def test_nothing_else_is(deployment: Deployment, tmp_path: Path, method: str, target: str) -> None:
+    shipper = str(deployment.container(SHIPPER).id)
+    assert status(socket_of(deployment, tmp_path), method, target.format(id=shipper)) == 403
+
+
+def test_a_reader_that_was_killed_serves_again(
+    deployment: Deployment, engine: docker.DockerClient, tmp_path: Path
+) -> None:
+    assert engine.ping()
+    reader = deployment.container(f"{SHIPPER}-reader")
+    reader.kill()
+    reader.start()
+    wait_until_read(deployment, tmp_path)
+
+
+def wait_until_read(deployment: Deployment, folder: Path) -> None:
+    """Return when the engine is asked through the reader, and answers."""
+    at = socket_of(deployment, folder)
+
+    def answers() -> bool:
+        try:
+            return status(at, "GET", "/_ping") == 200
+        except OSError:
+            return False
+
+    wait_for("the engine answers through the reader", answers, 60.0)
+
+
+def test_the_shipper_reads_its_files_and_keeps_its_positions(deployment: Deployment) -> None:
+    shipper = deployment.container(SHIPPER)
+    assert printed(shipper, "id -u").strip() == str(ALLOY_UID)
+    assert "loki.write" in printed(shipper, f"cat {DIRECTORY}/{CONFIG_FILE}")
+    printed(shipper, f"test -S {SOCKET} && test -w {SOCKET} && touch {DATA}/x && rm {DATA}/x")
+    status, _ = shipper.exec_run(["sh", "-c", f": >{DIRECTORY}/x || : >/x"])
+    assert status != 0
+
+
+def test_a_preview_shows_no_changes(deployment: Deployment) -> None:
+    assert deployment.stack.changes() == {}
+
+
+@pytest.fixture
+def alloy() -> None:
+    """The real Alloy."""
+    if not alloy_can_be_had():
+        pytest.skip(f"the registry of {IMAGE} refuses it here: nothing ships")
+
+
+@pytest.mark.usefixtures("alloy")
+def test_a_line_of_a_container_arrives_under_its_name(deployment: Deployment) -> None:
+    assert_ships(deployment, "campus")
+
+
+@pytest.mark.usefixtures("alloy")
+def test_a_line_arrives_through_the_gate(deployment: Deployment) -> None:
+    """As from another host: to the route that wants a password, over TLS."""
+    with shipper_outside(deployment, "outside"):
+        assert_ships(deployment, "outside")
+
+
+def assert_ships(deployment: Deployment, host: str) -> None:
+    """What a container prints arrives, as it is, under the names of the host and the container."""
+    line = f"a line {secrets.token_hex(8)}"
+    with printing(deployment, line) as made:
+        query = f'{{source="docker",host="{host}",container="{made.name}"}}'
+        network = deployment.rig.network
+        wait_for(
+            "the line is in Loki",
+            lambda: line in lines_in_loki(network.campus, deployment.loki("test"), query),
+            ARRIVES_SECONDS,
+        )
+
+
+@contextmanager
+def shipper_outside(deployment: Deployment, host: str) -> Iterator[None]:
+    """An Alloy as the stack's own, which pushes to the gate's URL and trusts its certificate."""
+    login, domain = deployment.login(), deployment.settings["edge"]["domain"]
+    destination = Destination(url=deployment.outputs["loki_push_urls"]["test"], user=login.user)
+    files = {
+        CONFIG_FILE: render_alloy_config(host, destination),
+        PASSWORD_FILE: login.password,
+        "ca.crt": ca_of(deployment.caddy()),
+    }
+    own = {"uid": ALLOY_UID, "gid": 0, "mode": 0o400}
+    shipper = deployment.container(SHIPPER).attrs
+    volumes = {one["Destination"]: one["Name"] for one in shipper["Mounts"]}
+    with closing(deployment.rig.engine.client()) as engine:
+        config = engine.volumes.create()
+        props = {
+            "docker_host": deployment.rig.engine.url,
+            "volume_name": config.name,
+            "image": IMAGE,
+            "files": {path: {"content": text, **own} for path, text in files.items()},
+        }
+        VolumeFilesProvider().create(props)
+        made = engine.containers.run(
+            IMAGE,
+            shipper["Config"]["Cmd"],
+            detach=True,
+            user=str(ALLOY_UID),
+            network=next(iter(shipper["NetworkSettings"]["Networks"])),
+            extra_hosts={domain: SERVER},
+            environment={"SSL_CERT_FILE": f"{DIRECTORY}/ca.crt"},
+            mounts=[
+                Mount(DIRECTORY, str(config.name), read_only=True),
+                Mount(SOCKET_DIRECTORY, volumes[SOCKET_DIRECTORY], read_only=True),
+            ],
+        )
+        try:
+            yield
+        finally:
+            made.remove(force=True, v=True)
+            config.remove()
+
+
+def test_after_a_restart_of_docker_the_reader_serves_again(deployment: Deployment, tmp_path: Path) -> None:
+    """The engine makes its socket anew: the one that the reader had leads nowhere."""
+    deployment.rig.engine.restart()
+    wait_until_read(deployment, tmp_path)
