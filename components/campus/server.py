@@ -15,11 +15,12 @@ from components.campus.containers import Host
 from components.campus.dashboards import LokiSource
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.campus.grafana import Grafana, GrafanaArgs
-from components.campus.loki import LokiInstance, LokiInstanceArgs
+from components.campus.loki import LokiInstance, LokiInstanceArgs, replica_role, replicas_alias
 from components.campus.port_policy import PortPolicy, PortPolicyArgs
 from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.settings import GRAFANA_PORT, Account, Settings
+from components.settings import LokiInstance as LokiSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +166,7 @@ class CampusServer(pulumi.ComponentResource):
                     instance=key,
                     image_id=image_id,
                     network_name=network.name,
-                    address=self._address(instance.port),
+                    addresses=[self._address(port) for port in instance.ports],
                     settings=instance,
                 ),
                 # A published port is guarded before it is open.
@@ -175,6 +176,10 @@ class CampusServer(pulumi.ComponentResource):
             )
             for key, instance in self._settings.loki.instances.items()
         }
+
+    def _loki_for_queries(self, key: str, instance: LokiSettings) -> str:
+        """Where Grafana asks: of several replicas any that runs, as Docker's own DNS names them."""
+        return self._address(instance.port) if instance.replicas == 1 else replicas_alias(key)
 
     def _grafana(self, network: docker.Network) -> Grafana:
         settings = self._settings
@@ -189,7 +194,7 @@ class CampusServer(pulumi.ComponentResource):
                 address=self._address(GRAFANA_PORT),
                 root_url=site_url(self._site),
                 sources=[
-                    LokiSource(name=key, url=f"http://{self._address(one.port)}:{one.port}")
+                    LokiSource(name=key, url=f"http://{self._loki_for_queries(key, one)}:{one.port}")
                     for key, one in settings.loki.instances.items()
                 ],
                 memory_bytes=settings.grafana.memory_bytes,
@@ -234,13 +239,20 @@ class CampusServer(pulumi.ComponentResource):
                 name=key,
                 prefix=one.route,
                 upstream=f"loki-{key}:{one.port}",
+                more_upstreams=tuple(
+                    f"{replica_role(key, number)}:{one.port}" for number in range(1, one.replicas)
+                ),
                 cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
                 allow_nat=one.allows_nat,
                 otlp=one.otlp,
             )
             for key, one in instances.items()
         ]
-        hosts = {f"loki-{key}": self._address(one.port) for key, one in instances.items()}
+        hosts = {
+            replica_role(key, number): self._address(port)
+            for key, one in instances.items()
+            for number, port in enumerate(one.ports)
+        }
         if settings.grafana.enabled:
             hosts["grafana"] = self._address(GRAFANA_PORT)
         return Edge(
