@@ -41,8 +41,7 @@ def _join(config: dict[str, Any], address: str | None, peers: Sequence[str]) -> 
     """Turn the configuration into that of one replica among several: a line is in three of them."""
     # A push that reached one replica goes on to others, and so does a query, to read what they hold.
     config["server"]["grpc_listen_address"] = address
-    # But who is asked also answers: shared out, a query would wait for a dead replica, for a minute after
-    # its death.
+    # But who is asked also answers: shared out, a part of a query could go to a replica that has just died.
     scheduler = {"scheduler_address": f"{address}:{GRPC_PORT}"}
     config["frontend"] = scheduler
     config["frontend_worker"] = scheduler
