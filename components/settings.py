@@ -439,12 +439,60 @@ class LokiLimits(Area):
         return self
 
 
+# Where lines are kept: on the Loki's own disk, or in a bucket.
+Storage = Literal["filesystem", "s3"]
+
+
+class S3(Area):
+    """A bucket of one Loki's own: AWS S3's, MinIO's, or that of anything that speaks like them."""
+
+    bucket: str
+    region: str
+    # Where the bucket's service answers; AWS' own, if this says nothing.
+    endpoint: str | None = None
+    # The bucket's name in the path and not in the host's name: MinIO wants it so.
+    path_style: bool = False
+    access_key_id: str
+    secret_access_key: SecretStr
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # The S3 user guide, "General purpose bucket naming rules".
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", self.bucket):
+            raise ValueError(f"bucket: a bucket's name is needed, received {self.bucket!r}")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.region):
+            raise ValueError(f"region: a region such as ap-northeast-2, received {self.region!r}")
+        if self.endpoint is not None and not _is_bare_url(self.endpoint):
+            raise ValueError(
+                "endpoint: an URL without user and path is needed, such as https://minio.example.org:9000"
+            )
+        if not re.fullmatch(r"[A-Za-z0-9._-]{3,128}", self.access_key_id):
+            raise ValueError("accessKeyId: 3 to 128 characters of [A-Za-z0-9._-] are needed")
+        # It is a word of a file of lines, and is hashed whole.
+        if not re.fullmatch(r"[!-~]{8,72}", self.secret_access_key.get_secret_value()):
+            raise ValueError("secretAccessKey: 8 to 72 visible ASCII characters are needed")
+        return self
+
+
+def _is_bare_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    bare = f"{parts.scheme}://{host}" + ("" if port is None else f":{port}")
+    return parts.scheme in ("http", "https") and bool(host) and url == bare
+
+
 class SchemaPeriod(Area):
     """How lines are written from a day on (UTC), until the next period begins."""
 
     from_: Day = Field(alias="from")
     store: Literal["tsdb", "boltdb-shipper"] = "tsdb"
     version: Literal["v11", "v12", "v13"] = "v13"
+    # Where its lines are; the instance's own `storage`, if this says nothing.
+    storage: Storage | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -476,6 +524,11 @@ RESERVED_PORTS = {
     ALLOY_PORT: "the campus host's log shipper has that address",
     MAX_PORT: "that address is the private network's broadcast",
 }
+# How far a replica's port is from that of the one before: 3100, 13100, 23100.
+REPLICA_STEP = 10_000
+# A line is in so many replicas, or in the only one.
+REPLICATION = 3
+MAX_REPLICAS = 5
 
 
 class LokiInstance(Area):
@@ -498,6 +551,47 @@ class LokiInstance(Area):
     limits: LokiLimits = LokiLimits()
     # A Loki that brings lines from before lists their periods too: docs/loki.md.
     schema_periods: tuple[SchemaPeriod, ...] = DEFAULT_SCHEMA
+    # Where new lines are kept; how lines move from one to the other: docs/loki.md.
+    storage: Storage = "filesystem"
+    s3: S3 | None = None
+    # How many Lokis share the work and the bucket. With three, any one may fail.
+    replicas: int = 1
+
+    @model_validator(mode="after")
+    def _check_storage(self) -> Self:
+        if self.storage == "s3" and self.s3 is None:
+            raise ValueError("s3: the bucket is needed with storage: s3, received None")
+        if self.s3 is not None and "s3" not in self.storages:
+            raise ValueError("s3: nothing is kept in the bucket: write storage: s3, or remove it")
+        last = self.schema_periods[-1].storage if self.schema_periods else None
+        if last not in (None, self.storage):
+            raise ValueError(
+                f"schemaPeriods: the last one is where storage says ({self.storage}), received {last!r}"
+            )
+        # Of two replicas none may fail: a push needs two of them (Loki's documentation, "Components").
+        if self.replicas != 1 and not REPLICATION <= self.replicas <= MAX_REPLICAS:
+            raise ValueError(f"replicas: 1, or {REPLICATION} to {MAX_REPLICAS}, received {self.replicas}")
+        if self.replicas > 1 and self.storages != {"s3"}:
+            raise ValueError(
+                "replicas: more than one want all lines in one bucket, so storage: s3 and no schema period "
+                f"with storage: filesystem, received {self.replicas}"
+            )
+        if self.replicas > 1 and self.ports[-1] >= MAX_PORT:
+            raise ValueError(
+                f"port: the last of {self.replicas} replicas has port {self.ports[-1]}, and the highest is "
+                f"{MAX_PORT - 1}, received {self.port}"
+            )
+        return self
+
+    @property
+    def storages(self) -> set[Storage]:
+        """Everywhere that lines are."""
+        return {period.storage or self.storage for period in self.schema_periods}
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """A port per replica, the first one's own: its address follows from it, and its published port."""
+        return tuple(self.port + REPLICA_STEP * number for number in range(self.replicas))
 
     @model_validator(mode="after")
     def _check_loki(self) -> Self:
@@ -567,15 +661,22 @@ class Loki(Area):
 
     @model_validator(mode="after")
     def _check_unique(self) -> Self:
-        for field in ("port", "route"):
-            seen: dict[object, str] = {}
-            for name, instance in self.instances.items():
-                value = getattr(instance, field)
-                if value in seen:
+        seen: dict[tuple[str, object], str] = {}
+        for name, instance in self.instances.items():
+            wanted: list[tuple[str, object]] = [
+                *(("port", port) for port in instance.ports),
+                ("route", instance.route),
+            ]
+            if instance.s3 is not None:
+                # Two Lokis would mix their indexes up.
+                wanted.append(("s3.bucket", f"{instance.s3.endpoint or 'AWS'} {instance.s3.bucket}"))
+            for field, value in wanted:
+                if (field, value) in seen:
                     raise ValueError(
-                        f"instances.{name}.{field}: {value!r} is already used by instances.{seen[value]}"
+                        f"instances.{name}.{field}: {value!r} is already used by "
+                        f"instances.{seen[field, value]}"
                     )
-                seen[value] = name
+                seen[field, value] = name
         return self
 
 
@@ -1164,7 +1265,7 @@ class Settings(Area):
     @model_validator(mode="after")
     def _check_across(self) -> Self:
         for name, instance in self.loki.instances.items():
-            if instance.port == GRAFANA_PORT:
+            if GRAFANA_PORT in instance.ports:
                 raise ValueError(f"loki.instances.{name}.port: {GRAFANA_PORT} is Grafana's")
         for name, service in self.services.items():
             if service.loki not in self.loki.instances:
@@ -1244,14 +1345,15 @@ class Settings(Area):
             key = f"loki.instances.{name}.published"
             if policy.namespace == "own":
                 raise ValueError(f"{key}: with portPolicy.namespace own nothing guards it, received true")
-            reached = lets_in(policy.plain_rules, instance.port, "tcp")
-            if reached == "nobody":
-                raise ValueError(f"{key}: no rule of portPolicy.rules lets port {instance.port}/tcp in")
-            if reached == "anybody":
-                raise ValueError(
-                    f"{key}: portPolicy.rules let anybody in to port {instance.port}/tcp, and Loki "
-                    "knows no users: name sources in the rule's `from`"
-                )
+            for port in instance.ports:
+                reached = lets_in(policy.plain_rules, port, "tcp")
+                if reached == "nobody":
+                    raise ValueError(f"{key}: no rule of portPolicy.rules lets port {port}/tcp in")
+                if reached == "anybody":
+                    raise ValueError(
+                        f"{key}: portPolicy.rules let anybody in to port {port}/tcp, and Loki "
+                        "knows no users: name sources in the rule's `from`"
+                    )
 
     def _check_operators(self) -> None:
         """No rule may lock those out who would have to mend it."""

@@ -31,6 +31,16 @@ MAX_BODY = "8MB"
 DIAL_RETRY = "15s"
 GRACE_PERIOD_SECONDS = 20
 
+# Loki shares the rate limits out evenly among its replicas, so that pushes go to each in turn. One that
+# isn't ready gets none, nor for a while one that couldn't be dialled; the push is then dialled elsewhere.
+REPLICAS = (
+    "lb_policy round_robin",
+    "health_uri /ready",
+    "health_interval 5s",
+    "health_timeout 3s",
+    "fail_duration 10s",
+)
+
 # A connection over HTTP/2 that is in its TLS handshake at a reload keeps the old configuration for as
 # long as it is busy (golang/go#81153). So one request in 256, told by its random uuid, ends its connection
 # in order. Not more: a connection has up to 250 requests at once, and the client repeats some of them.
@@ -58,6 +68,8 @@ class GuardedRoute:
     prefix: str
     # host:port as Caddy dials it.
     upstream: str
+    # The other replicas of the same Loki.
+    more_upstreams: tuple[str, ...] = ()
     cidrs: tuple[str, ...] = ()
     # Whether the fragments of allowed addresses count here.
     allow_nat: bool = False
@@ -171,7 +183,7 @@ def _push(route: GuardedRoute, matcher: str, path: str) -> list[str]:
         "request_header -Authorization",
         # The question mark drops the client's query.
         f"rewrite * {path}?",
-        *_block(f"reverse_proxy {route.upstream} ", _dial_retry()),
+        *_block(f"reverse_proxy {' '.join([route.upstream, *route.more_upstreams])} ", _proxy(route)),
     ]
     return [*_block(f"{matcher} ", gate), *_block(f"handle {matcher} ", _block("route ", push))]
 
@@ -195,6 +207,12 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
         *_block(f"reverse_proxy {upstream} ", proxy),
     ]
     return _block("handle ", _block("route ", inner))
+
+
+def _proxy(route: GuardedRoute) -> list[str]:
+    if not route.more_upstreams:
+        return _dial_retry()
+    return [*_dial_retry(), *REPLICAS]
 
 
 def _dial_retry() -> list[str]:

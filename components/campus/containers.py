@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,10 +63,16 @@ def capabilities(*adds: str) -> docker.ContainerCapabilitiesArgs:
     return docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(adds))
 
 
-def config_label(health: Mapping[str, Any], *texts: str) -> docker.ContainerLabelArgs:
+def config_label(health: Mapping[str, Any], *texts: pulumi.Input[str]) -> docker.ContainerLabelArgs:
     """A label that changes with what only a new container would see: its health check, and these texts.
 
     A changed health check alone never reaches a running container.
     """
-    digest = hashlib.sha256("\n".join([json.dumps(health), *texts]).encode()).hexdigest()
+
+    def hashed(known: Sequence[str]) -> str:
+        return hashlib.sha256("\n".join([json.dumps(health), *known]).encode()).hexdigest()
+
+    # Plain where it can be: a preview shows what is known.
+    plain = [text for text in texts if isinstance(text, str)]
+    digest = hashed(plain) if len(plain) == len(texts) else pulumi.Output.all(*texts).apply(hashed)
     return docker.ContainerLabelArgs(label="campus-monitor.config-sha256", value=digest)

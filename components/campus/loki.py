@@ -1,7 +1,8 @@
-"""One Loki on campus: its data, its configuration and its container."""
+"""One Loki on campus, or several replicas of it: data, configuration and container of each."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,14 +23,19 @@ from components.campus.containers import (
     mounted,
     volume,
 )
-from components.campus.loki_config import DATA, LOKI_UID, render_loki_config
+from components.campus.loki_config import DATA, LOKI_UID, render_loki_config, render_s3_credentials
+from components.live.password_hash import PasswordHash
 from components.live.volume_files import VolumeFile, VolumeFiles
+from components.settings import S3
 from components.settings import LokiInstance as LokiSettings
 
 CONFIG_DIRECTORY = "/etc/loki-config"
 CONFIG_FILE = "config.yaml"
+S3_CREDENTIALS_FILE = "s3-credentials"
 # Loki writes what it holds in memory to disk before it ends.
 STOP_SECONDS = 60
+# A replica that isn't ready by then ends the update: the others stay as they are.
+READY_SECONDS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,25 +47,60 @@ class LokiInstanceArgs:
     instance: str
     image_id: pulumi.Input[str]
     network_name: pulumi.Input[str]
-    # Its fixed address on the private network.
-    address: str
+    # The fixed address of each replica on the private network.
+    addresses: Sequence[str]
     settings: LokiSettings
 
 
 class LokiInstance(pulumi.ComponentResource):
-    """One Loki. Only Caddy and Grafana reach it, unless the port policy names its port."""
+    """One Loki, or its replicas. Only Caddy and Grafana reach it, unless the port policy names its port.
+
+    Replicas are made and replaced one after the other, each when the one before is ready.
+    """
 
     address: pulumi.Output[str]
-    """host:port on the private network."""
+    """host:port on the private network; of replicas, the first one's."""
     container_id: pulumi.Output[str]
-    """The container's id."""
+    """The container's id; of replicas, the first one's."""
 
     def __init__(self, name: str, args: LokiInstanceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:LokiInstance", name, None, opts)
-        role = f"loki-{args.instance}"
-        settings = args.settings
-        config = render_loki_config(settings)
+        keys = self._keys(name, args.settings.s3)
+        containers: list[docker.Container] = []
+        for number in range(args.settings.replicas):
+            containers.append(self._replica(name, args, number, keys, containers[-1:]))
+        self.address = pulumi.Output.from_input(f"{args.addresses[0]}:{args.settings.port}")
+        self.container_id = containers[0].id
+        self.register_outputs({"address": self.address, "container_id": self.container_id})
+
+    def _keys(self, name: str, s3: S3 | None) -> list[pulumi.Output[str]]:
+        """What changes with the bucket's keys, and tells nothing of them; none without a bucket."""
+        if s3 is None:
+            return []
+        secret = pulumi.Output.secret(s3.secret_access_key.get_secret_value())
+        hashed = PasswordHash(
+            f"{name}-s3-key-hash", password=secret, opts=pulumi.ResourceOptions(parent=self)
+        )
+        return [pulumi.Output.concat(s3.access_key_id, " ", hashed.bcrypt_hash)]
+
+    def _replica(
+        self,
+        name: str,
+        args: LokiInstanceArgs,
+        number: int,
+        keys: list[pulumi.Output[str]],
+        after: Sequence[docker.Container],
+    ) -> docker.Container:
+        settings, address = args.settings, args.addresses[number]
+        # The first keeps the names of an only one: a Loki that gets replicas keeps its data.
+        name = name if number == 0 else f"{name}-{number + 1}"
+        role = replica_role(args.instance, number)
+        several = settings.replicas > 1
+        config = render_loki_config(settings, address, args.addresses if several else ())
+        # An update waits for the check of replicas.
         health = _health(settings.port)
+        if several:
+            health |= {"interval": "5s"}
         data = data_volume(f"{name}-data", args.host, f"{role}-data", self)
         config_volume = volume(f"{name}-config", args.host, f"{role}-config", self)
         files = VolumeFiles(
@@ -67,10 +108,10 @@ class LokiInstance(pulumi.ComponentResource):
             docker_host=args.host.docker_host,
             volume_name=config_volume.name,
             image=args.image_id,
-            files={CONFIG_FILE: VolumeFile(content=config, uid=LOKI_UID, mode=0o400)},
+            files=_files(config, settings.s3),
             opts=pulumi.ResourceOptions(parent=self),
         )
-        container = docker.Container(
+        return docker.Container(
             f"{name}-container",
             name=args.host.named(role),
             image=args.image_id,
@@ -78,9 +119,13 @@ class LokiInstance(pulumi.ComponentResource):
             user=str(LOKI_UID),
             restart=RESTART,
             networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
+                docker.ContainerNetworksAdvancedArgs(
+                    name=args.network_name,
+                    ipv4_address=address,
+                    aliases=[replicas_alias(args.instance)] if several else None,
+                )
             ],
-            ports=_ports(args),
+            ports=_ports(settings, number),
             volumes=[
                 mounted(data, DATA),
                 mounted(config_volume, CONFIG_DIRECTORY, read_only=True),
@@ -89,29 +134,55 @@ class LokiInstance(pulumi.ComponentResource):
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
             capabilities=capabilities(),
             security_opts=SECURITY_OPTS,
-            # Go's collector works harder before the kernel ends Loki.
-            envs=[f"GOMEMLIMIT={settings.memory_bytes // MIB * 9 // 10}MiB"],
+            envs=_environment(settings),
             memory=settings.memory_bytes // MIB,
             memory_swap=settings.memory_bytes // MIB,
             log_driver=LOG_DRIVER,
             log_opts=LOG_OPTS,
             # Loki reads its configuration once.
-            labels=[config_label(health, config)],
+            labels=[config_label(health, config, *keys)],
             healthcheck=docker.ContainerHealthcheckArgs(**health),
+            wait=True if several else None,
+            wait_timeout=READY_SECONDS if several else None,
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
-            opts=container_options(self, [files]),
+            opts=container_options(self, [files, *after]),
         )
-        self.address = pulumi.Output.from_input(f"{args.address}:{settings.port}")
-        self.container_id = container.id
-        self.register_outputs({"address": self.address, "container_id": self.container_id})
 
 
-def _ports(args: LokiInstanceArgs) -> list[docker.ContainerPortArgs]:
-    if not args.settings.published:
+def replica_role(instance: str, number: int) -> str:
+    """The role, and so the name, of an instance's replica; the first is numbered 0."""
+    return f"loki-{instance}" if number == 0 else f"loki-{instance}-{number + 1}"
+
+
+def replicas_alias(instance: str) -> str:
+    """The name under which Docker's DNS has the addresses of all replicas that run."""
+    return f"loki-{instance}-replicas"
+
+
+def _files(config: str, s3: S3 | None) -> dict[str, VolumeFile]:
+    texts: dict[str, pulumi.Input[str]] = {CONFIG_FILE: config}
+    if s3 is not None:
+        texts[S3_CREDENTIALS_FILE] = pulumi.Output.secret(render_s3_credentials(s3))
+    return {name: VolumeFile(content=text, uid=LOKI_UID, mode=0o400) for name, text in texts.items()}
+
+
+def _environment(settings: LokiSettings) -> list[str]:
+    # Go's collector works harder before the kernel ends Loki.
+    envs = [f"GOMEMLIMIT={settings.memory_bytes // MIB * 9 // 10}MiB"]
+    if settings.s3 is not None:
+        envs.append(f"AWS_SHARED_CREDENTIALS_FILE={CONFIG_DIRECTORY}/{S3_CREDENTIALS_FILE}")
+    return envs
+
+
+def _ports(settings: LokiSettings, number: int) -> list[docker.ContainerPortArgs]:
+    if not settings.published:
         return []
-    port = args.settings.port
-    return [docker.ContainerPortArgs(internal=port, external=port, ip="0.0.0.0", protocol="tcp")]
+    return [
+        docker.ContainerPortArgs(
+            internal=settings.port, external=settings.ports[number], ip="0.0.0.0", protocol="tcp"
+        )
+    ]
 
 
 def _health(port: int) -> dict[str, Any]:

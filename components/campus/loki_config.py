@@ -6,18 +6,62 @@ JSON is YAML, and Loki reads it; so nothing has to know how YAML quotes.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from components.settings import LokiInstance, LokiLimits, SchemaPeriod
+from components.settings import REPLICATION, S3, LokiInstance, LokiLimits, SchemaPeriod
 
 DATA = "/loki"
+CHUNKS = f"{DATA}/chunks"
 # Loki's own uid in its image.
 LOKI_UID = 10001
+GRPC_PORT = 9095
+# Where replicas tell each other who is there (Loki's default).
+GOSSIP_PORT = 7946
 
 
-def render_loki_config(instance: LokiInstance) -> str:
-    """The configuration of one Loki that keeps its lines on its own disk."""
-    return json.dumps(_config(instance), indent=2) + "\n"
+def render_loki_config(instance: LokiInstance, address: str | None = None, peers: Sequence[str] = ()) -> str:
+    """The configuration of one Loki; of a replica, with its own address and everybody's."""
+    config = _config(instance)
+    if peers:
+        _join(config, address, peers)
+    return json.dumps(config, indent=2) + "\n"
+
+
+def render_s3_credentials(s3: S3) -> str:
+    """The file that the AWS SDK in Loki reads its keys from: they stand nowhere else."""
+    return (
+        "[default]\n"
+        f"aws_access_key_id = {s3.access_key_id}\n"
+        f"aws_secret_access_key = {s3.secret_access_key.get_secret_value()}\n"
+    )
+
+
+def _join(config: dict[str, Any], address: str | None, peers: Sequence[str]) -> None:
+    """Turn the configuration into that of one replica among several: a line is in three of them."""
+    # A push that reached one replica goes on to others, and so does a query, to read what they hold.
+    config["server"]["grpc_listen_address"] = address
+    # But who is asked also answers: shared out, a part of a query could go to a replica that has just died.
+    scheduler = {"scheduler_address": f"{address}:{GRPC_PORT}"}
+    config["frontend"] = scheduler
+    config["frontend_worker"] = scheduler
+    config["common"] |= {
+        "instance_addr": address,
+        "replication_factor": REPLICATION,
+        # By its address a replica that was replaced or killed comes back as itself; under another name
+        # its old entry would count among those that fail.
+        "ring": {"kvstore": {"store": "memberlist"}, "instance_id": address},
+    }
+    # Gossip reaches a few replicas in a second or two; Loki's own 15 s are for hundreds.
+    config["ingester"]["lifecycler"] = {"min_ready_duration": "5s"}
+    config["memberlist"] = {
+        "advertise_addr": address,
+        "bind_addr": [address],
+        "bind_port": GOSSIP_PORT,
+        "join_members": [f"{peer}:{GOSSIP_PORT}" for peer in peers],
+    }
+    # The replica that compacts may be another tomorrow: what it was about to remove has to be known there.
+    config["compactor"]["deletion_marker_object_store_prefix"] = "deletion-markers/"
 
 
 def _config(instance: LokiInstance) -> dict[str, Any]:
@@ -28,7 +72,7 @@ def _config(instance: LokiInstance) -> dict[str, Any]:
             "http_listen_port": instance.port,
             # Only Loki talks gRPC, with itself.
             "grpc_listen_address": "127.0.0.1",
-            "grpc_listen_port": 9095,
+            "grpc_listen_port": GRPC_PORT,
             "log_format": "json",
             # A push waits for Caddy's 8 MB; Loki's own 4 MB would refuse it.
             "grpc_server_max_recv_msg_size": 16 << 20,
@@ -43,12 +87,13 @@ def _config(instance: LokiInstance) -> dict[str, Any]:
             "ring": {"kvstore": {"store": "inmemory"}},
             "storage": {
                 "filesystem": {
-                    "chunks_directory": f"{DATA}/chunks",
+                    "chunks_directory": CHUNKS,
                     "rules_directory": f"{DATA}/rules",
                 }
             },
         },
-        "schema_config": {"configs": [_period(period) for period in instance.schema_periods]},
+        **_bucket(instance.s3),
+        "schema_config": {"configs": [_period(period, instance) for period in instance.schema_periods]},
         "ingester": {
             "wal": {
                 "enabled": True,
@@ -64,7 +109,7 @@ def _config(instance: LokiInstance) -> dict[str, Any]:
         "compactor": {
             "working_directory": f"{DATA}/compactor",
             "retention_enabled": True,
-            "delete_request_store": "filesystem",
+            "delete_request_store": instance.storage,
         },
         "limits_config": {
             "retention_period": instance.retention,
@@ -78,11 +123,28 @@ def _config(instance: LokiInstance) -> dict[str, Any]:
     }
 
 
-def _period(period: SchemaPeriod) -> dict[str, Any]:
+def _bucket(s3: S3 | None) -> dict[str, Any]:
+    """Beside the disk, which older periods may still be on. The keys are in a file of their own."""
+    if s3 is None:
+        return {}
+    where = {} if s3.endpoint is None else {"endpoint": s3.endpoint}
+    return {
+        "storage_config": {
+            "aws": {
+                "bucketnames": s3.bucket,
+                "region": s3.region,
+                "s3forcepathstyle": s3.path_style,
+                **where,
+            }
+        }
+    }
+
+
+def _period(period: SchemaPeriod, instance: LokiInstance) -> dict[str, Any]:
     return {
         "from": period.from_,
         "store": period.store,
-        "object_store": "filesystem",
+        "object_store": period.storage or instance.storage,
         "schema": period.version,
         # The compactor's retention wants a day's index in a file of its own.
         "index": {"prefix": "index_", "period": "24h"},

@@ -15,12 +15,13 @@ from components.campus.containers import Host
 from components.campus.docker_shipper import DockerShipper, DockerShipperArgs
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.campus.grafana import Grafana, GrafanaArgs
-from components.campus.loki import LokiInstance, LokiInstanceArgs
+from components.campus.loki import LokiInstance, LokiInstanceArgs, replica_role, replicas_alias
 from components.campus.port_policy import PortPolicy, PortPolicyArgs
 from components.campus.provisioning import AccessLog, LokiSource
 from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.settings import ALLOY_PORT, CAMPUS_LABEL, GRAFANA_PORT, Account, Settings
+from components.settings import LokiInstance as LokiSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +171,7 @@ class CampusServer(pulumi.ComponentResource):
                     instance=key,
                     image_id=image_id,
                     network_name=network.name,
-                    address=self._address(instance.port),
+                    addresses=[self._address(port) for port in instance.ports],
                     settings=instance,
                 ),
                 # A published port is guarded before it is open.
@@ -180,6 +181,11 @@ class CampusServer(pulumi.ComponentResource):
             )
             for key, instance in self._settings.loki.instances.items()
         }
+
+    def _loki_url(self, key: str, instance: LokiSettings) -> str:
+        """Where it answers inside: of several replicas any that runs, as Docker's own DNS names them."""
+        host = self._address(instance.port) if instance.replicas == 1 else replicas_alias(key)
+        return f"http://{host}:{instance.port}"
 
     def _grafana(self, network: docker.Network) -> Grafana:
         settings = self._settings
@@ -204,7 +210,7 @@ class CampusServer(pulumi.ComponentResource):
         return {
             key: LokiSource(
                 name=key,
-                url=f"http://{self._address(one.port)}:{one.port}",
+                url=self._loki_url(key, one),
                 retention=one.retention,
                 retention_seconds=one.retention_seconds,
                 # That a route lets AWS in doesn't say that anything there ships to it.
@@ -271,7 +277,7 @@ class CampusServer(pulumi.ComponentResource):
                 caddy_image_id=caddy_image_id,
                 network_name=network.name,
                 address=self._address(ALLOY_PORT),
-                push_url=self.lokis[loki].address.apply(lambda address: f"http://{address}{PUSH_PATH}"),
+                push_url=self._loki_url(loki, self._settings.loki.instances[loki]) + PUSH_PATH,
             ),
             self._part,
         )
@@ -288,13 +294,20 @@ class CampusServer(pulumi.ComponentResource):
                 name=key,
                 prefix=one.route,
                 upstream=f"loki-{key}:{one.port}",
+                more_upstreams=tuple(
+                    f"{replica_role(key, number)}:{one.port}" for number in range(1, one.replicas)
+                ),
                 cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
                 allow_nat=one.allows_nat,
                 otlp=one.otlp,
             )
             for key, one in instances.items()
         ]
-        hosts = {f"loki-{key}": self._address(one.port) for key, one in instances.items()}
+        hosts = {
+            replica_role(key, number): self._address(port)
+            for key, one in instances.items()
+            for number, port in enumerate(one.ports)
+        }
         if settings.grafana.enabled:
             hosts["grafana"] = self._address(GRAFANA_PORT)
         return Edge(

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from components.campus.caddyfile import (
     render_closed,
     site_url,
 )
+from tests.rig.processes import wait_for
 from tests.unit.programs import assert_golden, program, run
 
 SITE = Site(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
@@ -58,6 +59,9 @@ PAGES = {
         ),
         [AWS],
         "grafana:3000",
+    ),
+    "caddyfile_replicas": render_caddyfile(
+        SITE, [replace(AWS, more_upstreams=("loki-aws-2:3100", "loki-aws-3:3100")), TEST], None
     ),
     "caddyfile_closed": render_closed(replace(SITE, tls="acme-staging", email="a@example.com")),
 }
@@ -139,14 +143,21 @@ class Received:
     """What reached the upstream."""
 
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    # What it was asked about itself.
+    checks: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def upstream() -> Iterator[tuple[int, Received]]:
-    """A server that answers every POST with 204 and remembers it."""
+def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
+    """A server that answers every POST with 204 and remembers it; to a GET, it says how ready it is."""
     received = Received()
 
     class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            received.checks.append(self.path)
+            self.send_response(ready)
+            self.end_headers()
+
         def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"] or 0))
             headers = {key.lower(): value for key, value in self.headers.items()}
@@ -245,13 +256,21 @@ def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCaddy]:
 
 
 @contextmanager
-def running_caddy(folder: Path, *, has_grafana: bool) -> Iterator[RunningCaddy]:
-    """The real Caddy, with the same upstream behind every route."""
+def running_caddy(folder: Path, *, has_grafana: bool, replicas: Sequence[int] = ()) -> Iterator[RunningCaddy]:
+    """The real Caddy, with the same upstream behind every route; one has replicas on these ports too."""
     site = replace(SITE, http_port=free_port(), https_port=free_port())
     password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
     with upstream() as (port, received):
         aws = replace(AWS, upstream=f"127.0.0.1:{port}")
-        test = replace(TEST, upstream=aws.upstream, cidrs=("127.0.0.1/32",), accounts=(("admin", password),))
+        test = replace(
+            TEST,
+            upstream=aws.upstream,
+            more_upstreams=tuple(f"127.0.0.1:{replica}" for replica in replicas),
+            cidrs=("127.0.0.1/32",),
+            accounts=(("admin", password),),
+            # Each of a route's paths asks the replicas anew.
+            otlp=not replicas,
+        )
         page = render_caddyfile(site, [aws, test], aws.upstream if has_grafana else None)
         (folder / "Caddyfile").write_text(page.replace(ADMIN_SOCKET, f"{folder}/admin.sock"))
         environment = os.environ | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
@@ -386,3 +405,63 @@ def test_grafana_sees_the_clients_own_address(tmp_path: Path) -> None:
 def test_another_sites_name_is_refused(caddy: RunningCaddy) -> None:
     answer = caddy.post(GUARDED_PUSH, headers={"Host": "other.example"})
     assert answer.status_code == 421
+
+
+# --- replicas ---
+
+
+def test_pushes_go_to_the_replicas_that_are_ready(tmp_path: Path) -> None:
+    """One answers that it isn't ready, one doesn't answer at all: a push that met it is dialled again."""
+    with (
+        upstream() as (second, other),
+        upstream(ready=503) as (third, unready),
+        running_caddy(tmp_path, has_grafana=False, replicas=(second, third, free_port())) as caddy,
+    ):
+        # Caddy has judged the first answer when it asks again.
+        wait_for("Caddy has asked twice", lambda: len(unready.checks) >= 2, 60.0)
+        before = len(caddy.received.requests), len(other.requests), len(unready.requests)
+        statuses = [caddy.post(GUARDED_PUSH, auth=("admin", "right")).status_code for _ in range(10)]
+        after = len(caddy.received.requests), len(other.requests), len(unready.requests)
+    assert statuses == [204] * 10
+    assert set(unready.checks) == {"/ready"}
+    taken = [now - then for now, then in zip(after, before, strict=True)]
+    assert sum(taken) == 10
+    assert [bool(some) for some in taken] == [True, True, False]
+
+
+def test_a_push_whose_bytes_were_sent_is_the_shippers_to_repeat(tmp_path: Path) -> None:
+    """A replica that breaks off may have taken the lines: the answer is 502 and not a second push."""
+    with (
+        breaking_off() as (port, met),
+        running_caddy(tmp_path, has_grafana=False, replicas=(port,)) as caddy,
+    ):
+        statuses = [caddy.post(GUARDED_PUSH, auth=("admin", "right")).status_code for _ in range(2)]
+    assert sorted(statuses) == [204, 502]
+    assert len(met) == len(caddy.received.requests) == 1
+
+
+@contextmanager
+def breaking_off() -> Iterator[tuple[int, list[str]]]:
+    """A server that is ready, and closes the connection where an answer to a push is due."""
+    met: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            met.append(self.path)
+            self.close_connection = True
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1], met
+    finally:
+        server.shutdown()
+        server.server_close()

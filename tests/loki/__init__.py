@@ -1,0 +1,1 @@
+"""Loki's suites: replicas on a bucket."""

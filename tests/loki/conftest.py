@@ -1,0 +1,27 @@
+"""What Loki's suites share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.rig.deployment import Deployment, deployed
+from tests.rig.emulator import Emulator
+from tests.rig.object_store import ObjectStore, running_object_store
+from tests.rig.rig import Rig
+
+
+@pytest.fixture(scope="package")
+def store(rig: Rig) -> Iterator[ObjectStore]:
+    """The bucket that the replicas share."""
+    with running_object_store(rig) as made:
+        yield made
+
+
+@pytest.fixture(scope="package")
+def replicated(rig: Rig, emulator: Emulator, store: ObjectStore) -> Iterator[Deployment]:
+    """The stack with three replicas of one Loki, deployed for all suites of this folder."""
+    aws = {"storage": "s3", "s3": store.settings, "replicas": 3, "published": False}
+    with deployed(rig, emulator, {"loki": {"instances": {"aws": aws}}}) as made:
+        yield made

@@ -1,0 +1,151 @@
+"""Three replicas of one Loki on a bucket: what was acknowledged is whole when any one is gone."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import closing
+from ipaddress import IPv4Address
+
+import pytest
+from docker.errors import NotFound
+from docker.models.containers import Container
+
+from components.campus.loki import (
+    CONFIG_DIRECTORY,
+    S3_CREDENTIALS_FILE,
+    replica_role,
+    replicas_alias,
+)
+from components.campus.loki_config import CHUNKS
+from components.settings import REPLICA_STEP
+from tests.counts import count
+from tests.figures import TARGETS, record
+from tests.rig.deployment import Deployment
+from tests.rig.namespaces import NAT
+from tests.rig.object_store import SECRET_ACCESS_KEY, ObjectStore
+from tests.rig.probe import Connection
+from tests.rig.processes import wait_for
+from tests.rig.pusher import Pusher, answers_ready, found_in_loki
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+
+REPLICAS = 3
+KILLS = count(test=1, soak=20)
+LINES = count(test=10_000, soak=200_000)
+LINES_PER_SECOND = 2000.0
+SHIPPERS = 4
+SECONDS_PER_PART = 300.0
+
+
+def replica(deployment: Deployment, number: int) -> Container:
+    """The container of a replica."""
+    return deployment.container(replica_role("aws", number))
+
+
+def where(deployment: Deployment, number: int) -> tuple[str, int]:
+    """Where a replica answers on the private network."""
+    address, port = deployment.loki("aws")
+    return str(IPv4Address(address) + REPLICA_STEP * number), port
+
+
+def is_ready(deployment: Deployment, number: int) -> bool:
+    return answers_ready(deployment.rig.network.campus, where(deployment, number))
+
+
+def test_no_line_is_missing_after_a_replica_is_killed(replicated: Deployment) -> None:
+    began, campus = time.time_ns(), replicated.rig.network.campus
+    shippers = Pusher(
+        replicated.client(NAT), "/lokiaws", "replicas", lines_per_second=LINES_PER_SECOND, shippers=SHIPPERS
+    )
+    tally, killed = shippers.tally, 0
+    with shippers.running():
+        for kill in range(KILLS + 1):
+            wanted = LINES * (kill + 1) // (KILLS + 1)
+            wait_for(
+                f"{wanted} lines are acknowledged",
+                lambda wanted=wanted: len(tally.acknowledged) >= wanted,
+                SECONDS_PER_PART,
+            )
+            if kill == KILLS:
+                break
+            if kill:
+                bring_back(replicated, killed)
+            killed = (killed + 1) % REPLICAS
+            replica(replicated, killed).kill("KILL")
+    assert replica(replicated, killed).status == "exited"
+    survivors = set(range(REPLICAS)) - {killed}
+    # Whom Grafana asks.
+    assert addresses_of(replicated, replicas_alias("aws")) == {where(replicated, one)[0] for one in survivors}
+    missing: set[int] = set()
+    for number in survivors:
+        found = found_in_loki(campus, where(replicated, number), "replicas", began)
+        missing.update(found.missing(range(tally.lines)))
+        print(f"replica {number}: {tally}, {found.duplicates} lines twice")
+    bring_back(replicated, killed)
+    retried = ", ".join(f"{times} times {said}" for said, times in sorted(tally.retried.items()))
+    versus = f"{KILLS} kills; {tally.pushes} pushes, of them retried: {retried or 'none'}"
+    record("replica_kill_lines_missing", len(missing), "", tally.lines, versus)
+    assert TARGETS["replica_kill_lines_missing"].met_by(len(missing)), sorted(missing)[:20]
+    assert tally.lines >= LINES
+    assert not tally.drops
+
+
+def test_the_replicas_write_their_lines_to_the_bucket(replicated: Deployment, store: ObjectStore) -> None:
+    assert replicated.push_status(NAT, "aws") == 204
+    for number in range(REPLICAS):
+        flush(replicated, number)
+    # Loki's name for its one tenant is `fake`.
+    wait_for(
+        "the chunks are in the bucket",
+        lambda: any(name.startswith("fake/") for name in store.objects()),
+        SECONDS_PER_PART,
+    )
+    for number in range(REPLICAS):
+        with pytest.raises(NotFound):
+            replica(replicated, number).get_archive(CHUNKS)
+
+
+def flush(deployment: Deployment, number: int) -> None:
+    """Ask a replica to write what it holds."""
+    address = where(deployment, number)
+    with closing(Connection(deployment.rig.network.campus, address, address[0])) as connection:
+        connection.request("POST", "/flush")
+        assert connection.getresponse().status == 204
+
+
+def test_the_buckets_key_is_in_one_file_only(replicated: Deployment) -> None:
+    for number in range(REPLICAS):
+        container = replica(replicated, number)
+        assert SECRET_ACCESS_KEY not in json.dumps(container.attrs)
+        assert SECRET_ACCESS_KEY not in container.logs().decode()
+        _, found = container.get_archive(f"{CONFIG_DIRECTORY}/{S3_CREDENTIALS_FILE}")
+        assert found is not None
+        assert found["mode"] & 0o777 == 0o400
+    state = json.loads(replicated.stack.run("stack", "export"))
+    # A provider's own inputs hold the stack's settings, which are in plain text here.
+    made = [one for one in state["deployment"]["resources"] if "pulumi:providers:" not in one["type"]]
+    assert len(made) > 50
+    assert SECRET_ACCESS_KEY not in json.dumps(made)
+
+
+def bring_back(deployment: Deployment, number: int) -> None:
+    """Start a replica that was stopped or killed, and wait until it is ready."""
+    replica(deployment, number).start()
+    wait_for("the replica is back", lambda: is_ready(deployment, number), 120.0)
+
+
+def addresses_of(deployment: Deployment, name: str) -> set[str]:
+    """What Docker's DNS says of a name, to a container on the private network."""
+    client = deployment.rig.engine.client()
+    prefix = deployment.settings["campus"]["namePrefix"]
+    try:
+        said = client.containers.run(
+            deployment.settings["images"]["portGuard"],
+            entrypoint=["getent", "ahostsv4", name],
+            network=f"{prefix}network",
+            remove=True,
+        )
+    finally:
+        client.close()
+    return {line.split()[0] for line in said.decode().splitlines()}

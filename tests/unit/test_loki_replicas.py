@@ -1,0 +1,265 @@
+"""A Loki on a bucket, and its replicas: settings, configuration, and what is asked of Docker."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.campus.loki_config import render_loki_config, render_s3_credentials
+from components.settings import LokiInstance, SettingsError, parse
+from tests.unit.programs import assert_golden
+from tests.unit.test_campus_server import TREE, Engine, build, running_engine
+from tests.unit.test_loki_config import loki as loki
+from tests.unit.test_loki_config import settings, verify
+
+KEY = "a-key-that-nobody-may-read"
+S3 = {
+    "bucket": "codedang-loki",
+    "region": "ap-northeast-2",
+    "accessKeyId": "AKIAEXAMPLE",
+    "secretAccessKey": KEY,
+}
+MINIO = S3 | {"endpoint": "http://198.51.100.9:9000", "pathStyle": True, "region": "us-east-1"}
+ON_S3 = {"storage": "s3", "s3": S3}
+DISK_THEN_S3 = [{"from": "2024-01-01", "storage": "filesystem"}, {"from": "2026-12-01"}]
+THREE = ON_S3 | {"replicas": 3}
+ADDRESSES = ["172.29.12.28", "172.29.51.44", "172.29.90.60"]
+
+# The rendered text per golden file.
+CONFIGS: dict[str, str] = {
+    "loki_s3.yaml": render_loki_config(settings(**ON_S3)),
+    "loki_to_s3.yaml": render_loki_config(settings(storage="s3", s3=MINIO, schemaPeriods=DISK_THEN_S3)),
+    "loki_replica.yaml": render_loki_config(settings(**THREE), ADDRESSES[1], ADDRESSES),
+}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_configuration_is_the_agreed_one(name: str) -> None:
+    assert_golden(name, CONFIGS[name])
+    assert KEY not in CONFIGS[name]
+    assert S3["accessKeyId"] not in CONFIGS[name]
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("name", CONFIGS)
+def test_loki_takes_every_variant(loki: str, name: str, tmp_path: Path) -> None:
+    verify(loki, tmp_path, CONFIGS[name])
+
+
+@pytest.mark.programs
+def test_loki_shares_everything_among_the_replicas(loki: str, tmp_path: Path) -> None:
+    found = yaml.safe_load(verify(loki, tmp_path, CONFIGS["loki_replica.yaml"]))
+    lifecycler = found["ingester"]["lifecycler"]
+    rings = [
+        lifecycler["ring"],
+        found["distributor"]["ring"],
+        found["compactor"]["compactor_ring"],
+    ]
+    assert [ring["kvstore"]["store"] for ring in rings] == ["memberlist"] * 3
+    assert lifecycler["ring"]["replication_factor"] == 3
+    assert lifecycler["address"] == found["frontend"]["address"] == ADDRESSES[1]
+    assert found["server"]["grpc_listen_address"] == ADDRESSES[1]
+    assert found["query_scheduler"]["use_scheduler_ring"] is False
+    assert found["compactor"]["delete_request_store"] == "s3"
+    assert found["ingester"]["wal"]["dir"] == "/loki/wal"
+
+
+@pytest.mark.programs
+def test_an_older_period_stays_on_the_disk(loki: str, tmp_path: Path) -> None:
+    found = yaml.safe_load(verify(loki, tmp_path, CONFIGS["loki_to_s3.yaml"]))
+    assert [one["object_store"] for one in found["schema_config"]["configs"]] == ["filesystem", "s3"]
+    assert found["storage_config"]["filesystem"]["directory"] == "/loki/chunks"
+    assert found["storage_config"]["aws"]["endpoint"] == MINIO["endpoint"]
+
+
+def test_the_keys_are_in_the_file_that_the_aws_sdk_reads() -> None:
+    s3 = settings(**ON_S3).s3
+    assert s3 is not None
+    assert render_s3_credentials(s3) == (
+        f"[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = {KEY}\n"
+    )
+    assert KEY not in repr(s3)
+
+
+# --- settings ---
+
+
+def with_aws(**changes: Any) -> dict[str, Any]:
+    """The settings with another `aws` instance."""
+    tree = copy.deepcopy(TREE)
+    tree["loki"]["instances"]["aws"] |= {"published": False} | changes
+    return tree
+
+
+MISTAKES: list[tuple[dict[str, Any], str]] = [
+    ({"storage": "s3"}, "s3: the bucket is needed with storage: s3, received None"),
+    ({"s3": S3}, "s3: nothing is kept in the bucket: write storage: s3, or remove it"),
+    (THREE | {"replicas": 2}, "replicas: 1, or 3 to 5, received 2"),
+    (THREE | {"replicas": 0}, "replicas: 1, or 3 to 5, received 0"),
+    (THREE | {"replicas": 6}, "replicas: 1, or 3 to 5, received 6"),
+    ({"replicas": 3}, "replicas: more than one want all lines in one bucket, so storage: s3 .* received 3"),
+    (THREE | {"schemaPeriods": DISK_THEN_S3}, "replicas: more than one want all lines in .* received 3"),
+    (
+        ON_S3 | {"schemaPeriods": [{"from": "2024-01-01", "storage": "filesystem"}]},
+        "s3: nothing is kept in the bucket",
+    ),
+    (
+        ON_S3 | {"schemaPeriods": [{"from": "2024-01-01"}, {"from": "2025-01-01", "storage": "filesystem"}]},
+        r"schemaPeriods: the last one is where storage says \(s3\), received 'filesystem'",
+    ),
+    (THREE | {"port": 45535}, "port: the last of 3 replicas has port 65535, and the highest is 65534, rec"),
+    ({"storage": "s3", "s3": S3 | {"bucket": "A_b"}}, "s3.bucket: a bucket's name is needed, .* 'A_b'"),
+    ({"storage": "s3", "s3": S3 | {"region": "a b"}}, "s3.region: a region such as .* received 'a b'"),
+    ({"storage": "s3", "s3": S3 | {"endpoint": "https://u:p@h"}}, "s3.endpoint: an URL without user and"),
+    ({"storage": "s3", "s3": S3 | {"endpoint": "minio:9000"}}, "s3.endpoint: an URL without user and"),
+    ({"storage": "s3", "s3": S3 | {"accessKeyId": "a\nb"}}, "s3.accessKeyId: 3 to 128 characters"),
+    ({"storage": "s3", "s3": S3 | {"secretAccessKey": f"{KEY}\n"}}, "s3.secretAccessKey: 8 to 72 visible"),
+    ({"storage": "s3", "s3": S3 | {"secret": KEY}}, "s3.secret: unknown key"),
+]
+
+
+@pytest.mark.parametrize(("changes", "says"), MISTAKES, ids=[says[:40] for _, says in MISTAKES])
+def test_a_mistake_is_one_line_without_a_secret(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(with_aws(**changes))
+    [line] = caught.value.problems
+    assert re.match(rf"campus-monitor:loki\.instances\.aws\.{says}", line), line
+    assert KEY not in line
+    assert "u:p" not in line
+
+
+def test_a_replicas_port_is_nobody_elses() -> None:
+    tree = with_aws(**THREE)
+    tree["loki"]["instances"]["test"]["port"] = 13100
+    with pytest.raises(SettingsError, match=r"loki\.instances\.test\.port: 13100 is already used by inst"):
+        parse(tree)
+    tree["loki"]["instances"]["test"]["port"] = 13101
+    parse(tree)
+
+
+def test_a_bucket_is_of_one_loki() -> None:
+    tree = with_aws(**ON_S3)
+    tree["loki"]["instances"]["test"] |= ON_S3
+    with pytest.raises(SettingsError, match=r"loki\.instances\.test\.s3\.bucket: .* is already used by"):
+        parse(tree)
+    tree["loki"]["instances"]["test"]["s3"] = S3 | {"endpoint": "https://minio.example.org"}
+    parse(tree)
+
+
+def test_every_published_replica_is_let_in_by_the_policy() -> None:
+    tree = with_aws(**THREE, published=True)
+    with pytest.raises(SettingsError, match=r"no rule of portPolicy\.rules lets port 13100/tcp in"):
+        parse(tree)
+
+
+# --- what is asked of Docker ---
+
+
+def built(engine: Engine, **changes: Any) -> dict[str, dict[str, Any]]:
+    """The containers' inputs."""
+    build(loki=with_aws(**changes)["loki"])
+    return engine.containers()
+
+
+@pytest.fixture
+def replicas() -> dict[str, dict[str, Any]]:
+    """The inputs of three replicas' containers, in their order."""
+    with running_engine() as engine:
+        containers = built(engine, **THREE)
+        names = ("t-loki-aws", "t-loki-aws-2", "t-loki-aws-3")
+        assert set(names) == {name for name in containers if name.startswith("t-loki-aws")}
+        return {name: containers[name] for name in names}
+
+
+def test_each_replica_has_its_own_address_and_data(replicas: dict[str, dict[str, Any]]) -> None:
+    networks = [one["networksAdvanced"][0] for one in replicas.values()]
+    assert [network["ipv4Address"] for network in networks] == ADDRESSES
+    assert {tuple(network["aliases"]) for network in networks} == {("loki-aws-replicas",)}
+    data = [one["volumes"][0]["volumeName"] for one in replicas.values()]
+    assert data == ["t-loki-aws-data", "t-loki-aws-2-data", "t-loki-aws-3-data"]
+
+
+def test_an_update_waits_for_each_replica(replicas: dict[str, dict[str, Any]]) -> None:
+    assert all(one["wait"] is True and one["waitTimeout"] >= 120 for one in replicas.values())
+
+
+def test_a_published_replica_has_a_port_of_its_own() -> None:
+    tree = with_aws(**THREE, published=True)
+    opened = [{"action": "allow", "port": port, "from": ["198.51.100.0/24"]} for port in (13100, 23100)]
+    policy = TREE["portPolicy"] | {"rules": [*TREE["portPolicy"]["rules"], *opened]}
+    with running_engine() as engine:
+        build(loki=tree["loki"], portPolicy=policy)
+        containers = engine.containers()
+    ports = [containers[name]["ports"][0] for name in ("t-loki-aws", "t-loki-aws-2", "t-loki-aws-3")]
+    assert [(port["internal"], port["external"]) for port in ports] == [
+        (3100, 3100),
+        (3100, 13100),
+        (3100, 23100),
+    ]
+
+
+def test_caddy_and_grafana_know_all_replicas() -> None:
+    with running_engine() as engine:
+        caddy = built(engine, **THREE)["t-caddy"]
+        hosts = {one["host"]: one["ip"] for one in caddy["hosts"] if one["host"].startswith("loki-aws")}
+        page = engine.made["campus-edge-caddyfile"].inputs["files"]["value"]["Caddyfile"]
+        sources = str(engine.made["campus-grafana-provisioning-files"].inputs)
+    assert hosts == dict(zip(("loki-aws", "loki-aws-2", "loki-aws-3"), ADDRESSES, strict=True))
+    assert page.count("reverse_proxy loki-aws:3100 loki-aws-2:3100 loki-aws-3:3100 {") == 1
+    assert "http://loki-aws-replicas:3100" in sources
+
+
+def test_the_bucket_keys_reach_the_container_by_a_file_only() -> None:
+    with running_engine() as engine:
+        containers = built(engine, **ON_S3)
+        files = engine.made["campus-loki-aws-config-files"].inputs["files"]["value"]
+    assert KEY in files["s3-credentials"]["content"]
+    assert {(one["uid"], one["mode"]) for one in files.values()} == {(10001, 0o400)}
+    assert not [name for name, one in containers.items() if KEY in str(one) or "AKIAEXAMPLE" in str(one)]
+    assert "AWS_SHARED_CREDENTIALS_FILE=/etc/loki-config/s3-credentials" in containers["t-loki-aws"]["envs"]
+
+
+def test_other_keys_make_another_container() -> None:
+    """The SDK reads them once; the label tells that they changed, and nothing of what they are."""
+    labels: list[Any] = []
+    for key_hash in ("one", "other"):
+        with running_engine(Rotated(key_hash)) as engine:
+            labels.append(built(engine, **ON_S3)["t-loki-aws"]["labels"])
+    assert labels[0] != labels[1]
+    assert "one" not in str(labels[0])
+
+
+class Rotated(Engine):
+    """A stand-in engine under which the secret key has this hash."""
+
+    def __init__(self, key_hash: str) -> None:
+        super().__init__()
+        self._hash = key_hash
+
+    def new_resource(self, args: Any) -> tuple[str | None, dict[str, Any]]:
+        made, outputs = super().new_resource(args)
+        if args.name.endswith("-s3-key-hash"):
+            outputs["bcrypt_hash"] = self._hash
+        return made, outputs
+
+
+def test_a_loki_without_replicas_is_asked_for_as_before() -> None:
+    with running_engine() as engine:
+        build()
+        made = engine.containers()["t-loki-aws"]
+    assert "wait" not in made
+    assert "aliases" not in made["networksAdvanced"][0]
+    assert isinstance(made["labels"][0]["value"], str)
+    assert not [name for name in engine.made if "s3" in name]
+
+
+def test_the_settings_default_to_one_loki_on_its_disk() -> None:
+    default = LokiInstance.model_validate({"port": 3100, "route": "/lokiaws", "allow": ["nat"]})
+    assert (default.storage, default.replicas, default.s3) == ("filesystem", 1, None)
+    assert json.loads(render_loki_config(default))["common"]["replication_factor"] == 1
