@@ -204,15 +204,18 @@ def test_a_published_replica_has_a_port_of_its_own() -> None:
     ]
 
 
-def test_caddy_and_grafana_know_all_replicas() -> None:
+def test_caddy_grafana_and_the_hosts_shipper_know_all_replicas() -> None:
     with running_engine() as engine:
-        caddy = built(engine, **THREE)["t-caddy"]
+        build(loki=with_aws(**THREE)["loki"], campus=TREE["campus"] | {"logsTo": "aws"})
+        caddy = engine.containers()["t-caddy"]
         hosts = {one["host"]: one["ip"] for one in caddy["hosts"] if one["host"].startswith("loki-aws")}
         page = engine.made["campus-edge-caddyfile"].inputs["files"]["value"]["Caddyfile"]
-        sources = str(engine.made["campus-grafana-provisioning-files"].inputs)
+        sources = str(engine.made["campus-grafana-provisioned"].inputs)
+        shipper = str(engine.made["campus-log-shipper-files"].inputs)
     assert hosts == dict(zip(("loki-aws", "loki-aws-2", "loki-aws-3"), ADDRESSES, strict=True))
     assert page.count("reverse_proxy loki-aws:3100 loki-aws-2:3100 loki-aws-3:3100 {") == 1
     assert "http://loki-aws-replicas:3100" in sources
+    assert "http://loki-aws-replicas:3100/loki/api/v1/push" in shipper
 
 
 def test_the_bucket_keys_reach_the_container_by_a_file_only() -> None:
