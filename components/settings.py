@@ -468,9 +468,11 @@ class S3(Area):
             )
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,128}", self.access_key_id):
             raise ValueError("accessKeyId: 3 to 128 characters of [A-Za-z0-9._-] are needed")
-        # It is a word of a file of lines, and is hashed whole.
-        if not re.fullmatch(r"[!-~]{8,72}", self.secret_access_key.get_secret_value()):
-            raise ValueError("secretAccessKey: 8 to 72 visible ASCII characters are needed")
+        # It is a word of a file of lines, where these signs begin something else, and is hashed whole.
+        if not re.fullmatch(r"(?![#;'\"])[!-~]{8,72}", self.secret_access_key.get_secret_value()):
+            raise ValueError(
+                "secretAccessKey: 8 to 72 visible ASCII characters, the first none of # ; ' \", are needed"
+            )
         return self
 
 

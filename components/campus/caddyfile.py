@@ -32,19 +32,28 @@ DIAL_RETRY = "15s"
 GRACE_PERIOD_SECONDS = 20
 
 # Loki shares the rate limits out evenly among its replicas, so that pushes go to each in turn. One that
-# isn't ready gets none, nor for a while one that couldn't be dialled; the push is then dialled elsewhere.
+# isn't ready gets none, and a push that couldn't be dialled is dialled elsewhere. Not `fail_duration`: it
+# also counts what clients get wrong, such as bodies that are too large, and would shut out all replicas.
 REPLICAS = (
     "lb_policy round_robin",
     "health_uri /ready",
     "health_interval 5s",
     "health_timeout 3s",
-    "fail_duration 10s",
 )
 
 # A connection over HTTP/2 that is in its TLS handshake at a reload keeps the old configuration for as
 # long as it is busy (golang/go#81153). So one request in 256, told by its random uuid, ends its connection
 # in order. Not more: a connection has up to 250 requests at once, and the client repeats some of them.
 RENEWED = ("protocol http/2", "vars_regexp {http.request.uuid} ^00")
+
+
+# Caddy leaves cookies and passwords out by itself. Grafana's mails hold links with a code that is worth a
+# password; it is in the request, and in the Referer of all that its page asks for.
+LOGGED = (
+    "wrap json",
+    'request>uri regexp "(code=|/invite/)[^&?]*" "${1}REDACTED"',
+    "request>headers>Referer delete",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +129,7 @@ def _page(site: Site, body: Sequence[str]) -> str:
             f"{site.domain} ",
             [
                 *(["tls internal"] if site.tls == "internal" else []),
-                *_block("log ", ["output stdout", "format json"]),
+                *_block("log ", ["output stdout", *_block("format filter ", LOGGED)]),
                 "header -Server",
                 # `route` keeps the order that is written; on its own, Caddy sorts directives.
                 *_block("route ", [*_block("@renewed ", RENEWED), "header @renewed Connection close", *body]),

@@ -52,8 +52,12 @@ def _join(config: dict[str, Any], address: str | None, peers: Sequence[str]) -> 
         # its old entry would count among those that fail.
         "ring": {"kvstore": {"store": "memberlist"}, "instance_id": address},
     }
-    # Gossip reaches a few replicas in a second or two; Loki's own 15 s are for hundreds.
-    config["ingester"]["lifecycler"] = {"min_ready_duration": "5s"}
+    config["ingester"]["lifecycler"] = {
+        # Gossip reaches a few replicas in a second or two; Loki's own 15 s are for hundreds.
+        "min_ready_duration": "5s",
+        # One that is down mustn't keep another, restarted or replaced, from being ready.
+        "readiness_check_ring_health": False,
+    }
     config["memberlist"] = {
         "advertise_addr": address,
         "bind_addr": [address],

@@ -79,7 +79,7 @@ def client(docker_host: str) -> Iterator[DockerClient]:
         made = docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
     except Exception as error:  # paramiko, requests and the SDK each have errors of their own
         raise UnreachableError(
-            f"campus-monitor:campus.dockerHost: no Docker Engine answers at {docker_host} "
+            f"no Docker Engine answers at {docker_host} "
             f"({type(error).__name__}: {error}): start Docker there, or check the ssh login"
         ) from None
     try:

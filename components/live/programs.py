@@ -82,8 +82,9 @@ _RELOAD_GRAFANA = """tell() {
         case $status in
         200) ;;
         401 | 403)
-            echo "Error: Grafana refuses its user admin's password, which was changed in Grafana:" \\
-                "write the present one as grafana.adminPassword" >&2
+            echo "Error: Grafana refuses its user admin's password. It was changed in Grafana: write the" \\
+                "present one as grafana.adminPassword. Or somebody's wrong logins have shut admin out for" \\
+                "some minutes: wait, then run the update again" >&2
             return 77
             ;;
         *)

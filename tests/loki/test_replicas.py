@@ -91,6 +91,13 @@ def test_no_line_is_missing_after_a_replica_is_killed(replicated: Deployment) ->
     assert not tally.drops
 
 
+def test_a_restarted_replica_gets_ready_while_another_is_down(replicated: Deployment) -> None:
+    replica(replicated, 2).kill("KILL")
+    replica(replicated, 0).restart()
+    wait_for("the first is ready without the third", lambda: is_ready(replicated, 0), 120.0)
+    bring_back(replicated, 2)
+
+
 def test_the_replicas_write_their_lines_to_the_bucket(replicated: Deployment, store: ObjectStore) -> None:
     assert replicated.push_status(NAT, "aws") == 204
     for number in range(REPLICAS):

@@ -402,6 +402,23 @@ def test_grafana_sees_the_clients_own_address(tmp_path: Path) -> None:
     assert "x-real-ip" not in received
 
 
+def test_the_access_log_holds_nothing_to_log_in_with(tmp_path: Path) -> None:
+    code = "a-code-that-is-worth-a-password"
+    reset = f"/user/password/reset?code={code}"
+    headers = {
+        "Cookie": f"grafana_session={code}",
+        "Authorization": f"Bearer {code}",
+        "Referer": f"https://{SITE.domain}{reset}",
+    }
+    with running_caddy(tmp_path, has_grafana=True) as caddy:
+        for path in (reset, f"/invite/{code}?a=b", f"/api/user/invite/{code}"):
+            caddy.post(path, method="GET", headers=headers)
+    logged = (tmp_path / "log").read_text()
+    assert "/user/password/reset?code=REDACTED" in logged
+    assert "/invite/REDACTED?a=b" in logged
+    assert code not in logged
+
+
 def test_another_sites_name_is_refused(caddy: RunningCaddy) -> None:
     answer = caddy.post(GUARDED_PUSH, headers={"Host": "other.example"})
     assert answer.status_code == 421
@@ -427,6 +444,16 @@ def test_pushes_go_to_the_replicas_that_are_ready(tmp_path: Path) -> None:
     taken = [now - then for now, then in zip(after, before, strict=True)]
     assert sum(taken) == 10
     assert [bool(some) for some in taken] == [True, True, False]
+
+
+def test_bodies_that_are_too_large_shut_no_replica_out(tmp_path: Path) -> None:
+    big = b"x" * (9 * 1000 * 1000)
+    with upstream() as (second, _), running_caddy(tmp_path, has_grafana=False, replicas=(second,)) as caddy:
+        statuses = [
+            caddy.post(GUARDED_PUSH, content=content, auth=("admin", "right")).status_code
+            for content in (big, big, big, b"{}", b"{}")
+        ]
+    assert statuses == [413, 413, 413, 204, 204]
 
 
 def test_a_push_whose_bytes_were_sent_is_the_shippers_to_repeat(tmp_path: Path) -> None:

@@ -120,6 +120,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"storage": "s3", "s3": S3 | {"endpoint": "minio:9000"}}, "s3.endpoint: an URL without user and"),
     ({"storage": "s3", "s3": S3 | {"accessKeyId": "a\nb"}}, "s3.accessKeyId: 3 to 128 characters"),
     ({"storage": "s3", "s3": S3 | {"secretAccessKey": f"{KEY}\n"}}, "s3.secretAccessKey: 8 to 72 visible"),
+    ({"storage": "s3", "s3": S3 | {"secretAccessKey": f"#{KEY}"}}, "s3.secretAccessKey: 8 to 72 visible"),
     ({"storage": "s3", "s3": S3 | {"secret": KEY}}, "s3.secret: unknown key"),
 ]
 
