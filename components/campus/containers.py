@@ -58,9 +58,22 @@ def mounted(source: docker.Volume, path: str, *, read_only: bool = False) -> doc
     return docker.ContainerVolumeArgs(volume_name=source.name, container_path=path, read_only=read_only)
 
 
-def capabilities(*adds: str) -> docker.ContainerCapabilitiesArgs:
-    """No capability but these; each is spelled CAP_…, as Docker reads it back."""
-    return docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(adds))
+def hardened(memory_mib: int, *capabilities: str) -> dict[str, Any]:
+    """What every container is made with: no right but these, no more memory, logs that end, and a restart.
+
+    Each capability is spelled CAP_…, as Docker reads it back.
+    """
+    return {
+        "restart": RESTART,
+        "read_only": True,
+        "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(capabilities)),
+        "security_opts": SECURITY_OPTS,
+        "memory": memory_mib,
+        # Docker's plugin changes it together with the memory, or not at all.
+        "memory_swap": memory_mib,
+        "log_driver": LOG_DRIVER,
+        "log_opts": LOG_OPTS,
+    }
 
 
 def config_label(health: Mapping[str, Any], *texts: pulumi.Input[str]) -> docker.ContainerLabelArgs:

@@ -17,14 +17,10 @@ from components.campus.alloy_config import (
     render_alloy_config,
 )
 from components.campus.containers import (
-    LOG_DRIVER,
-    LOG_OPTS,
-    RESTART,
-    SECURITY_OPTS,
     Host,
-    capabilities,
     config_label,
     container_options,
+    hardened,
     mounted,
     volume,
 )
@@ -103,7 +99,6 @@ class DockerShipper(pulumi.ComponentResource):
                 "--disable-reporting",
             ],
             user=str(ALLOY_UID),
-            restart=RESTART,
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
             ],
@@ -112,16 +107,10 @@ class DockerShipper(pulumi.ComponentResource):
                 mounted(config_volume, DIRECTORY, read_only=True),
                 mounted(socket, SOCKET_DIRECTORY, read_only=True),
             ],
-            read_only=True,
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=16m"},
-            capabilities=capabilities(),
-            security_opts=SECURITY_OPTS,
-            memory=MEMORY_MIB,
-            memory_swap=MEMORY_MIB,
-            log_driver=LOG_DRIVER,
-            log_opts=LOG_OPTS,
+            **hardened(MEMORY_MIB),
             # Alloy reads its configuration once.
-            labels=[config.apply(lambda text: config_label({}, text))],
+            labels=[config_label({}, config)],
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
             opts=container_options(self, [delivered, reader]),
@@ -148,7 +137,6 @@ class DockerShipper(pulumi.ComponentResource):
             name=args.host.named(f"{role}-reader"),
             image=args.caddy_image_id,
             command=["caddy", "run", "--config", f"{READER_DIRECTORY}/{CADDYFILE}", "--adapter", "caddyfile"],
-            restart=RESTART,
             network_mode="none",
             volumes=[
                 mounted(config, READER_DIRECTORY, read_only=True),
@@ -157,16 +145,10 @@ class DockerShipper(pulumi.ComponentResource):
                     host_path=_engine_socket(args.host.docker_host), container_path=ENGINE_SOCKET
                 ),
             ],
-            read_only=True,
             # Where Caddy cleans up certificates, even if it has none.
             tmpfs={"/data": "rw,noexec,nosuid,nodev,size=1m"},
             # The image's Caddy carries it and isn't started without; here it opens no port.
-            capabilities=capabilities("CAP_NET_BIND_SERVICE"),
-            security_opts=SECURITY_OPTS,
-            memory=READER_MEMORY_MIB,
-            memory_swap=READER_MEMORY_MIB,
-            log_driver=LOG_DRIVER,
-            log_opts=LOG_OPTS,
+            **hardened(READER_MEMORY_MIB, "CAP_NET_BIND_SERVICE"),
             labels=[config_label({}, caddyfile)],
             opts=container_options(self, [files]),
         )

@@ -18,14 +18,10 @@ from components.campus.caddyfile import (
     render_closed,
 )
 from components.campus.containers import (
-    LOG_DRIVER,
-    LOG_OPTS,
-    RESTART,
-    SECURITY_OPTS,
     Host,
-    capabilities,
     container_options,
     data_volume,
+    hardened,
     mounted,
     volume,
 )
@@ -116,7 +112,6 @@ class Edge(pulumi.ComponentResource):
                 "--adapter",
                 "caddyfile",
             ],
-            restart=RESTART,
             # The clients' own addresses arrive here, IPv6 too; through a published port they don't.
             network_mode="host",
             hosts=[
@@ -127,14 +122,8 @@ class Edge(pulumi.ComponentResource):
                 mounted(config, "/config"),
                 mounted(live, LIVE_DIRECTORY),
             ],
-            read_only=True,
             tmpfs={"/run/caddy": "rw,noexec,nosuid,nodev,size=1m,mode=0700"},
-            capabilities=capabilities("CAP_NET_BIND_SERVICE"),
-            security_opts=SECURITY_OPTS,
-            memory=MEMORY_MIB,
-            memory_swap=MEMORY_MIB,
-            log_driver=LOG_DRIVER,
-            log_opts=LOG_OPTS,
+            **hardened(MEMORY_MIB, "CAP_NET_BIND_SERVICE"),
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
             opts=container_options(self, [first]),

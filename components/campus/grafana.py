@@ -10,15 +10,11 @@ import pulumi
 import pulumi_docker as docker
 
 from components.campus.containers import (
-    LOG_DRIVER,
-    LOG_OPTS,
     MIB,
-    RESTART,
-    SECURITY_OPTS,
     Host,
-    capabilities,
     container_options,
     data_volume,
+    hardened,
     mounted,
     volume,
 )
@@ -122,7 +118,6 @@ class Grafana(pulumi.ComponentResource):
             name=args.host.named("grafana"),
             image=args.image_id,
             user=str(GRAFANA_UID),
-            restart=RESTART,
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
             ],
@@ -132,14 +127,8 @@ class Grafana(pulumi.ComponentResource):
                 mounted(live, LIVE),
                 mounted(secrets, SECRETS, read_only=True),
             ],
-            read_only=True,
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
-            capabilities=capabilities(),
-            security_opts=SECURITY_OPTS,
-            memory=settings.memory_bytes // MIB,
-            memory_swap=settings.memory_bytes // MIB,
-            log_driver=LOG_DRIVER,
-            log_opts=LOG_OPTS,
+            **hardened(settings.memory_bytes // MIB),
             labels=_labels(smtp_password, secret_key),
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,

@@ -10,16 +10,12 @@ import pulumi
 import pulumi_docker as docker
 
 from components.campus.containers import (
-    LOG_DRIVER,
-    LOG_OPTS,
     MIB,
-    RESTART,
-    SECURITY_OPTS,
     Host,
-    capabilities,
     config_label,
     container_options,
     data_volume,
+    hardened,
     mounted,
     volume,
 )
@@ -117,7 +113,6 @@ class LokiInstance(pulumi.ComponentResource):
             image=args.image_id,
             command=[f"-config.file={CONFIG_DIRECTORY}/{CONFIG_FILE}"],
             user=str(LOKI_UID),
-            restart=RESTART,
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(
                     name=args.network_name,
@@ -130,15 +125,9 @@ class LokiInstance(pulumi.ComponentResource):
                 mounted(data, DATA),
                 mounted(config_volume, CONFIG_DIRECTORY, read_only=True),
             ],
-            read_only=True,
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
-            capabilities=capabilities(),
-            security_opts=SECURITY_OPTS,
             envs=_environment(settings),
-            memory=settings.memory_bytes // MIB,
-            memory_swap=settings.memory_bytes // MIB,
-            log_driver=LOG_DRIVER,
-            log_opts=LOG_OPTS,
+            **hardened(settings.memory_bytes // MIB),
             # Loki reads its configuration once.
             labels=[config_label(health, config, *keys)],
             healthcheck=docker.ContainerHealthcheckArgs(**health),
