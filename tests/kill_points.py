@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+# How many steps are tried before it is asked whether there are more.
+BATCH = 16
+
 NEVER = 1_000_000
 
 # The shell expands PS4 before every simple command that it traces, in subshells too: so no step of
@@ -25,3 +32,17 @@ def killed_at(step: int, script: str, counter: str) -> str:
     commands of a pipeline count at once, and appending loses none. Its errors can't be read.
     """
     return _PRELUDE.format(counter=counter, kill_at=step) + script
+
+
+def steps_tried(killed_before: Callable[[int], bool]) -> int:
+    """Kill a script before each of its steps, several at once, until it has none left; how many were tried.
+
+    `killed_before` kills it before this step (from 1), and says whether it had one.
+    """
+    tried, killed = 0, [True]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while all(killed):
+            steps = range(tried + 1, tried + 1 + BATCH)
+            killed = list(pool.map(killed_before, steps))
+            tried += len(steps)
+    return tried

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.kill_points import steps_tried
 from tests.unit.test_live import STUB, Live
 
 # What runs can't be asked: `running` is for this test alone.
@@ -39,12 +38,5 @@ def killed_once(folder: Path, change: dict[str, str], step: int) -> bool:
 def test_a_swap_that_is_killed_at_any_step_is_told_by_the_next_run(
     change: dict[str, str], tmp_path: Path
 ) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        step = 0
-        killed = [True]
-        while all(killed):
-            steps = range(step + 1, step + 17)
-            killed = list(pool.map(lambda step: killed_once(tmp_path / str(step), change, step), steps))
-            step += len(steps)
     # About as many as the script has commands: with far fewer, this test didn't see them.
-    assert step > 80
+    assert steps_tried(lambda step: killed_once(tmp_path / str(step), change, step)) > 80

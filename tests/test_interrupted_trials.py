@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.kill_points import steps_tried
 from tests.unit.test_live import TRIED, Live
 
 FIRST, SECOND, THIRD = ({"a": text} for text in ("first\n", "second\n", "third\n"))
@@ -50,12 +49,5 @@ def killed_once(folder: Path, change: Callable[[Live, int], int], step: int) -> 
 def test_a_trial_that_is_killed_at_any_step_leaves_one_policy(
     change: Callable[[Live, int], int], tmp_path: Path
 ) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        step = 0
-        killed = [True]
-        while all(killed):
-            steps = range(step + 1, step + 17)
-            killed = list(pool.map(lambda step: killed_once(tmp_path / str(step), change, step), steps))
-            step += len(steps)
     # About as many as the script has commands: with far fewer, this test didn't see them.
-    assert step > 30
+    assert steps_tried(lambda step: killed_once(tmp_path / str(step), change, step)) > 30
