@@ -177,6 +177,8 @@ def _any_of(*terms: str) -> str:
 OUTPUTS: dict[OutputKind, OutputType] = {
     "grafana": OutputType(
         title="Grafana's plugin",
+        # Loki's release workflows push it with each version (loki v3.7.8, .github/workflows/release.yml and
+        # patch-release-pr.yml; grafana/loki-release, actions/push-images). No public source tells its digest.
         image="grafana/fluent-bit-plugin-loki:3.7.8",
         options=GRAFANA_OPTIONS,
         label_keys_option="LabelKeys",
@@ -192,7 +194,9 @@ OUTPUTS: dict[OutputKind, OutputType] = {
     ),
     "fluent-bit": OutputType(
         title="Fluent Bit's own output",
-        image="fluent/fluent-bit:4.2.3",
+        # Tag and digest as in the Dockerfile of Grafana's plugin (loki v3.7.8, clients/cmd/fluent-bit).
+        image="fluent/fluent-bit:4.2.3"
+        "@sha256:a5761fa961cb22dd0875883a4d446b1acd99d4935d77358aa9f50ee177e44fe2",
         options=FLUENT_BIT_OPTIONS,
         label_keys_option="label_keys",
         loss_pattern=_any_of(
@@ -306,8 +310,18 @@ def label_keys_problem(value: str, launch: Launch) -> str | None:
     return None
 
 
+# Whatever the tag says: only 2.9 came for ARM too (grafana/loki pull request 10081; from 3.0 on
+# .github/release-workflows.jsonnet, the platforms of `fluent-bit`).
+_X86_64_ALONE = re.compile(r"(docker\.io/)?grafana/fluent-bit-plugin-loki:(?!2\.9\.)")
+
+
 def architecture_problem(image: str, architecture: Architecture) -> str | None:
-    """Why an image can't run on this architecture, told by its tag; None if nothing speaks against it."""
+    """Why an image can't run on this architecture, told by its name; None if nothing speaks against it."""
+    if architecture == "arm64" and _X86_64_ALONE.match(image):
+        return (
+            "Grafana builds it for amd64 alone: name an image of your own for arm64 "
+            "(loki's clients/cmd/fluent-bit/Dockerfile makes one), or choose output: fluent-bit"
+        )
     tag = image.split("@")[0].rsplit(":", 1)[1]
     built_for = re.search(r"(?:^|[-_.])(amd64|x86_64|arm64|aarch64|arm)(?:$|[-_.])", tag)
     names = {"x86_64": ("amd64", "x86_64"), "arm64": ("arm64", "aarch64")}[architecture]

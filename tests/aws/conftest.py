@@ -59,6 +59,8 @@ START: Settings = {
             "cpuUnits": 1024,
             "memoryMib": 1024,
             "labels": {"team": "judge"},
+            # Grafana's own image is built for amd64 alone.
+            "logRouter": {"image": "team/fluent-bit-plugin-loki:3.7.8-arm64"},
             "containers": {"app": APP},
         },
     },

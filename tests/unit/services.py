@@ -69,6 +69,9 @@ def service_trees(draw: st.DrawFn) -> dict[str, Any]:
         },
         "logRouter": {"output": draw(st.sampled_from(["grafana", "fluent-bit"]))},
     }
+    if tree["architecture"] == "arm64" and tree["logRouter"]["output"] == "grafana":
+        # Grafana's own is built for amd64 alone.
+        tree["logRouter"]["image"] = "team/fluent-bit-plugin-loki:3.7.8-arm64"
     tree["memoryMib"] = _memory(tree)
     return tree
 

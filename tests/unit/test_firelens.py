@@ -120,6 +120,10 @@ def test_a_wrong_option_is_named_with_its_rule_and_what_to_do(
             ("logRouter.image", "amd64", "arm64", OLD),
         ),
         (
+            {"architecture": "arm64"},
+            ("logRouter.image", "amd64 alone", "output: fluent-bit", OUTPUTS["grafana"].image),
+        ),
+        (
             {"containers": {"app": {"image": "team/app:1-arm64", "memoryMib": 64}}},
             ("containers.app.image", "arm64", "amd64"),
         ),
@@ -218,10 +222,26 @@ def test_what_is_right_passes() -> None:
         "memoryMib": 1024,
         # On Fargate a container's name is the definition's.
         "logRouter": {
-            "options": {"LabelKeys": "source,container_name", "batchwait": "2s", "Name": "grafana-loki"}
+            "image": "team/fluent-bit-plugin-loki:3.7.8-arm64",
+            "options": {"LabelKeys": "source,container_name", "batchwait": "2s", "Name": "grafana-loki"},
         },
     }
     assert parse(tree).services["client-api"].log_router.options["batchwait"] == "2s"
+
+
+@pytest.mark.parametrize(
+    "router",
+    [
+        {"output": "fluent-bit"},
+        {"image": "grafana/fluent-bit-plugin-loki:2.9.3"},
+        {"image": "grafana/fluent-bit-plugin-loki:2.9.3-arm64"},
+        {"image": "ghcr.io/team/fluent-bit-plugin-loki:3.7.8"},
+    ],
+)
+def test_log_routers_that_there_are_for_arm_pass(router: dict[str, str]) -> None:
+    tree = tree_of("local")
+    tree["services"]["client-api"] |= {"architecture": "arm64", "logRouter": router}
+    assert parse(tree).services["client-api"].architecture == "arm64"
 
 
 def test_every_option_has_a_type_that_judges() -> None:
