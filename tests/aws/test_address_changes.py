@@ -146,6 +146,19 @@ def test_a_nat_instance_takes_over_in_two_updates(stack: Deployment, emulator: E
         assert stack.stack.changes() == {}
 
 
+def test_an_address_that_the_stack_lets_go_of_stays_the_accounts(
+    stack: Deployment, emulator: Emulator
+) -> None:
+    ec2, kept = emulator.client("ec2"), network({ZONE_A: NAT, ZONE_C: LATER_NAT, ZONE_B: THIRD_NAT})
+    kept["create"]["retainAddresses"] = True
+    with put_back(stack):
+        up(stack, kept)
+    [address] = ec2.describe_addresses(PublicIps=[THIRD_NAT])["Addresses"]
+    ec2.release_address(AllocationId=address["AllocationId"])
+    # It was still there to be released, though the edge lets nobody in from it any more.
+    assert stack.push_status(THIRD_NAT, "aws", login_of(stack)) == 403
+
+
 @contextmanager
 def gateway_made_elsewhere(emulator: Emulator, address: str, tags: dict[str, str]) -> Iterator[None]:
     """A NAT gateway with this address and these tags, in a network that isn't the stack's."""

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.aws.firelens import OUTPUTS
+from components.aws.firelens import OUTPUTS, OutputKind
 from components.aws.push_access import (
     PushAccess,
     PushAccessArgs,
@@ -107,13 +107,14 @@ def test_a_service_is_at_most_eight_resources(engine: Engine, output: str, chang
     assert len(engine.registered["app"]) == 8
 
 
-def test_a_lost_line_and_a_refused_push_ring_an_alarm(engine: Engine) -> None:
+@pytest.mark.parametrize("output", ["grafana", "fluent-bit"])
+def test_a_lost_line_and_a_refused_push_ring_an_alarm(engine: Engine, output: OutputKind) -> None:
     topic = "arn:aws:sns:ap-northeast-2:123456789012:operators"
-    known(lambda: shipped(service(), topic=topic))
+    known(lambda: shipped(service(logRouter={"output": output, "logRetentionDays": 30}), topic=topic))
     made = {(one.typ.rsplit(":", 1)[1], one.name): one.inputs for one in engine.registered["app"]}
     for sign, pattern in (
-        ("lines-lost", OUTPUTS["grafana"].loss_pattern),
-        ("pushes-refused", OUTPUTS["grafana"].refusal_pattern),
+        ("lines-lost", OUTPUTS[output].loss_pattern),
+        ("pushes-refused", OUTPUTS[output].refusal_pattern),
     ):
         counted, alarm = made["LogMetricFilter", f"app-{sign}"], made["MetricAlarm", f"app-{sign}"]
         assert counted["pattern"] == pattern
@@ -123,7 +124,7 @@ def test_a_lost_line_and_a_refused_push_ring_an_alarm(engine: Engine) -> None:
         assert (alarm["comparisonOperator"], alarm["threshold"]) == ("GreaterThanThreshold", 0)
         assert alarm["treatMissingData"] == "notBreaching"
         assert alarm["alarmActions"] == alarm["okActions"] == [topic]
-    assert made["LogGroup", "app-log-router"]["retentionInDays"] == 14
+    assert made["LogGroup", "app-log-router"]["retentionInDays"] == 30
 
 
 def test_without_a_topic_the_alarms_tell_nobody(engine: Engine) -> None:

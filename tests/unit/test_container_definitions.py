@@ -144,6 +144,19 @@ def test_grafanas_plugin_gets_its_options_and_a_queue_per_container() -> None:
     assert "secretOptions" not in made["app"]["logConfiguration"]
 
 
+@some_services
+@given(service=services)
+def test_the_plan_for_the_stated_rate_reaches_the_definition(service: Service) -> None:
+    made, plan = containers(service), service.plan
+    router = made.pop("log-router")
+    assert (router["memoryReservation"], router["stopTimeout"]) == (plan.memory_mib, plan.stop_seconds)
+    for one in made.values():
+        options = one["logConfiguration"]["options"]
+        assert options["log-driver-buffer-limit"] == str(plan.driver_lines)
+        if service.log_router.output == "grafana":
+            assert options["MaxRetries"] == str(plan.max_retries)
+
+
 def test_fluent_bits_own_output_gets_its_options() -> None:
     made = containers(service(logRouter={"output": "fluent-bit"}, labels={"team": "judge"}))
     options = made["app"]["logConfiguration"]["options"]

@@ -12,8 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pulumi.runtime import mocks
 
-from components.aws.egress import EgressAddresses, EgressAddressesArgs, subnet_cidrs
-from components.settings import Egress, SettingsError, parse
+from components.aws.egress import (
+    EgressAddresses,
+    EgressAddressesArgs,
+    EgressNetwork,
+    EgressNetworkArgs,
+    subnet_cidrs,
+)
+from components.settings import Egress, EgressCreate, SettingsError, parse
 from tests.unit.test_aws_wiring import known
 from tests.unit.test_campus_server import Engine, running_engine
 from tests.unit.test_settings import changed
@@ -61,7 +67,8 @@ class Account(Engine):
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         made, outputs = super().new_resource(args)
-        return made, outputs | {"publicIp": args.inputs.get("address")}
+        address = args.inputs.get("address", "203.0.113.1")
+        return made, outputs | {"publicIp": address, "allocationId": f"{args.name}-allocation"}
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
         asked = args.args
@@ -109,6 +116,66 @@ def test_created_addresses_are_known_by_their_zones() -> None:
     keys, ips = keys_and_ips(create=create)
     assert keys == {"ap-northeast-2a": "203.0.113.9", "ap-northeast-2c": "203.0.113.7"}
     assert ips == ["203.0.113.7", "203.0.113.9"]
+
+
+def made_network(account: Account, **changes: Any) -> dict[str, dict[str, Any]]:
+    """The inputs of what addresses and network are made of, by kind and name, with zones a and c."""
+    create = {"zones": zones_of(["a", "c"]), **changes}
+
+    def make() -> pulumi.Output[Any]:
+        made = addresses(create=create)
+        args = EgressNetworkArgs(
+            create=EgressCreate.model_validate(create), allocation_ids=made.allocation_ids
+        )
+        return EgressNetwork("network", args).vpc_id
+
+    known(make)
+    return {
+        f"{one.typ.rsplit(':', 1)[1]} {one.name.removeprefix('network-')}": one.inputs
+        for one in (*account.registered["egress"], *account.registered["network"])
+    }
+
+
+@pytest.mark.parametrize(
+    ("nat_per_zone", "gateways"),
+    [
+        (True, {"ap-northeast-2a": "ap-northeast-2a", "ap-northeast-2c": "ap-northeast-2c"}),
+        (False, {"ap-northeast-2a": "ap-northeast-2a", "ap-northeast-2c": "ap-northeast-2a"}),
+    ],
+)
+def test_private_subnets_leave_by_their_zones_gateway_or_by_the_one_for_all(
+    account: Account, nat_per_zone: bool, gateways: dict[str, str]
+) -> None:
+    made = made_network(account, natPerZone=nat_per_zone)
+    for zone, by in gateways.items():
+        association = made[f"RouteTableAssociation private-{zone}"]
+        route = made[f"Route private-{zone}"]
+        assert association["subnetId"] == f"network-private-{zone}-id"
+        assert association["routeTableId"] == route["routeTableId"]
+        assert (route["destinationCidrBlock"], route["natGatewayId"]) == (
+            "0.0.0.0/0",
+            f"network-nat-{by}-id",
+        )
+        # A gateway stands in a public subnet, which leaves directly, and has its zone's address.
+        gateway = made[f"NatGateway nat-{by}"]
+        assert gateway["subnetId"] == f"network-public-{by}-id"
+        assert gateway["allocationId"] == f"egress-{by}-allocation"
+        assert made[f"RouteTableAssociation public-{zone}"]["routeTableId"] == "network-public-id"
+    assert made["Route public"]["gatewayId"] == "network-internet-id"
+    assert sum(name.startswith("NatGateway") for name in made) == len(set(gateways.values()))
+
+
+def test_tags_flow_to_everything_of_the_network(account: Account) -> None:
+    tags = {"team": "judge", "cost": "campus"}
+    made = made_network(account, natPerZone=True, tags=tags)
+    # A route and an association have none (the pulumi-aws SDK's inputs).
+    takes_none = ("Route ", "RouteTableAssociation ")
+    tagged = {name: inputs for name, inputs in made.items() if not name.startswith(takes_none)}
+    kinds = {"Eip", "InternetGateway", "NatGateway", "RouteTable", "Subnet", "Vpc"}
+    assert {name.split()[0] for name in tagged} == kinds
+    for name, inputs in tagged.items():
+        assert tags.items() <= inputs["tags"].items(), name
+        assert inputs["tags"]["Name"], name
 
 
 @pytest.mark.parametrize("how", [{"natGatewayIds": list(NATS)}, {"natGatewayTags": {"for": "tasks"}}])
