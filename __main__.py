@@ -37,13 +37,14 @@ aws = ResourceOptions(providers=[aws_provider(settings.aws)])
 addresses = EgressAddresses("egress", EgressAddressesArgs(egress=settings.egress), opts=aws)
 campus = CampusServer("campus", CampusServerArgs(settings=settings))
 allowed = [campus.allow_address(f"nat-{key}", ip) for key, ip in addresses.by_key.items()]
-vpc_id = settings.egress.vpc_id
+vpc_id, private_subnet_ids = settings.egress.vpc_id, []
 if settings.egress.create is not None:
-    vpc_id = EgressNetwork(
+    network = EgressNetwork(
         "network",
         EgressNetworkArgs(create=settings.egress.create, allocation_ids=addresses.allocation_ids),
         opts=ResourceOptions.merge(aws, ResourceOptions(depends_on=allowed)),
-    ).vpc_id
+    )
+    vpc_id, private_subnet_ids = network.vpc_id, network.private_subnet_ids
 services = Services(
     "services",
     ServicesArgs(
@@ -62,12 +63,15 @@ DockerShippers(
     opts=ResourceOptions(depends_on=[campus.edge.live]),
 )
 
-nat_public_ips = addresses.public_ips
 pulumi.export("grafana_url", campus.grafana_url)
+pulumi.export("grafana_admin_password", campus.grafana and campus.grafana.admin_password)
 pulumi.export("loki_push_urls", campus.loki_push_urls)
-pulumi.export("nat_public_ips", nat_public_ips)
-pulumi.export("allowed_cidrs", nat_public_ips.apply(settings.allowed_cidrs))
-pulumi.export("caddy_config_sha256", campus.caddy_config_sha256(nat_public_ips))
+pulumi.export("nat_public_ips", addresses.public_ips)
+pulumi.export("retained_elastic_ips", addresses.retained)
+pulumi.export("vpc_id", vpc_id)
+pulumi.export("private_subnet_ids", private_subnet_ids)
+pulumi.export("allowed_cidrs", addresses.public_ips.apply(settings.allowed_cidrs))
+pulumi.export("caddy_config_sha256", campus.caddy_config_sha256(addresses.public_ips))
 pulumi.export("port_policy", campus.port_policy_rows)
 pulumi.export("task_definition_arns", services.task_definition_arns)
 pulumi.export("task_security_group_ids", services.task_security_group_ids)

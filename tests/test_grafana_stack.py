@@ -10,6 +10,7 @@ import pytest
 
 from components.campus.grafana import DASHBOARDS, PROVISIONING
 from components.campus.grafana import SECRETS as GRAFANA_SECRETS
+from components.outputs import OUTPUTS, problems
 from tests.rig.deployment import Deployment, deployed
 from tests.rig.emulator import Emulator
 from tests.rig.live_caddy import printed
@@ -37,6 +38,17 @@ def stack(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
     make_played_image(rig)
     with deployed(rig, emulator, {"images": {"grafana": PLAYED}, "grafana": {"enabled": True}}) as made:
         yield made
+
+
+def test_the_outputs_are_those_that_are_promised(stack: Deployment) -> None:
+    found = stack.stack.automation.outputs()
+    secrets = [name for name, one in found.items() if one.secret]
+    assert problems({name: one.value for name, one in found.items()}, secrets) == []
+    # With Grafana and a network of its own, the stack lacks none.
+    assert sorted(found) == sorted(one.name for one in OUTPUTS)
+    password = found["grafana_admin_password"].value
+    assert printed(stack.container("grafana"), f"cat {GRAFANA_SECRETS}/admin-password") == password
+    assert len(found["private_subnet_ids"].value) == 2
 
 
 def update(stack: Deployment, settings: Settings, secrets: Mapping[str, str]) -> None:

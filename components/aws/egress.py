@@ -41,6 +41,8 @@ class EgressAddresses(pulumi.ComponentResource):
     """All of them, sorted."""
     allocation_ids: dict[str, pulumi.Output[str]]
     """By zone, where they are made here."""
+    retained: dict[str, pulumi.Output[str]]
+    """Those of them that are kept in AWS when the stack lets go of them."""
 
     def __init__(self, name: str, args: EgressAddressesArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:EgressAddresses", name, None, opts)
@@ -52,6 +54,8 @@ class EgressAddresses(pulumi.ComponentResource):
             self.by_key = _as_they_are(self._found(args.egress.lookup))
         else:
             self.by_key = _as_they_are(args.egress.given.addresses if args.egress.given else [])
+        kept = args.egress.create is not None and args.egress.create.retain_addresses
+        self.retained = self.allocation_ids if kept else {}
         self.public_ips = pulumi.Output.all(*self.by_key.values()).apply(sorted)
         self.register_outputs({"public_ips": self.public_ips})
 

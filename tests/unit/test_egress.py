@@ -288,3 +288,21 @@ def test_fargate_wants_a_network() -> None:
         parse(tree)
     tree["egress"]["vpcId"] = "vpc-00000001"
     assert parse(tree).egress.vpc_id == "vpc-00000001"
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_what_is_retained_is_named(kept: bool) -> None:
+    create = {"create": {"zones": zones_of(["a", "c"]), "retainAddresses": kept}}
+    settings = parse(changed("egress", create))
+    made: list[EgressAddresses] = []
+
+    @pulumi.runtime.test
+    def program() -> pulumi.Output[Any]:
+        addresses = EgressAddresses("egress", EgressAddressesArgs(egress=settings.egress))
+        made.append(addresses)
+        return addresses.public_ips
+
+    with running_engine():
+        program()
+    # One NAT gateway for both zones, with one address.
+    assert list(made[0].retained) == (zones_of(["a"]) if kept else [])

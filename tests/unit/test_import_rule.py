@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 RENDERERS = (
+    "components.outputs",
     "components.campus.alloy_config",
     "components.campus.caddyfile",
     "components.campus.dashboards",

@@ -1,0 +1,79 @@
+"""The outputs as an API: what is exported is listed, and what is listed is documented."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.outputs import OUTPUTS, problems, render_docs
+
+ROOT = Path(__file__).resolve().parents[2]
+
+GOOD: dict[str, Any] = {
+    "grafana_url": "https://campus.localhost",
+    "grafana_admin_password": "a canary that is shown nowhere",
+    "loki_push_urls": {"aws": "https://campus.localhost/lokiaws/loki/api/v1/push"},
+    "nat_public_ips": ["203.0.113.7"],
+    "retained_elastic_ips": {},
+    "vpc_id": "vpc-1",
+    "private_subnet_ids": ["subnet-1"],
+    "allowed_cidrs": ["203.0.113.7/32"],
+    "caddy_config_sha256": "0" * 64,
+    "port_policy": [],
+    "task_definition_arns": {},
+    "task_security_group_ids": {},
+    "log_router_image": {},
+    "shipper_credentials": {"test": {"admin": "another canary"}},
+}
+SECRETS = {"grafana_admin_password", "shipper_credentials"}
+
+
+def exported(program: str) -> list[str]:
+    """The names that a program exports, as they are written in it."""
+    return [
+        ast.literal_eval(node.args[0])
+        for node in ast.walk(ast.parse(program))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pulumi.export"
+    ]
+
+
+def test_the_program_exports_what_is_listed_and_nothing_else() -> None:
+    names = [one.name for one in OUTPUTS]
+    assert sorted(exported((ROOT / "__main__.py").read_text())) == sorted(names)
+    assert len(set(names)) == len(names)
+
+
+def test_the_documentation_is_fresh() -> None:
+    assert (ROOT / "docs/outputs.md").read_text() == render_docs()
+
+
+def test_names_shapes_and_secretness_are_frozen() -> None:
+    assert problems(GOOD, SECRETS) == []
+    assert {one.name for one in OUTPUTS if one.secret} == SECRETS
+
+
+@pytest.mark.parametrize("name", ["grafana_admin_password", "vpc_id"])
+def test_what_a_stack_may_lack_may_be_missing(name: str) -> None:
+    assert problems({key: value for key, value in GOOD.items() if key != name}, SECRETS) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "secrets", "said"),
+    [
+        ({"nat_public_ips": None}, SECRETS, "nat_public_ips: is missing"),
+        ({"extra": 1}, SECRETS, "extra: isn't listed in components/outputs.py"),
+        ({"nat_public_ips": "203.0.113.7"}, SECRETS, "nat_public_ips: must be list of text"),
+        (
+            {"shipper_credentials": {"test": "another canary"}},
+            SECRETS,
+            "shipper_credentials: must be text by name, by name",
+        ),
+        ({}, {"shipper_credentials"}, "grafana_admin_password: must be secret"),
+        ({}, SECRETS | {"vpc_id"}, "vpc_id: must not be secret"),
+    ],
+)
+def test_a_difference_is_named_and_no_value_is(changes: dict[str, Any], secrets: set[str], said: str) -> None:
+    assert problems(GOOD | changes, secrets) == [said]
