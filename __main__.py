@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import os
 
 import pulumi
 from pulumi import ResourceOptions
@@ -18,6 +19,7 @@ from components.aws.services import Services, ServicesArgs
 from components.campus.docker_shipper import DockerShippers, DockerShippersArgs
 from components.campus.preflight import check_docker_host
 from components.campus.server import CampusServer, CampusServerArgs
+from components.local_state import check_state
 from components.settings import SettingsError
 
 # A run lives for seconds: looking for garbage among the SDKs' classes took a sixth of a preview.
@@ -26,6 +28,7 @@ atexit.register(gc.freeze)
 
 try:
     settings = settings_module.load()
+    check_state(settings, os.environ)
     check_docker_host(settings)
 except SettingsError as error:
     # Pulumi prints a RunError as it is, without a traceback.

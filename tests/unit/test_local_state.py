@@ -1,0 +1,64 @@
+"""Where a stack's state may not be: what `make up` has made for the local stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from components.local_state import LOCAL, check_state
+from components.settings import Settings, SettingsError, parse
+from tests.rig.stack import local_settings, merged
+from toolchain.environment import Environment
+from toolchain.paths import LOCAL as MADE_BY_MAKE
+
+LOCAL_SHELL = Environment(()).variables()
+ELSEWHERE = {"PULUMI_BACKEND_URL": "s3://state", "PULUMI_CONFIG_PASSPHRASE_FILE": "/elsewhere/passphrase"}
+
+
+def real() -> Settings:
+    """Settings of a stack in the real AWS."""
+    return parse(merged(local_settings(), {"aws": {"emulator": None}}))
+
+
+@pytest.mark.parametrize("name", ["PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE"])
+def test_a_real_stack_is_refused_what_the_local_one_has(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_state(real(), ELSEWHERE | {name: LOCAL_SHELL[name]})
+    [line] = caught.value.problems
+    assert line.startswith(f"{name}: it is the local stack's")
+    assert LOCAL_SHELL[name] in line
+
+
+def test_both_are_two_lines() -> None:
+    with pytest.raises(SettingsError) as caught:
+        check_state(real(), LOCAL_SHELL)
+    assert len(caught.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        ELSEWHERE,
+        ELSEWHERE | {"PULUMI_BACKEND_URL": "file:///elsewhere/.local/state"},
+        # As Pulumi does: the passphrase itself comes first.
+        LOCAL_SHELL | {"PULUMI_BACKEND_URL": "s3://state", "PULUMI_CONFIG_PASSPHRASE": "its own"},
+    ],
+)
+def test_a_real_stack_may_be_anywhere_else(environment: dict[str, str]) -> None:
+    check_state(real(), environment)
+
+
+def test_the_local_stack_is_kept_there() -> None:
+    check_state(parse(local_settings()), LOCAL_SHELL)
+
+
+def test_a_link_leads_nowhere_else(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(LOCAL)
+    with pytest.raises(SettingsError):
+        check_state(real(), {"PULUMI_BACKEND_URL": (tmp_path / "link" / "state").as_uri()})
+
+
+def test_the_guarded_folder_is_the_one_that_make_fills() -> None:
+    assert LOCAL == MADE_BY_MAKE
