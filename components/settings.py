@@ -1427,7 +1427,9 @@ def _problem(item: dict[str, Any], tree: dict[str, Any]) -> str:
     if item["type"] == "value_error" and re.match(r"[\w.-]+: ", rule):
         # A check over a whole area names the key below it, and the value, itself.
         return f"{PROJECT}:{path}.{rule}" if path else f"{PROJECT}:{rule}"
-    return f"{PROJECT}:{path}: {rule}{_received(location, tree)}"
+    # Under a key that isn't known, or instead of what holds secrets, the value may be one in a wrong place.
+    untold = item["type"] in ("extra_forbidden", "model_type", "dict_type") or location[-1] == "accounts"
+    return f"{PROJECT}:{path}: {rule}{'' if untold else _received(location, tree)}"
 
 
 # A webhook's URL is all that it takes to write there.

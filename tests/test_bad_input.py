@@ -70,7 +70,7 @@ SSH_ALONE = LOCKING | {"rules": [{"action": "limit", "port": 21541}]}
 WRONG_PORT_RULE = {"portPolicy": {"rules": [{"action": "allow", "port": 999999}]}}
 
 MISTAKES = {
-    "unknown key": Mistake(changed({"edge": {"domian": "x.test"}}), "edge.domian", "unknown key", "x.test"),
+    "unknown key": Mistake(changed({"edge": {"domian": "x.test"}}), "edge.domian", "unknown key"),
     "unknown area": Mistake(changed({"egde": {"a": 1}}), "egde", "unknown key"),
     "port": Mistake(changed({"edge": {"httpsPort": 999999}}), "edge.httpsPort", "1 to 65535", "999999"),
     "port of a rule": Mistake(changed(WRONG_PORT_RULE), "portPolicy.rules.0.port", "1 to 65535", "999999"),

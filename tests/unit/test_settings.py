@@ -45,7 +45,7 @@ def test_the_shipped_stacks_are_valid(stack: str) -> None:
 SMTP = {"host": "smtp.example.org", "fromAddress": "grafana@example.org"}
 
 MISTAKES = [
-    ("edge.domian", "x", "campus-monitor:edge.domian: unknown key", '"x"'),
+    ("edge.domian", "x", "campus-monitor:edge.domian: unknown key", ""),
     ("edges", {"domain": "x"}, "campus-monitor:edges: unknown key", ""),
     ("edge.domain", ..., "campus-monitor:edge.domain: required key is missing", ""),
     ("edge.domain", "https://x.org", "campus-monitor:edge.domain: a lower-case host name", "https://x.org"),
@@ -79,7 +79,7 @@ MISTAKES = [
     ("loki.instances.aws.retention", "101y", "loki.instances.aws.retention: lines are kept for", "101y"),
     ("loki.instances.aws.retention", "1 month", "loki.instances.aws.retention: a duration", "1 month"),
     ("loki.instances.aws.memoryBytes", 1, "loki.instances.aws.memoryBytes:", "1"),
-    ("loki.instances.aws.limits.rate", 1, "loki.instances.aws.limits.rate: unknown key", "1"),
+    ("loki.instances.aws.limits.rate", 1, "loki.instances.aws.limits.rate: unknown key", ""),
     ("loki.instances.aws.limits.rateMib", 0, "loki.instances.aws.limits.rateMib:", "0"),
     ("loki.instances.aws.limits.burstMib", 8, "loki.instances.aws.limits.burstMib: at least rateMib", "8"),
     (
@@ -129,7 +129,7 @@ MISTAKES = [
         "grafana.smtp",
         SMTP | {"fromAdress": "a@x.org"},
         "grafana.smtp.fromAdress: unknown",
-        "a@x.org",
+        "",
     ),
     (
         "grafana.smtp",
@@ -148,7 +148,7 @@ MISTAKES = [
         "grafana.alertsTo.mail.0: a mail address",
         "a@x.org;b@x.org",
     ),
-    ("grafana.alertsTo.teams", "https://x", "grafana.alertsTo.teams: unknown key", "https://x"),
+    ("grafana.alertsTo.teams", "https://x", "grafana.alertsTo.teams: unknown key", ""),
     ("images.caddy", "caddy", "campus-monitor:images.caddy: an image is named with its tag", "caddy"),
     ("images.caddy", ..., "campus-monitor:images.caddy: required key is missing", ""),
     ("images.loki", "grafana/loki:latest", "campus-monitor:images.loki: the tag 'latest'", "latest"),
