@@ -9,7 +9,7 @@ PLUGINS ?=
 STACK ?= local
 SUITE ?=
 # Folders of tests/ whose counts are bigger in a soak.
-SUITES := edge policy aws loki
+SUITES := edge policy aws loki team
 TOOLCHAIN := $(PYTHON) -m toolchain
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin

@@ -146,12 +146,20 @@ class Deployment:
 
 
 @contextmanager
-def deployed(rig: Rig, emulator: Emulator, changes: Settings | None = None) -> Iterator[Deployment]:
-    """The stack after `pulumi up`, with changes to its settings in the rig; destroyed at the end."""
+def configured(rig: Rig, emulator: Emulator, changes: Settings | None = None) -> Iterator[Deployment]:
+    """The stack before `pulumi up`, with changes to its settings in the rig; destroyed at the end."""
     settings = merged(settings_for(rig, emulator), changes or {})
     load_images(rig, settings)
     with running_stack(settings) as stack:
-        outputs = {name: output.value for name, output in stack.up().items()}
-        yield Deployment(rig, stack, settings, outputs)
-    # The policy outlives the stack, so that a host is never open: here the next suite wants none.
-    rig.network.campus.run("nft", "delete", "table", "inet", "campus_policy")
+        yield Deployment(rig, stack, settings, {})
+    # The policy outlives the stack, so that a host is never open: here the next suite wants none. It is
+    # added first, as a stack that was never up has none.
+    rig.network.campus.run("nft", "add table inet campus_policy; delete table inet campus_policy")
+
+
+@contextmanager
+def deployed(rig: Rig, emulator: Emulator, changes: Settings | None = None) -> Iterator[Deployment]:
+    """The stack after `pulumi up`, with changes to its settings in the rig; destroyed at the end."""
+    with configured(rig, emulator, changes) as made:
+        made.outputs = {name: output.value for name, output in made.stack.up().items()}
+        yield made

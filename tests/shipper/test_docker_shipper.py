@@ -72,7 +72,7 @@ def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
         yield made
 
 
-def make_idle_image(rig: Rig) -> None:
+def make_idle_image(rig: Rig, image: str = IMAGE) -> None:
     """An image in Alloy's place, with Alloy's user and data directory, that ships nothing."""
     caddy = local_settings()["images"]["caddy"]
     rig.engine.load(caddy)
@@ -82,7 +82,7 @@ def make_idle_image(rig: Rig) -> None:
         try:
             made.start()
             assert made.wait()["StatusCode"] == 0
-            name, _, tag = IMAGE.rpartition(":")
+            name, _, tag = image.rpartition(":")
             idle = 'ENTRYPOINT ["sh", "-c", "trap exit TERM; while :; do sleep 1; done"]'
             made.commit(name, tag, changes=idle)
         finally:

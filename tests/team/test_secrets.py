@@ -1,0 +1,311 @@
+"""Canary secrets through every way that a stack has: in plain only where they are meant to be."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pulumi import automation
+
+from components.settings import Settings
+from tests import figures
+from tests.rig.deployment import Deployment, configured
+from tests.rig.emulator import Emulator
+from tests.rig.live_grafana import PLAYED, make_played_image
+from tests.rig.object_store import running_object_store
+from tests.rig.rig import Rig
+from tests.shipper.test_docker_shipper import make_idle_image
+from tests.team.canaries import (
+    AWKWARD,
+    AWKWARD_ASCII,
+    AWKWARD_IN_URL,
+    Canary,
+    leaks,
+    secret_settings,
+)
+from tests.team.started import Started, watching_starts
+
+pytestmark = pytest.mark.docker
+
+IDLE = "campus-monitor/idle-alloy:test"
+WEBHOOK = "https://hooks.example.org/services/"
+ACCESS_KEY = "loki.instances.aws.s3.accessKeyId"
+# Every secret that a person sets, and between which ends its canaries have what.
+SETTINGS = {
+    "grafana.adminPassword": (AWKWARD, ""),
+    "grafana.smtp.password": (AWKWARD, ""),
+    "grafana.alertsTo.discord": (AWKWARD_IN_URL, WEBHOOK),
+    "grafana.alertsTo.slack": (AWKWARD_IN_URL, WEBHOOK),
+    "loki.instances.aws.accounts[0].password": (AWKWARD, ""),
+    "loki.instances.aws.accounts[1].password": (AWKWARD, ""),
+    "loki.instances.test.accounts[0].password": (AWKWARD, ""),
+    "loki.instances.test.accounts[1].password": (AWKWARD, ""),
+    "loki.instances.aws.s3.secretAccessKey": (AWKWARD_ASCII, ""),
+    ACCESS_KEY: ("._-", ""),
+}
+# Where Pulumi, and AWS' tools, are handed theirs: by the person who runs them.
+PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"
+OWN_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
+# In the environment of this program, and of what it starts, Pulumi puts the stack's settings.
+PROGRAM_VARIABLES = (PASSPHRASE, "PULUMI_CONFIG", *OWN_VARIABLES)
+BCRYPT = re.compile(rb"\$2[aby]\$[0-9]{2}\$[A-Za-z0-9./]{20}")
+
+
+def test_every_secret_of_the_settings_has_a_canary() -> None:
+    """The access key's id is more than Loki's documentation calls a secret."""
+    paths = {re.sub(r"\[\d+\]", ".*", path) for path in SETTINGS if path != ACCESS_KEY}
+    tried = {re.sub(r"(?<=instances)\.\w+", ".*", path) for path in paths}
+    assert tried == secret_settings(Settings)
+
+
+@dataclass
+class Trial:
+    """The stack, its canaries, and all that it was seen to write."""
+
+    deployment: Deployment
+    canaries: list[Canary] = field(default_factory=list[Canary])
+    sinks: dict[str, bytes] = field(default_factory=dict[str, bytes])
+    began: int = field(default_factory=lambda: int(time.time()))
+
+    @property
+    def folder(self) -> Path:
+        """Where plans and event logs go."""
+        return self.deployment.stack.folder
+
+    def set_canaries(self, generation: str) -> None:
+        """Give every secret setting a new value, encrypted in the stack's file."""
+        stack = self.deployment.stack
+        made = {path: Canary.make(f"{generation} {path}", *how) for path, how in SETTINGS.items()}
+        self.canaries += made.values()
+        stack.automation.set_all_config(
+            {
+                f"{stack.project}:{path}": automation.ConfigValue(one.text, secret=True)
+                for path, one in made.items()
+            },
+            path=True,
+        )
+
+    def run(self, sink: str, *arguments: str) -> None:
+        """Run a command of Pulumi's, whose output, event log and plan are sinks."""
+        events = self.folder / "events.json"
+        logged = ["--event-log", str(events)] if arguments[0] in ("preview", "up", "refresh") else []
+        self.sinks[f"the output of {sink}"] = self.deployment.stack.run(*arguments, *logged).encode()
+        if logged:
+            self.sinks[f"the event log of {sink}"] = events.read_bytes()
+            events.unlink()
+
+    def plan(self, sink: str) -> None:
+        """Preview with --diff, and look at the plan that it saves."""
+        plan = self.folder / "plan.json"
+        self.run(sink, "preview", "--diff", "--save-plan", str(plan))
+        self.sinks[f"the plan of {sink}"] = plan.read_bytes()
+
+
+@pytest.fixture
+def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
+    """A stack with a use for each secret, not yet up."""
+    make_played_image(rig)
+    make_idle_image(rig, IDLE)
+    app = {"image": "nginx:1.29.4", "memoryMib": 128}
+    with running_object_store(rig) as store:
+        keys = ("accessKeyId", "secretAccessKey")
+        bucket = {key: value for key, value in store.settings.items() if key not in keys}
+        changes: dict[str, Any] = {
+            "images": {"grafana": PLAYED, "alloy": IDLE},
+            # Shippers trust no other; there is no authority to be reached.
+            "edge": {"tls": "acme", "email": "operators@example.org"},
+            "grafana": {
+                "enabled": True,
+                "smtp": {"host": "smtp.example.org", "fromAddress": "grafana@example.org", "user": "campus"},
+                "alertsTo": {"mail": ["team@example.org"]},
+            },
+            "loki": {
+                "instances": {
+                    "aws": {
+                        "accounts": [{"user": "shipper-1"}, {"user": "shipper-2"}, {"user": "generated"}],
+                        "storage": "s3",
+                        "s3": bucket,
+                    },
+                    "test": {"accounts": [{"user": "admin-1"}, {"user": "admin-2"}]},
+                }
+            },
+            "services": {
+                "client-api": {"account": "shipper-1"},
+                "admin-api": {
+                    "account": "shipper-2",
+                    "cpuUnits": 256,
+                    "memoryMib": 512,
+                    "logRouter": {"output": "fluent-bit"},
+                    "containers": {"app": app},
+                },
+            },
+            "shippers": {"other": {"dockerHost": rig.engine.url, "loki": "test", "account": "admin-1"}},
+        }
+        with configured(rig, emulator, changes) as deployment:
+            made = Trial(deployment)
+            workspace = deployment.stack.automation.workspace
+            made.canaries.append(Canary.of(PASSPHRASE, workspace.env_vars[PASSPHRASE]))
+            own = [Canary.make(name, "/+") for name in OWN_VARIABLES]
+            made.canaries += own
+            # Without the last one Pulumi has no --event-log.
+            more = {one.name: one.text for one in own} | {"PULUMI_DEBUG_COMMANDS": "true"}
+            workspace.env_vars = {**workspace.env_vars, **more}
+            yield made
+
+
+def test_no_secret_stands_in_plain_anywhere(trial: Trial, emulator: Emulator) -> None:
+    started = Started()
+    trial.set_canaries("first")
+    with watching_starts(started):
+        trial.plan("the first preview")
+        trial.run("the first up", "up", "--yes", "--skip-preview", "--diff")
+    # Here the test itself puts them into arguments.
+    trial.set_canaries("second")
+    with watching_starts(started):
+        trial.run("the second preview", "preview", "--json")
+        trial.plan("the second preview with --diff")
+        trial.run("the second up", "up", "--yes")
+        trial.run("a refresh", "refresh", "--yes", "--diff")
+    in_state = whole_state(trial)
+    trial.canaries += generated(in_state)
+    look_at_pulumi(trial)
+    look_at_docker(trial)
+    look_at_processes(trial, started)
+
+    # Each of them was in use, and reached those whom it is for.
+    shown = json.dumps(in_state)
+    settings = [one for one in trial.canaries if one.name not in PROGRAM_VARIABLES]
+    assert [one.name for one in settings if "first" not in one.name and not is_in(one, shown)] == []
+    kept = kept_in_files(trial)
+    parameters = json.dumps(parameters_of(emulator))
+    ours = {one.name.partition(" ")[2]: one for one in settings if one.name.startswith("second")}
+    for path, one in ours.items():
+        used = one.name in kept or is_in(one, parameters)
+        # The second account of this route is in nobody's hands: Caddy has its hash.
+        assert used or path == "loki.instances.test.accounts[1].password", path
+
+    refused(trial)
+    assert len(trial.canaries) > 20
+    assert len(trial.sinks) > 50
+    found = leaks(trial.canaries, trial.sinks)
+    found += [f"a password's hash in {sink}" for sink, data in trial.sinks.items() if BCRYPT.search(data)]
+    cases = len(trial.canaries) * len(trial.sinks)
+    figures.record(
+        "secret_leaks", len(found), "", cases, f"{len(trial.canaries)} secrets, {len(trial.sinks)} sinks"
+    )
+    assert not found, "\n".join(found)
+
+
+def is_in(canary: Canary, text: str) -> bool:
+    """Whether a secret is there, as it is or encoded."""
+    return leaks([canary], {"": text.encode()}) != []
+
+
+def refused(trial: Trial) -> None:
+    """Look at what Pulumi says of a secret that breaks a rule."""
+    stack, path = trial.deployment.stack, f"{trial.deployment.stack.project}:grafana.adminPassword"
+    kept = stack.automation.get_config(path, path=True)
+    too_long = Canary.make("a password that is too long", AWKWARD * 10)
+    trial.canaries.append(too_long)
+    stack.automation.set_config(path, automation.ConfigValue(too_long.text, secret=True), path=True)
+    said = stack.preview_error()
+    assert "grafana.adminPassword: " in said
+    trial.sinks["a refused preview"] = said.encode()
+    stack.automation.set_config(path, kept, path=True)
+
+
+def whole_state(trial: Trial) -> dict[str, Any]:
+    """The state with its secrets, as a person has to ask for it."""
+    return json.loads(trial.deployment.stack.run("stack", "export", "--show-secrets"))
+
+
+def generated(state: dict[str, Any]) -> list[Canary]:
+    """The passwords that the stack has made itself."""
+    made = [
+        Canary.of(one["urn"], json.loads(one["outputs"]["value"]["plaintext"]))
+        for one in state["deployment"]["resources"]
+        if one["type"].endswith(":GeneratedPassword")
+    ]
+    assert len(made) > 1
+    return made
+
+
+def look_at_pulumi(trial: Trial) -> None:
+    """What Pulumi shows to whoever doesn't ask for secrets, and all that it has written."""
+    for command in ("stack export", "stack output", "stack output --json", "stack --show-ids --show-urns",
+                    "stack history --json", "config", "config --json"):  # fmt: skip
+        trial.run(f"pulumi {command}", *command.split())
+    folder = trial.folder.parent
+    for part in ("project", "state"):
+        trial.sinks |= {
+            f"Pulumi's {path.relative_to(folder)}": path.read_bytes()
+            for path in (folder / part).rglob("*")
+            if path.is_file()
+        }
+
+
+def look_at_docker(trial: Trial) -> None:
+    """What Docker tells of everything that it has, what it has done, and what the containers said."""
+    rig, sinks = trial.deployment.rig, trial.sinks
+    with closing(rig.engine.client()) as engine:
+        for container in engine.containers.list(all=True):
+            sinks[f"docker inspect {container.name}"] = json.dumps(container.attrs).encode()
+            sinks[f"docker logs {container.name}"] = container.logs()
+        for kind in (engine.volumes, engine.networks, engine.images):
+            for one in kind.list():
+                sinks[f"docker inspect {one.id}"] = json.dumps(one.attrs).encode()
+        told = engine.events(since=trial.began, until=int(time.time()), decode=True)
+        sinks["Docker's events"] = json.dumps(list(told)).encode()
+    assert b"exec_start" in sinks["Docker's events"]
+    kept = rig.run.folder / "docker" / "containers"
+    sinks |= {f"Docker's {path.name}": path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    sinks["dockerd's log"] = (rig.run.folder / "dockerd.log").read_bytes()
+
+
+def look_at_processes(trial: Trial, started: Started) -> None:
+    """What stood in arguments and environments, where `ps` shows it."""
+    arguments = b"\n".join(started.arguments)
+    # The engine, its program, and what ran in a container.
+    for program in (b"\0up\0--yes", b"pulumi-language-python", b"caddy\0"):
+        assert program in arguments
+    variables = [one for one in started.variables if not one.startswith(_names(PROGRAM_VARIABLES))]
+    assert len(variables) < len(started.variables)
+    trial.sinks |= {"process arguments": arguments, "process environments": b"\n".join(variables)}
+
+
+def _names(variables: tuple[str, ...]) -> tuple[bytes, ...]:
+    return tuple(f"{name}=".encode() for name in variables)
+
+
+def kept_in_files(trial: Trial) -> set[str]:
+    """Which secrets lie in volumes, which is what they are for; a leak if others than the owner may read."""
+    found: set[str] = set()
+    volumes = trial.deployment.rig.run.folder / "docker" / "volumes"
+    for path in volumes.rglob("*"):
+        if not path.is_file() or path.is_symlink():
+            continue
+        content = path.read_bytes()
+        names = {one.name for one in trial.canaries if is_in_bytes(one, content)}
+        if names and path.stat().st_mode & 0o077:
+            trial.sinks[f"{path.relative_to(volumes)}, which others may read"] = content
+        found |= names
+    return found
+
+
+def is_in_bytes(canary: Canary, content: bytes) -> bool:
+    return leaks([canary], {"": content}) != []
+
+
+def parameters_of(emulator: Emulator) -> list[str]:
+    """What ECS is handed out of SSM, encrypted there."""
+    ssm = emulator.client("ssm")
+    found = ssm.describe_parameters()["Parameters"]
+    assert {one["Type"] for one in found} == {"SecureString"}
+    return [ssm.get_parameter(Name=one["Name"], WithDecryption=True)["Parameter"]["Value"] for one in found]
