@@ -265,7 +265,9 @@ def look_at_docker(trial: Trial) -> None:
         sinks["Docker's events"] = json.dumps(list(told)).encode()
     assert b"exec_start" in sinks["Docker's events"]
     kept = rig.run.folder / "docker" / "containers"
-    sinks |= {f"Docker's {path.name}": path.read_bytes() for path in kept.rglob("*") if path.is_file()}
+    sinks |= {
+        f"Docker's {path.relative_to(kept)}": path.read_bytes() for path in kept.rglob("*") if path.is_file()
+    }
     sinks["dockerd's log"] = (rig.run.folder / "dockerd.log").read_bytes()
 
 
