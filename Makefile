@@ -41,11 +41,13 @@ test: install lint ## everything that CI runs (needs root: namespaces with a Doc
 test-unit: venv ## the tests that need no Docker, under a minute
 	@$(BIN)/pytest tests/unit -m "not programs and not docker"
 
-lint: venv ## ruff, pyright and shellcheck
+lint: venv ## ruff, pyright and shellcheck; actionlint and zizmor for the workflows
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/shellcheck images/port-guard/port-guard .ci/run
+	@$(TOOLCHAIN) actionlint
+	@$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
 
 bench: install ## the benchmarks
 	@mkdir -p build && : > build/figures.bench.jsonl

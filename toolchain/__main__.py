@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from toolchain import install, local_stack, say, system, venv
+from toolchain import actionlint, install, local_stack, say, system, venv
 
 
 def _install(plugins: Path | None) -> int:
@@ -21,6 +21,10 @@ def _venv(_: Path | None) -> int:
     return 0
 
 
+def _actionlint(_: Path | None) -> int:
+    return actionlint.run()
+
+
 def _lock(_: Path | None) -> int:
     venv.compile_locks()
     return 0
@@ -32,6 +36,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Path | None], int]]] = {
     "down": ("remove the local stack", local_stack.down),
     "install": ("everything that up and the tests need", _install),
     "venv": ("only the virtualenv", _venv),
+    "actionlint": ("check the workflows", _actionlint),
     "env": ("the environment of the local stack, as shell lines", local_stack.print_environment),
     "lock": ("requirements.txt and requirements-dev.txt from pyproject.toml", _lock),
 }

@@ -1,0 +1,366 @@
+"""What the workflows run, with programs and a GitHub that are played: their arguments are what counts."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import yaml
+
+from toolchain import github, paths, pipeline
+
+WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.yml"))
+CAMPUS = ["self-hosted", "campus"]
+DIGEST = f"sha256:{'ab' * 32}"
+PLAYED = """\
+#!{python}
+import json, os, pathlib, sys
+me = pathlib.Path(__file__)
+stdin = sys.stdin.read() if "--password-stdin" in sys.argv else ""
+with (me.parent / "calls").open("a") as file:
+    file.write(json.dumps([me.name, *sys.argv[1:], *([f"< {{stdin}}"] if stdin else [])]) + "\\n")
+for line in (me.parent / "answers").read_text().splitlines():
+    part, code, text = json.loads(line)
+    if part in " ".join([me.name, *sys.argv[1:]]):
+        print(text)
+        sys.exit(code)
+"""
+
+
+class Programs:
+    """pulumi, make and docker on PATH: they note how they were called, and answer as told."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        (folder / "answers").touch()
+        (folder / "calls").touch()
+        for name in ("pulumi", "make", "docker"):
+            (folder / name).write_text(PLAYED.format(python=sys.executable))
+            (folder / name).chmod(0o755)
+
+    def answer(self, part: str, code: int, text: str = "") -> None:
+        """What a call whose words hold the part ends with and writes."""
+        with (self._folder / "answers").open("a") as file:
+            file.write(json.dumps([part, code, text]) + "\n")
+
+    def calls(self) -> list[str]:
+        """Each call's words."""
+        return [" ".join(json.loads(line)) for line in (self._folder / "calls").read_text().splitlines()]
+
+
+class GitHub(ThreadingHTTPServer):
+    """Lists of comments and issues in pages, and everything that was written."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answering)
+        self.lists: dict[str, list[dict[str, Any]]] = {"comments": [], "issues": []}
+        self.written: list[tuple[str, str, dict[str, str]]] = []
+        self.tokens: set[str | None] = set()
+
+
+class Answering(BaseHTTPRequestHandler):
+    server: GitHub
+
+    def do_GET(self) -> None:
+        url = urlsplit(self.path)
+        query = parse_qs(url.query)
+        page, size = int(query["page"][0]), int(query["per_page"][0])
+        things = self.server.lists[url.path.rpartition("/")[2]]
+        if "state" in query:
+            things = [thing for thing in things if thing["state"] == query["state"][0]]
+        self._answer(things[(page - 1) * size : page * size])
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        self.server.written.append((self.command, self.path.removeprefix("/repos/Team/judge/"), body))
+        self._answer({})
+
+    do_PATCH = do_POST  # noqa: N815  http.server's name
+
+    def _answer(self, body: Any) -> None:
+        self.server.tokens.add(self.headers["Authorization"])
+        content = json.dumps(body).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  http.server's name
+        """Nothing: a test's output is its own."""
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    return Programs(tmp_path)
+
+
+@pytest.fixture
+def hub() -> Iterator[GitHub]:
+    server = GitHub()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def summary(tmp_path: Path, hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The workflow's variables; where its summary is."""
+    for name, value in {
+        "GITHUB_API_URL": f"http://127.0.0.1:{hub.server_port}",
+        "GITHUB_SERVER_URL": "https://github.com",
+        "GITHUB_REPOSITORY": "Team/judge",
+        "GITHUB_RUN_ID": "77",
+        "GITHUB_SHA": "0123456789abcdef" * 2,
+        "GITHUB_ACTOR": "someone",
+        "GITHUB_STEP_SUMMARY": str(tmp_path / "summary"),
+        "GH_TOKEN": "token-of-the-job",
+        "PULL_REQUEST": "5",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path / "summary"
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """The program's exit code."""
+    monkeypatch.setattr(sys, "argv", ["pipeline", *words])
+    return pipeline.main()
+
+
+def thing(number: int, login: str = github.AUTHOR, **more: str) -> dict[str, Any]:
+    """A comment or an issue."""
+    return {"id": number, "number": number, "user": {"login": login}, "state": "open", **more}
+
+
+@pytest.mark.usefixtures("summary")
+class TestPreview:
+    def test_asks_for_each_stack_and_refreshes_none(
+        self, programs: Programs, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A refresh would ask the Docker host."""
+        assert run(monkeypatch, "preview", "stage", "prod") == 0
+        assert programs.calls() == [
+            f"pulumi preview --stack {stack} --diff --non-interactive --color never"
+            for stack in ("stage", "prod")
+        ]
+
+    def test_first_comment(
+        self, programs: Programs, hub: GitHub, monkeypatch: pytest.MonkeyPatch, summary: Path
+    ) -> None:
+        programs.answer("stage", 0, "+ 1 to create </pre> @everyone")
+        assert run(monkeypatch, "preview", "stage", "prod") == 0
+        [(method, where, body)] = hub.written
+        assert (method, where) == ("POST", "issues/5/comments")
+        assert body["body"].startswith(pipeline.MARKER)
+        assert "+ 1 to create &lt;/pre&gt;" in body["body"]
+        assert "### stage can be deployed" in body["body"]
+        assert "https://github.com/Team/judge/actions/runs/77" in body["body"]
+        assert "### prod can be deployed" in summary.read_text()
+        assert hub.tokens == {"Bearer token-of-the-job"}
+
+    @pytest.mark.usefixtures("programs")
+    def test_its_own_comment_is_written_anew_wherever_it_stands(
+        self, hub: GitHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        others = [thing(n, body="hello") for n in range(99)]
+        forged = [thing(99, "stranger", body=f"{pipeline.MARKER} mine")]
+        hub.lists["comments"] = [*others, *forged, thing(100, body=f"{pipeline.MARKER}\nold")]
+        assert run(monkeypatch, "preview", "stage") == 0
+        assert [(method, where) for method, where, _ in hub.written] == [("PATCH", "issues/comments/100")]
+
+    def test_a_failure_is_in_the_comment_and_in_the_exit_code(
+        self,
+        programs: Programs,
+        hub: GitHub,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        programs.answer("prod", 255, "campus-monitor:edge.domain: not a domain")
+        assert run(monkeypatch, "preview", "stage", "prod") == 1
+        [(_, _, body)] = hub.written
+        assert "### stage can be deployed" in body["body"]
+        assert "### prod fails" in body["body"]
+        assert "edge.domain: not a domain" in body["body"]
+        assert "::error::the preview of prod fails" in capfd.readouterr().out
+
+    def test_what_github_would_refuse_is_shortened_to_its_end(
+        self, programs: Programs, hub: GitHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        programs.answer("preview", 0, "<" * 100_000 + "the end")
+        assert run(monkeypatch, "preview", "stage", "prod") == 0
+        text = hub.written[0][2]["body"]
+        assert len(text) < 65_536
+        assert text.count("the end\n") == 2
+
+    def test_a_missing_variable_is_named(
+        self, programs: Programs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.delenv("GH_TOKEN")
+        assert run(monkeypatch, "preview", "stage") == 1
+        assert "::error::GH_TOKEN is not set" in capfd.readouterr().out
+
+
+@pytest.mark.usefixtures("summary")
+class TestDeploy:
+    UP = "pulumi up --stack stage --yes --non-interactive --color never"
+    VERIFY = "make verify STACK=stage"
+
+    def test_updates_then_verifies(self, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert run(monkeypatch, "deploy", "stage") == 0
+        assert programs.calls() == [self.UP, self.VERIFY]
+
+    def test_a_failed_update_is_not_verified(
+        self, programs: Programs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        programs.answer("pulumi up", 255)
+        assert run(monkeypatch, "deploy", "stage", "prod") == 1
+        assert programs.calls() == [self.UP]
+        assert "::error::the update of stage failed and stopped" in capfd.readouterr().out
+
+    def test_a_failed_proof_stops_too(
+        self, programs: Programs, monkeypatch: pytest.MonkeyPatch, summary: Path
+    ) -> None:
+        programs.answer("make verify", 2)
+        assert run(monkeypatch, "deploy", "stage", "prod") == 1
+        assert programs.calls() == [self.UP, self.VERIFY]
+        assert "**Stopped**: stage is updated, but `make verify STACK=stage` fails" in summary.read_text()
+
+
+@pytest.mark.usefixtures("summary")
+class TestDrift:
+    def test_asks_what_runs_and_expects_nothing(
+        self, programs: Programs, hub: GitHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert run(monkeypatch, "drift", "stage", "prod") == 0
+        assert programs.calls() == [
+            f"pulumi preview --stack {stack} --refresh --expect-no-changes --diff"
+            " --non-interactive --color never"
+            for stack in ("stage", "prod")
+        ]
+        assert hub.written == []
+
+    def test_drift_opens_one_issue(
+        self, programs: Programs, hub: GitHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        programs.answer("prod", 255, "- caddy deleted")
+        hub.lists["issues"] = [
+            thing(1, title=pipeline.DRIFT_TITLE) | {"state": "closed"},
+            thing(2, "stranger", title=pipeline.DRIFT_TITLE),
+            thing(3, title="another"),
+        ]
+        assert run(monkeypatch, "drift", "stage", "prod") == 0
+        [(method, where, body)] = hub.written
+        assert (method, where, body["title"]) == ("POST", "issues", pipeline.DRIFT_TITLE)
+        assert "### stage is as declared" in body["body"]
+        assert "### prod is not as declared" in body["body"]
+        assert "- caddy deleted" in body["body"]
+
+    def test_drift_that_lasts_rewrites_it(
+        self, programs: Programs, hub: GitHub, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        programs.answer("prod", 255)
+        hub.lists["issues"] = [thing(4, title=pipeline.DRIFT_TITLE)]
+        assert run(monkeypatch, "drift", "prod") == 0
+        assert [(method, where, set(body)) for method, where, body in hub.written] == [
+            ("PATCH", "issues/4", {"body"})
+        ]
+
+    @pytest.mark.usefixtures("programs")
+    def test_no_drift_any_more_closes_it(self, hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+        hub.lists["issues"] = [thing(4, title=pipeline.DRIFT_TITLE)]
+        assert run(monkeypatch, "drift", "prod") == 0
+        [(method, where, body)] = hub.written
+        assert (method, where, body["state"]) == ("PATCH", "issues/4", "closed")
+
+
+class TestGuardImage:
+    NAME = "ghcr.io/team/judge/port-guard"
+    TAGGED = f"{NAME}:0123456789ab"
+
+    def test_is_pushed_and_named_by_digest(
+        self,
+        programs: Programs,
+        monkeypatch: pytest.MonkeyPatch,
+        summary: Path,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        elsewhere = f"elsewhere/port-guard@sha256:{'00' * 32}"
+        programs.answer("inspect", 0, json.dumps([elsewhere, f"{self.NAME}@{DIGEST}"]))
+        assert run(monkeypatch, "guard-image") == 0
+        assert programs.calls() == [
+            "docker login ghcr.io --username someone --password-stdin < token-of-the-job",
+            f"docker build --pull --tag {self.TAGGED} images/port-guard",
+            f"docker push {self.TAGGED}",
+            f"docker image inspect --format {{{{json .RepoDigests}}}} {self.TAGGED}",
+        ]
+        assert f"portGuard: {self.TAGGED}@{DIGEST}" in summary.read_text()
+        assert f"{self.TAGGED}@{DIGEST}\n" in capfd.readouterr().out
+
+    @pytest.mark.usefixtures("summary")
+    def test_a_refused_push_names_no_digest(
+        self, programs: Programs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        programs.answer("docker push", 1)
+        assert run(monkeypatch, "guard-image") == 1
+        assert len(programs.calls()) == 3
+        assert f"::error::ghcr.io refuses {self.TAGGED}" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
+class TestWorkflows:
+    """What no linter knows: where a fork's code may run, and what with."""
+
+    def test_forks_meet_neither_credentials_nor_the_campus(self, path: Path) -> None:
+        workflow = _workflow(path)
+        assert "pull_request_target" not in workflow["on"]
+        if "pull_request" not in workflow["on"]:
+            return
+        for job in workflow["jobs"].values():
+            assert job["runs-on"] == "ubuntu-24.04"
+            trusted = "head.repo.full_name == github.repository" in job.get("if", "")
+            wants = "environment" in job or "id-token" in job.get("permissions", {}) or "secrets." in str(job)
+            assert trusted or not wants
+
+    def test_whoever_has_a_role_has_an_environment(self, path: Path) -> None:
+        """A role trusts environments, and an environment says which branches may use it."""
+        for job in _workflow(path)["jobs"].values():
+            assert ("id-token" in job.get("permissions", {})) == ("environment" in job)
+
+    def test_the_campus_runner_works_for_main_alone(self, path: Path) -> None:
+        workflow = _workflow(path)
+        if any(job["runs-on"] == CAMPUS for job in workflow["jobs"].values()):
+            assert set(workflow["on"]) <= {"push", "schedule", "workflow_dispatch"}
+            assert workflow["on"].get("push", {"branches": ["main"]}) == {"branches": ["main"]}
+
+    def test_actions_are_pinned_and_shell_is_one_command(self, path: Path) -> None:
+        for job in _workflow(path)["jobs"].values():
+            for step in job["steps"]:
+                assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step.get("uses", f"a/b@{'0' * 40}"))
+                assert not set(step.get("run", "")) & set("\n;|&$`")
+
+
+def test_stage_comes_before_prod_and_each_alone() -> None:
+    jobs = _workflow(paths.ROOT / ".github" / "workflows" / "deploy.yml")["jobs"]
+    assert jobs["prod"]["needs"] == "stage"
+    for stack, job in jobs.items():
+        assert job["environment"] == stack
+        assert job["runs-on"] == CAMPUS
+        assert job["concurrency"] == {"group": f"deploy-{stack}", "cancel-in-progress": False}
+        assert job["steps"][-1]["run"].endswith(f" deploy {stack}")
+
+
+def _workflow(path: Path) -> dict[str, Any]:
+    """The workflow; YAML's loader takes a bare `on` for true."""
+    text = re.sub(r"^on:", '"on":', path.read_text(), flags=re.MULTILINE)
+    return yaml.safe_load(text)

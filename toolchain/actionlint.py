@@ -1,0 +1,31 @@
+"""actionlint from its Go module: the package of that name downloads a program when it is installed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+from toolchain import cache, go
+from toolchain.paths import ROOT, VENV
+from toolchain.paths import cache as cache_folder
+
+MODULE = "actionlint"
+SECONDS = 10
+
+
+def run() -> int:
+    """Check the workflows; its exit code. The shell in them goes to the virtualenv's shellcheck."""
+    with cache.lock():
+        program = _ensure()
+    path = os.pathsep.join([str(VENV / "bin"), os.environ.get("PATH", os.defpath)])
+    return subprocess.run([program], cwd=ROOT, env=os.environ | {"PATH": path}, check=False).returncode
+
+
+def _ensure() -> Path:
+    folder = cache_folder() / "bin" / MODULE
+    key = cache.key_of(go.module_folder(MODULE))
+    if not cache.is_whole(folder, key):
+        with cache.new_folder(folder, key) as made:
+            go.build(MODULE, ["github.com/rhysd/actionlint/cmd/actionlint"], made, usual=SECONDS)
+    return folder / "actionlint"
