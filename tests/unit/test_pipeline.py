@@ -67,26 +67,29 @@ class GitHub(ThreadingHTTPServer):
 
 
 class Answering(BaseHTTPRequestHandler):
-    server: GitHub
-
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         query = parse_qs(url.query)
         page, size = int(query["page"][0]), int(query["per_page"][0])
-        things = self.server.lists[url.path.rpartition("/")[2]]
+        things = self._hub.lists[url.path.rpartition("/")[2]]
         if "state" in query:
             things = [thing for thing in things if thing["state"] == query["state"][0]]
         self._answer(things[(page - 1) * size : page * size])
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.written.append((self.command, self.path.removeprefix("/repos/Team/judge/"), body))
+        self._hub.written.append((self.command, self.path.removeprefix("/repos/Team/judge/"), body))
         self._answer({})
 
     do_PATCH = do_POST  # noqa: N815  http.server's name
 
+    @property
+    def _hub(self) -> GitHub:
+        assert isinstance(self.server, GitHub)
+        return self.server
+
     def _answer(self, body: Any) -> None:
-        self.server.tokens.add(self.headers["Authorization"])
+        self._hub.tokens.add(self.headers["Authorization"])
         content = json.dumps(body).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
@@ -106,7 +109,7 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 @pytest.fixture
 def hub() -> Iterator[GitHub]:
     server = GitHub()
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=[0.02])
     thread.start()
     yield server
     server.shutdown()
