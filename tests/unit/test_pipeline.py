@@ -287,6 +287,20 @@ class TestDrift:
         assert (method, where, body["state"]) == ("PATCH", "issues/4", "closed")
 
 
+def test_setup_puts_the_virtualenv_before_pulumi_and_no_stand_in_plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GitHub puts each line before the one above it."""
+    made: list[str] = []
+    monkeypatch.setenv("CAMPUS_MONITOR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("GITHUB_PATH", str(tmp_path / "path"))
+    monkeypatch.setattr(pipeline.venv, "ensure", lambda: made.append("venv"))
+    monkeypatch.setattr(pipeline.pulumi_cli, "ensure", lambda _: tmp_path / "pulumi")
+    assert run(monkeypatch, "setup") == 0
+    assert made == ["venv"]
+    assert (tmp_path / "path").read_text() == f"{tmp_path / 'pulumi'}\n{paths.VENV / 'bin'}\n"
+
+
 class TestGuardImage:
     NAME = "ghcr.io/team/judge/port-guard"
     TAGGED = f"{NAME}:0123456789ab"
