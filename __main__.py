@@ -8,12 +8,7 @@ import pulumi
 from pulumi import ResourceOptions
 
 from components import settings as settings_module
-from components.aws.egress import (
-    EgressAddresses,
-    EgressAddressesArgs,
-    EgressNetwork,
-    EgressNetworkArgs,
-)
+from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
 from components.aws.provider import aws_provider
 from components.aws.services import Services, ServicesArgs
 from components.campus.docker_shipper import DockerShippers, DockerShippersArgs
