@@ -1,4 +1,4 @@
-"""The stack's outputs: an API that other programs and `make verify` read. Pure.
+"""The stack's outputs: an API that other programs read. Pure.
 
 `python -m components.outputs` prints docs/outputs.md.
 """

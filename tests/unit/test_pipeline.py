@@ -217,13 +217,13 @@ class TestPreview:
 @pytest.mark.usefixtures("summary")
 class TestDeploy:
     UP = "pulumi up --stack stage --yes --non-interactive --color never"
-    VERIFY = "make verify STACK=stage"
+    PROOF = "pulumi preview --stack stage --refresh --expect-no-changes --non-interactive --color never"
 
-    def test_updates_then_verifies(self, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_updates_then_asks_what_runs(self, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
         assert run(monkeypatch, "deploy", "stage") == 0
-        assert programs.calls() == [self.UP, self.VERIFY]
+        assert programs.calls() == [self.UP, self.PROOF]
 
-    def test_a_failed_update_is_not_verified(
+    def test_after_a_failed_update_nothing_is_asked(
         self, programs: Programs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
     ) -> None:
         programs.answer("pulumi up", 255)
@@ -234,10 +234,10 @@ class TestDeploy:
     def test_a_failed_proof_stops_too(
         self, programs: Programs, monkeypatch: pytest.MonkeyPatch, summary: Path
     ) -> None:
-        programs.answer("make verify", 2)
+        programs.answer("pulumi preview", 255)
         assert run(monkeypatch, "deploy", "stage", "prod") == 1
-        assert programs.calls() == [self.UP, self.VERIFY]
-        assert "**Stopped**: stage is updated, but `make verify STACK=stage` fails" in summary.read_text()
+        assert programs.calls() == [self.UP, self.PROOF]
+        assert "**Stopped**: stage is updated, but what runs isn't what is declared" in summary.read_text()
 
 
 @pytest.mark.usefixtures("summary")
