@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -245,9 +246,7 @@ def look_at_pulumi(trial: Trial) -> None:
     folder = trial.folder.parent
     for part in ("project", "state"):
         trial.sinks |= {
-            f"Pulumi's {path.relative_to(folder)}": path.read_bytes()
-            for path in (folder / part).rglob("*")
-            if path.is_file()
+            f"Pulumi's {path.relative_to(folder)}": content for path, content in files_below(folder / part)
         }
 
 
@@ -265,9 +264,7 @@ def look_at_docker(trial: Trial) -> None:
         sinks["Docker's events"] = json.dumps(list(told)).encode()
     assert b"exec_start" in sinks["Docker's events"]
     kept = rig.run.folder / "docker" / "containers"
-    sinks |= {
-        f"Docker's {path.relative_to(kept)}": path.read_bytes() for path in kept.rglob("*") if path.is_file()
-    }
+    sinks |= {f"Docker's {path.relative_to(kept)}": content for path, content in files_below(kept)}
     sinks["dockerd's log"] = (rig.run.folder / "dockerd.log").read_bytes()
 
 
@@ -290,15 +287,26 @@ def kept_in_files(trial: Trial) -> set[str]:
     """Which secrets lie in volumes, which is what they are for; a leak if others than the owner may read."""
     found: set[str] = set()
     volumes = trial.deployment.rig.run.folder / "docker" / "volumes"
-    for path in volumes.rglob("*"):
-        if not path.is_file() or path.is_symlink():
-            continue
-        content = path.read_bytes()
+    for path, content in files_below(volumes):
         names = {one.name for one in trial.canaries if is_in_bytes(one, content)}
+        # A file that holds a secret is the stack's own, and stays.
         if names and path.stat().st_mode & 0o077:
             trial.sinks[f"{path.relative_to(volumes)}, which others may read"] = content
         found |= names
     return found
+
+
+def files_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
+    """Every file and what it holds; one that its program has just removed, as Loki does, is left out."""
+    for place, _, names in os.walk(folder):
+        for path in (Path(place, name) for name in names):
+            if path.is_symlink() or not path.is_file():
+                continue
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                continue
+            yield path, content
 
 
 def is_in_bytes(canary: Canary, content: bytes) -> bool:
