@@ -105,6 +105,10 @@ class Refusals:
         age = time.time() - self._read().get(route, 0)
         return 0 <= age < REFUSAL_SECONDS
 
+    def was_refused(self, route: str) -> bool:
+        """Whether the route was refused when it was last tried, however long ago."""
+        return route in self._read()
+
     def remember(self, route: str) -> None:
         """The route was refused just now."""
         self._write(self._read() | {route: time.time()})

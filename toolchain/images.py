@@ -42,9 +42,13 @@ class Images:
         stamp = read_stamp(image)
         return stamp is not None and tar_of(image).exists() and self._is_current(image, stamp)
 
-    def was_refused(self, image: str) -> bool:
+    def refused_lately(self, image: str) -> bool:
         """Whether the image's registry refused it within the last hours."""
         return self._refusals.remembers(_route(image))
+
+    def was_refused(self, image: str) -> bool:
+        """Whether the image's registry refused it when `make install` last asked, be it hours ago."""
+        return self._refusals.was_refused(_route(image))
 
     def ensure(self, image: str) -> None:
         """Have the image; a Problem if it can't be had."""

@@ -108,7 +108,7 @@ def _cache_is_full(local: settings.LocalSettings) -> bool:
     makers = images.Images(refusals, load=False)
     optional = [local.images[name] for name in (GRAFANA, ALLOY) if name in local.images]
     return all(makers.ready(image) for image in needed_images(local)) and all(
-        makers.ready(image) or makers.was_refused(image) for image in optional
+        makers.ready(image) or makers.refused_lately(image) for image in optional
     )
 
 

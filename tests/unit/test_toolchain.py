@@ -131,6 +131,16 @@ class TestRefusals:
         path.write_text(json.dumps({"route": time.time() - age}))
         assert not cache.Refusals(path).remembers("route")
 
+    def test_a_test_run_outlasts_them(self, tmp_path: Path) -> None:
+        path = tmp_path / "refusals.json"
+        path.write_text(json.dumps({"docker pull nginx:1": time.time() - cache.REFUSAL_SECONDS - 1}))
+        refusals = cache.Refusals(path)
+        asked = images.Images(refusals, load=False)
+        assert asked.was_refused("nginx:1")
+        assert not asked.refused_lately("nginx:1")
+        refusals.forget("docker pull nginx:1")
+        assert not asked.was_refused("nginx:1")
+
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"route": "yesterday"}'])
     def test_a_broken_file_remembers_nothing(self, tmp_path: Path, text: str) -> None:
         path = tmp_path / "refusals.json"
