@@ -46,7 +46,6 @@ REPLICAS = (
 # in order. Not more: a connection has up to 250 requests at once, and the client repeats some of them.
 RENEWED = ("protocol http/2", "vars_regexp {http.request.uuid} ^00")
 
-
 # Caddy leaves cookies and passwords out by itself. Grafana's mails hold links with a code that is worth a
 # password; it is in the request, and in the Referer of all that its page asks for.
 LOGGED = (
@@ -54,6 +53,12 @@ LOGGED = (
     'request>uri regexp "(code=|/invite/)[^&?]*" "${1}REDACTED"',
     "request>headers>Referer delete",
 )
+
+# Of the pushes that Loki took, a route's log holds the first ones of each second, then one in so many: a
+# line for each costs a tenth of the throughput, and washes the refusals out of what Docker keeps. A log
+# router pushes once in a second (its BatchWait), so that those of 20 tasks are all in it.
+TAKEN_LOGGED_PER_SECOND = 20
+TAKEN_LOGGED_ONE_IN = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,10 +96,12 @@ class GuardedRoute:
 def render_caddyfile(site: Site, routes: Sequence[GuardedRoute], grafana: str | None) -> str:
     """The Caddyfile; `grafana` is where Grafana answers, or None where the stack has none."""
     body: list[str] = []
+    taken_logs: list[str] = []
     for route in sorted(routes, key=lambda one: one.name):
         body += _guarded_route(route)
+        taken_logs += _taken_log(route)
     body += _grafana(site, grafana)
-    return _page(site, body)
+    return _page(site, body, taken_logs)
 
 
 def render_closed(site: Site) -> str:
@@ -121,7 +128,7 @@ def site_url(site: Site) -> str:
     return f"https://{site.domain}{port}"
 
 
-def _page(site: Site, body: Sequence[str]) -> str:
+def _page(site: Site, body: Sequence[str], more_logs: Sequence[str] = ()) -> str:
     lines = [
         *_block("", _global_options(site)),
         "",
@@ -129,7 +136,8 @@ def _page(site: Site, body: Sequence[str]) -> str:
             f"{site.domain} ",
             [
                 *(["tls internal"] if site.tls == "internal" else []),
-                *_block("log ", ["output stdout", *_block("format filter ", LOGGED)]),
+                *_block("log ", _logged()),
+                *more_logs,
                 "header -Server",
                 # `route` keeps the order that is written; on its own, Caddy sorts directives.
                 *_block("route ", [*_block("@renewed ", RENEWED), "header @renewed Connection close", *body]),
@@ -160,6 +168,20 @@ def _global_options(site: Site) -> list[str]:
         *acme,
         *_block("servers ", servers),
     ]
+
+
+def _logged() -> list[str]:
+    return ["output stdout", *_block("format filter ", LOGGED)]
+
+
+def _taken_log(route: GuardedRoute) -> list[str]:
+    """The log of the pushes that this route's Loki took: by the name alone, not by the site's."""
+    sampling = ["interval 1s", f"first {TAKEN_LOGGED_PER_SECOND}", f"thereafter {TAKEN_LOGGED_ONE_IN}"]
+    return _block(f"log {_taken(route)} ", ["no_hostname", *_block("sampling ", sampling), *_logged()])
+
+
+def _taken(route: GuardedRoute) -> str:
+    return f"{route.name}_taken"
 
 
 def _guarded_route(route: GuardedRoute) -> list[str]:
@@ -219,9 +241,12 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
 
 
 def _proxy(route: GuardedRoute) -> list[str]:
-    if not route.more_upstreams:
-        return _dial_retry()
-    return [*_dial_retry(), *REPLICAS]
+    return [
+        *_dial_retry(),
+        *(REPLICAS if route.more_upstreams else ()),
+        "@taken status 2xx",
+        *_block("handle_response @taken ", [f"log_name {_taken(route)}", "copy_response"]),
+    ]
 
 
 def _dial_retry() -> list[str]:

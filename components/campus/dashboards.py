@@ -15,6 +15,7 @@ from grafana_foundation_sdk.models.alerting import RelativeTimeRange
 from grafana_foundation_sdk.models.common import DataSourceRef, StackingMode
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, VariableOption, VariableRefresh
 
+from components.campus.caddyfile import TAKEN_LOGGED_ONE_IN, TAKEN_LOGGED_PER_SECOND
 from components.campus.provisioning import FOLDER, ORGANISATION, AccessLog, LokiSource, in_order
 
 LOGS_UID = "campus-logs"
@@ -156,7 +157,8 @@ def _gate_row(page: dashboard.Dashboard, log: AccessLog) -> None:
             "status > 0",
             "route, status",
             "{{route}} {{status}}",
-            "As Caddy answers them.",
+            f"Caddy's answers. Of a route's taken ones, the first {TAKEN_LOGGED_PER_SECOND} in a second "
+            f"are counted, then one in {TAKEN_LOGGED_ONE_IN}; lines are counted below.",
         ),
         (
             "Refused pushes",
