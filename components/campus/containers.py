@@ -19,6 +19,9 @@ RESTART = "unless-stopped"
 
 MIB = 1 << 20
 
+# Against Docker's default of 1024, which Caddy has: where both cores are busy, a query comes after pushes.
+BEHIND_THE_GATE_CPU_SHARES = 512
+
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
@@ -49,8 +52,18 @@ def data_volume(name: str, host: Host, role: str, parent: pulumi.Resource) -> do
 def container_options(
     parent: pulumi.Resource, depends_on: list[pulumi.Resource] | None = None
 ) -> pulumi.ResourceOptions:
-    """Options of every named container: a second one of its name can't be beside it."""
-    return pulumi.ResourceOptions(parent=parent, delete_before_replace=True, depends_on=depends_on or [])
+    """Options of every named container: a second one of its name can't be beside it.
+
+    One that couldn't start, or wasn't ready in time, is made anew by the next update. Otherwise that finds
+    nothing to change and takes it for done.
+    """
+    return pulumi.ResourceOptions(
+        parent=parent,
+        delete_before_replace=True,
+        # The engine's name for such a failure (pulumi/pkg, resource/deploy/step_generator.go).
+        replace_on_changes=["#initerror"],
+        depends_on=depends_on or [],
+    )
 
 
 def mounted(source: docker.Volume, path: str, *, read_only: bool = False) -> docker.ContainerVolumeArgs:

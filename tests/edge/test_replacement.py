@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pytest
 from pulumi import automation
 
 from tests.counts import count
-from tests.rig.deployment import Deployment
+from tests.rig.deployment import GUARDED_PORT, Deployment
 from tests.rig.live_caddy import leftovers, printed
 from tests.rig.namespaces import NAT, STRANGER
 from tests.rig.stack import merged
@@ -105,6 +106,27 @@ def test_a_container_that_somebody_removed_comes_back_with_its_files(edge: Deplo
         assert edge.push_status(NAT, "aws") == 204
     assert from_stranger <= {403}
     assert not any("delete" in step or "replace" in step for step in done[LIVE_FILES])
+    assert edge.stack.changes() == {}
+
+
+def test_a_container_that_could_not_start_is_made_anew_by_the_next_update(edge: Deployment) -> None:
+    """Somebody has its port. Later they haven't: then the update that follows has to bring it up."""
+    other = {"port": GUARDED_PORT, "route": "/lokiother", "allow": ["nat"], "published": True}
+    edge.stack.configure(merged(edge.settings, {"loki": {"instances": {"other": other}}}))
+    try:
+        with edge.rig.network.campus.entered():
+            somebody = socket.create_server(("0.0.0.0", GUARDED_PORT))
+        with somebody, pytest.raises(automation.CommandError, match="address already in use"):
+            up(edge)
+        assert edge.container("loki-other").status == "created"
+        done = up(edge)
+        assert {"delete-replaced", "create-replacement"} <= done[CONTAINER]
+        assert edge.container("loki-other").status == "running"
+        assert edge.stack.changes() == {}
+        assert edge.push_status(NAT, "aws") == 204
+    finally:
+        edge.stack.configure(edge.settings)
+        up(edge)
     assert edge.stack.changes() == {}
 
 
