@@ -10,6 +10,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.campus.containers import (
+    BEHIND_THE_GATE_CPU_SHARES,
     MIB,
     Host,
     container_options,
@@ -129,6 +130,7 @@ class Grafana(pulumi.ComponentResource):
             ],
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
             **hardened(settings.memory_bytes // MIB),
+            cpu_shares=BEHIND_THE_GATE_CPU_SHARES,
             labels=_labels(smtp_password, secret_key),
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,

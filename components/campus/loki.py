@@ -10,6 +10,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.campus.containers import (
+    BEHIND_THE_GATE_CPU_SHARES,
     MIB,
     Host,
     config_label,
@@ -128,6 +129,7 @@ class LokiInstance(pulumi.ComponentResource):
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
             envs=_environment(settings),
             **hardened(settings.memory_bytes // MIB),
+            cpu_shares=BEHIND_THE_GATE_CPU_SHARES,
             # Loki reads its configuration once.
             labels=[config_label(health, config, *keys)],
             healthcheck=docker.ContainerHealthcheckArgs(**health),

@@ -169,6 +169,13 @@ def test_each_loki_has_its_own_limits(engine: Engine) -> None:
     assert found == {"aws": (2048, ["GOMEMLIMIT=1843MiB"]), "test": (1024, ["GOMEMLIMIT=921MiB"])}
 
 
+def test_a_query_comes_after_the_gate_where_the_processor_is_short(engine: Engine) -> None:
+    build()
+    shares = {name: inputs.get("cpuShares", 1024) for name, inputs in engine.containers().items()}
+    behind = {name for name, share in shares.items() if share < shares["t-caddy"]}
+    assert behind == {"t-grafana", "t-loki-aws", "t-loki-test"}
+
+
 def test_a_changed_health_check_replaces_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
     """The plugin changes the check of a running container on paper only."""
     checks: list[dict[str, Any]] = []
