@@ -77,7 +77,7 @@ class Images:
         if stamp.origin == "stand-in":
             recipe = stand_in_images.STAND_INS.get(image)
             known = recipe is not None and stamp.key == recipe.key()
-            return known and self._refusals.remembers(_route(image))
+            return known and self.refused_lately(image)
         return stamp.key == image
 
     def _load_tar(self, image: str) -> None:
@@ -92,7 +92,7 @@ class Images:
         if docker.image_id(image) and stand_in_images.LABEL not in docker.image_labels(image):
             _save(image, image, "pull")
             return True
-        if self._refusals.remembers(_route(image)):
+        if self.refused_lately(image):
             return False
         say.step(f"pulling {image} (usually 10 s)")
         began = time.monotonic()

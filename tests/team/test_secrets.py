@@ -181,11 +181,11 @@ def test_no_secret_stands_in_plain_anywhere(trial: Trial, emulator: Emulator) ->
     look_at_processes(trial, started)
 
     # Each of them was in use, and reached those whom it is for.
-    shown = json.dumps(in_state)
+    shown = json.dumps(in_state).encode()
     settings = [one for one in trial.canaries if one.name not in PROGRAM_VARIABLES]
     assert [one.name for one in settings if "first" not in one.name and not is_in(one, shown)] == []
     kept = kept_in_files(trial)
-    parameters = json.dumps(parameters_of(emulator))
+    parameters = json.dumps(parameters_of(emulator)).encode()
     ours = {one.name.partition(" ")[2]: one for one in settings if one.name.startswith("second")}
     for path, one in ours.items():
         used = one.name in kept or is_in(one, parameters)
@@ -204,9 +204,9 @@ def test_no_secret_stands_in_plain_anywhere(trial: Trial, emulator: Emulator) ->
     assert not found, "\n".join(found)
 
 
-def is_in(canary: Canary, text: str) -> bool:
+def is_in(canary: Canary, content: bytes) -> bool:
     """Whether a secret is there, as it is or encoded."""
-    return leaks([canary], {"": text.encode()}) != []
+    return leaks([canary], {"": content}) != []
 
 
 def refused(trial: Trial) -> None:
@@ -288,7 +288,7 @@ def kept_in_files(trial: Trial) -> set[str]:
     found: set[str] = set()
     volumes = trial.deployment.rig.run.folder / "docker" / "volumes"
     for path, content in files_below(volumes):
-        names = {one.name for one in trial.canaries if is_in_bytes(one, content)}
+        names = {one.name for one in trial.canaries if is_in(one, content)}
         # A file that holds a secret is the stack's own, and stays.
         if names and path.stat().st_mode & 0o077:
             trial.sinks[f"{path.relative_to(volumes)}, which others may read"] = content
@@ -307,10 +307,6 @@ def files_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
             except FileNotFoundError:
                 continue
             yield path, content
-
-
-def is_in_bytes(canary: Canary, content: bytes) -> bool:
-    return leaks([canary], {"": content}) != []
 
 
 def parameters_of(emulator: Emulator) -> list[str]:
