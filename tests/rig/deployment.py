@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv4Network
@@ -145,10 +145,16 @@ class Deployment:
         return str(container.id), container.attrs["State"]["StartedAt"]
 
 
-@contextmanager
-def configured(rig: Rig, emulator: Emulator, changes: Settings | None = None) -> Iterator[Deployment]:
+def configured(
+    rig: Rig, emulator: Emulator, changes: Settings | None = None
+) -> AbstractContextManager[Deployment]:
     """The stack before `pulumi up`, with changes to its settings in the rig; destroyed at the end."""
-    settings = merged(settings_for(rig, emulator), changes or {})
+    return configured_as(rig, merged(settings_for(rig, emulator), changes or {}))
+
+
+@contextmanager
+def configured_as(rig: Rig, settings: Settings) -> Iterator[Deployment]:
+    """The same with these settings."""
     load_images(rig, settings)
     with running_stack(settings) as stack:
         yield Deployment(rig, stack, settings, {})

@@ -81,8 +81,13 @@ class Stack:
 
 def local_settings(root: Path = ROOT) -> Settings:
     """The settings of Pulumi.local.yaml by area, free to be changed."""
+    return settings_of("local", root)
+
+
+def settings_of(environment: str, root: Path = ROOT) -> Settings:
+    """The settings of an environment's file by area, free to be changed."""
     project = _project(root)["name"]
-    config = yaml.safe_load((root / "Pulumi.local.yaml").read_text())["config"]
+    config = yaml.safe_load((root / f"Pulumi.{environment}.yaml").read_text())["config"]
     own = f"{project}:"
     return {key.removeprefix(own): value for key, value in config.items() if key.startswith(own)}
 

@@ -1,0 +1,158 @@
+"""Pulumi.stage.yaml and Pulumi.prod.yaml, the very files: brought up, changed and destroyed in the rig."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from components.settings import Campus
+from tests.rig.deployment import Deployment, configured_as, docker_contents
+from tests.rig.emulator import Emulator
+from tests.rig.live_grafana import PLAYED, make_played_image
+from tests.rig.namespaces import LATER_NAT, NAT, PRIVATE_CLIENT, SERVER, SERVER_IN_PRIVATE, STRANGER
+from tests.rig.probe import Login, can_connect, lines_in_loki, wait_for_line
+from tests.rig.rig import Rig
+from tests.rig.stack import PulumiFailedError, Settings, local_settings, merged, settings_of
+from tests.shipper.test_docker_shipper import make_idle_image
+
+pytestmark = pytest.mark.docker
+
+IDLE = "campus-monitor/idle-alloy:test"
+HTTPS = 443
+# One NAT gateway's address each, as the settings of each want.
+ADDRESSES = {"stage": [NAT], "prod": [NAT, LATER_NAT]}
+# The volumes whose content is nowhere else.
+DATA = {
+    "stage": {"caddy-data", "grafana-data", "loki-aws-data", "loki-test-data"},
+    "prod": {"caddy-data", "grafana-data", "loki-aws-data", "loki-test-data", "loki-stage-data"},
+}
+
+
+def in_the_rig(environment: str, rig: Rig, emulator: Emulator) -> Settings:
+    """The file's settings, but for the Docker host, the images, the certificate and AWS' addresses."""
+    of_the_file = settings_of(environment)
+    left_out = {"namePrefix": "name_prefix", "networkCidr": "network_cidr"}
+    changes: dict[str, Any] = {
+        # With the defaults of what the file leaves out: `Deployment` looks them up.
+        "campus": {"dockerHost": rig.engine.url}
+        | {key: Campus.model_fields[field].default for key, field in left_out.items()},
+        # With `ssh://` it is the URL's.
+        "portPolicy": {"sshPort": urlsplit(of_the_file["campus"]["dockerHost"]).port},
+        "images": local_settings()["images"] | {"grafana": PLAYED, "alloy": IDLE},
+        "edge": {"tls": "internal", "httpsPort": HTTPS},
+        "aws": {"emulator": emulator.url},
+        "egress": {"create": {"addresses": ADDRESSES[environment]}},
+        "grafana": {"enabled": True},
+    }
+    return merged(of_the_file, changes)
+
+
+@contextmanager
+def brought_up(environment: str, rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
+    """The environment in the rig; at the end its data is given up, as a person would, and it is destroyed."""
+    make_played_image(rig)
+    make_idle_image(rig, IDLE)
+    with configured_as(rig, in_the_rig(environment, rig, emulator)) as made:
+        try:
+            made.outputs = {name: output.value for name, output in made.stack.up().items()}
+            yield made
+        finally:
+            made.stack.run("state", "unprotect", "--all", "--yes")
+
+
+@contextmanager
+def clearing_up(rig: Rig, emulator: Emulator) -> Iterator[None]:
+    """Remove the volumes and release the addresses that outlive a destroyed stack."""
+    before = volumes(rig)
+    try:
+        yield
+    finally:
+        with closing(rig.engine.client()) as engine:
+            for name in volumes(rig) - before:
+                engine.volumes.get(name).remove()
+        for address, allocation in addresses(emulator).items():
+            if address in (NAT, LATER_NAT):
+                emulator.client("ec2").release_address(AllocationId=allocation)
+
+
+def volumes(rig: Rig) -> set[str]:
+    """The names of the volumes in the rig's Docker."""
+    return {name.removeprefix("volume ") for name in docker_contents(rig) if name.startswith("volume ")}
+
+
+def addresses(emulator: Emulator) -> dict[str, str]:
+    """The Elastic IPs, with the id of their allocation."""
+    found = emulator.client("ec2").describe_addresses()["Addresses"]
+    return {one["PublicIp"]: one["AllocationId"] for one in found}
+
+
+@pytest.mark.parametrize("environment", ["stage", "prod"])
+def test_the_file_is_brought_up_changed_and_destroyed(environment: str, rig: Rig, emulator: Emulator) -> None:
+    before = docker_contents(rig)
+    with clearing_up(rig, emulator):
+        with brought_up(environment, rig, emulator) as made:
+            does_what_it_is_for(made, environment)
+            assert made.stack.changes() == {}
+            takes_a_change(made)
+            keeps_its_data(made, environment)
+        # What holds lines and certificates outlives the stack, and so do addresses that others list.
+        assert docker_contents(rig) - before == {f"volume {name}" for name in DATA[environment]}
+        assert set(ADDRESSES[environment]) <= set(addresses(emulator))
+
+
+def login(made: Deployment, instance: str) -> Login | None:
+    """The account that a route asks for, as the outputs have it; None where it asks for none."""
+    accounts = made.outputs["shipper_credentials"].get(instance, {})
+    return next((Login(user, password) for user, password in accounts.items()), None)
+
+
+def does_what_it_is_for(made: Deployment, environment: str) -> None:
+    """Who may push does, into each Loki; nobody else; and a published Loki is the campus's alone."""
+    assert made.outputs["nat_public_ips"] == ADDRESSES[environment]
+    for instance, settings in made.settings["loki"]["instances"].items():
+        allowed = login(made, instance)
+        assert (allowed is not None) == ("accounts" in settings)
+        for nat in ADDRESSES[environment]:
+            line = f"from {nat} to {instance}"
+            route = settings["route"]
+            assert made.client(nat).push(line, route, {"job": "environment"}, allowed).status == 204
+            wait_for_line(made.rig.network.campus, made.loki(instance), line, "environment")
+        assert made.push_status(STRANGER, instance, allowed) == 403
+        if allowed is not None:
+            assert made.push_status(NAT, instance, Login(allowed.user, "wrong")) == 401
+        world, port = made.rig.network.world, settings["port"]
+        assert can_connect(world, PRIVATE_CLIENT, (SERVER_IN_PRIVATE, port))
+        assert not can_connect(world, STRANGER, (SERVER, port))
+
+
+def takes_a_change(made: Deployment) -> None:
+    """An operator's address, an account and a longer retention: only the Loki is another container."""
+    since = [made.running_since(name) for name in ("caddy", "grafana", "loki-aws")]
+    changes: dict[str, Any] = {
+        "edge": {"extraAllowedCidrs": [f"{STRANGER}/32"]},
+        "loki": {
+            "instances": {"test": {"accounts": [{"user": "admin"}, {"user": "second"}], "retention": "5d"}}
+        },
+    }
+    kept = login(made, "test")
+    made.stack.configure(merged(made.settings, changes))
+    made.outputs = {name: output.value for name, output in made.stack.up().items()}
+    assert made.push_status(STRANGER, "aws", login(made, "aws")) == 204
+    assert made.push_status(NAT, "test", kept) == 204
+    second = Login("second", made.outputs["shipper_credentials"]["test"]["second"])
+    assert made.push_status(NAT, "test", second) == 204
+    assert [made.running_since(name) for name in ("caddy", "grafana", "loki-aws")] == since
+    assert made.stack.changes() == {}
+    lines = lines_in_loki(made.rig.network.campus, made.loki("test"), '{job="environment"}')
+    assert f"from {NAT} to test" in lines
+
+
+def keeps_its_data(made: Deployment, environment: str) -> None:
+    """Pulumi ends a destroy at what is protected, after it has removed the rest."""
+    with pytest.raises(PulumiFailedError, match="protected"):
+        made.stack.destroy()
+    assert volumes(made.rig) >= DATA[environment]
