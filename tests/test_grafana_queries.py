@@ -20,11 +20,12 @@ import pytest
 from components.aws.container_definitions import PushTarget, log_configuration
 from components.campus.dashboards import render_alert_rules, render_dashboards
 from components.campus.loki_config import LOKI_UID, render_loki_config
-from components.campus.provisioning import AccessLog, LokiSource
+from components.campus.provisioning import HostLogs, LokiSource
 from components.live.volume_files import VolumeFilesProvider
 from components.settings import LokiInstance, Service
 from tests.rig.live_caddy import IMAGE as CADDY
 from tests.rig.live_caddy import printed
+from tests.rig.live_guard import live_guard
 from tests.rig.namespaces import Namespace
 from tests.rig.probe import PUSH_PATH
 from tests.rig.processes import wait_for
@@ -36,13 +37,16 @@ pytestmark = pytest.mark.docker
 LOKI = "grafana/loki:3.7.8"
 PORT = 3100
 CONTAINER = "t-caddy"
+GUARD = "t-port-guard"
 # Loki takes pushes at once and queries some 16 s later.
 READY_SECONDS = 120.0
 
 SOURCE = LokiSource(
     name="aws", url="http://unused", retention="7d", retention_seconds=7 * 86400, expects_aws=True
 )
-ACCESS_LOG = AccessLog(source=SOURCE, host="campus", container=CONTAINER, routes=("/lokiaws", "/lokitest"))
+HOST_LOGS = HostLogs(
+    source=SOURCE, host="campus", caddy=CONTAINER, guard=GUARD, routes=("/lokiaws", "/lokitest")
+)
 # What Grafana puts in, with "All" chosen.
 VARIABLES = {"$__auto": "10m", "$service": ".*", "$container": ".+", "$search": ""}
 
@@ -146,7 +150,19 @@ def logged(rig: Rig) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def loki(rig: Rig, logged: list[str]) -> Iterator[Asked]:
+def guarded(rig: Rig) -> list[str]:
+    """What the real guard says at its start."""
+    with live_guard(rig) as guard:
+        return wait_for("the guard has told of the disk", lambda: told_of_the_disk(guard.log()), 60.0)
+
+
+def told_of_the_disk(log: str) -> list[str]:
+    """The guard's lines, once one of them tells of the disk."""
+    return log.splitlines() if "disk" in log else []
+
+
+@pytest.fixture(scope="module")
+def loki(rig: Rig, logged: list[str], guarded: list[str]) -> Iterator[Asked]:
     """The real Loki with the stack's own configuration and the lines of all kinds of sources."""
     rig.engine.load(LOKI)
     name = f"queries-{secrets.token_hex(4)}"
@@ -180,6 +196,7 @@ def loki(rig: Rig, logged: list[str]) -> Iterator[Asked]:
             for labels, lines in (
                 (firelens_labels(), APP_LINES),
                 (shipped | {"container": CONTAINER}, logged),
+                (shipped | {"container": GUARD}, guarded),
                 (shipped | {"host": "stage", "container": "judge"}, SHIPPED_LINES),
             ):
                 push(rig.network.campus, where, labels, lines, now)
@@ -205,7 +222,7 @@ def push(
 def panels() -> dict[str, str]:
     """The queries of all panels by title, with what Grafana puts in."""
     found: dict[str, str] = {}
-    for text in render_dashboards([SOURCE], ACCESS_LOG).values():
+    for text in render_dashboards([SOURCE], HOST_LOGS).values():
         for panel in json.loads(text)["panels"]:
             for target in panel.get("targets", []):
                 assert panel["title"] not in found
@@ -223,12 +240,12 @@ def put_in(logql: str, **chosen: str) -> str:
 
 def rules() -> dict[str, str]:
     """The queries of all alert rules by uid: each asks one Loki one thing, the rest is arithmetic."""
-    [group] = json.loads(render_alert_rules([SOURCE], ACCESS_LOG))["groups"]
+    [group] = json.loads(render_alert_rules([SOURCE], HOST_LOGS))["groups"]
     return {rule["uid"]: rule["data"][0]["model"]["expr"] for rule in group["rules"]}
 
 
 TEN_MINUTES = 600
-APP, GATE, JUDGE = ("app", "client-api"), (CONTAINER,), ("judge",)
+APP, GATE, HOST, JUDGE = ("app", "client-api"), (CONTAINER,), (GUARD,), ("judge",)
 
 
 def by_status(*wanted: int) -> dict[tuple[str, ...], float]:
@@ -245,6 +262,11 @@ ALL_STATUSES = (204, 400, 401, 403, 429, 500)
 SIZES = {"app": sum(map(len, APP_LINES)), "judge": sum(map(len, SHIPPED_LINES))}
 
 
+def size(lines: list[str]) -> int:
+    """Their bytes."""
+    return sum(len(line.encode()) for line in lines)
+
+
 def test_every_panel_has_its_expectation_here() -> None:
     """A panel that nobody expects anything of would be green whatever it asks."""
     assert set(panels()) == {
@@ -252,25 +274,33 @@ def test_every_panel_has_its_expectation_here() -> None:
         *("Pushes per second", "Refused pushes", "Dropped pushes", "Pushes that come again"),
         *(
             "How long a push takes",
+            "How full the disk is",
             "Lines per second by source",
             "Last line by source",
             "Kept in 7d at this rate",
         ),
     }
-    assert set(rules()) == {"campus-aws-silent", "campus-pushes-refused", "campus-pushes-not-taken"}
+    assert set(rules()) == {
+        "campus-aws-silent",
+        "campus-pushes-refused",
+        "campus-pushes-not-taken",
+        "campus-disk-full",
+    }
 
 
 def close(found: Mapping[tuple[str, ...], float], wanted: Mapping[tuple[str, ...], float]) -> None:
     assert found == pytest.approx(dict(wanted))
 
 
-def test_lines_per_second_are_counted_by_container(loki: Asked, logged: list[str]) -> None:
-    counts = {APP: len(APP_LINES), GATE: len(logged), JUDGE: len(SHIPPED_LINES)}
+def test_lines_per_second_are_counted_by_container(
+    loki: Asked, logged: list[str], guarded: list[str]
+) -> None:
+    counts = {APP: len(APP_LINES), GATE: len(logged), HOST: len(guarded), JUDGE: len(SHIPPED_LINES)}
     close(loki.values(panels()["Lines per second"]), {key: one / TEN_MINUTES for key, one in counts.items()})
 
 
-def test_the_volume_is_counted_by_container(loki: Asked, logged: list[str]) -> None:
-    sizes = {APP: SIZES["app"], GATE: sum(len(line.encode()) for line in logged), JUDGE: SIZES["judge"]}
+def test_the_volume_is_counted_by_container(loki: Asked, logged: list[str], guarded: list[str]) -> None:
+    sizes = {APP: SIZES["app"], GATE: size(logged), HOST: size(guarded), JUDGE: SIZES["judge"]}
     close(loki.values(panels()["Volume"]), {key: one / TEN_MINUTES for key, one in sizes.items()})
 
 
@@ -284,7 +314,7 @@ def test_errors_are_told_from_other_lines(loki: Asked) -> None:
 def test_the_search_finds_in_any_case_and_the_variables_narrow(loki: Asked) -> None:
     text = next(
         target["expr"]
-        for panel in json.loads(render_dashboards([SOURCE], ACCESS_LOG)["logs.json"])["panels"]
+        for panel in json.loads(render_dashboards([SOURCE], HOST_LOGS)["logs.json"])["panels"]
         for target in panel.get("targets", [])
         if panel["title"] == "Lines"
     )
@@ -305,7 +335,7 @@ def test_the_variables_offer_what_is_there(loki: Asked) -> None:
         )
         for name, query in queries.items()
     }
-    assert found == {"service": ["client-api"], "container": sorted(["app", CONTAINER, "judge"])}
+    assert found == {"service": ["client-api"], "container": sorted(["app", CONTAINER, GUARD, "judge"])}
     some = loki.get(
         "/loki/api/v1/label/container/values",
         query=put_in(queries["container"]["stream"], service="client-api"),
@@ -339,16 +369,26 @@ def test_the_time_of_a_push_is_read_from_caddys_log(loki: Asked) -> None:
     assert all(0 < one < 60 for one in found.values())
 
 
+def test_the_disk_is_as_full_as_the_guard_says(loki: Asked, guarded: list[str]) -> None:
+    [percent] = {float(line.partition("disk_used_percent=")[2]) for line in guarded if "disk" in line}
+    assert 0 < percent <= 100
+    for query in (panels()["How full the disk is"], rules()["campus-disk-full"]):
+        assert loki.values(query) == {(): percent}
+    # Silence is no value: the rule says what that means.
+    assert loki.values(rules()["campus-disk-full"], loki.stamp + 301) == {}
+
+
 def labels_of(stream: Mapping[str, str]) -> tuple[str, ...]:
     kept = ("job", "source", "host", "service", "container")
     return tuple(value for key, value in sorted(stream.items()) if key in kept)
 
 
-def test_the_pipeline_counts_by_source(loki: Asked, logged: list[str]) -> None:
+def test_the_pipeline_counts_by_source(loki: Asked, logged: list[str], guarded: list[str]) -> None:
     shipped = {"source": "docker", "host": "campus"}
     streams = [
         (firelens_labels(), len(APP_LINES)),
         (shipped | {"container": CONTAINER}, len(logged)),
+        (shipped | {"container": GUARD}, len(guarded)),
         (shipped | {"host": "stage", "container": "judge"}, len(SHIPPED_LINES)),
     ]
     rates = {labels_of(labels): lines / TEN_MINUTES for labels, lines in streams}
@@ -358,8 +398,10 @@ def test_the_pipeline_counts_by_source(loki: Asked, logged: list[str]) -> None:
     assert all(one == int(loki.stamp) * 1000 for one in last.values())
 
 
-def test_what_is_kept_is_the_volume_of_the_retention(loki: Asked, logged: list[str]) -> None:
-    volume = sum(SIZES.values()) + sum(len(line.encode()) for line in logged)
+def test_what_is_kept_is_the_volume_of_the_retention(
+    loki: Asked, logged: list[str], guarded: list[str]
+) -> None:
+    volume = sum(SIZES.values()) + size(logged) + size(guarded)
     close(loki.values(panels()["Kept in 7d at this rate"]), {(): volume / TEN_MINUTES * 7 * 86400})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from components.campus.ports import counted_rows
 from components.live import files
 from components.live.confirmation import Confirmation
 from components.live.docker_host import LiveError
-from tests.rig.live_guard import LiveGuard, live_guard
+from tests.rig.live_guard import DIRECTORY, LiveGuard, live_guard
 from tests.rig.namespaces import NAT, SERVER, STRANGER
 from tests.rig.probe import can_connect
 from tests.rig.processes import wait_for
@@ -247,3 +248,21 @@ def test_a_policy_in_a_namespace_of_its_own_cuts_nobody_off(rig: Rig) -> None:
         own.sh("port-guard healthy && port-guard ports")
         assert can_connect(rig.network.world, STRANGER, (SERVER, SSH))
         assert rig.network.campus.run("nft", "-s", "list", "tables").stdout == before
+
+
+def test_the_guard_says_once_a_minute_how_full_the_disk_is(guard: LiveGuard) -> None:
+    began = time.monotonic()
+    # Each wakes the guard, and is another round of it.
+    for policy in (GOOD, OLD, GOOD):
+        guard.load(policy)
+        guard.write(policy)
+    said = wait_for("the guard has told of the disk", lambda: disk_lines(guard), 60.0)
+    minutes = (time.monotonic() - began) / 60 + 1
+    assert len(said) <= minutes + 1
+    percent = int(guard.sh(f"df --output=pcent {DIRECTORY} | tail -1").strip().removesuffix("%"))
+    assert abs(int(said[-1].removeprefix("port-guard: disk_used_percent=")) - percent) <= 2
+
+
+def disk_lines(guard: LiveGuard) -> list[str]:
+    """What the guard has said of the disk."""
+    return [line for line in guard.log().splitlines() if "disk" in line]

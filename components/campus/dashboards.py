@@ -16,7 +16,7 @@ from grafana_foundation_sdk.models.common import DataSourceRef, StackingMode
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, VariableOption, VariableRefresh
 
 from components.campus.caddyfile import TAKEN_LOGGED_ONE_IN, TAKEN_LOGGED_PER_SECOND
-from components.campus.provisioning import FOLDER, ORGANISATION, AccessLog, LokiSource, in_order
+from components.campus.provisioning import FOLDER, ORGANISATION, HostLogs, LokiSource, in_order
 
 LOGS_UID = "campus-logs"
 PIPELINE_UID = "campus-pipeline"
@@ -32,8 +32,13 @@ AUTO = "$__auto"
 AWS_SILENT = "campus-aws-silent"
 PUSHES_REFUSED = "campus-pushes-refused"
 PUSHES_NOT_TAKEN = "campus-pushes-not-taken"
+DISK_FULL = "campus-disk-full"
 SILENT_MINUTES = 10
 PUSH_MINUTES = 5
+# The guard tells once a minute.
+DISK_MINUTES = 5
+# At 90 % Loki refuses pushes (loki_config.py).
+DISK_PERCENT = 80
 EVALUATION_SECONDS = 60
 # Grafana's own name for what it calculates itself.
 EXPRESSIONS = DataSourceRef(type_val="__expr__", uid="__expr__")
@@ -44,27 +49,30 @@ DROPPED = "status >= 400 and status < 500 and status != 429"
 TRIED_AGAIN = "status == 429 or status >= 500"
 
 
-def render_dashboards(sources: Sequence[LokiSource], access_log: AccessLog | None) -> dict[str, str]:
+def render_dashboards(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> dict[str, str]:
     """The dashboards' files by name."""
     return {
         "logs.json": _text(_logs().build()),
-        "pipeline.json": _text(_pipeline(in_order(sources), access_log).build()),
+        "pipeline.json": _text(_pipeline(in_order(sources), host_logs).build()),
     }
 
 
-def render_alert_rules(sources: Sequence[LokiSource], access_log: AccessLog | None) -> str:
+def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> str:
     """The alert rules' file.
 
     Grafana keeps a rule that the file no longer names. So the uids are fixed, whatever instances there
     are, and a rule that isn't wanted is named as deleted.
     """
-    rules: dict[str, alerting.Rule | None] = dict.fromkeys((AWS_SILENT, PUSHES_REFUSED, PUSHES_NOT_TAKEN))
+    rules: dict[str, alerting.Rule | None] = dict.fromkeys(
+        (AWS_SILENT, PUSHES_REFUSED, PUSHES_NOT_TAKEN, DISK_FULL)
+    )
     expecting = [source for source in in_order(sources) if source.expects_aws]
     if expecting:
         rules[AWS_SILENT] = _aws_silent(expecting)
-    if access_log is not None:
-        rules[PUSHES_REFUSED] = _pushes_refused(access_log)
-        rules[PUSHES_NOT_TAKEN] = _pushes_not_taken(access_log)
+    if host_logs is not None:
+        rules[PUSHES_REFUSED] = _pushes_refused(host_logs)
+        rules[PUSHES_NOT_TAKEN] = _pushes_not_taken(host_logs)
+        rules[DISK_FULL] = _disk_full(host_logs)
     group = {
         "orgId": ORGANISATION,
         "name": "pipeline",
@@ -84,11 +92,11 @@ def render_alert_rules(sources: Sequence[LokiSource], access_log: AccessLog | No
     )
 
 
-def _pushed(log: AccessLog, which: str) -> str:
+def _pushed(log: HostLogs, which: str) -> str:
     """The pushes that reached Caddy, by their fields; `which` filters them further."""
     routes = "|".join(sorted(log.routes))
     return (
-        f'{{source="docker", host="{log.host}", container="{log.container}"}} |= `http.log.access` '
+        f"{log.of(log.caddy)} |= `http.log.access` "
         '| json status="status", duration="duration", method="request.method", uri="request.uri", '
         'ip="request.remote_ip" | __error__="" | method="POST" '
         "| line_format `{{.uri}}` "
@@ -138,17 +146,17 @@ def _logs() -> dashboard.Dashboard:
     )
 
 
-def _pipeline(sources: Sequence[LokiSource], access_log: AccessLog | None) -> dashboard.Dashboard:
+def _pipeline(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> dashboard.Dashboard:
     """The way of the lines itself: what arrives where, what it fills, what doesn't get in."""
     page = _dashboard("Pipeline", PIPELINE_UID)
-    if access_log is not None:
-        _gate_row(page, access_log)
+    if host_logs is not None:
+        _gate_row(page, host_logs)
     for source in sources:
         _loki_row(page, source)
     return page
 
 
-def _gate_row(page: dashboard.Dashboard, log: AccessLog) -> None:
+def _gate_row(page: dashboard.Dashboard, log: HostLogs) -> None:
     source = _ref(log.source)
     page.with_row(dashboard.Row("The gate"))
     for title, which, by, legend, description in (
@@ -185,7 +193,18 @@ def _gate_row(page: dashboard.Dashboard, log: AccessLog) -> None:
         _lines("How long a push takes", source, lag, "{{route}}", stacked=False)
         .description("The slowest twentieth takes longer. A push waits here while its Loki restarts.")
         .unit("s")
-        .span(24)
+        .span(12)
+        .height(6)
+    )
+    page.with_panel(
+        _lines("How full the disk is", source, _disk_used(log, AUTO), "", stacked=False)
+        .description(
+            f"The one with Docker's volumes. Over {DISK_PERCENT} % is an alert; at 90 % Loki refuses pushes."
+        )
+        .unit("percent")
+        .min(0)
+        .max(100)
+        .span(12)
         .height(6)
     )
 
@@ -239,7 +258,7 @@ def _aws_silent(sources: Sequence[LokiSource]) -> alerting.Rule:
     )
 
 
-def _pushes_refused(log: AccessLog) -> alerting.Rule:
+def _pushes_refused(log: HostLogs) -> alerting.Rule:
     return _pushes(
         log,
         "Pushes are refused (401, 403)",
@@ -248,7 +267,7 @@ def _pushes_refused(log: AccessLog) -> alerting.Rule:
     )
 
 
-def _pushes_not_taken(log: AccessLog) -> alerting.Rule:
+def _pushes_not_taken(log: HostLogs) -> alerting.Rule:
     return _pushes(
         log,
         "Loki refuses lines (4xx, 5xx)",
@@ -258,10 +277,34 @@ def _pushes_not_taken(log: AccessLog) -> alerting.Rule:
     )
 
 
+def _disk_full(log: HostLogs) -> alerting.Rule:
+    return (
+        alerting.Rule(f"The campus server's disk is over {DISK_PERCENT} % full")
+        .with_query(_asked("disk", log.source, _disk_used(log, f"{DISK_MINUTES}m"), DISK_MINUTES))
+        .with_query(_calculated(f"$disk > {DISK_PERCENT}"))
+        .for_val(f"{DISK_MINUTES}m")
+        # The guard, or what ships its lines, is silent.
+        .no_data_state("Alerting")
+        .annotations(
+            {
+                "summary": f"The campus server's disk is over {DISK_PERCENT} % full, or nobody says so. "
+                "At 90 % Loki refuses pushes.",
+                "description": _LOOK,
+            }
+        )
+    )
+
+
+def _disk_used(log: HostLogs, interval: str) -> str:
+    """How full the host's disk was at most, in percent, as the guard says (images/port-guard)."""
+    said = f"{log.of(log.guard)} |= `disk_used_percent=` | regexp `disk_used_percent=(?P<used>[0-9]+)`"
+    return f"max(max_over_time({said} | unwrap used [{interval}]))"
+
+
 _LOOK = "See the dashboard Pipeline."
 
 
-def _pushes(log: AccessLog, title: str, which: str, summary: str) -> alerting.Rule:
+def _pushes(log: HostLogs, title: str, which: str, summary: str) -> alerting.Rule:
     count = f"sum by (route) (count_over_time({_pushed(log, which)} [{PUSH_MINUTES}m]))"
     return (
         alerting.Rule(title)

@@ -24,8 +24,8 @@ from components.campus.provisioning import (
     CONTACTS_FILE,
     DATASOURCES_FILE,
     PROVIDER_FILE,
-    AccessLog,
     Contacts,
+    HostLogs,
     LokiSource,
     render_contacts,
     render_datasources,
@@ -59,7 +59,7 @@ class GrafanaArgs:
     root_url: str
     sources: Sequence[LokiSource]
     # None where nobody ships it.
-    access_log: AccessLog | None
+    host_logs: HostLogs | None
     settings: GrafanaSettings
 
 
@@ -158,7 +158,7 @@ class Grafana(pulumi.ComponentResource):
             files={
                 PROVIDER_FILE: render_provider(DASHBOARDS),
                 DATASOURCES_FILE: render_datasources(args.sources),
-                ALERT_RULES_FILE: render_alert_rules(args.sources, args.access_log),
+                ALERT_RULES_FILE: render_alert_rules(args.sources, args.host_logs),
                 CONTACTS_FILE: pulumi.Output.secret(contacts),
             },
             closed_files={},
@@ -173,7 +173,7 @@ class Grafana(pulumi.ComponentResource):
             container_id=container.id,
             program="grafana-dashboards",
             directory=DASHBOARDS,
-            files=render_dashboards(args.sources, args.access_log),
+            files=render_dashboards(args.sources, args.host_logs),
             closed_files={},
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -44,14 +44,20 @@ class LokiSource:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AccessLog:
-    """Where Caddy's access log is kept, and what its lines are labelled with."""
+class HostLogs:
+    """Where the campus host's own logs are kept, and what their lines are labelled with."""
 
     source: LokiSource
     host: str
-    container: str
+    # The containers of Caddy, whose requests are told of, and of the guard, which says how full the disk is.
+    caddy: str
+    guard: str
     # The guarded routes' prefixes.
     routes: tuple[str, ...]
+
+    def of(self, container: str) -> str:
+        """The stream of a container."""
+        return f'{{source="docker", host="{self.host}", container="{container}"}}'
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from components.campus.docker_shipper import DockerShipper, DockerShipperArgs
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.campus.grafana import Grafana, GrafanaArgs
 from components.campus.loki import LokiInstance, LokiInstanceArgs, replica_role, replicas_alias
-from components.campus.port_policy import PortPolicy, PortPolicyArgs
-from components.campus.provisioning import AccessLog, LokiSource
+from components.campus.port_policy import GUARD, PortPolicy, PortPolicyArgs
+from components.campus.provisioning import HostLogs, LokiSource
 from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.settings import ALLOY_PORT, CAMPUS_LABEL, GRAFANA_PORT, Account, Settings
@@ -199,7 +199,7 @@ class CampusServer(pulumi.ComponentResource):
                 address=self._address(GRAFANA_PORT),
                 root_url=site_url(self._site),
                 sources=list(sources.values()),
-                access_log=self._access_log(sources),
+                host_logs=self._host_logs(sources),
                 settings=settings.grafana,
             ),
             self._part,
@@ -220,15 +220,16 @@ class CampusServer(pulumi.ComponentResource):
             for key, one in settings.loki.instances.items()
         }
 
-    def _access_log(self, sources: Mapping[str, LokiSource]) -> AccessLog | None:
-        """Caddy's access log, where this host's logs are shipped."""
+    def _host_logs(self, sources: Mapping[str, LokiSource]) -> HostLogs | None:
+        """What is known of this host's own logs, where they are shipped."""
         settings = self._settings
         if settings.campus.logs_to is None:
             return None
-        return AccessLog(
+        return HostLogs(
             source=sources[settings.campus.logs_to],
             host=CAMPUS_LABEL,
-            container=self._host.named("caddy"),
+            caddy=self._host.named("caddy"),
+            guard=self._host.named(GUARD),
             routes=tuple(one.route for one in settings.loki.instances.values()),
         )
 

@@ -391,6 +391,7 @@ def test_what_reads_caddys_log_is_there_where_it_is_shipped(engine: Engine) -> N
         provisioned(engine, "dashboards")["pipeline.json"],
     ):
         assert asked in text
+        assert asked.replace("t-caddy", "t-port-guard") in text
         assert "/lokiaws|/lokitest" in text
 
 

@@ -20,8 +20,8 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 from components.campus.dashboards import render_alert_rules, render_dashboards
 from components.campus.grafana import SECRETS
 from components.campus.provisioning import (
-    AccessLog,
     Contacts,
+    HostLogs,
     LokiSource,
     render_contacts,
     render_datasources,
@@ -41,7 +41,9 @@ def source(name: str, url: str, *, expects_aws: bool = False) -> LokiSource:
 AWS = source("aws", "http://172.29.12.28:3100", expects_aws=True)
 TEST = source("test", "http://172.29.12.127:3199")
 SOURCES = [TEST, AWS]
-ACCESS_LOG = AccessLog(source=TEST, host="campus", container="caddy", routes=("/lokitest", "/lokiaws"))
+HOST_LOGS = HostLogs(
+    source=TEST, host="campus", caddy="caddy", guard="port-guard", routes=("/lokitest", "/lokiaws")
+)
 EVERYWHERE = Contacts(
     mail=("a@example.org", "b@example.org"),
     discord="https://discord.example/api/webhooks/1/x",
@@ -49,12 +51,16 @@ EVERYWHERE = Contacts(
 )
 
 
-def dashboards(access_log: AccessLog | None = ACCESS_LOG) -> dict[str, dict[str, Any]]:
-    return {name: json.loads(text) for name, text in render_dashboards(SOURCES, access_log).items()}
+# What needs the host's own logs.
+OF_THE_HOST = {"campus-pushes-refused", "campus-pushes-not-taken", "campus-disk-full"}
 
 
-def rules(*sources: LokiSource, access_log: AccessLog | None = ACCESS_LOG) -> dict[str, Any]:
-    return json.loads(render_alert_rules(sources, access_log))
+def dashboards(host_logs: HostLogs | None = HOST_LOGS) -> dict[str, dict[str, Any]]:
+    return {name: json.loads(text) for name, text in render_dashboards(SOURCES, host_logs).items()}
+
+
+def rules(*sources: LokiSource, host_logs: HostLogs | None = HOST_LOGS) -> dict[str, Any]:
+    return json.loads(render_alert_rules(sources, host_logs))
 
 
 def uids(page: dict[str, Any]) -> tuple[set[str], set[str]]:
@@ -67,15 +73,15 @@ def test_the_files_are_the_agreed_ones() -> None:
     assert_golden("datasources.yaml", render_datasources(SOURCES))
     assert_golden("grafana_provider.yaml", render_provider("/etc/grafana/live/dashboards"))
     assert_golden("grafana_contacts.yaml", render_contacts(EVERYWHERE))
-    assert_golden("grafana_rules.yaml", render_alert_rules(SOURCES, ACCESS_LOG))
-    for name, text in render_dashboards(SOURCES, ACCESS_LOG).items():
+    assert_golden("grafana_rules.yaml", render_alert_rules(SOURCES, HOST_LOGS))
+    for name, text in render_dashboards(SOURCES, HOST_LOGS).items():
         assert_golden(f"grafana_{name}", text)
 
 
 def test_the_order_of_the_settings_changes_nothing() -> None:
     assert render_datasources(SOURCES) == render_datasources(SOURCES[::-1])
-    assert render_dashboards(SOURCES, ACCESS_LOG) == render_dashboards(SOURCES[::-1], ACCESS_LOG)
-    assert render_alert_rules(SOURCES, ACCESS_LOG) == render_alert_rules(SOURCES[::-1], ACCESS_LOG)
+    assert render_dashboards(SOURCES, HOST_LOGS) == render_dashboards(SOURCES[::-1], HOST_LOGS)
+    assert render_alert_rules(SOURCES, HOST_LOGS) == render_alert_rules(SOURCES[::-1], HOST_LOGS)
 
 
 def test_one_source_is_the_default_and_none_is_editable() -> None:
@@ -114,24 +120,25 @@ def test_uids_are_such_as_grafana_takes() -> None:
 
 
 def test_what_needs_caddys_access_log_is_there_exactly_where_it_is_kept() -> None:
-    assert "http.log.access" in json.dumps(dashboards())
-    assert "http.log.access" not in json.dumps(dashboards(None))
+    for asked in ("http.log.access", "disk_used_percent"):
+        assert asked in json.dumps(dashboards())
+        assert asked not in json.dumps(dashboards(None))
     assert '"The gate"' not in json.dumps(dashboards(None))
     there, gone = uids(rules(*SOURCES))
-    assert there == {"campus-aws-silent", "campus-pushes-refused", "campus-pushes-not-taken"}
+    assert there == {"campus-aws-silent", *OF_THE_HOST}
     assert gone == set()
-    there, gone = uids(rules(*SOURCES, access_log=None))
+    there, gone = uids(rules(*SOURCES, host_logs=None))
     assert there == {"campus-aws-silent"}
-    assert gone == {"campus-pushes-refused", "campus-pushes-not-taken"}
+    assert gone == OF_THE_HOST
 
 
 def test_only_a_loki_that_expects_logs_from_aws_may_be_found_silent() -> None:
-    [rule] = rules(*SOURCES, access_log=None)["groups"][0]["rules"]
+    [rule] = rules(*SOURCES, host_logs=None)["groups"][0]["rules"]
     assert [query["datasourceUid"] for query in rule["data"]] == ["loki-aws", "__expr__"]
-    both = rules(AWS, source("stage", "http://x", expects_aws=True), access_log=None)
+    both = rules(AWS, source("stage", "http://x", expects_aws=True), host_logs=None)
     [rule] = both["groups"][0]["rules"]
     assert rule["data"][-1]["model"]["expression"] == "${aws} == 0 || ${stage} == 0"
-    none = rules(TEST, access_log=None)
+    none = rules(TEST, host_logs=None)
     assert none["groups"] == []
     assert "campus-aws-silent" in uids(none)[1]
 
@@ -139,8 +146,8 @@ def test_only_a_loki_that_expects_logs_from_aws_may_be_found_silent() -> None:
 def test_an_instance_that_comes_or_goes_leaves_no_rule_behind() -> None:
     """Grafana keeps a rule that no file names: none of ours is named after an instance."""
     for sources in ([AWS], [source("other", "http://x", expects_aws=True)], [TEST]):
-        there, gone = uids(rules(*sources, access_log=None))
-        assert there | gone == {"campus-aws-silent", "campus-pushes-refused", "campus-pushes-not-taken"}
+        there, gone = uids(rules(*sources, host_logs=None))
+        assert there | gone == {"campus-aws-silent", *OF_THE_HOST}
 
 
 @pytest.mark.parametrize(
