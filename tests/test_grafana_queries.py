@@ -19,27 +19,21 @@ import pytest
 
 from components.aws.container_definitions import PushTarget, log_configuration
 from components.campus.dashboards import render_alert_rules, render_dashboards
-from components.campus.loki_config import LOKI_UID, render_loki_config
 from components.campus.provisioning import HostLogs, LokiSource
-from components.live.volume_files import VolumeFilesProvider
-from components.settings import LokiInstance, Service
+from components.settings import Service
 from tests.rig.live_caddy import IMAGE as CADDY
 from tests.rig.live_caddy import printed
 from tests.rig.live_guard import live_guard
+from tests.rig.live_loki import rendered, running_loki
 from tests.rig.namespaces import Namespace
 from tests.rig.probe import PUSH_PATH
 from tests.rig.processes import wait_for
-from tests.rig.pusher import answers_ready
 from tests.rig.rig import Rig
 
 pytestmark = pytest.mark.docker
 
-LOKI = "grafana/loki:3.7.8"
-PORT = 3100
 CONTAINER = "t-caddy"
 GUARD = "t-port-guard"
-# Loki takes pushes at once and queries some 16 s later.
-READY_SECONDS = 120.0
 
 SOURCE = LokiSource(
     name="aws", url="http://unused", retention="7d", retention_seconds=7 * 86400, expects_aws=True
@@ -164,46 +158,17 @@ def told_of_the_disk(log: str) -> list[str]:
 @pytest.fixture(scope="module")
 def loki(rig: Rig, logged: list[str], guarded: list[str]) -> Iterator[Asked]:
     """The real Loki with the stack's own configuration and the lines of all kinds of sources."""
-    rig.engine.load(LOKI)
-    name = f"queries-{secrets.token_hex(4)}"
-    config = render_loki_config(
-        LokiInstance.model_validate({"port": PORT, "route": "/lokiaws", "allow": ["nat"]})
-    )
-    with closing(rig.engine.client()) as client:
-        volume = client.volumes.create(name)
-        file = {"content": config, "uid": LOKI_UID, "gid": 0, "mode": 0o400}
-        VolumeFilesProvider().create(
-            {
-                "docker_host": rig.engine.url,
-                "volume_name": name,
-                "image": LOKI,
-                "files": {"config.yaml": file},
-            }
-        )
-        container = client.containers.run(
-            LOKI,
-            ["-config.file=/etc/loki-config/config.yaml"],
-            name=name,
-            detach=True,
-            volumes={name: {"bind": "/etc/loki-config", "mode": "ro"}},
-        )
-        try:
-            container.reload()
-            where = (container.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"], PORT)
-            wait_for("Loki is ready", lambda: answers_ready(rig.network.campus, where), READY_SECONDS)
-            now = time.time()
-            shipped = {"source": "docker", "host": "campus"}
-            for labels, lines in (
-                (firelens_labels(), APP_LINES),
-                (shipped | {"container": CONTAINER}, logged),
-                (shipped | {"container": GUARD}, guarded),
-                (shipped | {"host": "stage", "container": "judge"}, SHIPPED_LINES),
-            ):
-                push(rig.network.campus, where, labels, lines, now)
-            yield Asked(rig.network.campus, where, now)
-        finally:
-            container.remove(force=True, v=True)
-            volume.remove(force=True)
+    with running_loki(rig, f"queries-{secrets.token_hex(4)}", rendered({}, {})) as live:
+        where, now = live.where, time.time()
+        shipped = {"source": "docker", "host": "campus"}
+        for labels, lines in (
+            (firelens_labels(), APP_LINES),
+            (shipped | {"container": CONTAINER}, logged),
+            (shipped | {"container": GUARD}, guarded),
+            (shipped | {"host": "stage", "container": "judge"}, SHIPPED_LINES),
+        ):
+            push(rig.network.campus, where, labels, lines, now)
+        yield Asked(rig.network.campus, where, now)
 
 
 def push(

@@ -1,1 +1,1 @@
-"""Loki's suites: replicas on a bucket."""
+"""Loki's suites: replicas on a bucket, backup and restore."""

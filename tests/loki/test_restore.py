@@ -1,0 +1,111 @@
+"""docs/operations.md's way to back a Loki up and to restore it: no line is missing afterwards."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.rig.deployment import Deployment
+from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
+from tests.rig.namespaces import NAT
+from tests.rig.probe import lines_in_loki
+from tests.rig.processes import wait_for
+from tests.rig.pusher import answers_ready
+from tests.rig.rig import Rig
+from tests.rig.stack import ROOT
+
+pytestmark = pytest.mark.docker
+
+SECTION = "## Back up a Loki, and restore it"
+# What both of the section's scripts begin with.
+NAMED = "LOKI=loki-aws\n"
+JOB = "restore"
+LINES = 1000
+
+
+def scripts() -> tuple[str, str]:
+    """The section's two scripts: the backup and the restoring."""
+    section = (ROOT / "docs/operations.md").read_text().partition(SECTION)[2].partition("\n## ")[0]
+    backup, restore = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert backup.startswith(NAMED)
+    assert restore.startswith(NAMED)
+    return backup, restore
+
+
+def run(rig: Rig, folder: Path, script: str, loki: str = "loki-aws") -> str:
+    """Run a script as somebody at the campus server's shell; what it printed."""
+    done = subprocess.run(
+        ["bash", "-ec", script.replace(NAMED, f"LOKI={loki}\n")],
+        cwd=folder,
+        env={**os.environ, "DOCKER_HOST": rig.engine.url},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def stopped(_: LiveLoki) -> None:
+    """Nothing has happened to the Loki: the backup stops it."""
+
+
+def killed(loki: LiveLoki) -> None:
+    """The Loki has ended without a chance to write what it held."""
+    loki.container.kill("KILL")
+
+
+@pytest.mark.parametrize("ended", [stopped, killed])
+def test_every_line_is_read_back_from_a_backup(
+    rig: Rig, tmp_path: Path, ended: Callable[[LiveLoki], None]
+) -> None:
+    backup, restore = scripts()
+    began = time.time_ns()
+    with running_loki(rig, "loki-aws", rendered({}, AT_ONCE)) as loki:
+        # Lines whose chunks and index are written, then some of which only the chunks are, and
+        # some that are in memory and in the write-ahead log.
+        assert loki.push(JOB, range(LINES)).status == 204
+        loki.container.restart()
+        loki.wait_until_ready()
+        assert loki.push(JOB, range(LINES, 2 * LINES)).status == 204
+        written = len(loki.files("chunks/fake"))
+        loki.flush()
+        wait_for("the chunk is written", lambda: len(loki.files("chunks/fake")) > written, 30.0)
+        assert loki.push(JOB, range(2 * LINES, 3 * LINES)).status == 204
+        ended(loki)
+        assert "loki-aws.tar is whole" in run(rig, tmp_path, backup)
+        # It has gone on. What comes now isn't in the backup: were it found again, nothing was restored.
+        loki.wait_until_ready()
+        assert loki.push(JOB, [3 * LINES]).status == 204
+        assert not loki.found(JOB, began).missing(range(3 * LINES + 1))
+        run(rig, tmp_path, restore)
+        # What `pulumi up` does.
+        loki.start()
+        loki.wait_until_ready()
+        assert loki.found(JOB, began).missing(range(3 * LINES + 1)) == [3 * LINES]
+
+
+def test_the_stack_takes_a_volume_that_was_restored(replicated: Deployment, tmp_path: Path) -> None:
+    backup, restore = scripts()
+    name, campus = replicated.container("loki-test").name, replicated.rig.network.campus
+    assert name is not None
+    assert replicated.push_status(NAT, "test", replicated.login()) == 204
+    [line] = lines_in_loki(campus, replicated.loki("test"), '{job="rig"}')
+    run(replicated.rig, tmp_path, backup, name)
+    # A server on which the stack has made nothing yet: its state knows of no volume.
+    replicated.container("loki-test").remove(force=True)
+    client = replicated.rig.engine.client()
+    client.volumes.get(f"{name}-data").remove()
+    client.close()
+    replicated.stack.run("refresh", "--yes", "--skip-preview")
+    run(replicated.rig, tmp_path, restore, name)
+    replicated.stack.run("up", "--yes", "--skip-preview", "--refresh")
+    wait_for("it is ready", lambda: answers_ready(campus, replicated.loki("test")), 120.0)
+    assert lines_in_loki(campus, replicated.loki("test"), '{job="rig"}') == [line]
