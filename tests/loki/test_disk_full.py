@@ -1,0 +1,58 @@
+"""A Loki whose disk fills up: it refuses in time, keeps what it took, and goes on with room again."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from components.campus.loki_config import DATA, LOKI_UID
+from components.live.docker_host import HostFile, put_files
+from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
+from tests.rig.processes import wait_for
+from tests.rig.pusher import Pusher, Retries
+from tests.rig.rig import Rig
+
+pytestmark = pytest.mark.docker
+
+JOB = "disk-full"
+# A file system of its own, so small that a file fills it; with it nine tenths are just passed.
+MIB = 1 << 20
+SIZE_MIB, BALLAST_MIB = 64, 59
+DISK = {"type": "tmpfs", "device": "tmpfs", "o": f"size={SIZE_MIB}m,uid={LOKI_UID}"}
+# Loki looks every 10 s.
+SECONDS = 60.0
+# What Loki answers: shippers send such a push again.
+REFUSED = "500"
+
+
+def fill(loki: LiveLoki, mib: int) -> None:
+    """Have somebody else's file take up so much of the disk, in place of the one that was there."""
+    put_files(loki.container, DATA, {"ballast": HostFile(content=bytes(mib * MIB))})
+
+
+def test_a_loki_refuses_with_its_disk_nearly_full_and_goes_on_with_room(rig: Rig) -> None:
+    began = time.time_ns()
+    with running_loki(rig, "disk-full", rendered({}, AT_ONCE), DISK) as loki:
+        started = loki.container.attrs["State"]["StartedAt"]
+        patient = Retries(last_seconds=1.0, tries=1000)
+        shippers = Pusher(
+            loki.client, "", JOB, lines_per_second=200.0, shippers=2, batch_wait=0.2, retries=patient
+        )
+        tally = shippers.tally
+        with shippers.running():
+            wait_for("lines are taken", lambda: len(tally.acknowledged) > 500, SECONDS)
+            fill(loki, BALLAST_MIB)
+            wait_for("pushes are refused", lambda: tally.retried[REFUSED], SECONDS)
+            refused = loki.push("refused", [0])
+            taken = set(tally.acknowledged)
+            assert not loki.found(JOB, began).missing(taken)
+            fill(loki, 0)
+            wait_for("lines are taken again", lambda: len(tally.acknowledged) > len(taken), SECONDS)
+        found = loki.found(JOB, began)
+        assert loki.container.attrs["State"]["StartedAt"] == started
+    print(f"{tally}; refused with {refused.body!r}")
+    assert refused.status == int(REFUSED)
+    assert set(tally.retried) == {REFUSED}
+    assert not tally.drops
+    assert not found.missing(range(tally.lines))
