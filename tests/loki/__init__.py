@@ -1,1 +1,1 @@
-"""Loki's suites: replicas on a bucket, backup and restore, a full disk."""
+"""Loki's suites: replicas on a bucket, backup and restore, a full disk, retention."""
