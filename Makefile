@@ -17,10 +17,13 @@ BIN := .venv/bin
 # Run something with the tools that `toolchain install` has put in place.
 INSIDE = source .local/env &&
 
-.PHONY: help up preview down ports install images venv test test-unit lint bench soak figures lock
+.PHONY: help doctor up preview down ports install images venv test test-unit lint bench soak figures lock
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
+
+doctor: ## what this machine lacks and how to get it; changes nothing (STACK=stage: for that stack)
+	@$(TOOLCHAIN) doctor --stack $(STACK)
 
 up: ## bring the local stack up and show that it works (PLUGINS=dir: with those Pulumi plugins)
 	@$(TOOLCHAIN) up $(WITH_PLUGINS)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from toolchain import actionlint, install, local_stack, say, system, venv
+from toolchain import actionlint, doctor, install, local_stack, say, system, venv
 
 
 def _install(plugins: Path | None) -> int:
@@ -49,9 +49,14 @@ def main() -> int:
     for name, (text, _) in COMMANDS.items():
         one = chosen.add_parser(name, help=text)
         one.add_argument("--plugins", default="", help="a folder with Pulumi plugins to use")
+    chosen.add_parser("doctor", help="what is missing on this machine").add_argument(
+        "--stack", default="local"
+    )
     arguments = parser.parse_args()
-    plugins = Path(arguments.plugins).absolute() if arguments.plugins else None
     try:
+        if arguments.command == "doctor":
+            return doctor.run(arguments.stack)
+        plugins = Path(arguments.plugins).absolute() if arguments.plugins else None
         return COMMANDS[arguments.command][1](plugins)
     except say.Problem as problem:
         sys.stdout.flush()

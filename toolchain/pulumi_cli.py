@@ -41,12 +41,12 @@ def folder() -> Path:
 
 def find() -> Path | None:
     """The folder of a usable pulumi, if there is one: on PATH, else our own."""
-    return _on_path() or (folder() if _own_is_whole() else None)
+    return on_path() or (folder() if _own_is_whole() else None)
 
 
 def ensure(refusals: cache.Refusals) -> Path:
     """The folder of a usable pulumi: on PATH, else the official installer's, else built."""
-    found = _on_path()
+    found = on_path()
     if found:
         return found
     if cache.is_whole(folder(), FROM_INSTALLER):
@@ -70,7 +70,7 @@ def _own_is_whole() -> bool:
     return any(cache.is_whole(folder(), key) for key in (FROM_INSTALLER, _built_key()))
 
 
-def _on_path() -> Path | None:
+def on_path() -> Path | None:
     """A pulumi of a version that fits, with its language host beside it; never our own copy."""
     for part in os.environ.get("PATH", "").split(os.pathsep):
         where = Path(part)

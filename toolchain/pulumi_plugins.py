@@ -22,7 +22,7 @@ def ensure(pulumi_folder: Path, given: Path | None, refusals: cache.Refusals) ->
     """
     if given is not None:
         return _checked(given)
-    for name in _missing(pulumi_folder):
+    for name in missing(pulumi_folder):
         if not _install(pulumi_folder, name, refusals):
             return _checked(STAND_IN_PLUGINS)
     return None
@@ -35,7 +35,8 @@ def _checked(folder: Path) -> Path:
     return folder.absolute()
 
 
-def _missing(pulumi_folder: Path) -> list[str]:
+def missing(pulumi_folder: Path) -> list[str]:
+    """The names of the official plugins that this pulumi doesn't have."""
     done = say.capture([pulumi_folder / "pulumi", "plugin", "ls", "--json"], env=_environment())
     try:
         listed = json.loads(done.stdout)
@@ -53,7 +54,7 @@ def _on_path(name: str) -> bool:
 
 def _install(pulumi_folder: Path, name: str, refusals: cache.Refusals) -> bool:
     version = PLUGINS[name]
-    route = f"pulumi plugin {name} {version}"
+    route = _route(name)
     if refusals.remembers(route):
         return False
     say.step(f"installing Pulumi's {name} plugin {version} (usually 30 s)")
@@ -66,6 +67,15 @@ def _install(pulumi_folder: Path, name: str, refusals: cache.Refusals) -> bool:
     words = say.last_line(done.stderr).removeprefix("error: ")
     say.note(f"refused ({words[:160]}): using the stand-in plugins of toolchain/plugins")
     return False
+
+
+def refused_lately(name: str, refusals: cache.Refusals) -> bool:
+    """Whether the official plugin was refused within the last hours."""
+    return refusals.remembers(_route(name))
+
+
+def _route(name: str) -> str:
+    return f"pulumi plugin {name} {PLUGINS[name]}"
 
 
 def _environment() -> dict[str, str]:

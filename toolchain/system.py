@@ -72,12 +72,13 @@ def _refresh_package_lists(environment: dict[str, str]) -> None:
 
 def ensure_programs(programs: dict[str, str], reason: str) -> None:
     """Have these programs (program: the Debian package it comes in)."""
-    missing = {package for program, package in programs.items() if not _have_program(program)}
+    missing = {package for program, package in programs.items() if not have_program(program)}
     if missing:
         install_packages(sorted(missing), reason)
 
 
-def _have_program(program: str) -> bool:
+def have_program(program: str) -> bool:
+    """Whether a program is on PATH, or where a plain user's PATH doesn't lead."""
     return say.have(program) or any(Path(folder, program).exists() for folder in ("/usr/sbin", "/sbin"))
 
 
@@ -85,7 +86,7 @@ def ensure_docker() -> None:
     """A Docker Engine that answers; installed and started where we may, else a Problem."""
     if docker.answers():
         return
-    if not say.have("docker") and not _have_program("dockerd"):
+    if not say.have("docker") and not have_program("dockerd"):
         install_packages(["docker.io", "iptables", "iproute2", "nftables"], "Docker is not installed")
     if not say.have("docker"):
         install_packages(["docker-cli"], "the docker command is not installed")
@@ -116,7 +117,7 @@ def _start_docker() -> None:
 
 
 def _start_own_docker() -> None:
-    if not _have_program("dockerd"):
+    if not have_program("dockerd"):
         install_packages(["docker.io", "iptables", "iproute2"], "Docker's engine is not installed")
     say.step("starting Docker (no systemd here: dockerd, until make down)")
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"

@@ -1,0 +1,376 @@
+"""The doctor's rows: each one well and each one ill, on programs and files of the test's own."""
+
+from __future__ import annotations
+
+import socket
+import sys
+from pathlib import Path
+
+import pytest
+
+from toolchain import cache, docker, doctor, machine, paths, processes, pulumi_cli, pulumi_plugins, system
+from toolchain.machine import Row
+from toolchain.say import Problem
+
+LOCAL_TEXT = paths.STACK_SETTINGS.read_text()
+STAGE_TEXT = (paths.ROOT / "Pulumi.stage.yaml").read_text()
+SECRET = "correct horse battery staple"
+
+
+@pytest.fixture(autouse=True)
+def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The only folder on PATH, with no program in it but the shell."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "sh").symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setenv("CAMPUS_MONITOR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(docker, "_host", docker.SOCKET)
+    monkeypatch.setattr(system, "have_program", lambda program: (folder / program).exists())
+    monkeypatch.setattr(processes, "RUN", tmp_path / "run")
+    return folder
+
+
+def put(folder: Path, name: str, script: str = ":") -> Path:
+    """A program that is a line of shell."""
+    folder.mkdir(exist_ok=True)
+    program = folder / name
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return program
+
+
+def as_user(monkeypatch: pytest.MonkeyPatch, *, root: bool) -> None:
+    monkeypatch.setattr(system, "is_root", lambda: root)
+
+
+def told(row: Row) -> tuple[str, bool]:
+    """What counts for a machine: the row's state, and whether it stops."""
+    return row.state, row.stops
+
+
+class TestPython:
+    def test_this_one_is_well(self) -> None:
+        row = machine.python(sys.executable)
+        assert told(row) == ("ok", False)
+        assert row.words == ".".join(str(part) for part in sys.version_info[:3])
+
+    def test_an_older_one_is_old(self, bin_folder: Path) -> None:
+        row = machine.python(str(put(bin_folder, "python", "echo 3.10.12")))
+        assert told(row) == ("old", True)
+        assert "make PYTHON=" in row.words
+
+    def test_one_without_virtualenvs_needs_a_package_or_uv(self, bin_folder: Path) -> None:
+        bare = str(put(bin_folder, "python", "echo 3.11.2; exit 1"))
+        row = machine.python(bare)
+        assert told(row) == ("missing", True)
+        assert "python3-venv" in row.words
+        put(bin_folder, "uv")
+        assert told(machine.python(bare)) == ("ok", False)
+
+
+def test_git_is_nothing_that_make_installs(bin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert told(machine.git()) == ("missing", False)
+    put(bin_folder, "apt-get")
+    put(bin_folder, "dpkg")
+    as_user(monkeypatch, root=True)
+    assert "sudo apt-get install git" in machine.git().words
+    put(bin_folder, "git")
+    assert told(machine.git()) == ("ok", False)
+
+
+class TestDocker:
+    def test_an_engine_that_answers_is_well(self, bin_folder: Path) -> None:
+        put(bin_folder, "docker", "echo 28.5.1")
+        assert machine.docker_engine() == Row("docker", "ok", "28.5.1")
+
+    @pytest.mark.parametrize(
+        ("debian", "root", "said", "stops"),
+        [
+            (True, True, "make installs docker.io", False),
+            (True, False, "sudo apt-get install docker.io", True),
+            (False, True, machine.DOCKER_SITE, True),
+        ],
+    )
+    def test_where_there_is_none_it_says_how_to_get_it(
+        self,
+        bin_folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        debian: bool,
+        root: bool,
+        said: str,
+        stops: bool,
+    ) -> None:
+        if debian:
+            put(bin_folder, "apt-get")
+            put(bin_folder, "dpkg")
+        as_user(monkeypatch, root=root)
+        row = machine.docker_engine()
+        assert told(row) == ("missing", stops)
+        assert said in row.words
+
+    @pytest.mark.parametrize(
+        ("complaint", "root", "said", "stops"),
+        [
+            ("is the docker daemon running?", True, "`make up` starts it", False),
+            ("is the docker daemon running?", False, "sudo systemctl start docker", True),
+            ("permission denied", False, "usermod -aG docker", True),
+        ],
+    )
+    def test_one_that_does_not_answer_is_started_by_whom_it_says(
+        self,
+        bin_folder: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        complaint: str,
+        root: bool,
+        said: str,
+        stops: bool,
+    ) -> None:
+        put(bin_folder, "docker", f"echo '{complaint}' >&2; exit 1")
+        put(bin_folder, "dockerd")
+        as_user(monkeypatch, root=root)
+        row = machine.docker_engine()
+        assert told(row) == ("missing", stops)
+        assert said in row.words
+
+    def test_another_engine_of_the_settings_is_a_persons_to_start(self, bin_folder: Path) -> None:
+        put(bin_folder, "docker", "echo 'no such host' >&2; exit 1")
+        docker.use("unix:///elsewhere.sock")
+        row = machine.docker_engine()
+        assert told(row) == ("missing", True)
+        assert "campus.dockerHost" in row.words
+
+
+class TestPulumi:
+    @staticmethod
+    def _put(folder: Path, version: str, plugins: str = "[]") -> None:
+        put(folder, "pulumi", f"[ $1 = version ] && echo {version} || echo '{plugins}'")
+        put(folder, "pulumi-language-python")
+
+    LISTED = '[{"name":"docker","version":"5.2.0"},{"name":"aws","version":"7.51.1"}]'
+
+    def test_one_that_fits_is_well(self, bin_folder: Path) -> None:
+        self._put(bin_folder, "v3.250.0")
+        row = machine.pulumi()
+        assert told(row) == ("ok", False)
+        assert row.words == f"3.250.0 in {bin_folder}"
+
+    def test_an_older_one_is_old_and_none_is_missing(self, bin_folder: Path) -> None:
+        assert told(machine.pulumi()) == ("missing", False)
+        self._put(bin_folder, "v3.99.0")
+        row = machine.pulumi()
+        assert told(row) == ("old", False)
+        assert pulumi_cli.VERSION in row.words
+
+    def test_plugins_are_official_missing_or_stand_ins(self, bin_folder: Path, tmp_path: Path) -> None:
+        refusals = cache.Refusals(tmp_path / "refusals.json")
+        assert told(machine.plugins(refusals)) == ("missing", False)
+        self._put(bin_folder, "v3.250.0", self.LISTED)
+        assert machine.plugins(refusals).words == "docker 5.2.0, aws 7.51.1"
+        self._put(bin_folder, "v3.250.0", self.LISTED.replace("7.51.1", "6.0.0"))
+        row = machine.plugins(refusals)
+        assert told(row) == ("missing", False)
+        assert row.words.startswith("aws:")
+        refusals.remember("pulumi plugin aws 7.51.1")
+        assert "stand-ins, since aws was refused" in machine.plugins(refusals).words
+
+    def test_a_real_stack_wants_pulumis_own(self, bin_folder: Path) -> None:
+        assert told(doctor.official_pulumi()) == ("missing", True)
+        self._put(bin_folder, "v3.250.0")
+        row = doctor.official_pulumi()
+        assert told(row) == ("missing", True)
+        assert "without docker, aws" in row.words
+        self._put(bin_folder, "v3.250.0", self.LISTED)
+        assert told(doctor.official_pulumi()) == ("ok", False)
+
+    def test_the_versions_listed_here_are_the_pinned_ones(self) -> None:
+        assert all(version in self.LISTED for version in pulumi_plugins.PLUGINS.values())
+
+
+def test_disk(tmp_path: Path) -> None:
+    places = [tmp_path / "not" / "made" / "yet", Path("/")]
+    assert told(machine.disk(places, 0.0)) == ("ok", False)
+    row = machine.disk(places, 1 << 30)
+    assert told(row) == ("missing", True)
+    assert "make room" in row.words
+
+
+@pytest.mark.parametrize(("kib", "state"), [(4_000_000, "ok"), (3_500_000, "missing")])
+def test_memory(tmp_path: Path, kib: int, state: str) -> None:
+    (tmp_path / "meminfo").write_text(f"MemTotal:       {kib} kB\nMemFree:        1 kB\n")
+    assert told(machine.memory(tmp_path / "meminfo")) == (state, state != "ok")
+
+
+class TestPorts:
+    def test_those_of_the_settings_are_looked_at(self) -> None:
+        rows = machine.ports(LOCAL_TEXT)
+        assert [row.name for row in rows] == ["port 18080", "port 18443", "port 15000"]
+
+    @pytest.mark.parametrize("line", ["httpPort: {}", "emulator: http://127.0.0.1:{}"])
+    def test_a_taken_one_is_named_with_its_key(self, line: str) -> None:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            port = taken.getsockname()[1]
+            text = f"    namePrefix: x-\n    {line.format(port)} # port\n"
+            [row] = machine.ports(text)
+            assert told(row) == ("missing", True)
+            assert line.partition(":")[0] in row.words
+        [row] = machine.ports(text)
+        assert told(row) == ("ok", False)
+
+    def test_the_local_stacks_own_are_well(self, bin_folder: Path) -> None:
+        put(bin_folder, "docker", 'case "$*" in *x-caddy) echo true ;; esac')
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            text = f"    namePrefix: x-\n    httpPort: {taken.getsockname()[1]} # port\n"
+            assert [told(row) for row in machine.ports(text)] == [("ok", False)]
+            other = text.replace("x-", "y-")
+            assert [told(row) for row in machine.ports(other)] == [("missing", True)]
+
+
+class TestKernel:
+    @pytest.mark.parametrize(
+        ("name", "release"), [("Linux", "5.8.0-1"), ("Linux", "4.19.0"), ("Darwin", "24.1.0")]
+    )
+    def test_an_older_or_another_one_is_old(self, tmp_path: Path, name: str, release: str) -> None:
+        (tmp_path / "sys/module/nf_tables").mkdir(parents=True)
+        assert told(machine.kernel(name, release, tmp_path)) == ("old", True)
+
+    @pytest.mark.parametrize(
+        ("path", "content"),
+        [
+            ("lib/modules/5.10.0/modules.dep", "kernel/net/netfilter/nf_tables.ko.xz: kernel/x.ko\n"),
+            ("lib/modules/5.10.0/modules.builtin", "kernel/net/netfilter/nf_tables.ko\n"),
+            ("boot/config-5.10.0", "CONFIG_NF_TABLES=m\n"),
+            ("sys/module/nf_tables/refcnt", "0\n"),
+        ],
+    )
+    def test_nftables_is_found_wherever_it_is_told(self, tmp_path: Path, path: str, content: str) -> None:
+        assert told(machine.kernel("Linux", "5.10.0", tmp_path)) == ("missing", True)
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(content)
+        assert told(machine.kernel("Linux", "5.10.0", tmp_path)) == ("ok", False)
+
+    def test_other_tables_are_none(self, tmp_path: Path) -> None:
+        (tmp_path / "boot").mkdir()
+        (tmp_path / "boot/config-5.10.0").write_text("# CONFIG_NF_TABLES is not set\nCONFIG_NF_TABLES_X=y\n")
+        assert told(machine.kernel("Linux", "5.10.0", tmp_path)) == ("missing", True)
+
+
+@pytest.mark.parametrize(
+    ("held", "state"),
+    [
+        ("000001ffffffffff", "ok"),
+        ("0000000000201000", "ok"),
+        ("0000000000001000", "missing"),
+        ("0000000000200000", "missing"),
+    ],
+)
+def test_rights_are_those_of_this_process(tmp_path: Path, held: str, state: str) -> None:
+    (tmp_path / "status").write_text(f"CapPrm:\tffffffffffffffff\nCapEff:\t{held}\n")
+    assert told(machine.rights(tmp_path / "status")) == (state, False)
+
+
+@pytest.mark.parametrize("absent", ["nft", "ip", "ufw", "dockerd"])
+def test_programs_of_the_tests(bin_folder: Path, absent: str) -> None:
+    for program in {"nft", "ip", "ufw", "dockerd"} - {absent}:
+        put(bin_folder, program)
+    row = machine.test_programs()
+    assert told(row) == ("missing", False)
+    assert f"no {absent}" in row.words
+    put(bin_folder, absent)
+    assert told(machine.test_programs()) == ("ok", False)
+
+
+def test_the_local_stacks_shell_is_refused_to_a_real_one() -> None:
+    assert told(doctor.shell({"PULUMI_BACKEND_URL": "s3://state"})) == ("ok", False)
+    assert told(doctor.shell({"PULUMI_BACKEND_URL": f"file://{paths.STATE}"})) == ("missing", True)
+
+
+class TestSecrets:
+    SALT = "encryptionsalt: v1:abc\n"
+
+    def test_a_stack_that_was_never_made_is_missing(self) -> None:
+        row = doctor.secrets("stage", "config:\n", {"PULUMI_CONFIG_PASSPHRASE": SECRET})
+        assert told(row) == ("missing", True)
+        assert "pulumi stack init stage" in row.words
+
+    def test_a_key_of_the_settings_is_enough(self) -> None:
+        assert told(doctor.secrets("stage", "secretsprovider: awskms://alias/x\n", {})) == ("ok", False)
+
+    def test_a_passphrase_is_named_and_never_shown(self, tmp_path: Path) -> None:
+        file = tmp_path / "passphrase"
+        missing = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(file)}
+        for environment in ({}, missing):
+            assert told(doctor.secrets("stage", self.SALT, environment)) == ("missing", True)
+        file.write_text(SECRET)
+        for environment in ({"PULUMI_CONFIG_PASSPHRASE": SECRET}, missing):
+            row = doctor.secrets("stage", self.SALT, environment)
+            assert told(row) == ("ok", False)
+            assert SECRET not in row.words
+
+
+class TestAws:
+    @pytest.mark.parametrize("names", doctor.AWS_VARIABLES)
+    def test_variables_are_named_and_never_shown(self, tmp_path: Path, names: tuple[str, ...]) -> None:
+        whole = dict.fromkeys(names, SECRET)
+        row = doctor.aws(whole, tmp_path)
+        assert told(row) == ("ok", False)
+        assert all(name in row.words for name in names)
+        assert SECRET not in row.words
+        del whole[names[-1]]
+        assert told(doctor.aws(whole, tmp_path)) == ("missing", True)
+
+    def test_files_count_too(self, tmp_path: Path) -> None:
+        (tmp_path / "config").write_text("")
+        assert told(doctor.aws({}, tmp_path)) == ("ok", False)
+
+
+class TestKnownHost:
+    KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJdD7y3aLq454yWBdwLWbieU1ebz9/cu7/QEXn9OIeZJ"
+
+    @pytest.fixture(autouse=True)
+    def _real_programs(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+    def test_the_key_is_known_under_its_port(self, tmp_path: Path) -> None:
+        file = tmp_path / "known_hosts"
+        file.write_text(f"stage.codedang.com {self.KEY}\n")
+        row = doctor.known_host(STAGE_TEXT, file)
+        assert told(row) == ("missing", True)
+        assert "ssh -p 21541 deploy@stage.codedang.com docker version" in row.words
+        file.write_text(f"[stage.codedang.com]:21541 {self.KEY}\n")
+        assert told(doctor.known_host(STAGE_TEXT, file)) == ("ok", False)
+
+    def test_the_usual_port_is_not_named(self, tmp_path: Path) -> None:
+        (tmp_path / "known_hosts").write_text(f"campus.example {self.KEY}\n")
+        text = "    dockerHost: ssh://campus.example\n"
+        assert told(doctor.known_host(text, tmp_path / "known_hosts")) == ("ok", False)
+
+
+class TestRun:
+    def test_a_row_that_stops_is_an_exit_code_and_a_name(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        rows = [Row("one", "ok", "1.0"), Row("two", "missing", "make gets it")]
+        monkeypatch.setattr(doctor, "for_local", lambda _: rows)
+        assert doctor.run("local") == 0
+        assert capsys.readouterr().out.splitlines()[1].split() == ["missing", "two", "make", "gets", "it"]
+        rows.append(Row("three", "old", "get it", stops=True))
+        assert doctor.run("local") == 1
+        assert capsys.readouterr().out.splitlines()[-1] == "see to these first: three"
+
+    def test_every_stack_of_the_repository_has_its_rows(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("HOME", str(tmp_path))
+        for stack, known in (("local", "port 18443"), ("stage", "aws"), ("prod", "ssh")):
+            assert doctor.run(stack) == 1
+            assert known in capsys.readouterr().out
+        assert not list(tmp_path.glob("cache"))
+
+    def test_another_stack_is_a_problem(self) -> None:
+        with pytest.raises(Problem, match=r"there is no Pulumi\.other\.yaml"):
+            doctor.run("other")

@@ -1,0 +1,132 @@
+"""`make doctor`: what a stack needs of this machine, what is missing, and what to do. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from toolchain import cache, docker, machine, pulumi_cli, pulumi_plugins, say
+from toolchain.machine import Row, found, shown
+from toolchain.paths import LOCAL, ROOT
+from toolchain.paths import cache as cache_folder
+from toolchain.say import Problem
+
+# README, "Needs": with Pulumi and Loki to be built, and without.
+COLD_DISK_GIB, WARM_DISK_GIB = 12, 4
+# What AWS' own tools take, one of these.
+AWS_VARIABLES = (
+    ("AWS_PROFILE",),
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+)
+
+
+def run(stack: str) -> int:
+    """Print a row per thing that the stack needs; 1 if a person has to see to one of them."""
+    path = ROOT / f"Pulumi.{stack}.yaml"
+    if not path.exists():
+        raise Problem(f"there is no {path.name}: name a stack that has one, as in make doctor STACK=stage")
+    text = path.read_text()
+    rows = for_local(text) if stack == "local" else for_real(stack, text, os.environ)
+    for row in rows:
+        print(f"{row.state:<8} {row.name:<12} {row.words}")
+    stopping = [row.name for row in rows if row.stops]
+    print(f"see to these first: {', '.join(stopping)}" if stopping else f"nothing stops the stack {stack}")
+    return 1 if stopping else 0
+
+
+def for_local(text: str) -> list[Row]:
+    """What `make up` and `make test` need, by the settings of the local stack."""
+    docker.use(found(r"^ +dockerHost: (\S+)", text))
+    has_pulumi = pulumi_cli.find() is not None
+    places = [cache_folder(), ROOT, Path("/var/lib/docker")]
+    return [
+        machine.python(sys.executable),
+        machine.git(),
+        machine.docker_engine(),
+        machine.pulumi(),
+        machine.plugins(cache.Refusals()),
+        machine.disk(places, WARM_DISK_GIB if has_pulumi else COLD_DISK_GIB),
+        machine.memory(Path("/proc/meminfo")),
+        *machine.ports(text),
+        machine.kernel(platform.system(), platform.release(), Path("/")),
+        machine.rights(Path("/proc/self/status")),
+        machine.test_programs(),
+    ]
+
+
+def for_real(stack: str, text: str, environment: Mapping[str, str]) -> list[Row]:
+    """What `pulumi up` of a stack in the real AWS needs."""
+    return [
+        machine.python(sys.executable),
+        machine.git(),
+        official_pulumi(),
+        shell(environment),
+        secrets(stack, text, environment),
+        aws(environment, Path.home() / ".aws"),
+        known_host(text, Path.home() / ".ssh" / "known_hosts"),
+    ]
+
+
+def official_pulumi() -> Row:
+    """What real stacks use: Pulumi's own, on PATH, with its own plugins."""
+    folder = pulumi_cli.on_path()
+    if folder is None:
+        do = f"{shown(pulumi_cli.OLDEST)} or newer: https://www.pulumi.com/docs/install/"
+        return Row("pulumi", "missing", do, stops=True)
+    version = shown(pulumi_cli.version_of(folder / "pulumi"))
+    absent = pulumi_plugins.missing(folder)
+    if absent:
+        return Row(
+            "pulumi", "missing", f"{version} without {', '.join(absent)}: `pulumi install`", stops=True
+        )
+    return Row("pulumi", "ok", f"{version} with its plugins")
+
+
+def shell(environment: Mapping[str, str]) -> Row:
+    """A shell that has sourced .local/env would keep the state where `make down` removes it."""
+    if str(LOCAL) in environment.get("PULUMI_BACKEND_URL", ""):
+        return Row("shell", "missing", "this one has sourced .local/env: take a new one", stops=True)
+    return Row("shell", "ok", "not the local stack's")
+
+
+def secrets(stack: str, text: str, environment: Mapping[str, str]) -> Row:
+    """What decrypts the stack's secrets; never its value."""
+    if re.search(r"^secretsprovider: ", text, re.MULTILINE):
+        return Row("secrets", "ok", f"by the key that Pulumi.{stack}.yaml names (not tried)")
+    if not re.search(r"^encryptionsalt: ", text, re.MULTILINE):
+        do = f"`pulumi stack init {stack}`, docs/state.md"
+        return Row("secrets", "missing", f"the stack was never made: {do}", stops=True)
+    if environment.get("PULUMI_CONFIG_PASSPHRASE"):
+        return Row("secrets", "ok", "by PULUMI_CONFIG_PASSPHRASE")
+    file = environment.get("PULUMI_CONFIG_PASSPHRASE_FILE")
+    if file and os.access(file, os.R_OK):
+        return Row("secrets", "ok", "by PULUMI_CONFIG_PASSPHRASE_FILE")
+    do = "let PULUMI_CONFIG_PASSPHRASE_FILE name a file with the stack's passphrase"
+    return Row("secrets", "missing", do, stops=True)
+
+
+def aws(environment: Mapping[str, str], folder: Path) -> Row:
+    """Where AWS' own tools find credentials; never their values."""
+    for names in AWS_VARIABLES:
+        if all(environment.get(name) for name in names):
+            return Row("aws", "ok", f"by {', '.join(names)} (not tried)")
+    if (folder / "credentials").exists() or (folder / "config").exists():
+        return Row("aws", "ok", f"by {folder} (not tried)")
+    return Row("aws", "missing", "no credentials: `aws configure`, or set AWS_PROFILE", stops=True)
+
+
+def known_host(text: str, known_hosts: Path) -> Row:
+    """Whether the Docker host's key is known: Pulumi's Docker plugin asks nobody."""
+    login, host, port = re.findall(r"^ +dockerHost: ssh://([^@\s]+@)?([^:\s]+):?(\d*)$", text, re.MULTILINE)[
+        0
+    ]
+    name = host if port in ("", "22") else f"[{host}]:{port}"
+    if say.capture(["ssh-keygen", "-F", name, "-f", known_hosts]).returncode == 0:
+        return Row("ssh", "ok", f"{name} is in {known_hosts}")
+    do = f"`ssh -p {port or 22} {login}{host} docker version`, and compare the key with the server's"
+    return Row("ssh", "missing", f"{name} isn't in {known_hosts}: {do}", stops=True)
