@@ -15,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 Text = str
 Texts = list[str]
 TextByName = dict[str, str]
+TextsByName = dict[str, list[str]]
 TextByNameByName = dict[str, dict[str, str]]
 
 # How a shape is named in the documentation.
@@ -22,6 +23,7 @@ _WORDS: Mapping[Any, str] = {
     Text: "text",
     Texts: "list of text",
     TextByName: "text by name",
+    TextsByName: "list of text by name",
     TextByNameByName: "text by name, by name",
 }
 
@@ -80,6 +82,9 @@ OUTPUTS = (
         meaning="the subnets for tasks, in the order of the zones; empty where the network is made elsewhere",
     ),
     StackOutput(name="allowed_cidrs", shape=Texts, meaning="every address that may push, sorted"),
+    StackOutput(
+        name="loki_allowed_cidrs", shape=TextsByName, meaning="per Loki instance, who may push there, sorted"
+    ),
     StackOutput(
         name="caddy_config_sha256", shape=Text, meaning="hash of Caddy's configuration, allowlist included"
     ),

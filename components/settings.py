@@ -1391,10 +1391,18 @@ class Settings(Area):
 
     def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
         """Every address or CIDR that may push to some guarded route, sorted."""
-        cidrs = {f"{ip}/32" for ip in nat_public_ips} | set(self.edge.extra_allowed_cidrs)
-        for instance in self.loki.instances.values():
-            cidrs.update(instance.allowed_cidrs)
-        return sorted(cidrs)
+        by_loki = self.allowed_cidrs_by_loki(nat_public_ips)
+        return sorted({cidr for cidrs in by_loki.values() for cidr in cidrs})
+
+    def allowed_cidrs_by_loki(self, nat_public_ips: list[str]) -> dict[str, list[str]]:
+        """Who may push to each Loki's route, sorted."""
+        nat = {f"{ip}/32" for ip in nat_public_ips}
+        return {
+            name: sorted(
+                {*one.allowed_cidrs, *self.edge.extra_allowed_cidrs, *(nat if one.allows_nat else ())}
+            )
+            for name, one in self.loki.instances.items()
+        }
 
 
 # sshd's default port (sshd_config(5), Port).

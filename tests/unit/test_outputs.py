@@ -21,6 +21,7 @@ GOOD: dict[str, Any] = {
     "vpc_id": "vpc-1",
     "private_subnet_ids": ["subnet-1"],
     "allowed_cidrs": ["203.0.113.7/32"],
+    "loki_allowed_cidrs": {"aws": ["203.0.113.7/32"]},
     "caddy_config_sha256": "0" * 64,
     "port_policy": [],
     "task_definition_arns": {},

@@ -475,6 +475,16 @@ def test_allowed_cidrs_are_the_union() -> None:
     assert parse(tree).allowed_cidrs(["203.0.113.7"]) == ["198.51.100.9/32", "203.0.113.7/32"]
 
 
+def test_allowed_cidrs_are_each_lokis_own() -> None:
+    tree = changed("edge.extraAllowedCidrs", ["198.51.100.9/32"])
+    tree["loki"]["instances"]["test"]["allow"] = ["192.0.2.1/32"]
+    by_loki = parse(tree).allowed_cidrs_by_loki(["203.0.113.7"])
+    assert by_loki == {
+        "aws": ["198.51.100.9/32", "203.0.113.7/32"],
+        "test": ["192.0.2.1/32", "198.51.100.9/32"],
+    }
+
+
 @pytest.mark.parametrize("kind", ["discord", "slack"])
 @pytest.mark.parametrize(
     "url",
