@@ -7,6 +7,8 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?= python3
 PLUGINS ?=
 STACK ?= local
+FROM ?=
+CA ?=
 SUITE ?=
 # Folders of tests/ whose counts are bigger in a soak.
 SUITES := edge policy aws loki team
@@ -17,7 +19,7 @@ BIN := .venv/bin
 # Run something with the tools that `toolchain install` has put in place.
 INSIDE = source .local/env &&
 
-.PHONY: help doctor up preview down ports install images venv test test-unit lint bench soak figures lock
+.PHONY: help doctor up preview down verify ports install images venv test test-unit lint bench soak figures lock
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -33,6 +35,9 @@ preview: ## what `make up` would change
 
 down: ## remove the local stack and everything that `make up` made
 	@$(TOOLCHAIN) down $(WITH_PLUGINS)
+
+verify: ## prove from here that a deployment works (STACK=prod FROM="our addresses" CA=file: docs/verify.md)
+	@$(PYTHON) -m toolchain.verify $(STACK) $(if $(FROM),--from $(FROM)) $(if $(CA),--ca "$(CA)")
 
 ports: venv ## the port policy in force, row by row, with packets and bytes (STACK=prod: of that stack)
 	@$(BIN)/python -m components.campus.ports $(STACK)

@@ -1,4 +1,4 @@
-"""The local stack on Pulumi's file backend inside the work tree."""
+"""The local stack on Pulumi's file backend inside the work tree; any stack's outputs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import secrets
 import signal
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +50,8 @@ class LocalStack:
                 say.note("pulumi is ending in order; Ctrl-C again ends it at once")
 
     def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, without the secret ones."""
-        done = self._quiet("stack", "output", "--json", "--stack", STACK)
-        if done.returncode != 0:
-            raise Problem(f"pulumi stack output failed: {_reason(done)}")
-        return json.loads(done.stdout)
+        """The stack's outputs, the secret ones too."""
+        return outputs_of(STACK, self._environment)
 
     def unlock(self) -> None:
         """Take away the locks of pulumis that were killed; a Problem if one is at work."""
@@ -77,6 +75,15 @@ class LocalStack:
 
     def _quiet(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return say.capture(["pulumi", *arguments], env=self._environment, cwd=ROOT, seconds=300)
+
+
+def outputs_of(stack: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """The outputs of a stack, the secret ones too: they come through a pipe. A Problem if there are none."""
+    command = ["pulumi", "stack", "output", "--stack", stack, "--json", "--show-secrets", "--non-interactive"]
+    done = say.capture(command, env=env, cwd=ROOT, seconds=300)
+    if done.returncode != 0:
+        raise Problem(f"the outputs of {stack} can't be read: {_reason(done)}")
+    return json.loads(done.stdout)
 
 
 def has_state() -> bool:

@@ -15,15 +15,6 @@ NAMESPACE = "campus-monitor:"
 
 
 @dataclass(frozen=True)
-class LokiInstance:
-    """The Loki that the closing demonstration uses: behind the address gate alone."""
-
-    name: str
-    port: int
-    route: str
-
-
-@dataclass(frozen=True)
 class LocalSettings:
     """The local stack's settings as far as the toolchain goes by them."""
 
@@ -36,12 +27,13 @@ class LocalSettings:
     images: dict[str, str]
     grafana_enabled: bool
     emulator: str
-    loki: LokiInstance
+    # The Lokis' ports by name.
+    lokis: dict[str, int]
 
-    def address_of_loki(self) -> str:
-        """Where Loki answers on the private network: the network's address plus the port."""
+    def address_of_loki(self, name: str) -> str:
+        """Where a Loki answers on the private network: the network's address plus the port."""
         network = ipaddress.ip_network(self.network_cidr)
-        return f"http://{network.network_address + self.loki.port}:{self.loki.port}"
+        return f"http://{network.network_address + self.lokis[name]}:{self.lokis[name]}"
 
 
 def read(*, check: bool = True) -> LocalSettings:
@@ -76,20 +68,16 @@ def parse(document: Any) -> LocalSettings:
         },
         grafana_enabled=_area(config, "grafana").get("enabled", True) is not False,
         emulator=_text(_area(config, "aws"), "aws.emulator"),
-        loki=_first_open_loki(_area(config, "loki")),
+        lokis=_lokis(_area(config, "loki")),
     )
 
 
-def _first_open_loki(loki: dict[str, Any]) -> LokiInstance:
-    for name, instance in _mapping(loki.get("instances", {}), "loki.instances").items():
-        path = f"loki.instances.{name}"
-        one = _mapping(instance, path)
-        if "nat" in (one.get("allow") or []) and not one.get("accounts"):
-            return LokiInstance(name, _port(one, f"{path}.port"), _text(one, f"{path}.route"))
-    raise Problem(
-        "Pulumi.local.yaml: no instance in campus-monitor:loki.instances has `allow: [nat]` and no "
-        "accounts; the closing demonstration of make up pushes to such a one"
-    )
+def _lokis(loki: dict[str, Any]) -> dict[str, int]:
+    instances = _mapping(loki.get("instances", {}), "loki.instances")
+    return {
+        name: _port(_mapping(one, f"loki.instances.{name}"), f"loki.instances.{name}.port")
+        for name, one in instances.items()
+    }
 
 
 def _area(config: dict[str, Any], name: str) -> dict[str, Any]:

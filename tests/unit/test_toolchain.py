@@ -20,12 +20,12 @@ import yaml
 from toolchain import (
     cache,
     debian,
-    demonstration,
     emulator,
     environment,
     go,
     images,
     install,
+    local_world,
     paths,
     processes,
     pulumi,
@@ -39,6 +39,7 @@ from toolchain import (
 )
 from toolchain.root_files import NET_BIND_SERVICE, RootFiles
 from toolchain.say import Problem
+from toolchain.verify.checks import Login
 
 STACK_TEXT = """\
 # Ports are marked.
@@ -226,7 +227,7 @@ class TestStackFile:
 class TestSettings:
     def test_of_the_local_stack_are_understood(self, document: dict[str, Any]) -> None:
         local = settings.parse(document)
-        assert local.loki.route.startswith("/")
+        assert local.lokis == {"aws": 3100, "test": 3199}
         assert local.http_port != 80
         assert local.https_port != 443
         assert emulator.address(local.emulator)[0] == "127.0.0.1"
@@ -238,8 +239,7 @@ class TestSettings:
     def test_loki_answers_at_the_networks_address_plus_the_port(self, document: dict[str, Any]) -> None:
         document["config"]["campus-monitor:campus"]["networkCidr"] = "172.29.0.0/16"
         local = settings.parse(document)
-        assert local.loki.port == 3100
-        assert local.address_of_loki() == "http://172.29.12.28:3100"
+        assert local.address_of_loki("aws") == "http://172.29.12.28:3100"
 
     @pytest.mark.parametrize(
         ("area", "key", "value", "said"),
@@ -250,7 +250,7 @@ class TestSettings:
             ("campus", "networkCidr", "1.2.3.4/33", "campus.networkCidr must be a network"),
             ("campus", "namePrefix", "", "campus.namePrefix must be a text"),
             ("aws", "emulator", None, "aws.emulator must be a text"),
-            ("loki", "instances", {}, "no instance in campus-monitor:loki.instances"),
+            ("loki", "instances", {"aws": {"port": 0}}, "loki.instances.aws.port must be a port"),
             ("loki", "instances", [], "loki.instances must be a mapping"),
         ],
     )
@@ -427,7 +427,7 @@ class TestDebian:
         assert debian.parse_sources("http://mirror.test/ubuntu/ noble Ubuntu main\n") == []
 
 
-class TestDemonstration:
+class TestLocalWorld:
     @pytest.mark.parametrize(
         ("allowed", "gateway", "stranger"),
         [
@@ -437,32 +437,19 @@ class TestDemonstration:
         ],
     )
     def test_world_has_three_different_addresses(self, allowed: str, gateway: str, stranger: str) -> None:
-        world = demonstration.world_around(allowed)
+        world = local_world.world_around(allowed)
         assert (world.network, world.gateway, world.stranger) == (
             "203.0.113.0/24",
             gateway,
             stranger,
         )
 
-    @pytest.mark.parametrize(
-        ("allowed", "stranger", "found", "good"),
-        [
-            ("204", "403", True, True),
-            ("204", "204", True, False),
-            ("403", "403", False, False),
-            ("204", "403", False, False),
-            ("204", "curl: (7) no route", True, False),
-        ],
-    )
-    def test_it_is_good_only_if_all_three_are(
-        self, allowed: str, stranger: str, found: bool, good: bool
-    ) -> None:
-        shown = demonstration.Shown("a", allowed, "b", stranger, "line", found)
-        assert shown.is_good() is good
-
-    def test_the_push_is_one_line(self) -> None:
-        body = json.loads(demonstration.push_body("hello", 17))
-        assert [stream["values"] for stream in body["streams"]] == [[["17", "hello"]]]
+    def test_curl_is_told_a_password_in_quotes(self) -> None:
+        """Of all that curl's configuration knows, a backslash and a quote alone are special there."""
+        told = local_world.curl_config("a line", Login("admin", 'p"\\n$(id)')).splitlines()
+        assert told[-1] == r'user = "admin:p\"\\n$(id)"'
+        assert all(option.count('"') - option.count(r"\"") == 2 for option in told)
+        assert "user" not in local_world.curl_config("a line", None)
 
 
 class TestPulumi:
@@ -598,7 +585,8 @@ def test_nobody_committed_what_make_up_writes() -> None:
 
 def test_only_the_standard_library_is_needed() -> None:
     """It runs before anything is installed; settings_reader alone is the virtualenv's."""
-    modules = {path.stem: path for path in paths.TOOLCHAIN.glob("*.py")}
+    found = [*paths.TOOLCHAIN.glob("*.py"), *paths.TOOLCHAIN.glob("verify/*.py")]
+    modules = {str(path.relative_to(paths.TOOLCHAIN).with_suffix("")): path for path in found}
     del modules["settings_reader"]
     for path in modules.values():
         for node in ast.walk(ast.parse(path.read_text())):
