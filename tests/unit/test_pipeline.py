@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from toolchain import github, paths, pipeline
+from toolchain.verify.checks import Result, Verdict
 
 WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.yml"))
 CAMPUS = ["self-hosted", "campus"]
@@ -36,13 +37,13 @@ for line in (me.parent / "answers").read_text().splitlines():
 
 
 class Programs:
-    """pulumi, make and docker on PATH: they note how they were called, and answer as told."""
+    """pulumi and docker on PATH: they note how they were called, and answer as told."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         (folder / "answers").touch()
         (folder / "calls").touch()
-        for name in ("pulumi", "make", "docker"):
+        for name in ("pulumi", "docker"):
             (folder / name).write_text(PLAYED.format(python=sys.executable))
             (folder / name).chmod(0o755)
 
@@ -217,27 +218,70 @@ class TestPreview:
 @pytest.mark.usefixtures("summary")
 class TestDeploy:
     UP = "pulumi up --stack stage --yes --non-interactive --color never"
-    PROOF = "pulumi preview --stack stage --refresh --expect-no-changes --non-interactive --color never"
 
-    def test_updates_then_asks_what_runs(self, programs: Programs, monkeypatch: pytest.MonkeyPatch) -> None:
+    @pytest.fixture
+    def proven(self, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
+        """What each check of the proof comes to; the proof itself has tests of its own."""
+        verdicts = [Verdict.OK]
+
+        def of_stack(stack: str, sources: list[str]) -> list[Result]:
+            assert sources == ["192.0.2.1", "192.0.2.2"]
+            return [Result("a check", stack, verdict, "what was seen") for verdict in verdicts]
+
+        monkeypatch.setattr(pipeline.proof, "of_stack", of_stack)
+        monkeypatch.setenv("VERIFY_FROM", "192.0.2.1 192.0.2.2")
+        return verdicts
+
+    @pytest.mark.usefixtures("proven")
+    def test_updates_then_proves(
+        self, programs: Programs, monkeypatch: pytest.MonkeyPatch, summary: Path
+    ) -> None:
         assert run(monkeypatch, "deploy", "stage") == 0
-        assert programs.calls() == [self.UP, self.PROOF]
+        assert programs.calls() == [self.UP]
+        assert "a check  stage   ok: what was seen" in summary.read_text()
 
+    @pytest.mark.usefixtures("proven")
     def test_after_a_failed_update_nothing_is_asked(
-        self, programs: Programs, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+        self,
+        programs: Programs,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+        summary: Path,
     ) -> None:
         programs.answer("pulumi up", 255)
         assert run(monkeypatch, "deploy", "stage", "prod") == 1
         assert programs.calls() == [self.UP]
         assert "::error::the update of stage failed and stopped" in capfd.readouterr().out
+        assert "a check" not in summary.read_text()
 
-    def test_a_failed_proof_stops_too(
+    def test_anything_wrong_stops_too(
+        self, programs: Programs, proven: list[Verdict], monkeypatch: pytest.MonkeyPatch, summary: Path
+    ) -> None:
+        proven += [Verdict.UNPROVEN, Verdict.WRONG]
+        assert run(monkeypatch, "deploy", "stage", "prod") == 1
+        assert programs.calls() == [self.UP]
+        assert "a check  stage   WRONG: what was seen" in summary.read_text()
+        assert "**Stopped**: stage is updated, but doesn't do all that it should" in summary.read_text()
+
+    def test_what_the_runner_cannot_see_is_a_warning(
+        self,
+        programs: Programs,
+        proven: list[Verdict],
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        proven.append(Verdict.UNPROVEN)
+        assert run(monkeypatch, "deploy", "stage", "prod") == 0
+        assert len(programs.calls()) == 2
+        assert "::warning::stage: 1 right, 1 not checked from here" in capfd.readouterr().out
+
+    def test_outputs_that_cannot_be_read_stop_it(
         self, programs: Programs, monkeypatch: pytest.MonkeyPatch, summary: Path
     ) -> None:
-        programs.answer("pulumi preview", 255)
+        programs.answer("stack output", 255)
         assert run(monkeypatch, "deploy", "stage", "prod") == 1
-        assert programs.calls() == [self.UP, self.PROOF]
-        assert "**Stopped**: stage is updated, but what runs isn't what is declared" in summary.read_text()
+        assert len(programs.calls()) == 2
+        assert "**Stopped**: the outputs of stage can't be read" in summary.read_text()
 
 
 @pytest.mark.usefixtures("summary")
