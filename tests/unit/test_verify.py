@@ -10,7 +10,7 @@ import socket
 import ssl
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -333,6 +333,7 @@ def seen_from(site: Site, *sources: str, deployment: Deployment | None = None) -
 STRANGER = "127.0.0.2"
 ALL = [
     "certificate",
+    "renewal",
     "Grafana",
     *("allowed push", "line in Loki", "stranger"),
     *("allowed push", "wrong password", "line in Loki", "stranger"),
@@ -351,7 +352,8 @@ class TestProof:
         assert without_ports(results) == [(check, Verdict.OK) for check in ALL]
         assert checks.exit_code(results) == 0
         text = checks.table(results)
-        assert "A test's own, trusted by site.pem, 89 days of 90 days left" in text
+        assert "ok: A test's own, trusted by site.pem\n" in text
+        assert "ok: 89 days of 90 days left\n" in text
         assert PASSWORD not in text
         assert [line for line in site.lines if f"{line!r}" in text] == site.lines
 
@@ -393,7 +395,7 @@ class TestProof:
 
     def test_a_stranger_alone_can_push_nothing(self, site: Site) -> None:
         results = seen_from(site, STRANGER)
-        assert without_ports(results)[2:] == [
+        assert without_ports(results)[3:] == [
             ("stranger", Verdict.OK),
             ("stranger", Verdict.OK),
             ("allowed push", Verdict.UNPROVEN),
@@ -450,34 +452,39 @@ class TestProof:
         assert not site.faults
 
     @pytest.mark.parametrize(
-        ("made", "said"),
+        ("host", "begins", "ends", "said"),
         [
-            (lambda: certificate(begins=-90, ends=-1), "certificate has expired"),
-            (lambda: certificate("other.localhost"), "not valid for 'site.localhost'"),
-            (
-                lambda: certificate(begins=-80, ends=10),
-                "10 days of 90 days left: it should have been renewed",
-            ),
-            (
-                lambda: certificate(begins=-0.45, ends=0.05),
-                "1.2 h of 12.0 h left: it should have been renewed",
-            ),
+            (HOST, -90, -1, "certificate has expired"),
+            ("other.localhost", -1, 89, "not valid for 'site.localhost'"),
         ],
     )
     def test_a_bad_certificate_is_told_nothing(
-        self, site: Site, made: Callable[[], bytes], said: str
+        self, site: Site, host: str, begins: float, ends: float, said: str
     ) -> None:
-        site.use(made())
+        site.use(certificate(host, begins, ends))
         results = seen_from(site, ME, STRANGER)
         assert without_ports(results) == [("certificate", Verdict.WRONG), ("all behind it", Verdict.UNPROVEN)]
         assert said in results[0].seen
         assert site.calls == []
 
+    @pytest.mark.parametrize(
+        ("begins", "ends", "said"),
+        [(-80, 10, "10 days of 90 days left"), (-0.45, 0.05, "1.2 h of 12.0 h left")],
+    )
+    def test_a_certificate_that_should_have_been_renewed_is_the_one_thing_wrong(
+        self, site: Site, begins: float, ends: float, said: str
+    ) -> None:
+        site.use(certificate(begins=begins, ends=ends))
+        wrong = [one for one in seen_from(site, ME, STRANGER) if one.verdict != Verdict.OK]
+        assert verdicts(wrong)[0] == ("renewal", Verdict.WRONG)
+        assert wrong[0].seen == f"{said}: it should have been renewed"
+        assert {one.check for one in wrong[1:]} == {"port"}
+
     def test_nobody_else_is_believed(self, site: Site, tmp_path: Path) -> None:
         authority = tmp_path / "other.pem"
         authority.write_bytes(certificate())
         [here] = places.places(HOST, site.server_port, (), places.Trust.of(authority))
-        assert here.certificate().seen.startswith("self")
+        assert here.certificate()[0].seen.startswith("self")
         with pytest.raises(Problem, match="no file of certificates in PEM"):
             places.Trust.of(tmp_path / "none.pem")
 
@@ -485,7 +492,7 @@ class TestProof:
         with socket.create_server((ME, 0)) as taken:
             port = taken.getsockname()[1]
         [here] = places.places(HOST, port, (), places.Trust.of(site.pem))
-        assert here.certificate().seen == "Connection refused"
+        assert here.certificate()[0].seen == "Connection refused"
         assert here.request("GET", "/") == places.Answer(None, "no answer (Connection refused)")
         assert here.knock(port) == "refused"
         assert here.knock(site.server_port) == "open"
@@ -531,7 +538,7 @@ class TestCommand:
         monkeypatch.setattr(pulumi, "outputs_of", lambda stack: {"stage": outputs}[stack])
         options = ["--ca", str(site.pem), "--from"]
         assert self._run(monkeypatch, "stage", *options, ME, STRANGER) == 0
-        assert capfd.readouterr().out.splitlines()[-1] == "9 right"
+        assert capfd.readouterr().out.splitlines()[-1] == "10 right"
         assert self._run(monkeypatch, "stage", *options, ME) == 2
         site.faults["stranger"] = 204
         assert self._run(monkeypatch, "stage", *options, ME, STRANGER) == 1

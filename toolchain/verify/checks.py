@@ -240,12 +240,12 @@ def _unproven(check: str, routes: Sequence[Route], why: str) -> list[Result]:
     return [Result(check, names, Verdict.UNPROVEN, why)] if names else []
 
 
-def judge_certificate(target: str, issuer: str, trusted_by: str, left: float, whole: float) -> Result:
-    """What is left of a trusted certificate's time, in seconds, and of how much."""
-    text = f"{issuer}, trusted by {trusted_by}, {_time(left)} of {_time(whole)} left"
+def judge_renewal(target: str, left: float, whole: float) -> Result:
+    """What is left of a certificate's time, in seconds, and of how much."""
+    text = f"{_time(left)} of {_time(whole)} left"
     if left < whole * LEAST_LEFT:
-        return Result("certificate", target, Verdict.WRONG, f"{text}: it should have been renewed")
-    return Result("certificate", target, Verdict.OK, text)
+        return Result("renewal", target, Verdict.WRONG, f"{text}: it should have been renewed")
+    return Result("renewal", target, Verdict.OK, text)
 
 
 def _time(seconds: float) -> str:

@@ -130,20 +130,21 @@ class Place:
         source = (self.source, 0) if self.source else None
         return socket.create_connection((self.server[0], port), seconds, source)
 
-    def certificate(self) -> Result:
-        """Whether the site proves who it is, and for how long it can."""
+    def certificate(self) -> list[Result]:
+        """Whether the site proves who it is, and if so, for how long it can."""
         found: list[Result] = []
         processes.wait_until(lambda: self._found_certificate(found), SITE_SECONDS, pause=0.5)
-        return found[-1]
+        return found
 
     def _found_certificate(self, found: list[Result]) -> bool:
         """Look once; whether another look would see the same."""
+        found.clear()
         try:
             with (
                 self.connect(self.server[1], ANSWER_SECONDS) as plain,
                 self.trust.context.wrap_socket(plain, server_hostname=self.host) as connection,
             ):
-                found.append(self._judged(connection.getpeercert() or {}))
+                found += self._judged(connection.getpeercert() or {})
         except ssl.SSLCertVerificationError as error:
             found.append(Result("certificate", self.target, Verdict.WRONG, error.verify_message))
         except OSError as error:
@@ -151,13 +152,15 @@ class Place:
             return False
         return True
 
-    def _judged(self, certificate: Mapping[str, Any]) -> Result:
+    def _judged(self, certificate: Mapping[str, Any]) -> list[Result]:
         begins, ends = (ssl.cert_time_to_seconds(certificate[key]) for key in ("notBefore", "notAfter"))
         issuer = {key: value for part in certificate["issuer"] for key, value in part}
         named = issuer.get("commonName") or issuer.get("organizationName", "nameless")
-        return checks.judge_certificate(
-            self.target, named, self.trust.named, ends - time.time(), ends - begins
-        )
+        text = f"{named}, trusted by {self.trust.named}"
+        return [
+            Result("certificate", self.target, Verdict.OK, text),
+            checks.judge_renewal(self.target, ends - time.time(), ends - begins),
+        ]
 
 
 class _Connection(http.client.HTTPConnection):
