@@ -446,6 +446,14 @@ class TestProof:
         assert ("line in Loki", Verdict.UNPROVEN) in verdicts(results)
         assert checks.exit_code(results) == 2
 
+    def test_a_grafana_that_does_not_answer_is_asked_for_no_line(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(proof, "READ_BACK_SECONDS", 60.0)
+        site.faults["health"] = 502
+        results = dict(verdicts(seen_from(site, ME, STRANGER)))
+        assert (results["Grafana"], results["line in Loki"]) == (Verdict.WRONG, Verdict.UNPROVEN)
+
     def test_a_password_that_was_changed_in_grafana_is_tried_once_a_line(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:

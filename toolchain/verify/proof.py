@@ -21,6 +21,8 @@ READ_BACK_SECONDS = 60.0
 # For as long it is tried again, as a shipper does it: a Loki that starts isn't a fault.
 PUSH_SECONDS = 30.0
 KNOCKS_AT_ONCE = 16
+# Grafana's, which asks for no login.
+HEALTH = "/api/health"
 
 
 class CannotReadError(Exception):
@@ -59,10 +61,10 @@ def _one_per_server(here: Sequence[Place]) -> list[Place]:
 def _grafana(deployed: Deployment, place: Place) -> list[Result]:
     if deployed.grafana_password is None:
         return [Result("Grafana", deployed.host, Verdict.NOTE, "the stack has none")]
-    answer = place.request("GET", "/api/health")
+    answer = place.request("GET", HEALTH)
     good = answer.status == 200
     text = answer.said if good else f"{answer.said}, should be 200"
-    return [Result("Grafana", "/api/health", Verdict.OK if good else Verdict.WRONG, text)]
+    return [Result("Grafana", HEALTH, Verdict.OK if good else Verdict.WRONG, text)]
 
 
 def through_grafana(deployed: Deployment, place: Place) -> Reader:
@@ -72,6 +74,8 @@ def through_grafana(deployed: Deployment, place: Place) -> Reader:
     def read(loki: str, query: str) -> list[str] | None:
         if password is None:
             raise CannotReadError("the stack has no Grafana, by way of which Loki could be asked")
+        if place.request("GET", HEALTH).status != 200:
+            raise CannotReadError("Grafana, by way of which Loki is asked, doesn't answer")
         asked = urlencode({"query": query, "since": "1h"})
         # components/campus/provisioning.py gives data sources their uid.
         path = f"/api/datasources/proxy/uid/loki-{loki}/loki/api/v1/query_range?{asked}"
