@@ -208,13 +208,18 @@ http://:3000 {
     }
     respond @reload 200
     respond /api/health 200
+    # more
     respond 404
 }
 """
 
 
-def make_played_image(rig: Rig) -> None:
-    """An image that runs where Grafana's would, for the whole stack: any login will do there."""
+def make_played_image(rig: Rig, more: str = "") -> None:
+    """An image that runs where Grafana's would, for the whole stack: any login will do there.
+
+    `more` is what it answers besides, as Caddy's directives.
+    """
+    caddyfile = _PLAYED_CADDYFILE.replace("# more", more)
     for image in (TOOLS, CADDY):
         rig.engine.load(image)
     with closing(rig.engine.client()) as engine:
@@ -224,9 +229,7 @@ def make_played_image(rig: Rig) -> None:
             assert program is not None
             # The bytes alone: a container without capabilities can't start a program that has one.
             files = {"usr/bin/caddy": replace(program, mode=0o755)}
-            put_files(
-                made, "/", files | {"etc/Caddyfile": HostFile(content=_PLAYED_CADDYFILE.encode(), mode=0o644)}
-            )
+            put_files(made, "/", files | {"etc/Caddyfile": HostFile(content=caddyfile.encode(), mode=0o644)})
             repository, _, tag = PLAYED.partition(":")
             run = 'CMD ["caddy", "run", "--config", "/etc/Caddyfile"]'
             made.commit(repository, tag, changes=f"{run}\nENV XDG_DATA_HOME=/tmp")

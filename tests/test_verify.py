@@ -1,0 +1,273 @@
+"""`make verify` against a real deployment: all of it right, then each thing wrong that it has to see.
+
+Grafana is played by another program, which asks for the admin's password and leads to the real Lokis by the
+paths of Grafana's data sources.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from components.live.docker_host import HostFile, put_files
+from tests.edge.gate_faults import FAULTS
+from tests.rig.deployment import GUARDED_PORT, Deployment, deployed
+from tests.rig.edge_files import edge_files
+from tests.rig.emulator import Emulator
+from tests.rig.live_grafana import PLAYED, make_played_image
+from tests.rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, SERVER_6, STRANGER
+from tests.rig.probe import Login, ca_of
+from tests.rig.rig import Rig
+from tests.rig.stack import ROOT
+from tests.unit.test_verify import certificate
+
+pytestmark = pytest.mark.docker
+
+DOMAIN = "campus.example"
+ADMIN = Login("admin", "an-admin-password-canary")
+LOKIS = {"aws": "172.29.12.28:3100", "test": "172.29.12.127:3199"}
+SECONDS = 300
+
+
+def data_sources() -> str:
+    """Grafana's way to its data sources, as Caddy's directives."""
+    parts = ["respond /api/datasources/* 401"]
+    for name, address in LOKIS.items():
+        path = f"/api/datasources/proxy/uid/loki-{name}"
+        parts += [
+            f'@{name} {{\npath {path}/*\nheader Authorization "{ADMIN.header()}"\n}}',
+            f"handle @{name} {{\nuri strip_prefix {path}\nreverse_proxy {address}\n}}",
+        ]
+    return "\n".join(parts)
+
+
+@dataclass
+class Verified:
+    """The table's lines, by what came out; and what the program ended with."""
+
+    code: int
+    text: str
+    lines: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    def having(self, verdict: str) -> list[str]:
+        """The checks that came to this, each with its target."""
+        return [what for what, seen in self.lines if seen.startswith(f"{verdict}:")]
+
+
+@dataclass
+class Looking:
+    """Somebody in the world who runs `make verify`."""
+
+    deployment: Deployment
+    folder: Path
+
+    def verify(self, *sources: str, more_trust: str = "") -> Verified:
+        """Run it; without sources, from wherever the system chooses, by both families."""
+        hosts, authority = self.folder / "hosts", self.folder / "root.crt"
+        hosts.write_text(f"{SERVER} {DOMAIN}\n{SERVER_6} {DOMAIN}\n")
+        authority.write_text(ca_of(self.deployment.caddy()) + more_trust)
+        stack = self.deployment.stack
+        command = [sys.executable, "-m", "toolchain.verify", stack.name, "--ca", str(authority)]
+        done = subprocess.run(
+            [
+                *("nsenter", f"--net={self.deployment.rig.network.world.path}", "unshare", "--mount"),
+                *("sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)),
+                *(*command, *(["--from", *sources] if sources else [])),
+            ],
+            env=os.environ | dict(stack.automation.workspace.env_vars),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        print(done.stdout, done.stderr, sep="\n")
+        secrets = [ADMIN.password, self.deployment.login().password]
+        assert not [one for one in secrets if one in done.stdout + done.stderr]
+        return Verified(done.returncode, done.stdout, _lines(done.stdout))
+
+
+def _lines(table: str) -> list[tuple[str, str]]:
+    """Each line's check and target, and its result, out of the columns."""
+    if not table:
+        return []
+    head, *lines = table.splitlines()
+    target, result = head.index("target"), head.index("result")
+    return [
+        (f"{line[:target].strip()} {line[target:result].strip()}", line[result:])
+        for line in lines
+        if len(line) > result
+    ]
+
+
+@pytest.fixture(scope="module")
+def looking(rig: Rig, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looking]:
+    make_played_image(rig, data_sources())
+    changes = {
+        "images": {"grafana": PLAYED},
+        "edge": {"domain": DOMAIN},
+        "grafana": {"enabled": True, "adminPassword": ADMIN.password},
+    }
+    before = sorted(path.name for path in ROOT.iterdir())
+    with deployed(rig, emulator, changes) as deployment:
+        yield Looking(deployment, tmp_path_factory.mktemp("looking"))
+    assert sorted(path.name for path in ROOT.iterdir()) == before
+
+
+def test_all_is_proven_from_the_nat_address_and_a_stranger(looking: Looking) -> None:
+    """IPv4 leads there from the allowed address, IPv6 from one that isn't."""
+    seen = looking.verify()
+    assert seen.code == 0
+    assert seen.having("WRONG") == seen.having("not checked") == []
+    right = [what.split(",")[0] for what in seen.having("ok")]
+    for one in [
+        f"certificate {DOMAIN}:443 at {SERVER}",
+        f"certificate {DOMAIN}:443 at {SERVER_6}",
+        f"renewal {DOMAIN}:443 at {SERVER}",
+        "Grafana /api/health",
+        *(f"{check} {loki}" for check in ("allowed push", "line in Loki", "stranger") for loki in LOKIS),
+        "wrong password test",
+        *(f"port {port}/tcp{v6}" for port in (80, 443, 3000, 3100, 3200, 21541) for v6 in ("", " (v6)")
+          if (port, v6) != (3200, " (v6)")),
+    ]:  # fmt: skip
+        assert one in right, one
+    closed = [what for what, result in seen.lines if result == "ok: closed"]
+    assert [what.split("/")[0] for what in closed if "v6" not in what] == [
+        *("port 2375", "port 3000", "port 3100", "port 3200")
+    ]
+
+
+def test_a_campus_client_is_a_stranger_to_whom_more_ports_are_open(looking: Looking) -> None:
+    seen = looking.verify(CAMPUS_CLIENT)
+    assert seen.code == 2
+    assert seen.having("WRONG") == []
+    assert seen.having("not checked") == ["allowed push aws, test", "wrong password test"]
+    results = dict(seen.lines)
+    assert results[f"port 3100/tcp, from {CAMPUS_CLIENT}"] == "ok: open"
+    assert results[f"port 3200/tcp, from {CAMPUS_CLIENT}"] == "ok: let in, and nothing listens there"
+    assert results[f"port 3000/tcp, from {CAMPUS_CLIENT}"] == "ok: closed"
+
+
+@contextmanager
+def caddyfile(looking: Looking, *faults: str) -> Iterator[None]:
+    """The running Caddy with some of what gates that don't hold have wrong."""
+    with edge_files(looking.deployment) as files:
+        changed = files.deployed
+        for fault in faults:
+            [found] = [one for one in FAULTS if one.name == fault]
+            changed = found.seeded(changed)
+        files.apply(changed)
+        yield
+
+
+@contextmanager
+def stopped(looking: Looking, container: str) -> Iterator[None]:
+    """Without one of the stack's containers."""
+    one = looking.deployment.container(container)
+    one.stop()
+    try:
+        yield
+    finally:
+        one.start()
+
+
+@contextmanager
+def rule(looking: Looking, *words: str) -> Iterator[None]:
+    """The port policy with a rule in front that nobody declared."""
+    campus, chain = looking.deployment.rig.network.campus, ("inet", "campus_policy", "rules")
+    said = json.loads(campus.run("nft", "--echo", "--json", "insert", "rule", *chain, *words).stdout)
+    [inserted] = [one["insert"]["rule"]["handle"] for one in said["nftables"] if "insert" in one]
+    try:
+        yield
+    finally:
+        campus.run("nft", "delete", "rule", *chain, "handle", str(inserted))
+
+
+@contextmanager
+def listening(looking: Looking, port: int) -> Iterator[None]:
+    """A program of the campus server's that listens."""
+    with looking.deployment.rig.network.campus.entered():
+        listener = socket.create_server(("", port))
+    with listener:
+        yield
+
+
+def test_a_gate_that_is_open_and_ports_that_are_not_as_the_policy_says(looking: Looking) -> None:
+    """Together, as each look takes its time: every fault has its own line, and no other line is wrong."""
+    open_rule = ("tcp", "dport", str(GUARDED_PORT), "accept")
+    with (
+        caddyfile(looking, "no gate for IPv4", "no password"),
+        listening(looking, GUARDED_PORT),
+        rule(looking, *open_rule),
+        rule(looking, "tcp", "dport", "80", "drop"),
+    ):
+        seen = looking.verify(NAT, STRANGER)
+    assert seen.code == 1
+    assert seen.having("WRONG") == [
+        f"stranger aws, from {STRANGER}",
+        f"wrong password test, from {NAT}",
+        f"stranger test, from {STRANGER}",
+        *(f"port {port}/tcp, from {source}" for source in (NAT, STRANGER) for port in (80, GUARDED_PORT)),
+    ]
+    assert seen.text.count("WRONG: 204, should be 403: the gate lets somebody in") == 2
+
+
+def test_addresses_that_are_forgotten(looking: Looking) -> None:
+    with caddyfile(looking, "fragments forgotten"):
+        seen = looking.verify(NAT, STRANGER)
+    assert seen.code == 1
+    assert seen.having("WRONG") == [
+        f"allowed push aws, from {NAT}",
+        f"allowed push test, from {NAT}, as admin",
+        f"wrong password test, from {NAT}",
+    ]
+
+
+def test_a_loki_that_takes_no_lines(looking: Looking) -> None:
+    with stopped(looking, "loki-aws"):
+        seen = looking.verify(NAT, STRANGER)
+    assert seen.code == 1
+    assert seen.having("WRONG") == [f"allowed push aws, from {NAT}"]
+
+
+@pytest.mark.parametrize(
+    ("host", "begins", "ends", "said"),
+    [
+        (DOMAIN, -90.0, -1.0, "WRONG: certificate has expired"),
+        ("other.example", -1.0, 89.0, f"not valid for '{DOMAIN}'"),
+    ],
+    ids=["expired", "another name"],
+)
+def test_a_certificate_that_is_not_right(
+    looking: Looking, host: str, begins: float, ends: float, said: str
+) -> None:
+    pem = certificate(host, begins, ends)
+    put_files(looking.deployment.caddy(), "/data", {"fault.pem": HostFile(content=pem, mode=0o600)})
+    own = pem[pem.index(b"-----BEGIN CERTIFICATE") :].decode()
+    with edge_files(looking.deployment) as files:
+        # Whatever name is asked for, this one is shown.
+        served = files.deployed.replace("tls internal", "tls /data/fault.pem /data/fault.pem")
+        files.apply(
+            served.replace("\tskip_install_trust\n", f"\tskip_install_trust\n\tfallback_sni {host}\n")
+        )
+        seen = looking.verify(NAT, STRANGER, more_trust=own)
+    assert seen.code == 1
+    assert seen.having("WRONG") == [f"certificate {DOMAIN}:443 at {SERVER}"]
+    assert said in seen.text
+    assert seen.having("not checked") == [f"all behind it {DOMAIN}"]
+
+
+def test_outputs_of_no_stack_are_no_answer(looking: Looking) -> None:
+    looking.deployment.stack.name, kept = "nobody", looking.deployment.stack.name
+    try:
+        assert looking.verify().code == 2
+    finally:
+        looking.deployment.stack.name = kept
