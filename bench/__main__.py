@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import edge, preview, services
+from bench import edge, loki, preview, services
 
-BENCHMARKS = (preview, services, edge)
+BENCHMARKS = (preview, services, edge, loki)
 
 
 def main() -> int:

@@ -9,6 +9,5 @@ def verdict(figure: str, value: float, cases: int, versus: str) -> bool:
     """Record and print one figure; whether it met its target."""
     target = TARGETS[figure]
     record(figure, value, target.unit, cases, versus)
-    met = target.met_by(value)
-    print(f"{figure}: {value:g} {target.unit}, target {target}: {'met' if met else 'MISSED'}")
-    return met
+    print(f"{figure}: {value:g} {target.unit}, target {target}: {target.verdict(value)}")
+    return target.met_by(value)
