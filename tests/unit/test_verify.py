@@ -404,6 +404,10 @@ class TestProof:
         wrong = [one for one in seen_from(site, ME, STRANGER) if one.verdict == Verdict.WRONG]
         assert [(one.check, one.seen) for one in wrong] == [("line in Loki", "not found within 0 s")] * 2
 
+    @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"data": {"result": [1]}}'])
+    def test_an_answer_that_is_none_of_lokis(self, body: bytes) -> None:
+        assert proof.lines_of(body) is None
+
     def test_an_allowed_address_alone_sees_no_stranger(self, site: Site) -> None:
         results = seen_from(site)
         assert ("stranger", Verdict.UNPROVEN) in verdicts(results)
@@ -542,6 +546,8 @@ class TestPlaces:
             places.places("a.name.invalid", 443, (), places.Trust.of(None))
         with pytest.raises(Problem, match=r"no way to site\.localhost from here with 2001:db8::1"):
             places.places(HOST, 443, ["2001:db8::1"], places.Trust.of(None))
+        with pytest.raises(Problem, match=r"FROM: '192\.0\.2' is no address"):
+            places.places(HOST, 443, ["192.0.2"], places.Trust.of(None))
 
     def test_the_server_itself_is_let_in_anywhere(self) -> None:
         here = places.Place(HOST, ("192.0.2.1", 443), None, "192.0.2.1", "192.0.2.1", places.Trust.of(None))

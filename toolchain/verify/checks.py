@@ -193,6 +193,14 @@ def seen_by(server: str, own: str) -> str | None:
     return None if translated else own
 
 
+def check_address(text: str) -> None:
+    """A Problem if it is no address."""
+    try:
+        _address(text)
+    except ValueError:
+        raise Problem(f"FROM: {text!r} is no address") from None
+
+
 def judge_push(
     route: Route, source: str, kind: Standing, status: int | None, said: str, login: Login | None = None
 ) -> Result:

@@ -183,8 +183,11 @@ def places(host: str, port: int, sources: Sequence[str], trust: Trust) -> list[P
     """Each way from here to the site: per address of its name, from each of the sources that fit it.
 
     A source is an address as the server sees it: one of this machine's own, or what a NAT on the way makes of
-    its own. Without any, it is the one that the system chooses. A Problem if the name leads nowhere.
+    its own. Without any, it is the one that the system chooses. A Problem if the name leads nowhere, or
+    a source is no address.
     """
+    for source in sources:
+        checks.check_address(source)
     ways = [way for address in _addresses(host, port) for way in _ways(host, (address, port), sources, trust)]
     if not ways:
         raise Problem(
@@ -221,12 +224,12 @@ def _addresses(host: str, port: int) -> list[str]:
 
 def _own_address(server: tuple[str, int]) -> str | None:
     """The address by which this machine goes there; None if it has no way. Nothing is sent."""
-    with socket.socket(_family(server[0]), socket.SOCK_DGRAM) as asked:
-        try:
+    try:
+        with socket.socket(_family(server[0]), socket.SOCK_DGRAM) as asked:
             asked.connect(server)
-        except OSError:
-            return None
-        return asked.getsockname()[0]
+            return asked.getsockname()[0]
+    except OSError:
+        return None
 
 
 def _is_ours(address: str) -> bool:

@@ -88,10 +88,13 @@ def through_grafana(deployed: Deployment, place: Place) -> Reader:
     return read
 
 
-def lines_of(body: bytes | str) -> list[str]:
-    """The lines in Loki's answer to a query for lines."""
-    streams = json.loads(body)["data"]["result"]
-    return [line for stream in streams for _, line in stream["values"]]
+def lines_of(body: bytes | str) -> list[str] | None:
+    """The lines in Loki's answer to a query for lines; None if it is none of Loki's."""
+    try:
+        streams = json.loads(body)["data"]["result"]
+        return [line for stream in streams for _, line in stream["values"]]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 @dataclass(frozen=True)
