@@ -13,7 +13,7 @@ import yaml
 
 from components.campus.containers import Host
 from components.campus.port_policy import GUARD
-from components.live.docker_host import LiveError, client, find_container, run_script
+from components.live.docker_host import LiveError, client, find_container, read_by_script
 from components.settings import PROJECT, Campus
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ def counted_rows(stack: str, folder: Path = ROOT) -> str:
     host = _host(folder / f"Pulumi.{stack}.yaml")
     with client(host.docker_host) as engine:
         guard = find_container(engine, host.named(GUARD))
-        ran = guard and run_script(guard, "exec port-guard ports")
+        ran = guard and read_by_script(guard, "port-guard ports")
     if ran is None:
         raise LiveError(f"{host.named(GUARD)} doesn't run at {host.docker_host}: bring the stack up first")
     if ran.status != 0:

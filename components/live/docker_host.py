@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 # A validation of Caddy's asks nobody on the network; an ssh connection may be slow.
 REQUEST_SECONDS = 120
+# The engine loses what a script printed less than once in a thousand times.
+READS = 5
 # Longer chains are loops (path_resolution(7): Linux itself follows 40).
 MAX_LINKS = 40
 HELPER_LABEL = "campus-monitor.helper"
@@ -65,6 +67,8 @@ class Ran:
     status: int
     output: str
     errors: str
+    # Whether that is all that it printed.
+    is_whole: bool = True
 
 
 @contextmanager
@@ -119,12 +123,13 @@ def volume_exists(engine: DockerClient, name: str) -> bool:
 def run_script(container: Container, script: str, *arguments: str) -> Ran | None:
     """Run a `sh` script in a container; None where the container doesn't run.
 
-    Arguments show in the host's process list: never a secret.
+    Arguments show in the host's process list: never a secret. On a busy host the engine now and then loses
+    what a script printed (moby/moby#27289), with the right status: such a run isn't whole.
     """
     from docker.errors import APIError
 
     try:
-        ended = container.exec_run(["sh", "-c", script, "sh", *arguments], demux=True)
+        ended = container.exec_run(["sh", "-c", _MARKED, script, *arguments], demux=True)
     except APIError as error:
         if error.status_code == 409:  # Docker Engine API, POST /containers/{id}/exec
             return None
@@ -132,7 +137,33 @@ def run_script(container: Container, script: str, *arguments: str) -> Ran | None
     if ended.exit_code is None:
         return None
     output, errors = (_text(part) for part in ended.output)
-    return Ran(status=ended.exit_code, output=output, errors=errors)
+    return Ran(
+        status=ended.exit_code,
+        output=output.removesuffix(_MARK),
+        errors=errors.removesuffix(_MARK),
+        is_whole=output.endswith(_MARK) and errors.endswith(_MARK),
+    )
+
+
+def read_by_script(container: Container, script: str, *arguments: str) -> Ran | None:
+    """The same of a script that changes nothing, run again until all that it printed is here.
+
+    Raises LiveError if the engine loses that again and again.
+    """
+    for _ in range(READS):
+        ran = run_script(container, script, *arguments)
+        if ran is None or ran.is_whole:
+            return ran
+    raise LiveError(f"{container.name}: {READS} times the Docker Engine lost what was printed: try again")
+
+
+# What a script prints ends with this, on both of its outputs.
+_MARK = "\n-- end --\n"
+_MARKED = """sh -c "$0" sh "$@"
+status=$?
+printf '\\n-- end --\\n'
+printf '\\n-- end --\\n' >&2
+exit $status"""
 
 
 def _text(printed: Any) -> str:

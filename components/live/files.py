@@ -24,6 +24,7 @@ from components.live.docker_host import (
     client,
     find_container,
     put_files,
+    read_by_script,
     read_file,
     run_script,
     sha256,
@@ -117,7 +118,7 @@ class LiveFilesProvider(LiveProvider):
             container = find_container(engine, props["container_name"])
             if container is None:
                 return dynamic.ReadResult("", {})
-            ran = run_script(
+            ran = read_by_script(
                 container,
                 render_read_script(_program(props)),
                 props["directory"],

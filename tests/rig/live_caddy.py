@@ -12,6 +12,7 @@ import docker
 from docker.models.containers import Container
 from docker.models.volumes import Volume
 
+from components.live.docker_host import read_by_script
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
 from tests.rig.rig import Rig
@@ -51,11 +52,14 @@ def outputs(result: Any) -> dict[str, Any]:
 
 
 def printed(container: Container, command: str) -> str:
-    """What a command in a container prints; an AssertionError if it fails."""
-    ended = container.exec_run(["sh", "-c", command])
-    assert ended.exit_code == 0, ended.output
-    assert isinstance(ended.output, bytes)
-    return ended.output.decode()
+    """What a command in a container prints; an AssertionError if it fails.
+
+    It may run more than once: the engine may lose what it printed.
+    """
+    ran = read_by_script(container, command)
+    assert ran is not None, "the container doesn't run"
+    assert ran.status == 0, ran.output + ran.errors
+    return ran.output
 
 
 def leftovers(container: Container, directory: str = DIRECTORY) -> list[str]:

@@ -9,7 +9,8 @@ import traceback
 from dataclasses import replace
 from glob import glob
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import bcrypt
 import dill
@@ -18,7 +19,7 @@ from pulumi.dynamic import Config, ConfigureRequest, CreateResult, ResourceProvi
 from pulumi.output import Unknown
 
 from components.live.confirmation import Confirmation
-from components.live.docker_host import LiveError, check_path, sha256
+from components.live.docker_host import LiveError, Ran, check_path, read_by_script, run_script, sha256
 from components.live.files import LiveFiles, LiveFilesProvider, content_sha256
 from components.live.password_hash import (
     GeneratedPasswordProvider,
@@ -571,3 +572,47 @@ def test_a_failure_is_told_without_our_code_and_a_mistake_with_it(monkeypatch: p
     expected, mistake = told
     assert expected == "components.live.docker_host.LiveError: caddy refused the files\n"
     assert 'return CreateResult(props["id"])' in mistake
+
+
+class Engine:
+    """A container whose scripts run here; the engine loses what some of them print."""
+
+    name = "a-container"
+
+    def __init__(self, *lost: tuple[bool, bool]) -> None:
+        # Per run, whether the first and the second output is lost; of all later ones none.
+        self.lost = list(lost)
+        self.runs = 0
+
+    def exec_run(self, command: list[str], *, demux: bool) -> Any:
+        """As Docker's SDK does it."""
+        assert demux
+        self.runs += 1
+        done = subprocess.run(command, capture_output=True, check=False)
+        lost = self.lost.pop(0) if self.lost else (False, False)
+        printed = (done.stdout, done.stderr)
+        output = tuple(None if gone else text for gone, text in zip(lost, printed, strict=True))
+        return SimpleNamespace(exit_code=done.returncode, output=output)
+
+
+SAYS = 'printf "out %s" "$1"; echo err >&2; exit 3'
+
+
+def test_a_script_is_told_from_its_mark() -> None:
+    ran = run_script(cast(Any, Engine()), SAYS, "a b")
+    assert ran == Ran(status=3, output="out a b", errors="err\n", is_whole=True)
+    killed = run_script(cast(Any, Engine()), "kill -9 $$")
+    assert killed is not None
+    assert (killed.status, killed.output, killed.is_whole) == (137, "", True)
+
+
+@pytest.mark.parametrize("lost", [(True, False), (False, True), (True, True)])
+def test_what_the_engine_lost_is_known_and_read_again(lost: tuple[bool, bool]) -> None:
+    ran = run_script(cast(Any, Engine(lost)), SAYS)
+    assert ran is not None
+    assert (ran.status, ran.is_whole) == (3, False)
+    engine = Engine(lost, lost)
+    ran = read_by_script(cast(Any, engine), SAYS, "x")
+    assert (ran, engine.runs) == (Ran(status=3, output="out x", errors="err\n", is_whole=True), 3)
+    with pytest.raises(LiveError, match="a-container: 5 times the Docker Engine lost what was printed"):
+        read_by_script(cast(Any, Engine(*[lost] * 5)), SAYS)
