@@ -22,7 +22,7 @@ LINES = count(test=50_000, soak=1_000_000)
 LINES_PER_SECOND = 3000.0
 SHIPPERS = 4
 # Longer than the retries of ten failed tries take.
-SECONDS_PER_PART = 300.0
+SECONDS_PER_PART = 600.0
 
 
 @pytest.fixture

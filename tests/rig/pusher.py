@@ -31,11 +31,10 @@ BATCH_LINES = 5000
 class Retries:
     """The plugin's way to retry: the delay doubles from try to try, up to a number of tries.
 
-    The plugin's own MinBackoff is 500 ms and its MaxBackoff 5 min. Here the first delay is shorter,
-    so that a test doesn't wait for long; ten tries still span more than 100 s.
+    Its own MinBackoff, MaxBackoff and MaxRetries.
     """
 
-    first_seconds: float = 0.1
+    first_seconds: float = 0.5
     last_seconds: float = 300.0
     tries: int = 10
 
