@@ -31,6 +31,11 @@ MAX_BODY = "8MB"
 DIAL_RETRY = "15s"
 GRACE_PERIOD_SECONDS = 20
 
+# How long a connection to an upstream may idle: less than Loki lets it (its http_server_idle_timeout,
+# 120 s), so that no push meets a connection that is just being closed. And a configuration that was
+# replaced stays in Caddy's memory until the last of its connections has gone.
+KEEPALIVE = "20s"
+
 # Loki shares the rate limits out evenly among its replicas, so that pushes go to each in turn. One that
 # isn't ready gets none, and a push that couldn't be dialled is dialled elsewhere. Not `fail_duration`: it
 # also counts what clients get wrong, such as bodies that are too large, and would shut out all replicas.
@@ -229,7 +234,7 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
         # Not with a certificate of our own: a browser would insist on it for a year.
         *(["Strict-Transport-Security max-age=31536000"] if site.tls == "acme" else []),
     ]
-    proxy = [*_dial_retry(), "stream_close_delay 5m"]
+    proxy = [*_upstream(), "stream_close_delay 5m"]
     inner = [
         *_block("header ", headers),
         "encode",
@@ -242,16 +247,20 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
 
 def _proxy(route: GuardedRoute) -> list[str]:
     return [
-        *_dial_retry(),
+        *_upstream(),
         *(REPLICAS if route.more_upstreams else ()),
         "@taken status 2xx",
         *_block("handle_response @taken ", [f"log_name {_taken(route)}", "copy_response"]),
     ]
 
 
-def _dial_retry() -> list[str]:
-    # Only a dial that failed is tried again: nothing of such a request has reached the other side.
-    return [f"lb_try_duration {DIAL_RETRY}", "lb_try_interval 250ms"]
+def _upstream() -> list[str]:
+    return [
+        # Only a dial that failed is tried again: nothing of such a request has reached the other side.
+        f"lb_try_duration {DIAL_RETRY}",
+        "lb_try_interval 250ms",
+        *_block("transport http ", [f"keepalive {KEEPALIVE}"]),
+    ]
 
 
 def _block(head: str, lines: Sequence[str]) -> list[str]:
