@@ -10,7 +10,7 @@ STACK ?= local
 FROM ?=
 CA ?=
 SUITE ?=
-# Folders of tests/ whose counts are bigger in a soak.
+# Folders of tests/ whose counts are bigger in a soak, or with tests for it alone.
 SUITES := edge policy aws loki team
 TOOLCHAIN := $(PYTHON) -m toolchain
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
@@ -44,7 +44,7 @@ ports: venv ## the port policy in force, row by row, with packets and bytes (STA
 
 test: install lint ## everything that CI runs (needs root: namespaces with a Docker of their own)
 	@mkdir -p build && : > build/figures.test.jsonl
-	@$(INSIDE) CAMPUS_MONITOR_TARGET=test $(BIN)/pytest tests
+	@$(INSIDE) CAMPUS_MONITOR_TARGET=test $(BIN)/pytest tests -m "not soak"
 
 test-unit: venv ## the tests that need no Docker, under a minute
 	@$(BIN)/pytest tests/unit -m "not programs and not docker"

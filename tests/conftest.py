@@ -15,6 +15,7 @@ from tests.rig.rig import Rig, end_in_order_on_sigterm, running_rig
 def pytest_configure(config: pytest.Config) -> None:
     """Name the markers, and let a terminated session clear up, and generated cases take their time."""
     config.addinivalue_line("markers", "docker: needs root and a Docker Engine's programs")
+    config.addinivalue_line("markers", "soak: takes long, and is left to `make soak`")
     config.addinivalue_line("markers", "programs: needs nft, or a program out of an image of the stack")
     end_in_order_on_sigterm()
     # A busy machine is slow: how long a generated case takes is nobody's mistake.

@@ -92,6 +92,7 @@ def test_every_line_is_read_back_from_a_backup(
         assert loki.found(JOB, began).missing(range(3 * LINES + 1)) == [3 * LINES]
 
 
+@pytest.mark.soak
 def test_the_stack_takes_a_volume_that_was_restored(replicated: Deployment, tmp_path: Path) -> None:
     backup, restore = scripts()
     name, campus = replicated.container("loki-test").name, replicated.rig.network.campus

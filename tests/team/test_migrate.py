@@ -26,7 +26,7 @@ from tests.rig.rig import Rig
 from tests.rig.stack import Settings, merged
 from tests.team.old_setup import LOKIS, Guide, old_setup
 
-pytestmark = pytest.mark.docker
+pytestmark = [pytest.mark.docker, pytest.mark.soak]
 
 # Caddy's ports beside the old one.
 TRIAL_HTTP, TRIAL_HTTPS = 18080, 18443

@@ -231,6 +231,7 @@ def test_addresses_that_are_forgotten(looking: Looking) -> None:
     ]
 
 
+@pytest.mark.soak
 def test_a_loki_that_takes_no_lines(looking: Looking) -> None:
     with stopped(looking, "loki-aws"):
         seen = looking.verify(NAT, STRANGER)
