@@ -159,10 +159,10 @@ def read_by_script(container: Container, script: str, *arguments: str) -> Ran | 
 
 # What a script prints ends with this, on both of its outputs.
 _MARK = "\n-- end --\n"
-_MARKED = """sh -c "$0" sh "$@"
+_MARKED = f"""sh -c "$0" sh "$@"
 status=$?
-printf '\\n-- end --\\n'
-printf '\\n-- end --\\n' >&2
+printf %s '{_MARK}'
+printf %s '{_MARK}' >&2
 exit $status"""
 
 
