@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from components.live.docker_host import read_by_script
 from tests.rig.deployment import HTTPS, Deployment
 from tests.rig.namespaces import NAT, SERVER, STRANGER
 
@@ -17,9 +18,9 @@ PATIENCE_SECONDS = 60.0
 
 def inside(edge: Deployment, command: str) -> tuple[int, str]:
     """How a shell command in Caddy's container ends, and what it prints. Caddy is process 1 there."""
-    ended = edge.caddy().exec_run(["sh", "-c", command])
-    assert isinstance(ended.output, bytes)
-    return ended.exit_code or 0, ended.output.decode()
+    ran = read_by_script(edge.caddy(), command)
+    assert ran is not None, "Caddy doesn't run"
+    return ran.status, ran.output + ran.errors
 
 
 def test_caddy_has_one_capability_and_can_gain_none(edge: Deployment) -> None:
