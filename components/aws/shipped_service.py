@@ -48,10 +48,12 @@ class ShippedService(pulumi.ComponentResource):
     def __init__(self, name: str, args: ShippedServiceArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:ShippedService", name, None, opts)
         self._name, self._args = name, args
+        # Of two stacks in one account and region, both may have a service of this name.
+        self._family = f"{name}-{pulumi.get_stack()}"
         self._child = ResourceOptions(parent=self)
         log_group = aws.cloudwatch.LogGroup(
             f"{name}-log-router",
-            name=f"/ecs/{name}/log-router",
+            name=f"/ecs/{self._family}/log-router",
             retention_in_days=args.service.log_router.log_retention_days,
             opts=self._child,
         )
@@ -66,9 +68,9 @@ class ShippedService(pulumi.ComponentResource):
 
     def _alarm(self, log_group: aws.cloudwatch.LogGroup, sign: str, pattern: str, what: str) -> None:
         """Count the sidecar's lines that tell of it, and ring at the first one."""
-        metric = f"{self._name}-{sign}"
+        resource, metric = f"{self._name}-{sign}", f"{self._family}-{sign}"
         aws.cloudwatch.LogMetricFilter(
-            metric,
+            resource,
             name=metric,
             log_group_name=log_group.name,
             pattern=pattern,
@@ -79,8 +81,8 @@ class ShippedService(pulumi.ComponentResource):
         )
         topics = [self._args.alarm_topic_arn] if self._args.alarm_topic_arn else None
         aws.cloudwatch.MetricAlarm(
-            metric,
-            alarm_description=f"The log router of {self._name} {what}: see docs/shipping.md",
+            resource,
+            alarm_description=f"The log router of {self._family} {what}: see docs/shipping.md",
             namespace=METRICS_NAMESPACE,
             metric_name=metric,
             statistic="Sum",
@@ -111,7 +113,7 @@ class ShippedService(pulumi.ComponentResource):
         )
         return aws.ecs.TaskDefinition(
             name,
-            family=name,
+            family=self._family,
             network_mode="bridge" if service.launch == "ec2" else "awsvpc",
             requires_compatibilities=[service.launch.upper()],
             cpu=str(service.cpu_units),

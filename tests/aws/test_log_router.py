@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,9 +26,7 @@ def ship(stack: Deployment, emulator: Emulator, folder: Path, url: str, line: st
     """Ship one line as a task of the service would: from the NAT address, with the definition's options."""
     (folder / "ca.crt").write_text(ca_of(stack.caddy()))
     (folder / "hosts").write_text(f"{SERVER} {stack.settings['edge']['domain']}\n")
-    definition = emulator.client("ecs").describe_task_definition(taskDefinition=SERVICE)["taskDefinition"]
-    [app] = [one for one in definition["containerDefinitions"] if one["name"] == "app"]
-    options = app["logConfiguration"]["options"]
+    options = log_configuration(stack, emulator)["options"]
     own = {
         "Url": url,
         # The rig's certificate is Caddy's own; a task's disk is a folder here; few tries are enough.
@@ -47,11 +46,17 @@ def ship(stack: Deployment, emulator: Emulator, folder: Path, url: str, line: st
     return run_plugin(options | own, [record], namespace=stack.rig.network.world, hosts=folder / "hosts")
 
 
-def secret_url(emulator: Emulator) -> str:
-    """What ECS puts in place of the secret option: the parameter that the definition names."""
-    definition = emulator.client("ecs").describe_task_definition(taskDefinition=SERVICE)["taskDefinition"]
+def log_configuration(stack: Deployment, emulator: Emulator) -> dict[str, Any]:
+    """What the service's definition says of its app's logs."""
+    arn = stack.outputs["task_definition_arns"][SERVICE]
+    definition = emulator.client("ecs").describe_task_definition(taskDefinition=arn)["taskDefinition"]
     [app] = [one for one in definition["containerDefinitions"] if one["name"] == "app"]
-    [secret] = app["logConfiguration"]["secretOptions"]
+    return app["logConfiguration"]
+
+
+def secret_url(stack: Deployment, emulator: Emulator) -> str:
+    """What ECS puts in place of the secret option: the parameter that the definition names."""
+    [secret] = log_configuration(stack, emulator)["secretOptions"]
     name = secret["valueFrom"].partition(":parameter/")[2]
     ssm = emulator.client("ssm")
     return ssm.get_parameter(Name=name, WithDecryption=True)["Parameter"]["Value"]
@@ -61,7 +66,7 @@ def test_a_line_arrives_with_its_labels_and_without_its_own_fields(
     stack: Deployment, emulator: Emulator, tmp_path: Path
 ) -> None:
     line = f"from a task {secrets.token_hex(8)}"
-    ran = ship(stack, emulator, tmp_path, secret_url(emulator), line)
+    ran = ship(stack, emulator, tmp_path, secret_url(stack, emulator), line)
     assert ran.status == 0, ran.log
     assert "error" not in ran.log
     labels = 'job="firelens",service="iris",container="app",team="judge",source="stdout",ecs_cluster="judge"'
@@ -86,7 +91,7 @@ def test_a_line_arrives_with_its_labels_and_without_its_own_fields(
 def test_a_wrong_password_is_a_line_that_rings_both_alarms(
     stack: Deployment, emulator: Emulator, tmp_path: Path
 ) -> None:
-    url = secret_url(emulator).replace(login_of(stack).password, "wrong")
+    url = secret_url(stack, emulator).replace(login_of(stack).password, "wrong")
     line = f"refused {secrets.token_hex(8)}"
     log = ship(stack, emulator, tmp_path, url, line).log
     assert "final error sending batch" in log

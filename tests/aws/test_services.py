@@ -34,19 +34,24 @@ ANSWERED = {
 }
 
 
-def latest(emulator: Emulator, service: str) -> dict[str, Any]:
+def family_of(stack: Deployment, service: str) -> str:
+    """What AWS calls a service's task definition."""
+    return f"{service}-{stack.stack.name}"
+
+
+def latest(emulator: Emulator, family: str) -> dict[str, Any]:
     """The newest revision of a service's task definition."""
-    return emulator.client("ecs").describe_task_definition(taskDefinition=service)["taskDefinition"]
+    return emulator.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
 
 
-def registered(emulator: Emulator, service: str) -> dict[str, Any]:
+def registered(emulator: Emulator, family: str) -> dict[str, Any]:
     """The same, as it was registered."""
-    return {key: value for key, value in latest(emulator, service).items() if key not in ANSWERED}
+    return {key: value for key, value in latest(emulator, family).items() if key not in ANSWERED}
 
 
 @contextmanager
 def registered_by_somebody_else(
-    emulator: Emulator, service: str, definition: dict[str, Any]
+    emulator: Emulator, family: str, definition: dict[str, Any]
 ) -> Iterator[None]:
     """One more revision, while the block runs; at its end only the newest one is left."""
     ecs = emulator.client("ecs")
@@ -54,8 +59,8 @@ def registered_by_somebody_else(
     try:
         yield
     finally:
-        newest = latest(emulator, service)["taskDefinitionArn"]
-        for arn in ecs.list_task_definitions(familyPrefix=service)["taskDefinitionArns"]:
+        newest = latest(emulator, family)["taskDefinitionArn"]
+        for arn in ecs.list_task_definitions(familyPrefix=family)["taskDefinitionArns"]:
             if arn != newest:
                 ecs.deregister_task_definition(taskDefinition=arn)
 
@@ -76,15 +81,17 @@ def test_ecs_would_take_every_definition(stack: Deployment, emulator: Emulator) 
     arns = stack.outputs["task_definition_arns"]
     assert sorted(arns) == SERVICES
     for service in SERVICES:
-        assert latest(emulator, service)["taskDefinitionArn"] == arns[service]
-        assert problems(registered(emulator, service)) == []
+        assert latest(emulator, family_of(stack, service))["taskDefinitionArn"] == arns[service]
+        assert problems(registered(emulator, family_of(stack, service))) == []
 
 
 def test_the_outputs_name_what_runs(stack: Deployment, emulator: Emulator) -> None:
     images = stack.outputs["log_router_image"]
     for service in SERVICES:
         [router] = [
-            one for one in latest(emulator, service)["containerDefinitions"] if "firelensConfiguration" in one
+            one
+            for one in latest(emulator, family_of(stack, service))["containerDefinitions"]
+            if "firelensConfiguration" in one
         ]
         assert router["image"] == images[service]
     groups = stack.outputs["task_security_group_ids"]
@@ -113,11 +120,11 @@ def test_the_password_is_in_ssm_for_both_outputs_and_nowhere_in_plain(
         ("iris", "Url", whole),
         ("admin-api", "http_passwd", login.password),
     ):
-        for one in registered(emulator, service)["containerDefinitions"]:
+        for one in registered(emulator, family_of(stack, service))["containerDefinitions"]:
             log = one["logConfiguration"]
             if log["logDriver"] == "awsfirelens":
                 assert log["secretOptions"] == [{"name": option, "valueFrom": arns[value]}]
-        assert login.password not in json.dumps(registered(emulator, service))
+        assert login.password not in json.dumps(registered(emulator, family_of(stack, service)))
     assert login.password not in stack.stack.run("stack", "export")
     # And it is the one that Caddy takes.
     assert stack.push_status(NAT, "aws", login) == 204
@@ -148,7 +155,7 @@ def test_a_loss_rings_an_alarm(stack: Deployment, emulator: Emulator) -> None:
         one["logGroupName"]: one["retentionInDays"]
         for one in emulator.client("logs").describe_log_groups()["logGroups"]
     }
-    assert groups == {f"/ecs/{service}/log-router": 14 for service in SERVICES}
+    assert groups == {f"/ecs/{family_of(stack, service)}/log-router": 14 for service in SERVICES}
     assert {one["logGroupName"] for one in filters} == set(groups)
 
 
@@ -159,24 +166,26 @@ def test_nothing_changed_is_no_change(stack: Deployment) -> None:
 
 
 def test_a_revision_of_somebody_elses_is_seen_and_put_right(stack: Deployment, emulator: Emulator) -> None:
-    ours = registered(emulator, "client-api")
+    family = family_of(stack, "client-api")
+    ours = registered(emulator, family)
     theirs = json.loads(json.dumps(ours))
     theirs["containerDefinitions"][1]["image"] = "somebody/elses:1"
-    with registered_by_somebody_else(emulator, "client-api", theirs), put_back(stack):
+    with registered_by_somebody_else(emulator, family, theirs), put_back(stack):
         seen = stack.stack.run("preview", "--refresh", "--diff")
         assert "somebody/elses:1" in seen
-    assert registered(emulator, "client-api") == ours
+    assert registered(emulator, family) == ours
     stack.stack.run("preview", "--refresh", NO_CHANGE)
 
 
 def test_the_apis_own_order_is_no_change(stack: Deployment, emulator: Emulator) -> None:
-    ours = registered(emulator, "admin-api")
+    family = family_of(stack, "admin-api")
+    ours = registered(emulator, family)
     theirs = json.loads(json.dumps(ours))
     for one in theirs["containerDefinitions"]:
         one["environment"] = list(reversed(one.get("environment", [])))
         one |= {"cpu": 0, "volumesFrom": [], "systemControls": []}
     assert theirs != ours
-    with registered_by_somebody_else(emulator, "admin-api", theirs):
+    with registered_by_somebody_else(emulator, family, theirs):
         planned = json.loads(stack.stack.run("preview", "--refresh", "--json"))["steps"]
         definitions = [one for one in planned if one["urn"].endswith("TaskDefinition::admin-api")]
         assert {one["op"] for one in definitions} <= {"same", "refresh"}
@@ -200,7 +209,7 @@ def test_an_address_released_by_hand_comes_back(stack: Deployment, emulator: Emu
 def test_a_changed_label_is_a_new_revision_and_a_new_topic_is_not(
     stack: Deployment, emulator: Emulator
 ) -> None:
-    before = {service: latest(emulator, service)["revision"] for service in SERVICES}
+    before = {service: latest(emulator, family_of(stack, service))["revision"] for service in SERVICES}
     changes = {
         "services": {"iris": {"labels": {"team": "other"}}},
         "aws": {"alarmTopicArn": TOPIC + "-2"},
@@ -208,7 +217,7 @@ def test_a_changed_label_is_a_new_revision_and_a_new_topic_is_not(
     with put_back(stack):
         stack.stack.configure(merged(stack.settings, changes))
         stack.stack.up()
-        after = {service: latest(emulator, service)["revision"] for service in SERVICES}
+        after = {service: latest(emulator, family_of(stack, service))["revision"] for service in SERVICES}
         assert after == before | {"iris": before["iris"] + 1}
         alarms = emulator.client("cloudwatch").describe_alarms()["MetricAlarms"]
         assert {tuple(one["AlarmActions"]) for one in alarms} == {(TOPIC + "-2",)}

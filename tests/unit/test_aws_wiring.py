@@ -127,6 +127,16 @@ def test_a_lost_line_and_a_refused_push_ring_an_alarm(engine: Engine, output: Ou
     assert made["LogGroup", "app-log-router"]["retentionInDays"] == 30
 
 
+@pytest.mark.parametrize("stack", ["stage", "prod"])
+def test_what_two_stacks_in_one_account_make_has_names_of_its_own(stack: str) -> None:
+    with running_engine(stack=stack) as engine:
+        known(lambda: shipped(service()))
+        made = {one.typ.rsplit(":", 1)[1]: one.inputs for one in engine.registered["app"]}
+    assert made["TaskDefinition"]["family"] == f"app-{stack}"
+    assert made["LogGroup"]["name"] == f"/ecs/app-{stack}/log-router"
+    assert made["LogMetricFilter"]["metricTransformation"]["name"].startswith(f"app-{stack}-")
+
+
 def test_without_a_topic_the_alarms_tell_nobody(engine: Engine) -> None:
     known(lambda: shipped(service()))
     alarms = [one.inputs for one in engine.registered["app"] if one.typ.endswith("MetricAlarm")]

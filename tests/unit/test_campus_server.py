@@ -90,11 +90,11 @@ class Engine(mocks.Mocks):
 
 
 @contextmanager
-def running_engine(engine: Engine | None = None) -> Iterator[Engine]:
+def running_engine(engine: Engine | None = None, stack: str = "test") -> Iterator[Engine]:
     """Pulumi's runtime on the stand-in engine, for the length of the block."""
     asyncio.set_event_loop(asyncio.new_event_loop())
     engine = engine or Engine()
-    mocks.set_mocks(engine, project="campus-monitor", stack="test")
+    mocks.set_mocks(engine, project="campus-monitor", stack=stack)
     yield engine
     asyncio.get_event_loop().close()
 
