@@ -73,6 +73,8 @@ TARGETS: dict[str, Target] = {
     "canary_missing": NOTHING,
     "secret_leaks": NOTHING,
     "kill_points_converged": Target("=", 100, "%"),
+    "kill_points_of_much_converged": Target("=", 100, "%"),
+    "first_up_kill_points_converged": Target("=", 100, "%"),
     # Of a push, while the old docker compose set-up is left behind (docs/migrate.md).
     "migration_interruption_seconds": Target("<=", 60, "s"),
     "loki_lines_per_second": told("lines/s"),

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import os
-import re
+import secrets
 import signal
-import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -22,14 +20,15 @@ from components.live.programs import Program, render_apply_script
 from tests import figures
 from tests.counts import count
 from tests.kill_points import NEVER, killed_at, steps_tried
-from tests.rig.deployment import Deployment
+from tests.rig.deployment import UNNAMED_PORT, Deployment
 from tests.rig.emulator import Emulator
+from tests.rig.killed import clear_up, spread, up
 from tests.rig.live_caddy import DIRECTORY, LiveCaddy, caddyfile, leftovers, live_caddy
 from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
-from tests.rig.processes import kill_and_wait, wait_for, with_environment
+from tests.rig.processes import wait_for
+from tests.rig.pusher import Pusher, answers_ready, found_in_loki
 from tests.rig.rig import Rig
-from tests.rig.run import MARK
-from tests.rig.stack import Stack, merged
+from tests.rig.stack import Settings, merged
 from tests.unit.test_live import Live
 
 BEFORE = {"a": "first\n", "old": "old\n", "sub/b": "b\n"}
@@ -143,83 +142,78 @@ def test_caddy_serves_one_whole_set_whenever_an_update_is_killed(
         assert caddy.sh(f"cat {DIRECTORY}/Caddyfile") == NEW["Caddyfile"], step
 
 
-UPDATES = count(test=3, soak=20)
-PROGRESS = re.compile(
-    r"\S+:\S+ (?P<what>\S+ (?:creat|updat|delet|replac)(?:ing|ed)(?: replacement| original)?)\b"
-)
-# The moments that matter most come first; the others are those of an update that isn't killed.
-MOMENTS = (
+# The moments that matter most at a change of addresses; the others are those of an update that isn't killed.
+FIRST_MOMENTS = (
     "-fragment creating replacement",
     "-fragment created replacement",
     "-fragment deleting original",
 )
 
 
-def up(stack: Stack, until: str | None = None) -> list[str]:
-    """Run `pulumi up`, and kill it with all that it started when it says this; what it said."""
-    workspace = stack.automation.workspace
-    command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color", "never"]
-    said: list[str] = []
-    with subprocess.Popen(
-        [*command, "--stack", stack.name],
-        cwd=workspace.work_dir,
-        env=os.environ | workspace.env_vars,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    ) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
-            found = PROGRESS.search(line)
-            if found is None:
-                continue
-            said.append(found["what"])
-            if said[-1] == until:
-                kill_and_wait(with_environment(MARK, workspace.env_vars[MARK]))
-    return said
+@dataclass(frozen=True)
+class Change:
+    """Two sets of settings, who may push under each, and how many updates between them are killed."""
+
+    figure: str
+    title: str
+    settings: tuple[Settings, Settings]
+    allowed: tuple[set[str], set[str]]
+    kills: int
+    first_moments: tuple[str, ...] = ()
 
 
-def remove_orphans(edge: Deployment, emulator: Emulator) -> None:
-    """Delete what AWS made and Pulumi was killed before it knew: by hand, as docs/operations.md says."""
-    known = json.dumps(edge.stack.automation.export_stack().deployment)
-    ec2 = emulator.client("ec2")
-    gateways = ec2.describe_nat_gateways(Filters=[{"Name": "state", "Values": ["pending", "available"]}])
-    for gateway in gateways["NatGateways"]:
-        if gateway["NatGatewayId"] not in known:
-            ec2.delete_nat_gateway(NatGatewayId=gateway["NatGatewayId"])
-            _let_go(ec2, gateway["NatGatewayAddresses"])
-    for address in ec2.describe_addresses()["Addresses"]:
-        if address["AllocationId"] not in known:
-            ec2.release_address(AllocationId=address["AllocationId"])
+def of_the_address(settings: Settings) -> Change:
+    """The NAT gateway's address and back."""
+    return Change(
+        "kill_points_converged",
+        "`pulumi up` killed during an address change",
+        (at_nat(settings, NAT), at_nat(settings, LATER_NAT)),
+        ({NAT}, {LATER_NAT}),
+        count(test=3, soak=20),
+        FIRST_MOMENTS,
+    )
 
 
-def _let_go(ec2: Any, gateway_addresses: list[dict[str, str]]) -> None:
-    """Part a deleted gateway from its addresses, as AWS does by itself; the emulator forgets it."""
-    ids = [one["AllocationId"] for one in gateway_addresses]
-    for address in ec2.describe_addresses(AllocationIds=ids)["Addresses"]:
-        if "AssociationId" in address:
-            ec2.disassociate_address(AssociationId=address["AssociationId"])
+def at_nat(settings: Settings, ip: str) -> Settings:
+    return merged(settings, {"egress": {"create": {"addresses": [ip]}}})
 
 
-def clear_up(edge: Deployment, emulator: Emulator) -> None:
-    """What docs/operations.md asks for after a kill: the lock of the one that was killed is still there."""
-    edge.stack.run("cancel", "--yes")
-    remove_orphans(edge, emulator)
+def of_much(settings: Settings) -> Change:
+    """An operator's address, an account, a longer retention, a rule and a task's memory, and back."""
+    rule = {"action": "allow", "port": UNNAMED_PORT}
+    changes: Settings = {
+        "edge": {"extraAllowedCidrs": [f"{LATER_NAT}/32"]},
+        "loki": {
+            "instances": {"test": {"accounts": [{"user": "admin"}, {"user": "second"}], "retention": "5d"}}
+        },
+        "portPolicy": {"rules": [*settings["portPolicy"]["rules"], rule]},
+        "services": {"client-api": {"containers": {"app": {"memoryMib": 300}}}},
+    }
+    return Change(
+        "kill_points_of_much_converged",
+        "`pulumi up` killed during a change of Caddyfile, accounts, a Loki, the port policy and a task",
+        (settings, merged(settings, changes)),
+        ({NAT}, {NAT, LATER_NAT}),
+        count(test=2, soak=20),
+    )
 
 
-def converged(edge: Deployment, emulator: Emulator, before: str, after: str, moment: str) -> bool:
-    """Kill an update from one address to the other at a moment of it; whether the next one ends it."""
+def converged(edge: Deployment, emulator: Emulator, change: Change, to: int, moment: str) -> bool:
+    """Kill an update to one of the two at a moment of it; whether the next one ends it."""
     since = edge.caddy_since()
     assert moment in up(edge.stack, until=moment)
-    while_killed = {edge.push_status(source, "aws") for source in (before, after)}
-    assert while_killed in ({204}, {204, 403}), moment
+    before, after = change.allowed[1 - to], change.allowed[to]
+    while_killed = {source: edge.push_status(source, "aws") for source in before | after}
+    assert set(while_killed.values()) <= {204, 403}, moment
+    assert all(while_killed[source] == 204 for source in before & after), moment
+    assert 204 in while_killed.values(), moment
     assert edge.push_status(STRANGER, "aws") == 403, moment
 
     clear_up(edge, emulator)
     edge.stack.up()
-    statuses = [edge.push_status(source, "aws") for source in (before, after, STRANGER)]
+    pushed = {source: edge.push_status(source, "aws") for source in (*before, *after, STRANGER)}
     return (
-        statuses == [403, 204, 403]
+        pushed == {source: 204 if source in after else 403 for source in pushed}
         and edge.stack.changes() == {}
         and edge.caddy_since() == since
         and leftovers(edge.caddy()) == []
@@ -235,27 +229,56 @@ def restored(edge: Deployment, emulator: Emulator) -> Iterator[None]:
     edge.stack.up()
 
 
+def moments_of(edge: Deployment, change: Change, to: int) -> list[str]:
+    """At which moments an update to one of the two is killed."""
+    edge.stack.configure(change.settings[to])
+    said = list(dict.fromkeys(up(edge.stack)))
+    first = [one for moment in change.first_moments for one in said if one.endswith(moment)]
+    assert len(first) == len(change.first_moments), said
+    return [*first, *spread([one for one in said if one not in first], change.kills - len(first))]
+
+
+def assert_converged(edge: Deployment, emulator: Emulator, change: Change) -> None:
+    """Kill updates from the one to the other and back, each at another moment; the next one ends each."""
+    moments = {to: moments_of(edge, change, to) for to in (1, 0)}
+    number_of_kills = min(change.kills, *map(len, moments.values()))
+    kills = [(to, moments[to][number]) for number in range(number_of_kills) for to in [1 - number % 2]]
+    failed: list[str] = []
+    for to, moment in kills:
+        edge.stack.configure(change.settings[to])
+        print(f"killed when it says: {moment}")
+        if not converged(edge, emulator, change, to, moment):
+            failed.append(moment)
+    value = 100 * (len(kills) - len(failed)) / len(kills)
+    figures.record(change.figure, value, "%", len(kills), change.title)
+    assert failed == []
+    assert figures.TARGETS[change.figure].met_by(value)
+
+
 @pytest.mark.docker
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("restored")
 def test_a_pulumi_up_that_is_killed_is_ended_by_the_next_one(edge: Deployment, emulator: Emulator) -> None:
-    settings = {
-        ip: merged(edge.settings, {"egress": {"create": {"addresses": [ip]}}}) for ip in (NAT, LATER_NAT)
-    }
-    before, after = NAT, LATER_NAT
-    edge.stack.configure(settings[after])
-    said = up(edge.stack)
-    first = [one for moment in MOMENTS for one in said if one.endswith(moment)]
-    assert len(first) == len(MOMENTS), said
-    moments = list(dict.fromkeys([*first, *said]))[:UPDATES]
-    failed: list[str] = []
-    for moment in moments:
-        before, after = after, before
-        edge.stack.configure(settings[after])
-        print(f"killed when it says: {moment}")
-        if not converged(edge, emulator, before, after, moment):
-            failed.append(moment)
-    value = 100 * (len(moments) - len(failed)) / len(moments)
-    figures.record("kill_points_converged", value, "%", len(moments), "pulumi up killed at an address change")
-    assert failed == []
-    assert figures.TARGETS["kill_points_converged"].met_by(value)
+    assert_converged(edge, emulator, of_the_address(edge.settings))
+
+
+@pytest.mark.docker
+@pytest.mark.timeout(3600)
+@pytest.mark.usefixtures("restored")
+def test_a_shipper_loses_no_line_while_updates_of_much_are_killed(
+    edge: Deployment, emulator: Emulator
+) -> None:
+    began, job = time.time_ns(), f"killed-{secrets.token_hex(4)}"
+    # To the Loki that is replaced.
+    shipper = Pusher(
+        edge.client(NAT), "/lokitest", job, lines_per_second=100.0, shippers=1, login=edge.login()
+    )
+    with shipper.running():
+        assert_converged(edge, emulator, of_much(edge.settings))
+    campus, where = edge.rig.network.campus, edge.loki("test")
+    wait_for("Loki is ready", lambda: answers_ready(campus, where), 90.0)
+    tally = shipper.tally
+    print(tally)
+    assert found_in_loki(campus, where, job, began).missing(range(tally.lines)) == []
+    assert tally.lines > 0
+    assert not tally.drops
