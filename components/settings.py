@@ -1284,12 +1284,20 @@ class Settings(Area):
                     f"services.{name}.account: one of the accounts of loki.instances.{service.loki} {users}, "
                     f"received {service.account!r}"
                 )
+        self._check_zones()
         self._check_shippers()
         self._check_published()
         if self.port_policy.namespace == "host":
             self._check_operators()
             self._check_caddy()
         return self
+
+    def _check_zones(self) -> None:
+        """AWS would refuse another region's zone only in the update, half-way."""
+        region = self.aws.region
+        for zone in () if self.egress.create is None else self.egress.create.zones:
+            if zone[:-1] != region:
+                raise ValueError(f"egress.create.zones: zones of aws.region ({region}), received {zone!r}")
 
     def _check_shippers(self) -> None:
         """Each has a Loki, an account there, and a Docker host of its own."""

@@ -186,6 +186,13 @@ MISTAKES = [
     ("portPolicy.confirmTarget", "me@host:99999", "portPolicy.confirmTarget: a login", "me@host:99999"),
     ("loki.instances.aws.published", True, "loki.instances.aws.published: with portPolicy.namespace own", ""),
     ("egress.create.zones", ["ap-northeast-2a"], "campus-monitor:egress.create.zones:", ""),
+    (
+        "egress.create.zones",
+        ["ap-northeast-2a", "eu-central-1b"],
+        "campus-monitor:egress.create.zones: zones of aws.region (ap-northeast-2)",
+        "'eu-central-1b'",
+    ),
+    ("aws.region", "eu-central-1", "egress.create.zones: zones of aws.region (eu-central-1)", "northeast-2a"),
     ("egress.create.addresses", ["10.0.0.1"], "egress.create.addresses.0: the address must be", "10.0.0.1"),
     ("egress.create.addresses", ["203.0.113.7", "203.0.113.8"], "egress.create.addresses: one per", ".8"),
     ("egress.create.vpcCidr", "10.0.0.0/28", "campus-monitor:egress.create.vpcCidr:", "10.0.0.0/28"),
