@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from toolchain import cache, docker, machine, pulumi_cli, pulumi_plugins, say
 from toolchain.machine import Row, found, shown
@@ -62,7 +63,7 @@ def for_local(text: str) -> list[Row]:
 def for_real(stack: str, text: str, environment: Mapping[str, str]) -> list[Row]:
     """What `pulumi up` of a stack in the real AWS needs."""
     return [
-        machine.python(sys.executable),
+        machine.python(sys.executable, by_make=False),
         machine.git(),
         official_pulumi(),
         shell(environment),
@@ -122,11 +123,18 @@ def aws(environment: Mapping[str, str], folder: Path) -> Row:
 
 def known_host(text: str, known_hosts: Path) -> Row:
     """Whether the Docker host's key is known: Pulumi's Docker plugin asks nobody."""
-    login, host, port = re.findall(r"^ +dockerHost: ssh://([^@\s]+@)?([^:\s]+):?(\d*)$", text, re.MULTILINE)[
-        0
-    ]
-    name = host if port in ("", "22") else f"[{host}]:{port}"
+    named = re.search(r"""^ +dockerHost: +["']?([^\s"'#]+)""", text, re.MULTILINE)
+    value = named[1] if named else ""
+    if not value.startswith("ssh://"):
+        return Row("ssh", "ok", "campus.dockerHost isn't ssh://")
+    try:
+        url = urlsplit(value)
+        host, port = url.hostname or "", url.port or 22
+    except ValueError as error:
+        return Row("ssh", "missing", f"campus.dockerHost: {error}, received {value}", stops=True)
+    name = host if port == 22 else f"[{host}]:{port}"
     if say.capture(["ssh-keygen", "-F", name, "-f", known_hosts]).returncode == 0:
         return Row("ssh", "ok", f"{name} is in {known_hosts}")
-    do = f"`ssh -p {port or 22} {login}{host} docker version`, and compare the key with the server's"
+    login = f"{url.username}@{host}" if url.username else host
+    do = f"`ssh -p {port} {login} docker version`, and compare the key with the server's"
     return Row("ssh", "missing", f"{name} isn't in {known_hosts}: {do}", stops=True)

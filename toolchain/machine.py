@@ -33,21 +33,23 @@ class Row:
     stops: bool = False
 
 
-def python(interpreter: str) -> Row:
-    """Its version, and whether it can make virtualenvs."""
+def python(interpreter: str, *, by_make: bool = True) -> Row:
+    """Its version, and whether it can make virtualenvs: make needs less for that than `pulumi install`."""
     asked = "import sys; print('%d.%d.%d' % sys.version_info[:3]); import ensurepip"
     done = say.capture([interpreter, "-c", asked])
     version = done.stdout.strip()
     if _version(version) < OLDEST_PYTHON:
         return Row("python", "old", f"{version}; 3.11 or newer: make PYTHON=/path/to/python3", stops=True)
-    if done.returncode == 0 or say.have("uv"):
+    if done.returncode == 0 or (by_make and say.have("uv")):
         return Row("python", "ok", version)
-    return _installable("python", f"{version} can't make virtualenvs", ["python3-venv"])
+    return _installable("python", f"{version} can't make virtualenvs", ["python3-venv"], by_make=by_make)
 
 
 def git() -> Row:
     """For people and tests alone."""
-    return Row("git", "ok", "") if say.have("git") else _installable("git", "not here", ["git"], stops=False)
+    if say.have("git"):
+        return Row("git", "ok", "")
+    return _installable("git", "not here", ["git"], stops=False, by_make=False)
 
 
 def docker_engine() -> Row:
@@ -156,12 +158,16 @@ def test_programs() -> Row:
     return _installable("for tests", f"no {', '.join(absent)}", sorted({*absent.values()}), stops=False)
 
 
-def _installable(name: str, words: str, packages: list[str], *, stops: bool = True) -> Row:
-    """Something that Debian has; make installs it where it may."""
-    if system.is_debian() and system.is_root() and name != "git":
+def _installable(
+    name: str, words: str, packages: list[str], *, stops: bool = True, by_make: bool = True
+) -> Row:
+    """Something that Debian has; make installs it where it may, if it does at all."""
+    if system.is_debian() and system.is_root() and by_make:
         return Row(name, "missing", f"{words}: make installs {', '.join(packages)}")
+    # A fresh Debian has no sudo.
+    sudo = "" if system.is_root() else "sudo "
     do = (
-        f"`sudo apt-get install {' '.join(packages)}`"
+        f"`{sudo}apt-get install {' '.join(packages)}`"
         if system.is_debian()
         else f"install {' '.join(packages)}"
     )

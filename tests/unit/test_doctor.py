@@ -68,13 +68,26 @@ class TestPython:
         put(bin_folder, "uv")
         assert told(machine.python(bare)) == ("ok", False)
 
+    def test_nobody_but_a_person_gets_a_real_stack_what_pulumi_install_needs(
+        self, bin_folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for program in ("apt-get", "dpkg", "uv"):
+            put(bin_folder, program)
+        as_user(monkeypatch, root=True)
+        monkeypatch.setattr(sys, "executable", str(put(bin_folder, "python", "echo 3.11.2; exit 1")))
+        row = doctor.for_real("stage", STAGE_TEXT, {})[0]
+        assert (row.name, *told(row)) == ("python", "missing", True)
+        assert "`apt-get install python3-venv`" in row.words
+
 
 def test_git_is_nothing_that_make_installs(bin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert told(machine.git()) == ("missing", False)
     put(bin_folder, "apt-get")
     put(bin_folder, "dpkg")
     as_user(monkeypatch, root=True)
-    assert "sudo apt-get install git" in machine.git().words
+    assert "`apt-get install git`" in machine.git().words
+    as_user(monkeypatch, root=False)
+    assert "`sudo apt-get install git`" in machine.git().words
     put(bin_folder, "git")
     assert told(machine.git()) == ("ok", False)
 
@@ -343,6 +356,32 @@ class TestKnownHost:
         assert "ssh -p 21541 deploy@stage.codedang.com docker version" in row.words
         file.write_text(f"[stage.codedang.com]:21541 {self.KEY}\n")
         assert told(doctor.known_host(STAGE_TEXT, file)) == ("ok", False)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            '"ssh://me@campus.example:2222"',
+            "ssh://me@campus.example:2222 # ours",
+            "'ssh://campus.example:2222'",
+        ],
+    )
+    def test_it_is_found_in_quotes_and_before_a_comment(self, tmp_path: Path, value: str) -> None:
+        (tmp_path / "known_hosts").write_text(f"[campus.example]:2222 {self.KEY}\n")
+        row = doctor.known_host(f"    dockerHost: {value}\n", tmp_path / "known_hosts")
+        assert told(row) == ("ok", False)
+        assert "[campus.example]:2222 is in" in row.words
+
+    @pytest.mark.parametrize(
+        ("value", "state", "said"),
+        [
+            ("unix:///var/run/docker.sock", "ok", "isn't ssh://"),
+            ("ssh://me@campus.example:ssh", "missing", "received ssh://me@campus.example:ssh"),
+        ],
+    )
+    def test_another_docker_host_is_told(self, tmp_path: Path, value: str, state: str, said: str) -> None:
+        row = doctor.known_host(f"    dockerHost: {value}\n", tmp_path / "known_hosts")
+        assert told(row) == (state, state == "missing")
+        assert said in row.words
 
     def test_the_usual_port_is_not_named(self, tmp_path: Path) -> None:
         (tmp_path / "known_hosts").write_text(f"campus.example {self.KEY}\n")
