@@ -347,6 +347,14 @@ def test_caddys_ports_are_let_in() -> None:
         parse(guarded(ssh("limit"), {"action": "deny", "port": 18080}))
 
 
+def test_the_documents_example_is_taken_as_it_stands() -> None:
+    text = (ROOT / "docs/port-policy.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    tree = changed("edge", tree_of("local")["edge"] | {"httpPort": 80, "httpsPort": 443})
+    # With `ssh://` it is the URL's.
+    tree["portPolicy"] = yaml.safe_load(text)["campus-monitor:portPolicy"] | {"sshPort": 21541}
+    assert parse(tree).port_policy.namespace == "host"
+
+
 def test_http3_wants_its_udp_port_let_in() -> None:
     tree = tree_of("prod")
     tree["edge"]["http3"] = True
