@@ -823,7 +823,8 @@ class EgressCreate(Area):
     zones: tuple[str, ...] = Field(min_length=2)
     # One NAT gateway per zone; otherwise one, in the first zone, for all.
     nat_per_zone: bool = False
-    # Elastic IPs by address, where the account owns them (pulumi-aws Eip.address); else AWS chooses.
+    # Elastic IPs that AWS allocates by address: from a range brought to AWS, or just released (EC2's
+    # AllocateAddress). It refuses one that is allocated. Without any, AWS chooses.
     addresses: tuple[PublicIpv4, ...] = ()
     # Elastic IPs stay allocated when the stack lets go of them.
     retain_addresses: bool = True
