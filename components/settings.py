@@ -128,6 +128,17 @@ def _is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return any(address in network for network in _PRIVATE_NETWORKS if network.version == address.version)
 
 
+def _host_address(value: str) -> str:
+    """Where one machine reaches another: an IPv4 address that belongs to one machine alone."""
+    try:
+        address = ipaddress.IPv4Address(value)
+    except ValueError:
+        raise ValueError("an IPv4 address is needed") from None
+    if address.is_loopback or address.is_unspecified or address.is_multicast or address.is_reserved:
+        raise ValueError("the address of one machine is needed, as others reach it")
+    return str(address)
+
+
 def _host_name(value: str) -> str:
     labels = value.split(".")
     label = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1035, section 2.3.1
@@ -285,6 +296,7 @@ def _label_value(value: str) -> str:
 Port = Annotated[int, AfterValidator(_port)]
 Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicIpv4 = Annotated[str, AfterValidator(_public_ipv4)]
+HostAddress = Annotated[str, AfterValidator(_host_address)]
 HostName = Annotated[str, AfterValidator(_host_name)]
 Route = Annotated[str, AfterValidator(_route)]
 ShortName = Annotated[str, AfterValidator(_short_name)]
@@ -307,6 +319,14 @@ LabelName = Annotated[str, AfterValidator(_label_name)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]
 
 
+class OtherHost(Area):
+    """Another Docker host on campus, for replicas of Lokis: `replicaHosts` names it."""
+
+    docker_host: DockerHost
+    # Where the campus server and the others reach it.
+    address: HostAddress
+
+
 class Campus(Area):
     """The Docker host on campus and what is common to its containers."""
 
@@ -320,6 +340,9 @@ class Campus(Area):
     protect_data: bool = True
     # The Loki that this host's own containers' logs go to, straight; none where this says nothing.
     logs_to: ShortName | None = None
+    # Docker hosts beside this one, by name, and where they reach this one.
+    other_hosts: dict[ShortName, OtherHost] = {}
+    address: HostAddress | None = None
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -333,7 +356,34 @@ class Campus(Area):
                 "networkCidr: a private IPv4 network of size /16 is needed "
                 f"(an address is chosen per port), received {self.network_cidr!r}"
             )
+        self._check_other_hosts()
         return self
+
+    def _check_other_hosts(self) -> None:
+        if self.other_hosts and self.address is None:
+            raise ValueError("address: where the other hosts reach this one is needed, received None")
+        taken = {self.docker_host: "campus", self.address: "campus"}
+        network = ipaddress.ip_network(self.network_cidr)
+        for name, host in self.other_hosts.items():
+            for field, value in (("dockerHost", host.docker_host), ("address", host.address)):
+                if value in taken:
+                    raise ValueError(
+                        f"otherHosts.{name}.{field}: {taken[value]} has it already, received {value!r}"
+                    )
+                taken[value] = f"otherHosts.{name}"
+        for key, address in self._addresses():
+            if ipaddress.ip_address(address) in network:
+                raise ValueError(
+                    f"{key}: an address of the containers' own network (networkCidr {self.network_cidr}) "
+                    f"is reached from nowhere else, received {address!r}"
+                )
+
+    def _addresses(self) -> list[tuple[str, str]]:
+        own = [] if self.address is None else [("address", self.address)]
+        return [
+            *own,
+            *((f"otherHosts.{name}.address", one.address) for name, one in self.other_hosts.items()),
+        ]
 
 
 class Images(Area):
@@ -558,6 +608,8 @@ class LokiInstance(Area):
     s3: S3 | None = None
     # How many Lokis share the work and the bucket. With three, any one may fail.
     replicas: int = 1
+    # The other Docker host of each replica after the first; without, all are on the campus server.
+    replica_hosts: tuple[ShortName, ...] = ()
 
     @model_validator(mode="after")
     def _check_storage(self) -> Self:
@@ -583,6 +635,12 @@ class LokiInstance(Area):
                 f"port: the last of {self.replicas} replicas has port {self.ports[-1]}, and the highest is "
                 f"{MAX_PORT - 1}, received {self.port}"
             )
+        hosts = self.replica_hosts
+        if hosts and (len(hosts) != self.replicas - 1 or len(set(hosts)) != len(hosts)):
+            raise ValueError(
+                f"replicaHosts: one for each replica after the first ({self.replicas - 1}), each another, "
+                f"received {list(hosts)}"
+            )
         return self
 
     @property
@@ -592,8 +650,22 @@ class LokiInstance(Area):
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """A port per replica, the first one's own: its address follows from it, and its published port."""
+        """The ports that are this Loki's alone.
+
+        One per replica on the same host: its address follows from it, and its published port. Replicas on
+        hosts of their own all have the first, and talk to each other by the second and the third.
+        """
         return tuple(self.port + REPLICA_STEP * number for number in range(self.replicas))
+
+    @property
+    def published_ports(self) -> tuple[int, ...]:
+        """Where those whom the port policy names reach it, if it is published."""
+        return self.ports[:1] if self.replica_hosts else self.ports
+
+    @property
+    def mesh_ports(self) -> tuple[int, int]:
+        """Where replicas on hosts of their own talk gRPC, and gossip."""
+        return self.port + REPLICA_STEP, self.port + 2 * REPLICA_STEP
 
     @model_validator(mode="after")
     def _check_loki(self) -> Self:
@@ -1288,6 +1360,7 @@ class Settings(Area):
         self._check_zones()
         self._check_shippers()
         self._check_published()
+        self._check_replica_hosts()
         if self.port_policy.namespace == "host":
             self._check_operators()
             self._check_caddy()
@@ -1356,7 +1429,7 @@ class Settings(Area):
             key = f"loki.instances.{name}.published"
             if policy.namespace == "own":
                 raise ValueError(f"{key}: with portPolicy.namespace own nothing guards it, received true")
-            for port in instance.ports:
+            for port in instance.published_ports:
                 reached = lets_in(policy.plain_rules, port, "tcp")
                 if reached == "nobody":
                     raise ValueError(f"{key}: no rule of portPolicy.rules lets port {port}/tcp in")
@@ -1366,6 +1439,26 @@ class Settings(Area):
                         "knows no users: name sources in the rule's `from`"
                     )
 
+    def _check_replica_hosts(self) -> None:
+        """Each is known and has something to do, and is guarded: Lokis know neither users nor passwords."""
+        known = self.campus.other_hosts
+        used: set[str] = set()
+        for name, instance in self.loki.instances.items():
+            key = f"loki.instances.{name}.replicaHosts"
+            for host in instance.replica_hosts:
+                if host not in known:
+                    raise ValueError(
+                        f"{key}: each is one of campus.otherHosts {sorted(known)}, received {host!r}"
+                    )
+            if instance.replica_hosts and self.port_policy.namespace == "own":
+                raise ValueError(
+                    f"{key}: with portPolicy.namespace own nothing guards what replicas say to each other, "
+                    f"received {list(instance.replica_hosts)}"
+                )
+            used.update(instance.replica_hosts)
+        for host in sorted(set(known) - used):
+            raise ValueError(f"campus.otherHosts.{host}: no Loki's replicaHosts names it: remove it")
+
     def _check_operators(self) -> None:
         """No rule may lock those out who would have to mend it."""
         policy = self.port_policy
@@ -1374,13 +1467,15 @@ class Settings(Area):
                 "portPolicy.operatorCidrs: at least one CIDR is needed, from which SSH "
                 f"(port {self.ssh_port}) is reached under any rules, received []"
             )
+        hosts = [self.campus.docker_host, *(one.docker_host for one in self.campus.other_hosts.values())]
         for cidr in policy.operator_cidrs:
-            why = shut_out(policy.plain_rules, self.ssh_port, "tcp", cidr)
-            if why:
-                raise ValueError(
-                    f"portPolicy.rules: operators would be locked out of SSH (port {self.ssh_port}): "
-                    f"{why}, received operatorCidrs {cidr!r}"
-                )
+            for port in dict.fromkeys(map(self.ssh_port_of, hosts)):
+                why = shut_out(policy.plain_rules, port, "tcp", cidr)
+                if why:
+                    raise ValueError(
+                        f"portPolicy.rules: operators would be locked out of SSH (port {port}): "
+                        f"{why}, received operatorCidrs {cidr!r}"
+                    )
 
     def _check_caddy(self) -> None:
         edge = self.edge
@@ -1393,8 +1488,12 @@ class Settings(Area):
 
     @property
     def ssh_port(self) -> int:
-        """Where SSH answers on the Docker host."""
-        url = urlsplit(self.campus.docker_host)
+        """Where SSH answers on the campus server."""
+        return self.ssh_port_of(self.campus.docker_host)
+
+    def ssh_port_of(self, docker_host: str) -> int:
+        """Where SSH answers on a Docker host."""
+        url = urlsplit(docker_host)
         named = url.port if url.scheme == "ssh" else None
         return self.port_policy.ssh_port or named or SSH_PORT
 

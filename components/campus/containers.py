@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import ipaddress
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,27 @@ class Host:
     def named(self, role: str) -> str:
         """The physical name of the container, volume or network with this role."""
         return f"{self.name_prefix}{role}"
+
+
+def private_network(name: str, host: Host, cidr: str, opts: pulumi.ResourceOptions) -> docker.Network:
+    """The network between the containers of one host; each has a fixed address in it."""
+    network = ipaddress.ip_network(cidr)
+    return docker.Network(
+        name,
+        name=host.named("network"),
+        driver="bridge",
+        ipam_configs=[
+            docker.NetworkIpamConfigArgs(subnet=str(network), gateway=str(network.network_address + 1))
+        ],
+        opts=opts,
+    )
+
+
+def host_entries(addresses: Mapping[str, Sequence[str]]) -> list[docker.ContainerHostArgs]:
+    """Names that a container looks up in its /etc/hosts, with their addresses: no DNS is asked."""
+    return [
+        docker.ContainerHostArgs(host=name, ip=ip) for name, ips in sorted(addresses.items()) for ip in ips
+    ]
 
 
 def volume(name: str, host: Host, role: str, parent: pulumi.Resource) -> docker.Volume:

@@ -22,6 +22,7 @@ from components.campus.containers import (
     container_options,
     data_volume,
     hardened,
+    host_entries,
     mounted,
     volume,
 )
@@ -114,9 +115,7 @@ class Edge(pulumi.ComponentResource):
             ],
             # The clients' own addresses arrive here, IPv6 too; through a published port they don't.
             network_mode="host",
-            hosts=[
-                docker.ContainerHostArgs(host=host, ip=ip) for host, ip in sorted(args.upstream_hosts.items())
-            ],
+            hosts=host_entries({host: [ip] for host, ip in args.upstream_hosts.items()}),
             volumes=[
                 mounted(data, "/data"),
                 mounted(config, "/config"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -16,6 +16,7 @@ from components.campus.containers import (
     container_options,
     data_volume,
     hardened,
+    host_entries,
     mounted,
     volume,
 )
@@ -60,6 +61,8 @@ class GrafanaArgs:
     sources: Sequence[LokiSource]
     # None where nobody ships it.
     host_logs: HostLogs | None
+    # Names that only its own /etc/hosts knows, with their addresses.
+    hosts: Mapping[str, Sequence[str]]
     settings: GrafanaSettings
 
 
@@ -122,6 +125,7 @@ class Grafana(pulumi.ComponentResource):
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
             ],
+            hosts=host_entries(args.hosts) or None,
             envs=_environment(args.root_url, settings.smtp),
             volumes=[
                 mounted(data, "/var/lib/grafana"),

@@ -17,10 +17,20 @@ from components.campus.containers import (
     container_options,
     data_volume,
     hardened,
+    host_entries,
     mounted,
     volume,
 )
-from components.campus.loki_config import DATA, LOKI_UID, render_loki_config, render_s3_credentials
+from components.campus.loki_config import (
+    DATA,
+    LOKI_UID,
+    Replica,
+    beside_each_other,
+    on_hosts_of_their_own,
+    render_loki_config,
+    render_s3_credentials,
+)
+from components.campus.other_host import OtherHost
 from components.live.password_hash import PasswordHash
 from components.live.volume_files import VolumeFile, VolumeFiles
 from components.settings import S3
@@ -33,19 +43,32 @@ S3_CREDENTIALS_FILE = "s3-credentials"
 STOP_SECONDS = 60
 # A replica that isn't ready by then ends the update: the others stay as they are.
 READY_SECONDS = 300
+ANYWHERE = "0.0.0.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where one replica runs."""
+
+    host: Host
+    image_id: pulumi.Input[str]
+    network_name: pulumi.Input[str]
+    # Its fixed address on the private network.
+    address: str
+    # The host's own address, where replicas are on different ones; else None.
+    reached_at: str | None = None
+    # The other host that it is on, and whose policy guards it; None for the campus server.
+    on: OtherHost | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class LokiInstanceArgs:
     """What a Loki needs to know."""
 
-    host: Host
     # The instance's name in the settings.
     instance: str
-    image_id: pulumi.Input[str]
-    network_name: pulumi.Input[str]
-    # The fixed address of each replica on the private network.
-    addresses: Sequence[str]
+    # One per replica, the campus server's first.
+    places: Sequence[Place]
     settings: LokiSettings
 
 
@@ -63,10 +86,11 @@ class LokiInstance(pulumi.ComponentResource):
     def __init__(self, name: str, args: LokiInstanceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:LokiInstance", name, None, opts)
         keys = self._keys(name, args.settings.s3)
+        replicas = _replicas(args)
         containers: list[docker.Container] = []
         for number in range(args.settings.replicas):
-            containers.append(self._replica(name, args, number, keys, containers[-1:]))
-        self.address = pulumi.Output.from_input(f"{args.addresses[0]}:{args.settings.port}")
+            containers.append(self._replica(name, args, number, replicas[number], keys, containers[-1:]))
+        self.address = pulumi.Output.from_input(f"{args.places[0].address}:{args.settings.port}")
         self.container_id = containers[0].id
         self.register_outputs({"address": self.address, "container_id": self.container_id})
 
@@ -85,43 +109,47 @@ class LokiInstance(pulumi.ComponentResource):
         name: str,
         args: LokiInstanceArgs,
         number: int,
+        replica: Replica | None,
         keys: list[pulumi.Output[str]],
         after: Sequence[docker.Container],
     ) -> docker.Container:
-        settings, address = args.settings, args.addresses[number]
+        settings, place = args.settings, args.places[number]
+        # What is on another host has that one's provider.
+        parent = place.on or self
+        guarded = [] if place.on is None else [place.on.policy.live]
         # The first keeps the names of an only one: a Loki that gets replicas keeps its data.
         name = name if number == 0 else f"{name}-{number + 1}"
         role = replica_role(args.instance, number)
-        several = settings.replicas > 1
-        config = render_loki_config(settings, address, args.addresses if several else ())
+        config = render_loki_config(settings, replica)
         # An update waits for the check of replicas.
         health = _health(settings.port)
-        if several:
+        if replica is not None:
             health |= {"interval": "5s"}
-        data = data_volume(f"{name}-data", args.host, f"{role}-data", self)
-        config_volume = volume(f"{name}-config", args.host, f"{role}-config", self)
+        data = data_volume(f"{name}-data", place.host, f"{role}-data", parent)
+        config_volume = volume(f"{name}-config", place.host, f"{role}-config", parent)
         files = VolumeFiles(
             f"{name}-config-files",
-            docker_host=args.host.docker_host,
+            docker_host=place.host.docker_host,
             volume_name=config_volume.name,
-            image=args.image_id,
+            image=place.image_id,
             files=_files(config, settings.s3),
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=parent),
         )
         return docker.Container(
             f"{name}-container",
-            name=args.host.named(role),
-            image=args.image_id,
+            name=place.host.named(role),
+            image=place.image_id,
             command=[f"-config.file={CONFIG_DIRECTORY}/{CONFIG_FILE}"],
             user=str(LOKI_UID),
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(
-                    name=args.network_name,
-                    ipv4_address=address,
-                    aliases=[replicas_alias(args.instance)] if several else None,
+                    name=place.network_name,
+                    ipv4_address=place.address,
+                    aliases=[replicas_alias(args.instance)] if replica is not None else None,
                 )
             ],
-            ports=_ports(settings, number),
+            hosts=_hosts(args, number),
+            ports=_ports(settings, place, number),
             volumes=[
                 mounted(data, DATA),
                 mounted(config_volume, CONFIG_DIRECTORY, read_only=True),
@@ -133,12 +161,24 @@ class LokiInstance(pulumi.ComponentResource):
             # Loki reads its configuration once.
             labels=[config_label(health, config, *keys)],
             healthcheck=docker.ContainerHealthcheckArgs(**health),
-            wait=True if several else None,
-            wait_timeout=READY_SECONDS if several else None,
+            wait=True if replica is not None else None,
+            wait_timeout=READY_SECONDS if replica is not None else None,
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
-            opts=container_options(self, [files, *after]),
+            opts=container_options(parent, [files, *guarded, *after]),
         )
+
+
+def _replicas(args: LokiInstanceArgs) -> Sequence[Replica | None]:
+    """How each replica is configured; an only one isn't."""
+    if args.settings.replicas == 1:
+        return [None]
+    reached = [place.reached_at for place in args.places if place.reached_at is not None]
+    if not reached:
+        return beside_each_other([place.address for place in args.places])
+    names = [replica_role(args.instance, number) for number in range(len(reached))]
+    addresses = [place.address for place in args.places]
+    return on_hosts_of_their_own(args.settings, names, addresses, reached)
 
 
 def replica_role(instance: str, number: int) -> str:
@@ -166,14 +206,32 @@ def _environment(settings: LokiSettings) -> list[str]:
     return envs
 
 
-def _ports(settings: LokiSettings, number: int) -> list[docker.ContainerPortArgs]:
-    if not settings.published:
-        return []
-    return [
-        docker.ContainerPortArgs(
-            internal=settings.port, external=settings.ports[number], ip="0.0.0.0", protocol="tcp"
-        )
-    ]
+def _hosts(args: LokiInstanceArgs, number: int) -> list[docker.ContainerHostArgs] | None:
+    """Where a replica finds itself, on the private network, and the others, on their hosts."""
+    if args.places[number].reached_at is None:
+        return None
+    return host_entries(
+        {
+            replica_role(args.instance, one): [place.address if one == number else str(place.reached_at)]
+            for one, place in enumerate(args.places)
+        }
+    )
+
+
+def _ports(settings: LokiSettings, place: Place, number: int) -> list[docker.ContainerPortArgs]:
+    """What Docker publishes: to whom the port policy names, and to the hosts of other replicas."""
+    if place.reached_at is None:
+        return [_port(settings.port, settings.ports[number], ANYWHERE)] if settings.published else []
+    ports = [_port(port, port, place.reached_at) for port in settings.mesh_ports]
+    if settings.published:
+        ports.append(_port(settings.port, settings.port, ANYWHERE))
+    elif place.on is not None:
+        ports.append(_port(settings.port, settings.port, place.reached_at))
+    return ports
+
+
+def _port(internal: int, external: int, ip: str) -> docker.ContainerPortArgs:
+    return docker.ContainerPortArgs(internal=internal, external=external, ip=ip, protocol="tcp")
 
 
 def _health(port: int) -> dict[str, Any]:

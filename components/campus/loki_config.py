@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from components.settings import REPLICATION, S3, LokiInstance, LokiLimits, SchemaPeriod
@@ -20,11 +21,56 @@ GRPC_PORT = 9095
 GOSSIP_PORT = 7946
 
 
-def render_loki_config(instance: LokiInstance, address: str | None = None, peers: Sequence[str] = ()) -> str:
-    """The configuration of one Loki; of a replica, with its own address and everybody's."""
+@dataclass(frozen=True, kw_only=True)
+class Replica:
+    """One replica among several: where it listens, and how the others know and reach it."""
+
+    # Its own on the private network of its host.
+    address: str
+    # What it is called in the ring, which everybody can look up or is an address.
+    name: str
+    # Its own as the others reach it.
+    advertised: str
+    # host:port of those whose gossip it joins.
+    members: tuple[str, ...]
+    grpc_port: int = GRPC_PORT
+    gossip_port: int = GOSSIP_PORT
+
+
+def beside_each_other(addresses: Sequence[str]) -> list[Replica]:
+    """The replicas with these addresses on the private network of one host."""
+    members = tuple(f"{address}:{GOSSIP_PORT}" for address in addresses)
+    return [
+        Replica(address=address, name=address, advertised=address, members=members) for address in addresses
+    ]
+
+
+def on_hosts_of_their_own(
+    instance: LokiInstance, names: Sequence[str], addresses: Sequence[str], hosts: Sequence[str]
+) -> list[Replica]:
+    """The replicas with these names and private addresses, each on the host with that address.
+
+    Each finds the others by name: itself too, which its host's own address wouldn't lead to.
+    """
+    grpc, gossip = instance.mesh_ports
+    return [
+        Replica(
+            address=address,
+            name=name,
+            advertised=host,
+            members=tuple(f"{other}:{gossip}" for other in hosts if other != host),
+            grpc_port=grpc,
+            gossip_port=gossip,
+        )
+        for name, address, host in zip(names, addresses, hosts, strict=True)
+    ]
+
+
+def render_loki_config(instance: LokiInstance, replica: Replica | None = None) -> str:
+    """The configuration of one Loki, or of one replica among several."""
     config = _config(instance)
-    if peers:
-        _join(config, address, peers)
+    if replica is not None:
+        _join(config, replica)
     return json.dumps(config, indent=2) + "\n"
 
 
@@ -37,20 +83,20 @@ def render_s3_credentials(s3: S3) -> str:
     )
 
 
-def _join(config: dict[str, Any], address: str | None, peers: Sequence[str]) -> None:
+def _join(config: dict[str, Any], replica: Replica) -> None:
     """Turn the configuration into that of one replica among several: a line is in three of them."""
     # A push that reached one replica goes on to others, and so does a query, to read what they hold.
-    config["server"]["grpc_listen_address"] = address
+    config["server"] |= {"grpc_listen_address": replica.address, "grpc_listen_port": replica.grpc_port}
     # But who is asked also answers: shared out, a part of a query could go to a replica that has just died.
-    scheduler = {"scheduler_address": f"{address}:{GRPC_PORT}"}
+    scheduler = {"scheduler_address": f"{replica.address}:{replica.grpc_port}"}
     config["frontend"] = scheduler
     config["frontend_worker"] = scheduler
     config["common"] |= {
-        "instance_addr": address,
+        "instance_addr": replica.name,
         "replication_factor": REPLICATION,
-        # By its address a replica that was replaced or killed comes back as itself; under another name
+        # By its name a replica that was replaced or killed comes back as itself; under another one
         # its old entry would count among those that fail.
-        "ring": {"kvstore": {"store": "memberlist"}, "instance_id": address},
+        "ring": {"kvstore": {"store": "memberlist"}, "instance_id": replica.name},
     }
     config["ingester"]["lifecycler"] = {
         # Gossip reaches a few replicas in a second or two; Loki's own 15 s are for hundreds.
@@ -58,11 +104,13 @@ def _join(config: dict[str, Any], address: str | None, peers: Sequence[str]) -> 
         # One that is down mustn't keep another, restarted or replaced, from being ready.
         "readiness_check_ring_health": False,
     }
+    advertised_port = {} if replica.gossip_port == GOSSIP_PORT else {"advertise_port": replica.gossip_port}
     config["memberlist"] = {
-        "advertise_addr": address,
-        "bind_addr": [address],
-        "bind_port": GOSSIP_PORT,
-        "join_members": [f"{peer}:{GOSSIP_PORT}" for peer in peers],
+        "advertise_addr": replica.advertised,
+        **advertised_port,
+        "bind_addr": [replica.address],
+        "bind_port": replica.gossip_port,
+        "join_members": list(replica.members),
     }
     # The replica that compacts may be another tomorrow: what it was about to remove has to be known there.
     config["compactor"]["deletion_marker_object_store_prefix"] = "deletion-markers/"

@@ -5,19 +5,21 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_docker as docker
 
 from components.campus.caddyfile import PUSH_PATH, GuardedRoute, Site, push_url, site_url
-from components.campus.containers import Host
+from components.campus.containers import Host, private_network
 from components.campus.docker_shipper import DockerShipper, DockerShipperArgs
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.campus.grafana import Grafana, GrafanaArgs
-from components.campus.loki import LokiInstance, LokiInstanceArgs, replica_role, replicas_alias
+from components.campus.loki import LokiInstance, LokiInstanceArgs, Place, replica_role, replicas_alias
+from components.campus.other_host import OtherHost, OtherHostArgs
 from components.campus.port_policy import GUARD, PortPolicy, PortPolicyArgs
 from components.campus.provisioning import HostLogs, LokiSource
+from components.campus.replica_rules import replica_rules
 from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.settings import ALLOY_PORT, CAMPUS_LABEL, GRAFANA_PORT, Account, Settings
@@ -73,8 +75,9 @@ class CampusServer(pulumi.ComponentResource):
             https_port=settings.edge.https_port,
             http3=settings.edge.http3,
         )
-        network = self._network()
+        network = private_network(f"{name}-network", self._host, settings.campus.network_cidr, self._own)
         self.port_policy = self._port_policy()
+        self._other_hosts = {key: self._other_host(key) for key in settings.campus.other_hosts}
         self.lokis = self._lokis(network)
         self.grafana = self._grafana(network) if settings.grafana.enabled else None
         passwords = self._passwords()
@@ -126,18 +129,6 @@ class CampusServer(pulumi.ComponentResource):
         network = ipaddress.ip_network(self._settings.campus.network_cidr)
         return str(network.network_address + port)
 
-    def _network(self) -> docker.Network:
-        cidr = ipaddress.ip_network(self._settings.campus.network_cidr)
-        return docker.Network(
-            f"{self._name}-network",
-            name=self._host.named("network"),
-            driver="bridge",
-            ipam_configs=[
-                docker.NetworkIpamConfigArgs(subnet=str(cidr), gateway=str(cidr.network_address + 1))
-            ],
-            opts=self._own,
-        )
-
     def _image_id(self, role: str, image: str) -> pulumi.Output[str]:
         """The id of an image: it changes with the content, as a name doesn't."""
         made = docker.RemoteImage(f"{self._name}-{role}-image", name=image, keep_locally=True, opts=self._own)
@@ -151,7 +142,7 @@ class CampusServer(pulumi.ComponentResource):
                 host=self._host,
                 image_id=self._image_id("port-guard", settings.images.port_guard),
                 namespace=settings.port_policy.namespace,
-                rules=settings.port_policy.plain_rules,
+                rules=[*replica_rules(settings), *settings.port_policy.plain_rules],
                 confirmation=Confirmation(
                     seconds=settings.port_policy.confirm_seconds,
                     target=settings.port_policy.confirm_target,
@@ -161,17 +152,33 @@ class CampusServer(pulumi.ComponentResource):
             self._part,
         )
 
+    def _other_host(self, key: str) -> OtherHost:
+        settings = self._settings
+        docker_host = settings.campus.other_hosts[key].docker_host
+        return OtherHost(
+            f"{self._name}-host-{key}",
+            OtherHostArgs(
+                host=replace(self._host, docker_host=docker_host),
+                network_cidr=settings.campus.network_cidr,
+                loki_image=settings.images.loki,
+                port_guard_image=settings.images.port_guard,
+                rules=[*replica_rules(settings, key), *settings.port_policy.plain_rules],
+                confirmation=Confirmation(
+                    seconds=settings.port_policy.confirm_seconds,
+                    ssh_port=settings.ssh_port_of(docker_host),
+                ),
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+
     def _lokis(self, network: docker.Network) -> dict[str, LokiInstance]:
         image_id = self._image_id("loki", self._settings.images.loki)
         return {
             key: LokiInstance(
                 f"{self._name}-loki-{key}",
                 LokiInstanceArgs(
-                    host=self._host,
                     instance=key,
-                    image_id=image_id,
-                    network_name=network.name,
-                    addresses=[self._address(port) for port in instance.ports],
+                    places=self._places(instance, image_id, network.name),
                     settings=instance,
                 ),
                 # A published port is guarded before it is open.
@@ -180,6 +187,50 @@ class CampusServer(pulumi.ComponentResource):
                 ),
             )
             for key, instance in self._settings.loki.instances.items()
+        }
+
+    def _places(
+        self, loki: LokiSettings, image_id: pulumi.Output[str], network_name: pulumi.Output[str]
+    ) -> list[Place]:
+        """Where the replicas of a Loki run, one after the other."""
+        here = Place(
+            host=self._host,
+            image_id=image_id,
+            network_name=network_name,
+            address=self._address(loki.port),
+        )
+        if not loki.replica_hosts:
+            return [replace(here, address=self._address(port)) for port in loki.ports]
+        campus = self._settings.campus
+        return [
+            replace(here, reached_at=campus.address),
+            *(
+                Place(
+                    host=other.host,
+                    image_id=other.loki_image_id,
+                    network_name=other.network_name,
+                    address=self._address(loki.port),
+                    reached_at=campus.other_hosts[key].address,
+                    on=other,
+                )
+                for key in loki.replica_hosts
+                for other in [self._other_hosts[key]]
+            ),
+        ]
+
+    def _replica_addresses(self, loki: LokiSettings) -> list[str]:
+        """Where the campus server's own containers reach each replica of a Loki."""
+        if not loki.replica_hosts:
+            return [self._address(port) for port in loki.ports]
+        others = self._settings.campus.other_hosts
+        return [self._address(loki.port), *(others[key].address for key in loki.replica_hosts)]
+
+    def _replicas_elsewhere(self) -> dict[str, list[str]]:
+        """The addresses of replicas that Docker's own DNS doesn't know all of, by their common name."""
+        return {
+            replicas_alias(key): self._replica_addresses(one)
+            for key, one in self._settings.loki.instances.items()
+            if one.replica_hosts
         }
 
     def _loki_url(self, key: str, instance: LokiSettings) -> str:
@@ -200,6 +251,7 @@ class CampusServer(pulumi.ComponentResource):
                 root_url=site_url(self._site),
                 sources=list(sources.values()),
                 host_logs=self._host_logs(sources),
+                hosts=self._replicas_elsewhere(),
                 settings=settings.grafana,
             ),
             self._part,
@@ -278,6 +330,7 @@ class CampusServer(pulumi.ComponentResource):
                 caddy_image_id=caddy_image_id,
                 network_name=network.name,
                 address=self._address(ALLOY_PORT),
+                hosts=self._replicas_elsewhere(),
                 push_url=self._loki_url(loki, self._settings.loki.instances[loki]) + PUSH_PATH,
             ),
             self._part,
@@ -305,9 +358,9 @@ class CampusServer(pulumi.ComponentResource):
             for key, one in instances.items()
         ]
         hosts = {
-            replica_role(key, number): self._address(port)
+            replica_role(key, number): address
             for key, one in instances.items()
-            for number, port in enumerate(one.ports)
+            for number, address in enumerate(self._replica_addresses(one))
         }
         if settings.grafana.enabled:
             hosts["grafana"] = self._address(GRAFANA_PORT)

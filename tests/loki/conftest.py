@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -19,9 +20,13 @@ def store(rig: Rig) -> Iterator[ObjectStore]:
         yield made
 
 
+def on_the_bucket(store: ObjectStore) -> dict[str, Any]:
+    """A Loki's settings with three replicas that share the bucket."""
+    return {"storage": "s3", "s3": store.settings, "replicas": 3, "published": False}
+
+
 @pytest.fixture(scope="package")
 def replicated(rig: Rig, emulator: Emulator, store: ObjectStore) -> Iterator[Deployment]:
     """The stack with three replicas of one Loki, deployed for all suites of this folder."""
-    aws = {"storage": "s3", "s3": store.settings, "replicas": 3, "published": False}
-    with deployed(rig, emulator, {"loki": {"instances": {"aws": aws}}}) as made:
+    with deployed(rig, emulator, {"loki": {"instances": {"aws": on_the_bucket(store)}}}) as made:
         yield made

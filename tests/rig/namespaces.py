@@ -121,8 +121,8 @@ def make_network(run: Run) -> Network:
     """Make both namespaces, named after the run, with their link and addresses."""
     network = Network(Namespace(f"{run.name}-campus"), Namespace(f"{run.name}-world"))
     for namespace in (network.campus, network.world):
-        _ip("netns", "add", namespace.name)
-    _ip(
+        ip("netns", "add", namespace.name)
+    ip(
         *("-n", network.world.name, "link", "add", LINK, "type", "veth"),
         *("peer", "name", LINK, "netns", network.campus.name),
     )
@@ -135,12 +135,13 @@ def _address(namespace: Namespace, addresses: tuple[str, ...]) -> None:
     for address in addresses:
         # Without `nodad` an IPv6 address can't be used in its first second.
         flags = ("nodad",) if ":" in address else ()
-        _ip("-n", namespace.name, "addr", "add", address, "dev", LINK, *flags)
+        ip("-n", namespace.name, "addr", "add", address, "dev", LINK, *flags)
     for link in ("lo", LINK):
-        _ip("-n", namespace.name, "link", "set", link, "up")
+        ip("-n", namespace.name, "link", "set", link, "up")
 
 
-def _ip(*arguments: str) -> None:
+def ip(*arguments: str) -> None:
+    """Run `ip`; a RuntimeError with its own words if it fails."""
     answer = subprocess.run(["ip", *arguments], capture_output=True, text=True)
     if answer.returncode != 0:
         raise RuntimeError(f"ip {' '.join(arguments)}: {answer.stderr.strip()}")

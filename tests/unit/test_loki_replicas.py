@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.campus.loki_config import render_loki_config, render_s3_credentials
+from components.campus.loki_config import beside_each_other, render_loki_config, render_s3_credentials
 from components.settings import LokiInstance, SettingsError, parse
 from tests.unit.programs import assert_golden
 from tests.unit.test_campus_server import TREE, Engine, build, running_engine
@@ -35,7 +35,7 @@ ADDRESSES = ["172.29.12.28", "172.29.51.44", "172.29.90.60"]
 CONFIGS: dict[str, str] = {
     "loki_s3.yaml": render_loki_config(settings(**ON_S3)),
     "loki_to_s3.yaml": render_loki_config(settings(storage="s3", s3=MINIO, schemaPeriods=DISK_THEN_S3)),
-    "loki_replica.yaml": render_loki_config(settings(**THREE), ADDRESSES[1], ADDRESSES),
+    "loki_replica.yaml": render_loki_config(settings(**THREE), beside_each_other(ADDRESSES)[1]),
 }
 
 

@@ -1,0 +1,135 @@
+"""Three replicas of one Loki on three Docker hosts: what was acknowledged outlives any one of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+import pytest
+
+from components.campus.loki import replica_role
+from tests.loki.conftest import on_the_bucket
+from tests.rig.deployment import Deployment, deployed, settings_for
+from tests.rig.docker_engine import DockerEngine
+from tests.rig.emulator import Emulator
+from tests.rig.namespaces import NAT, STRANGER, Namespace
+from tests.rig.object_store import ObjectStore
+from tests.rig.other_hosts import SERVER_ON_LAN, STRANGER_ON_LAN, OtherHost, running_other_hosts
+from tests.rig.probe import can_connect
+from tests.rig.processes import wait_for
+from tests.rig.pusher import Pusher, answers_ready, found_in_loki
+from tests.rig.rig import Rig
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+
+NAMES = ["log2", "log3"]
+LINES = 5000
+SECONDS_PER_PART = 300.0
+NO_CHANGE = "--expect-no-changes"
+
+
+@pytest.fixture
+def hosts(rig: Rig, emulator: Emulator) -> Iterator[dict[str, OtherHost]]:
+    """The other hosts; at the end nothing of the stack's is left there."""
+    images = settings_for(rig, emulator)["images"]
+    with running_other_hosts(rig, NAMES, [images["loki"], images["portGuard"]]) as made:
+        yield made
+        for host in made.values():
+            assert containers_of(host.engine) == set()
+
+
+@pytest.fixture
+def spread(
+    rig: Rig, emulator: Emulator, store: ObjectStore, hosts: dict[str, OtherHost]
+) -> Iterator[Deployment]:
+    """The stack with a replica on each host."""
+    changes = {
+        "campus": {
+            "address": SERVER_ON_LAN,
+            "otherHosts": {name: host.settings for name, host in hosts.items()},
+        },
+        "loki": {"instances": {"aws": on_the_bucket(store) | {"replicaHosts": NAMES}}},
+    }
+    with deployed(rig, emulator, changes) as made:
+        yield made
+
+
+def containers_of(engine: DockerEngine) -> set[str]:
+    with closing(engine.client()) as client:
+        return {str(one.name) for one in client.containers.list(all=True)}
+
+
+def test_no_line_is_missing_when_a_host_is_gone(spread: Deployment, hosts: dict[str, OtherHost]) -> None:
+    prefix = spread.settings["campus"]["namePrefix"]
+    for number, name in enumerate(NAMES, 1):
+        assert containers_of(hosts[name].engine) == {
+            f"{prefix}{replica_role('aws', number)}",
+            f"{prefix}port-guard",
+        }
+    assert_closed_to_neighbours(spread, hosts)
+    assert spread.stack.changes() == {}
+    began = time.time_ns()
+    shippers = Pusher(spread.client(NAT), "/lokiaws", "hosts", lines_per_second=500.0, shippers=2)
+    lost = hosts["log3"]
+
+    def acknowledged(number: int) -> None:
+        wait_for(
+            f"{number} lines are acknowledged",
+            lambda: len(shippers.tally.acknowledged) >= number,
+            SECONDS_PER_PART,
+        )
+
+    def while_it_is_gone() -> None:
+        lost.unplug()
+        acknowledged(2 * LINES)
+        missing(spread.rig.network.campus, spread, shippers, began)
+        lost.plug()
+
+    with shippers.running():
+        acknowledged(LINES)
+        lost.engine.crash(while_it_is_gone)
+        # The first replica's turn: Caddy has those on the other hosts alone.
+        wait_for("the lost replica is back", lambda: is_ready(spread, lost.namespace), SECONDS_PER_PART)
+        first = spread.container(replica_role("aws", 0))
+        first.kill("KILL")
+        acknowledged(3 * LINES)
+        first.start()
+    wait_for("the first is back", lambda: is_ready(spread, spread.rig.network.campus), SECONDS_PER_PART)
+    tally = shippers.tally
+    print(tally)
+    for namespace in (spread.rig.network.campus, *(host.namespace for host in hosts.values())):
+        found = found_in_loki(namespace, spread.loki("aws"), "hosts", began)
+        assert found.missing(range(tally.lines)) == []
+    assert not tally.drops
+    assert_closed_to_neighbours(spread, hosts)
+    spread.stack.run("preview", "--refresh", NO_CHANGE)
+
+
+def missing(campus: Namespace, spread: Deployment, shippers: Pusher, began: int) -> None:
+    """Nothing that was acknowledged is missing, as the first replica has it from the two that are left."""
+    known = set(shippers.tally.acknowledged)
+    assert found_in_loki(campus, spread.loki("aws"), "hosts", began).missing(known) == []
+
+
+def is_ready(spread: Deployment, namespace: Namespace) -> bool:
+    """Whether the replica on the host with this namespace is; each has the same private address."""
+    return answers_ready(namespace, spread.loki("aws"))
+
+
+def assert_closed_to_neighbours(spread: Deployment, hosts: dict[str, OtherHost]) -> None:
+    """Lokis know no users: whoever isn't a replica or the campus server reaches none of their ports."""
+    world, port = spread.rig.network.world, spread.settings["loki"]["instances"]["aws"]["port"]
+    mesh = (port + 10_000, port + 20_000)
+    everybody = {SERVER_ON_LAN: spread.rig.network.campus} | {
+        host.address: host.namespace for host in hosts.values()
+    }
+    for address in everybody:
+        for one in (port, *mesh):
+            assert not can_connect(world, STRANGER_ON_LAN, (address, one)), (address, one)
+        for other, namespace in everybody.items():
+            if other != address:
+                assert all(can_connect(namespace, other, (address, one)) for one in mesh), (other, address)
+    for host in hosts.values():
+        assert can_connect(spread.rig.network.campus, SERVER_ON_LAN, (host.address, port))
+    assert spread.push_status(STRANGER, "aws") == 403

@@ -1,0 +1,217 @@
+"""Replicas of a Loki on Docker hosts of their own: settings, rules, configuration, and the wiring."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from components.campus.loki_config import on_hosts_of_their_own, render_loki_config
+from components.campus.port_rules import Rule, lets_in, shut_out
+from components.campus.replica_rules import replica_rules
+from components.settings import Settings, SettingsError, parse
+from tests.unit.programs import assert_golden
+from tests.unit.test_campus_server import TREE, build, running_engine
+from tests.unit.test_loki_config import loki as loki
+from tests.unit.test_loki_config import settings, verify
+from tests.unit.test_loki_replicas import THREE, with_aws
+
+HERE, SECOND, THIRD = "10.40.0.1", "10.40.0.2", "10.40.0.7"
+STRANGER = "10.40.0.9/32"
+HOSTS = {
+    "log2": {"dockerHost": "ssh://deploy@log2.example.org:21541", "address": SECOND},
+    "log3": {"dockerHost": "ssh://deploy@log3.example.org:21541", "address": THIRD},
+}
+ROLES = ["loki-aws", "loki-aws-2", "loki-aws-3"]
+
+
+def tree(**changes: Any) -> dict[str, Any]:
+    """The settings with three replicas of `aws` on three hosts; `changes` are the instance's."""
+    made = with_aws(**THREE, replicaHosts=["log2", "log3"], **changes)
+    made["campus"] |= {"address": HERE, "otherHosts": copy.deepcopy(HOSTS)}
+    made["portPolicy"]["rules"] += [
+        {"action": "limit", "port": 21541},
+        # Too wide by far: of the Lokis' ports it must open none.
+        {"action": "allow", "port": "3000-30000"},
+    ]
+    return made
+
+
+def rules_at(settings: Settings, host: str | None) -> list[Rule]:
+    """All rules of a host."""
+    return [*replica_rules(settings, host), *settings.port_policy.plain_rules]
+
+
+# --- configuration ---
+
+CONFIG = render_loki_config(
+    settings(**THREE),
+    on_hosts_of_their_own(settings(**THREE), ROLES, ["172.29.12.28"] * 3, [HERE, SECOND, THIRD])[1],
+)
+
+
+def test_the_configuration_is_the_agreed_one() -> None:
+    assert_golden("loki_replica_host.yaml", CONFIG)
+
+
+@pytest.mark.programs
+def test_loki_takes_it_and_every_ring_has_the_name_that_all_know(loki: str, tmp_path: Path) -> None:
+    found = yaml.safe_load(verify(loki, tmp_path, CONFIG))
+    assert found["ingester"]["lifecycler"]["address"] == found["frontend"]["address"] == ROLES[1]
+    assert found["server"]["grpc_listen_port"] == 13100
+    members = found["memberlist"]
+    assert (members["advertise_addr"], members["advertise_port"], members["bind_port"]) == (
+        SECOND,
+        23100,
+        23100,
+    )
+    assert members["join_members"] == f"{HERE}:23100,{THIRD}:23100"
+
+
+# --- rules ---
+
+
+@pytest.mark.parametrize("host", [None, "log2", "log3"])
+@pytest.mark.parametrize("port", [13100, 23100])
+def test_replicas_talk_to_each_other_and_nobody_else_to_them(host: str | None, port: int) -> None:
+    rules = rules_at(parse(tree()), host)
+    addresses = {None: HERE, "log2": SECOND, "log3": THIRD}
+    for other, address in addresses.items():
+        assert (shut_out(rules, port, "tcp", f"{address}/32") is None) == (other != host)
+    assert shut_out(rules, port, "tcp", STRANGER)
+    assert lets_in(rules, port, "tcp") == "some"
+
+
+@pytest.mark.parametrize("host", ["log2", "log3"])
+def test_only_the_campus_server_reaches_a_loki_elsewhere(host: str) -> None:
+    rules = rules_at(parse(tree()), host)
+    assert shut_out(rules, 3100, "tcp", f"{HERE}/32") is None
+    assert shut_out(rules, 3100, "tcp", f"{THIRD if host == 'log2' else SECOND}/32")
+    assert shut_out(rules, 3100, "tcp", STRANGER)
+
+
+def test_a_published_loki_is_reached_by_whom_the_policy_names() -> None:
+    made = tree(published=True)
+    made["portPolicy"]["rules"] = TREE["portPolicy"]["rules"] + [{"action": "limit", "port": 21541}]
+    rules = rules_at(parse(made), "log2")
+    assert shut_out(rules, 3100, "tcp", "198.51.100.5/32") is None
+    assert shut_out(rules, 3100, "tcp", STRANGER)
+    assert shut_out(rules, 13100, "tcp", "198.51.100.5/32")
+
+
+def test_without_other_hosts_there_are_no_such_rules() -> None:
+    assert replica_rules(parse(TREE)) == []
+    assert replica_rules(parse(with_aws(**THREE))) == []
+
+
+# --- settings ---
+
+MISTAKES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+    (
+        {"replicaHosts": ["log2"]},
+        {},
+        r"loki.instances.aws.replicaHosts: one for each .* \(2\), each another, received",
+    ),
+    (
+        {"replicaHosts": ["log2", "log2"]},
+        {},
+        "loki.instances.aws.replicaHosts: one for each replica after the",
+    ),
+    (
+        {"replicaHosts": ["log2", "log4"]},
+        {},
+        r"loki.instances.aws.replicaHosts: each is one of .* received 'log4'",
+    ),
+    ({"replicaHosts": []}, {}, "campus.otherHosts.log2: no Loki's replicaHosts names it: remove it"),
+    ({}, {"address": None}, "campus.address: where the other hosts reach this one is needed, received None"),
+    ({}, {"address": SECOND}, "campus.otherHosts.log2.address: campus has it already, received '10.40.0.2'"),
+    ({}, {"address": "127.0.0.1"}, "campus.address: the address of one machine is needed"),
+    ({}, {"address": "log1"}, "campus.address: an IPv4 address is needed, received .log1."),
+    ({}, {"address": "172.29.0.1"}, "campus.address: an address of the containers' own network"),
+    (
+        {},
+        {"dockerHost": HOSTS["log3"]["dockerHost"]},
+        "campus.otherHosts.log3.dockerHost: campus has it already",
+    ),
+]
+
+
+@pytest.mark.parametrize(("changes", "campus", "says"), MISTAKES, ids=[says[:50] for *_, says in MISTAKES])
+def test_a_mistake_is_one_line(changes: dict[str, Any], campus: dict[str, Any], says: str) -> None:
+    made = tree()
+    made["loki"]["instances"]["aws"] |= changes
+    made["campus"] |= campus
+    with pytest.raises(SettingsError, match=f"campus-monitor:{says}") as caught:
+        parse(made)
+    assert len(caught.value.problems) == 1
+
+
+def test_nothing_is_left_unguarded_between_hosts() -> None:
+    made = tree()
+    made["portPolicy"]["namespace"] = "own"
+    with pytest.raises(
+        SettingsError, match=r"aws\.replicaHosts: with portPolicy\.namespace own nothing guards"
+    ):
+        parse(made)
+
+
+def test_operators_stay_able_to_reach_every_host() -> None:
+    made = tree()
+    made["campus"]["otherHosts"]["log3"]["dockerHost"] = "ssh://deploy@log3.example.org:2022"
+    made["portPolicy"]["rules"].pop()
+    with pytest.raises(SettingsError, match=r"operators would be locked out of SSH \(port 2022\)"):
+        parse(made)
+
+
+# --- what is asked of Docker ---
+
+
+@pytest.fixture
+def made() -> dict[str, Any]:
+    """What was asked of the engine, by name."""
+    with running_engine() as engine:
+        given = tree()
+        build(**{area: given[area] for area in ("campus", "loki", "portPolicy")})
+        return dict(engine.made)
+
+
+def ports_of(made: dict[str, Any], name: str) -> set[tuple[str, int, int]]:
+    return {(one["ip"], one["external"], one["internal"]) for one in made[name].inputs.get("ports", [])}
+
+
+def test_each_replica_is_on_its_host_and_finds_the_others(made: dict[str, Any]) -> None:
+    own = "172.29.12.28"
+    names = ["campus-loki-aws-container", "campus-loki-aws-2-container", "campus-loki-aws-3-container"]
+    addresses = [HERE, SECOND, THIRD]
+    for number, name in enumerate(names):
+        inputs = made[name].inputs
+        assert inputs["networksAdvanced"][0]["ipv4Address"] == own
+        assert {one["host"]: one["ip"] for one in inputs["hosts"]} == {
+            role: own if other == number else addresses[other] for other, role in enumerate(ROLES)
+        }
+    mesh = [{(host, port, port) for port in (13100, 23100)} for host in addresses]
+    assert ports_of(made, names[0]) == mesh[0]
+    assert ports_of(made, names[1]) == mesh[1] | {(SECOND, 3100, 3100)}
+    providers = [made[name].provider.rsplit("::", 1)[0].rsplit("::", 1)[1] for name in names]
+    assert providers == ["campus-docker", "campus-host-log2-docker", "campus-host-log3-docker"]
+
+
+def test_each_host_has_a_guard_with_rules_of_its_own(made: dict[str, Any]) -> None:
+    guards = {
+        name: str(made[name].inputs["files"])
+        for name in ("campus-port-policy-policy", "campus-host-log2-port-policy-policy")
+    }
+    assert f"ip saddr {SECOND}/32 tcp dport 13100" in guards["campus-port-policy-policy"]
+    assert f"ip saddr {HERE}/32 tcp dport 3100" in guards["campus-host-log2-port-policy-policy"]
+
+
+def test_caddy_and_grafana_reach_every_replica(made: dict[str, Any]) -> None:
+    def known(name: str) -> set[tuple[str, str]]:
+        return {(one["host"], one["ip"]) for one in made[name].inputs["hosts"] if "aws" in one["host"]}
+
+    everywhere = ["172.29.12.28", SECOND, THIRD]
+    assert known("campus-edge-container") == set(zip(ROLES, everywhere, strict=True))
+    assert known("campus-grafana-container") == {("loki-aws-replicas", ip) for ip in everywhere}
