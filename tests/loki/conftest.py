@@ -25,8 +25,9 @@ def on_the_bucket(store: ObjectStore) -> dict[str, Any]:
     return {"storage": "s3", "s3": store.settings, "replicas": 3, "published": False}
 
 
-@pytest.fixture(scope="package")
+# Per module: another one deploys on more hosts than this.
+@pytest.fixture(scope="module")
 def replicated(rig: Rig, emulator: Emulator, store: ObjectStore) -> Iterator[Deployment]:
-    """The stack with three replicas of one Loki, deployed for all suites of this folder."""
+    """The stack with three replicas of one Loki, deployed for all tests of a file."""
     with deployed(rig, emulator, {"loki": {"instances": {"aws": on_the_bucket(store)}}}) as made:
         yield made

@@ -9,7 +9,6 @@ container on the host's network are Docker's own.
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from tests.rig.namespaces import (
     STRANGER,
     STRANGER_6,
     Namespace,
+    ip,
 )
 from tests.rig.probe import can_connect
 from tests.rig.processes import wait_for
@@ -255,8 +255,8 @@ def attach(site: Site, name: str) -> bool:
         return False
     namespace = site.container(name)
     if Path(namespace.path).exists():
-        _ip("netns", "del", namespace.name)
-    _ip("netns", "attach", namespace.name, str(process))
+        ip("netns", "del", namespace.name)
+    ip("netns", "attach", namespace.name, str(process))
     return True
 
 
@@ -280,21 +280,21 @@ def _make_links(rig: Rig) -> None:
     campus = rig.network.campus.name
     mate, office = (_namespace(rig, name).name for name in ("mate", "office"))
     for name, link in ((mate, SECOND_LINK), (office, OFFICE_LINK)):
-        _ip("netns", "add", name)
-        _ip("-n", name, "link", "add", link, "type", "veth", "peer", "name", link, "netns", campus)
-    _ip("-n", campus, "link", "add", OFFICE_BRIDGE, "type", "bridge")
-    _ip("-n", campus, "link", "set", OFFICE_LINK, "master", OFFICE_BRIDGE)
+        ip("netns", "add", name)
+        ip("-n", name, "link", "add", link, "type", "veth", "peer", "name", link, "netns", campus)
+    ip("-n", campus, "link", "add", OFFICE_BRIDGE, "type", "bridge")
+    ip("-n", campus, "link", "set", OFFICE_LINK, "master", OFFICE_BRIDGE)
     _address(campus, SECOND_LINK, f"{SERVER_TO_MATE}/24", f"{SERVER_TO_MATE_6}/64")
     _address(campus, OFFICE_BRIDGE, f"{SERVER_TO_OFFICE}/24", f"{SERVER_TO_OFFICE_6}/64")
-    _ip("-n", campus, "link", "set", OFFICE_LINK, "up")
+    ip("-n", campus, "link", "set", OFFICE_LINK, "up")
     _make_mate(mate, SECOND_LINK, (MATE, MATE_6), (SERVER_TO_MATE, SERVER_TO_MATE_6))
     _make_mate(office, OFFICE_LINK, (OFFICE, OFFICE_6), (SERVER_TO_OFFICE, SERVER_TO_OFFICE_6))
     world = rig.network.world.name
     # Routes straight to containers, as anybody on the same link can set them.
     for subnet in (APPS, OTHERS, f"{MATE}/32", f"{OFFICE}/32"):
-        _ip("-n", world, "route", "add", subnet, "via", SERVER)
+        ip("-n", world, "route", "add", subnet, "via", SERVER)
     for subnet in (APPS_6, OTHERS_6, f"{MATE_6}/128", f"{OFFICE_6}/128"):
-        _ip("-n", world, "route", "add", subnet, "via", SERVER_6)
+        ip("-n", world, "route", "add", subnet, "via", SERVER_6)
 
 
 def _make_mate(name: str, link: str, own: tuple[str, str], server: tuple[str, str]) -> None:
@@ -302,8 +302,8 @@ def _make_mate(name: str, link: str, own: tuple[str, str], server: tuple[str, st
     _address(name, link, f"{own[0]}/24", f"{own[1]}/64")
     _in(name, "sysctl", "-qw", f"net.ipv4.conf.{link}.route_localnet=1")
     for everything, via in (("default", server[0]), ("127.0.0.0/8", server[0]), ("default", server[1])):
-        _ip("-n", name, "route", "add", everything, "via", via)
-    _ip("-n", name, "route", "add", "::1/128", "via", server[1], "dev", link)
+        ip("-n", name, "route", "add", everything, "via", via)
+    ip("-n", name, "route", "add", "::1/128", "via", server[1], "dev", link)
 
 
 def _make_containers(rig: Rig, engine: docker.DockerClient) -> Container:
@@ -352,15 +352,9 @@ def _run(
 def _address(name: str, link: str, *addresses: str) -> None:
     for address in addresses:
         # Without `nodad` an IPv6 address can't be used in its first second.
-        _ip("-n", name, "addr", "add", address, "dev", link, *(("nodad",) if ":" in address else ()))
-    _ip("-n", name, "link", "set", link, "up")
+        ip("-n", name, "addr", "add", address, "dev", link, *(("nodad",) if ":" in address else ()))
+    ip("-n", name, "link", "set", link, "up")
 
 
 def _in(name: str, *command: str) -> None:
     Namespace(name).run(*command)
-
-
-def _ip(*arguments: str) -> None:
-    answer = subprocess.run(["ip", *arguments], capture_output=True, text=True)
-    if answer.returncode != 0:
-        raise RuntimeError(f"ip {' '.join(arguments)}: {answer.stderr.strip()}")
