@@ -220,14 +220,14 @@ def _hosts(args: LokiInstanceArgs, number: int) -> list[docker.ContainerHostArgs
 
 def _ports(settings: LokiSettings, place: Place, number: int) -> list[docker.ContainerPortArgs]:
     """What Docker publishes: to whom the port policy names, and to the hosts of other replicas."""
-    if place.reached_at is None:
-        return [_port(settings.port, settings.ports[number], ANYWHERE)] if settings.published else []
-    ports = [_port(port, port, place.reached_at) for port in settings.mesh_ports]
+    host = place.reached_at
+    own: list[docker.ContainerPortArgs] = []
     if settings.published:
-        ports.append(_port(settings.port, settings.port, ANYWHERE))
-    elif place.on is not None:
-        ports.append(_port(settings.port, settings.port, place.reached_at))
-    return ports
+        own = [_port(settings.port, settings.ports[number] if host is None else settings.port, ANYWHERE)]
+    elif host is not None and place.on is not None:
+        # For Caddy and Grafana, which are beside the first one.
+        own = [_port(settings.port, settings.port, host)]
+    return own if host is None else [*own, *(_port(port, port, host) for port in settings.mesh_ports)]
 
 
 def _port(internal: int, external: int, ip: str) -> docker.ContainerPortArgs:
