@@ -21,7 +21,7 @@ from tests.rig.processes import wait_for
 from tests.rig.pusher import Pusher, answers_ready, found_in_loki
 from tests.rig.rig import Rig
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.docker, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 NAMES = ["log2", "log3"]
 LINES = 5000

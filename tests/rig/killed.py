@@ -92,7 +92,7 @@ def _remove_from_docker(deployment: Deployment, begun: list[tuple[str, str]], kn
 
 
 def _remove_from_aws(emulator: Emulator, known: set[str]) -> None:
-    ec2 = emulator.client("ec2")
+    ec2, logs = emulator.client("ec2"), emulator.client("logs")
     gateways = ec2.describe_nat_gateways(Filters=[{"Name": "state", "Values": ["pending", "available"]}])
     for gateway in gateways["NatGateways"]:
         if gateway["NatGatewayId"] not in known:
@@ -101,6 +101,23 @@ def _remove_from_aws(emulator: Emulator, known: set[str]) -> None:
     for address in ec2.describe_addresses()["Addresses"]:
         if address["AllocationId"] not in known:
             ec2.release_address(AllocationId=address["AllocationId"])
+    for subnet in ec2.describe_subnets(Filters=[{"Name": "default-for-az", "Values": ["false"]}])["Subnets"]:
+        if subnet["SubnetId"] not in known:
+            ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+    for internet in ec2.describe_internet_gateways()["InternetGateways"]:
+        if internet["InternetGatewayId"] not in known:
+            for attached in internet["Attachments"]:
+                ec2.detach_internet_gateway(
+                    InternetGatewayId=internet["InternetGatewayId"], VpcId=attached["VpcId"]
+                )
+            ec2.delete_internet_gateway(InternetGatewayId=internet["InternetGatewayId"])
+    for table in ec2.describe_route_tables()["RouteTables"]:
+        is_main = any(one["Main"] for one in table["Associations"])
+        if not is_main and table["RouteTableId"] not in known:
+            ec2.delete_route_table(RouteTableId=table["RouteTableId"])
+    for group in logs.describe_log_groups()["logGroups"]:
+        if group["logGroupName"] not in known:
+            logs.delete_log_group(logGroupName=group["logGroupName"])
 
 
 def _let_go(ec2: Any, gateway_addresses: list[dict[str, str]]) -> None:
