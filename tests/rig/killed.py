@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from docker.errors import NotFound
@@ -58,13 +58,13 @@ def clear_up(deployment: Deployment, emulator: Emulator) -> None:
     What was made and isn't in Pulumi's state is deleted, as a person would.
     """
     deployment.stack.run("cancel", "--yes")
-    state = deployment.stack.automation.export_stack().deployment
+    state = deployment.stack.automation.export_stack().deployment or {}
     known = {one["id"] for one in state.get("resources", []) if "id" in one}
     _remove_from_docker(deployment, list(_begun(state)), known)
     _remove_from_aws(emulator, known)
 
 
-def _begun(state: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _begun(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Type and name in Docker of what was being made when Pulumi was killed."""
     for operation in state.get("pending_operations", []):
         made = operation["resource"]
