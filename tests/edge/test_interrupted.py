@@ -263,6 +263,7 @@ def test_a_pulumi_up_that_is_killed_is_ended_by_the_next_one(edge: Deployment, e
 
 
 @pytest.mark.docker
+@pytest.mark.soak
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("restored")
 def test_a_shipper_loses_no_line_while_updates_of_much_are_killed(
