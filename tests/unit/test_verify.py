@@ -577,6 +577,12 @@ class TestCommand:
         assert self._run(monkeypatch, "stage", *options, ME, STRANGER) == 0
         assert capfd.readouterr().out.splitlines()[-1] == "10 right"
         assert self._run(monkeypatch, "stage", *options, ME) == 2
+        with monkeypatch.context() as more:
+            more.setattr(places, "_addresses", lambda host, port: [ME, "2001:db8::1"])
+            assert self._run(more, "stage", *options, ME, STRANGER) == 2
+        assert re.search(
+            r"^ *address +2001:db8::1 +not checked: no way", capfd.readouterr().out, re.MULTILINE
+        )
         site.faults["stranger"] = 204
         assert self._run(monkeypatch, "stage", *options, ME, STRANGER) == 1
         assert PASSWORD not in "".join(capfd.readouterr())

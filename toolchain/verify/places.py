@@ -196,6 +196,17 @@ def places(host: str, port: int, sources: Sequence[str], trust: Trust) -> list[P
     return ways
 
 
+def unseen(host: str, port: int, here: Sequence[Place]) -> list[Result]:
+    """A row for each address of the site's name that none of these ways leads to: its gate isn't proven."""
+    seen = {place.server[0] for place in here}
+    why = "no way leads there from here, or from what FROM says"
+    return [
+        Result("address", address, Verdict.UNPROVEN, why)
+        for address in _addresses(host, port)
+        if address not in seen
+    ]
+
+
 def _ways(host: str, server: tuple[str, int], sources: Sequence[str], trust: Trust) -> list[Place]:
     own = _own_address(server)
     if own is None:

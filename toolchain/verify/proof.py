@@ -14,7 +14,7 @@ from urllib.parse import urlencode
 from toolchain import processes, pulumi, say
 from toolchain.verify import checks
 from toolchain.verify.checks import Deployment, Login, Result, Route, Verdict
-from toolchain.verify.places import JOB, Answer, Place, Pusher, Trust, basic_auth, places
+from toolchain.verify.places import JOB, Answer, Place, Pusher, Trust, basic_auth, places, unseen
 
 # What is pushed is found at once, but for a Loki that has just started: its queries may take 16 s more.
 READ_BACK_SECONDS = 60.0
@@ -37,7 +37,8 @@ def of_stack(stack: str, sources: Sequence[str] = (), authority: Path | None = N
     """Prove a stack from this machine; a Problem where it can't even be asked."""
     deployed = checks.parse(pulumi.outputs_of(stack))
     here = places(deployed.host, deployed.port, sources, Trust.of(authority))
-    return prove(deployed, here, here, through_grafana(deployed, here[0]))
+    results = prove(deployed, here, here, through_grafana(deployed, here[0]))
+    return results + unseen(deployed.host, deployed.port, here)
 
 
 def prove(
