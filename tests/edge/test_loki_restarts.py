@@ -1,13 +1,15 @@
-"""A Loki that is restarted under push load: shippers that retry as the plugin does lose no line."""
+"""A Loki that is ended and killed under push load: shippers that retry as the plugin does lose no line."""
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 
 import pytest
 from docker.models.containers import Container
 
+from components.campus.loki import STOP_SECONDS
 from tests.counts import count
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
@@ -42,7 +44,17 @@ def wait_until_ready(edge: Deployment) -> None:
     wait_for("Loki is ready", lambda: answers_ready(campus, where), 90.0)
 
 
-def test_no_line_is_missing_after_restarts(edge: Deployment, loki: Container) -> None:
+def ended(loki: Container, *, by_force: bool) -> None:
+    """End it, in order as an update does, or as a power failure."""
+    if by_force:
+        loki.kill("KILL")
+    else:
+        loki.stop(timeout=STOP_SECONDS)
+    loki.reload()
+    assert loki.attrs["State"]["ExitCode"] == (128 + signal.SIGKILL if by_force else 0)
+
+
+def test_no_line_is_missing_after_restarts_and_kills(edge: Deployment, loki: Container) -> None:
     began, started = time.time_ns(), set[str]()
     shippers = Pusher(
         edge.client(NAT), "/lokiaws", "restarts", lines_per_second=LINES_PER_SECOND, shippers=SHIPPERS
@@ -57,15 +69,20 @@ def test_no_line_is_missing_after_restarts(edge: Deployment, loki: Container) ->
                 SECONDS_PER_PART,
             )
             if number < RESTARTS:
-                loki.restart()
+                # Killed first: three times are enough for both.
+                ended(loki, by_force=number % 2 == 0)
+                loki.start()
                 loki.reload()
                 started.add(loki.attrs["State"]["StartedAt"])
     wait_until_ready(edge)
     found = found_in_loki(edge.rig.network.campus, edge.loki("aws"), "restarts", began)
     missing = found.missing(range(tally.lines))
-    print(f"{RESTARTS} restarts: {tally}, {found.duplicates} lines twice")
+    print(f"{RESTARTS} times ended: {tally}, {found.duplicates} lines twice")
     retried = ", ".join(f"{times} times {said}" for said, times in sorted(tally.retried.items()))
-    versus = f"{RESTARTS} graceful restarts; {tally.pushes} pushes, of them retried: {retried or 'none'}"
+    versus = (
+        f"{RESTARTS} times ended, every other time by kill -9; {tally.pushes} pushes, "
+        f"retried: {retried or 'none'}; {found.duplicates} lines twice"
+    )
     record("loki_kill_lines_missing", len(missing), "", tally.lines, versus)
     assert TARGETS["loki_kill_lines_missing"].met_by(len(missing)), missing[:20]
     assert len(started) == RESTARTS
