@@ -14,6 +14,7 @@ from docker.models.containers import Container
 from components.campus.loki import (
     CONFIG_DIRECTORY,
     S3_CREDENTIALS_FILE,
+    STOP_SECONDS,
     replica_role,
     replicas_alias,
 )
@@ -55,18 +56,11 @@ def is_ready(deployment: Deployment, number: int) -> bool:
 
 def test_no_line_is_missing_after_a_replica_is_killed(replicated: Deployment) -> None:
     began, campus = time.time_ns(), replicated.rig.network.campus
-    shippers = Pusher(
-        replicated.client(NAT), "/lokiaws", "replicas", lines_per_second=LINES_PER_SECOND, shippers=SHIPPERS
-    )
+    shippers = shippers_of(replicated, "replicas")
     tally, killed = shippers.tally, 0
     with shippers.running():
         for kill in range(KILLS + 1):
-            wanted = LINES * (kill + 1) // (KILLS + 1)
-            wait_for(
-                f"{wanted} lines are acknowledged",
-                lambda wanted=wanted: len(tally.acknowledged) >= wanted,
-                SECONDS_PER_PART,
-            )
+            wait_for_acknowledged(shippers, LINES * (kill + 1) // (KILLS + 1))
             if kill == KILLS:
                 break
             if kill:
@@ -99,18 +93,78 @@ def test_a_restarted_replica_gets_ready_while_another_is_down(replicated: Deploy
 
 
 def test_the_replicas_write_their_lines_to_the_bucket(replicated: Deployment, store: ObjectStore) -> None:
+    before = chunks_in(store)
     assert replicated.push_status(NAT, "aws") == 204
     for number in range(REPLICAS):
         flush(replicated, number)
-    # Loki's name for its one tenant is `fake`.
-    wait_for(
-        "the chunks are in the bucket",
-        lambda: any(name.startswith("fake/") for name in store.objects()),
-        SECONDS_PER_PART,
-    )
+    wait_for("more chunks are in the bucket", lambda: chunks_in(store) > before, SECONDS_PER_PART)
     for number in range(REPLICAS):
         with pytest.raises(NotFound):
             replica(replicated, number).get_archive(CHUNKS)
+
+
+def chunks_in(store: ObjectStore) -> set[str]:
+    """The chunks in the bucket; Loki's name for its one tenant is `fake`."""
+    return {name for name in store.objects() if name.startswith("fake/")}
+
+
+@pytest.mark.soak
+def test_a_replica_whose_disk_is_lost_comes_back_and_takes_its_share(replicated: Deployment) -> None:
+    began, shippers = time.time_ns(), shippers_of(replicated, "one disk")
+    with shippers.running():
+        wait_for_acknowledged(shippers, LINES // 2)
+        lose(replicated, 1)
+        wait_for_acknowledged(shippers, LINES)
+        replicated.stack.run("up", "--yes", "--skip-preview", "--refresh")
+        wait_for("it is ready", lambda: is_ready(replicated, 1), 120.0)
+        wait_for_acknowledged(shippers, len(shippers.tally.acknowledged) + LINES)
+    for number in range(REPLICAS):
+        assert_whole(replicated, number, shippers, "one disk", began)
+    assert replicated.stack.changes() == {}
+
+
+@pytest.mark.soak
+def test_what_is_in_the_bucket_outlives_every_disk(replicated: Deployment) -> None:
+    began, shippers = time.time_ns(), shippers_of(replicated, "all disks")
+    with shippers.running():
+        wait_for_acknowledged(shippers, LINES)
+    for number in range(REPLICAS):
+        # In order: it writes what it holds, and its index, to the bucket.
+        replica(replicated, number).stop(timeout=STOP_SECONDS)
+        lose(replicated, number)
+    replicated.stack.run("up", "--yes", "--skip-preview", "--refresh")
+    for number in range(REPLICAS):
+        wait_for("it is ready", lambda number=number: is_ready(replicated, number), 120.0)
+        assert_whole(replicated, number, shippers, "all disks", began)
+
+
+def shippers_of(deployment: Deployment, job: str) -> Pusher:
+    return Pusher(
+        deployment.client(NAT), "/lokiaws", job, lines_per_second=LINES_PER_SECOND, shippers=SHIPPERS
+    )
+
+
+def wait_for_acknowledged(shippers: Pusher, lines: int) -> None:
+    wait_for(
+        f"{lines} lines are acknowledged",
+        lambda: len(shippers.tally.acknowledged) >= lines,
+        SECONDS_PER_PART,
+    )
+
+
+def assert_whole(deployment: Deployment, number: int, shippers: Pusher, job: str, began: int) -> None:
+    """Nothing that was pushed is missing, or was given up, as this replica says."""
+    found = found_in_loki(deployment.rig.network.campus, where(deployment, number), job, began)
+    assert found.missing(range(shippers.tally.lines)) == []
+    assert not shippers.tally.drops
+
+
+def lose(deployment: Deployment, number: int) -> None:
+    """Remove a replica with its volume, as if its disk was gone."""
+    container = replica(deployment, number)
+    container.remove(force=True)
+    with closing(deployment.rig.engine.client()) as client:
+        client.volumes.get(f"{container.name}-data").remove()
 
 
 def flush(deployment: Deployment, number: int) -> None:
