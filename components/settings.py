@@ -33,7 +33,8 @@ from components.aws.buffer_plan import (
     tried_seconds,
 )
 from components.aws.firelens import OUTPUTS, architecture_problem, has_shell, option_problems, seconds
-from components.campus.port_rules import Protocol, Rule, lets_in, shut_out
+from components.campus.port_rules import Kept, Protocol, Rule, lets_in, shut_out
+from components.campus.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
 from components.live.password_rule import password_problem
 
 PROJECT = "campus-monitor"
@@ -322,8 +323,8 @@ LabelValue = Annotated[str, AfterValidator(_label_value)]
 class OtherHost(Area):
     """Another Docker host on campus, for replicas of Lokis: `replicaHosts` names it."""
 
-    docker_host: DockerHost
-    # Where the campus server and the others reach it.
+    docker_host: ShippersHost
+    # Where the campus server and the others reach it, and from which its own packets come.
     address: HostAddress
 
 
@@ -669,8 +670,9 @@ class LokiInstance(Area):
 
     @model_validator(mode="after")
     def _check_loki(self) -> Self:
-        if self.port in RESERVED_PORTS:
-            raise ValueError(f"port: {RESERVED_PORTS[self.port]}, received {self.port}")
+        for port in self.ports[:1] if self.replica_hosts else self.ports:
+            if port in RESERVED_PORTS:
+                raise ValueError(f"port: {RESERVED_PORTS[port]} ({port}), received {self.port}")
         if not self.schema_periods:
             raise ValueError("schemaPeriods: at least one is needed, received []")
         days = [period.from_ for period in self.schema_periods]
@@ -728,6 +730,15 @@ class LokiInstance(Area):
         return "nat" in self.allow
 
 
+def replica_names(name: str, loki: LokiInstance) -> tuple[str, ...]:
+    """What each replica of an instance is called: by its number on one host, by its host on others.
+
+    The first one has the instance's own name: a Loki that gets replicas keeps its data.
+    """
+    others = loki.replica_hosts or tuple(str(number + 1) for number in range(1, loki.replicas))
+    return (name, *(f"{name}-{other}" for other in others))
+
+
 class Loki(Area):
     """The Loki instances by name."""
 
@@ -739,6 +750,7 @@ class Loki(Area):
         for name, instance in self.instances.items():
             wanted: list[tuple[str, object]] = [
                 *(("port", port) for port in instance.ports),
+                *(("replicas", one) for one in replica_names(name, instance)),
                 ("route", instance.route),
             ]
             if instance.s3 is not None:
@@ -1430,7 +1442,7 @@ class Settings(Area):
             if policy.namespace == "own":
                 raise ValueError(f"{key}: with portPolicy.namespace own nothing guards it, received true")
             for port in instance.published_ports:
-                reached = lets_in(policy.plain_rules, port, "tcp")
+                reached = lets_in(self.rules_at(None), port, "tcp")
                 if reached == "nobody":
                     raise ValueError(f"{key}: no rule of portPolicy.rules lets port {port}/tcp in")
                 if reached == "anybody":
@@ -1467,13 +1479,19 @@ class Settings(Area):
                 "portPolicy.operatorCidrs: at least one CIDR is needed, from which SSH "
                 f"(port {self.ssh_port}) is reached under any rules, received []"
             )
-        hosts = [self.campus.docker_host, *(one.docker_host for one in self.campus.other_hosts.values())]
-        for cidr in policy.operator_cidrs:
-            for port in dict.fromkeys(map(self.ssh_port_of, hosts)):
+        for host in (None, *self.campus.other_hosts):
+            port, rules = self.ssh_port_at(host), self.rules_at(host)
+            own = len(rules) - len(policy.rules)
+            if any(rule.is_for(port, "tcp") for rule in rules[:own]):
+                raise ValueError(
+                    f"loki.instances: port {port} is SSH's, and replicas need it: choose another `port`"
+                )
+            for cidr in policy.operator_cidrs:
                 why = shut_out(policy.plain_rules, port, "tcp", cidr)
                 if why:
+                    where = "" if host is None else f" of campus.otherHosts.{host}"
                     raise ValueError(
-                        f"portPolicy.rules: operators would be locked out of SSH (port {port}): "
+                        f"portPolicy.rules: operators would be locked out of SSH (port {port}){where}: "
                         f"{why}, received operatorCidrs {cidr!r}"
                     )
 
@@ -1483,19 +1501,49 @@ class Settings(Area):
         if edge.http3:
             needed.append((edge.https_port, "udp"))
         for port, protocol in needed:
-            if lets_in(self.port_policy.plain_rules, port, protocol) == "nobody":
+            if lets_in(self.rules_at(None), port, protocol) == "nobody":
                 raise ValueError(f"portPolicy.rules: no rule lets Caddy's port {port}/{protocol} in")
 
     @property
     def ssh_port(self) -> int:
         """Where SSH answers on the campus server."""
-        return self.ssh_port_of(self.campus.docker_host)
+        return self.port_policy.ssh_port or _port_of(self.campus.docker_host) or SSH_PORT
 
-    def ssh_port_of(self, docker_host: str) -> int:
-        """Where SSH answers on a Docker host."""
-        url = urlsplit(docker_host)
-        named = url.port if url.scheme == "ssh" else None
-        return self.port_policy.ssh_port or named or SSH_PORT
+    def ssh_port_at(self, host: HostKey) -> int:
+        """Where SSH answers on another host, or (None) on the campus server."""
+        if host is None:
+            return self.ssh_port
+        return _port_of(self.campus.other_hosts[host].docker_host) or self.port_policy.ssh_port or SSH_PORT
+
+    def rules_at(self, host: HostKey) -> list[Rule]:
+        """All rules of another host, or (None) of the campus server."""
+        own = replica_rules(self._spread_lokis, self._addresses, host)
+        return [*own, *self.port_policy.plain_rules]
+
+    def kept_at(self, host: HostKey) -> list[Kept]:
+        """What a host's containers don't reach on the others."""
+        return kept_from_containers(self._spread_lokis, self._addresses, host, self.campus.network_cidr)
+
+    @property
+    def _spread_lokis(self) -> list[SpreadLoki]:
+        return [
+            SpreadLoki(
+                name=name,
+                port=one.port,
+                mesh_ports=one.mesh_ports,
+                hosts=(None, *one.replica_hosts),
+                published=one.published,
+            )
+            for name, one in self.loki.instances.items()
+            if one.replica_hosts
+        ]
+
+    @property
+    def _addresses(self) -> dict[HostKey, str]:
+        addresses: dict[HostKey, str] = {name: one.address for name, one in self.campus.other_hosts.items()}
+        if self.campus.address is not None:
+            addresses[None] = self.campus.address
+        return addresses
 
     def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
         """Every address or CIDR that may push to some guarded route, sorted."""
@@ -1511,6 +1559,12 @@ class Settings(Area):
             )
             for name, one in self.loki.instances.items()
         }
+
+
+def _port_of(docker_host: str) -> int | None:
+    """The port that an ssh:// URL names."""
+    url = urlsplit(docker_host)
+    return url.port if url.scheme == "ssh" else None
 
 
 # sshd's default port (sshd_config(5), Port).

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pulumi
 import pulumi_docker as docker
@@ -43,13 +43,13 @@ S3_CREDENTIALS_FILE = "s3-credentials"
 STOP_SECONDS = 60
 # A replica that isn't ready by then ends the update: the others stay as they are.
 READY_SECONDS = 300
-ANYWHERE = "0.0.0.0"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where one replica runs."""
+    """Where one replica runs, and what it is called (`replica_names`)."""
 
+    name: str
     host: Host
     image_id: pulumi.Input[str]
     network_name: pulumi.Input[str]
@@ -59,6 +59,11 @@ class Place:
     reached_at: str | None = None
     # The other host that it is on, and whose policy guards it; None for the campus server.
     on: OtherHost | None = None
+
+    @property
+    def role(self) -> str:
+        """The role, and so the name, of the container."""
+        return replica_role(self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +77,18 @@ class LokiInstanceArgs:
     settings: LokiSettings
 
 
+class _Volumes(NamedTuple):
+    """A replica's data, and its configuration with what is in it."""
+
+    data: docker.Volume
+    config: docker.Volume
+    files: VolumeFiles
+
+
 class LokiInstance(pulumi.ComponentResource):
     """One Loki, or its replicas. Only Caddy and Grafana reach it, unless the port policy names its port.
 
-    Replicas are made and replaced one after the other, each when the one before is ready.
+    Replicas are made and replaced one after the other, the first one last, each when the one before is ready.
     """
 
     address: pulumi.Output[str]
@@ -87,9 +100,17 @@ class LokiInstance(pulumi.ComponentResource):
         super().__init__("campus-monitor:campus:LokiInstance", name, None, opts)
         keys = self._keys(name, args.settings.s3)
         replicas = _replicas(args)
+        volumes = [self._volumes(name, args, number, replica) for number, replica in enumerate(replicas)]
+        # Nothing that runs is touched before all that can fail on another host is there.
+        first: list[pulumi.Resource] = [one.files for one in volumes]
+        first += [place.on.policy.live for place in args.places if place.on is not None]
         containers: list[docker.Container] = []
-        for number in range(args.settings.replicas):
-            containers.append(self._replica(name, args, number, replicas[number], keys, containers[-1:]))
+        # From the last to the first: the others take lines when a Loki that gets replicas is replaced.
+        for number in reversed(range(len(replicas))):
+            made = self._container(
+                name, args, number, replicas[number], volumes[number], keys, [*first, *containers[:1]]
+            )
+            containers.insert(0, made)
         self.address = pulumi.Output.from_input(f"{args.places[0].address}:{args.settings.port}")
         self.container_id = containers[0].id
         self.register_outputs({"address": self.address, "container_id": self.container_id})
@@ -104,27 +125,11 @@ class LokiInstance(pulumi.ComponentResource):
         )
         return [pulumi.Output.concat(s3.access_key_id, " ", hashed.bcrypt_hash)]
 
-    def _replica(
-        self,
-        name: str,
-        args: LokiInstanceArgs,
-        number: int,
-        replica: Replica | None,
-        keys: list[pulumi.Output[str]],
-        after: Sequence[docker.Container],
-    ) -> docker.Container:
-        settings, place = args.settings, args.places[number]
+    def _volumes(self, name: str, args: LokiInstanceArgs, number: int, replica: Replica | None) -> _Volumes:
+        place = args.places[number]
+        name, role = _name(name, args.instance, place), place.role
         # What is on another host has that one's provider.
         parent = place.on or self
-        guarded = [] if place.on is None else [place.on.policy.live]
-        # The first keeps the names of an only one: a Loki that gets replicas keeps its data.
-        name = name if number == 0 else f"{name}-{number + 1}"
-        role = replica_role(args.instance, number)
-        config = render_loki_config(settings, replica)
-        # An update waits for the check of replicas.
-        health = _health(settings.port)
-        if replica is not None:
-            health |= {"interval": "5s"}
         data = data_volume(f"{name}-data", place.host, f"{role}-data", parent)
         config_volume = volume(f"{name}-config", place.host, f"{role}-config", parent)
         files = VolumeFiles(
@@ -132,9 +137,28 @@ class LokiInstance(pulumi.ComponentResource):
             docker_host=place.host.docker_host,
             volume_name=config_volume.name,
             image=place.image_id,
-            files=_files(config, settings.s3),
+            files=_files(render_loki_config(args.settings, replica), args.settings.s3),
             opts=pulumi.ResourceOptions(parent=parent),
         )
+        return _Volumes(data, config_volume, files)
+
+    def _container(
+        self,
+        name: str,
+        args: LokiInstanceArgs,
+        number: int,
+        replica: Replica | None,
+        volumes: _Volumes,
+        keys: list[pulumi.Output[str]],
+        after: list[pulumi.Resource],
+    ) -> docker.Container:
+        settings, place = args.settings, args.places[number]
+        name, role = _name(name, args.instance, place), place.role
+        config = render_loki_config(settings, replica)
+        # An update waits for the check of replicas.
+        health = _health(settings.port)
+        if replica is not None:
+            health |= {"interval": "5s"}
         return docker.Container(
             f"{name}-container",
             name=place.host.named(role),
@@ -151,8 +175,8 @@ class LokiInstance(pulumi.ComponentResource):
             hosts=_hosts(args, number),
             ports=_ports(settings, place, number),
             volumes=[
-                mounted(data, DATA),
-                mounted(config_volume, CONFIG_DIRECTORY, read_only=True),
+                mounted(volumes.data, DATA),
+                mounted(volumes.config, CONFIG_DIRECTORY, read_only=True),
             ],
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
             envs=_environment(settings),
@@ -165,7 +189,7 @@ class LokiInstance(pulumi.ComponentResource):
             wait_timeout=READY_SECONDS if replica is not None else None,
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
-            opts=container_options(parent, [files, *guarded, *after]),
+            opts=container_options(place.on or self, after),
         )
 
 
@@ -176,14 +200,19 @@ def _replicas(args: LokiInstanceArgs) -> Sequence[Replica | None]:
     reached = [place.reached_at for place in args.places if place.reached_at is not None]
     if not reached:
         return beside_each_other([place.address for place in args.places])
-    names = [replica_role(args.instance, number) for number in range(len(reached))]
+    names = [place.role for place in args.places]
     addresses = [place.address for place in args.places]
     return on_hosts_of_their_own(args.settings, names, addresses, reached)
 
 
-def replica_role(instance: str, number: int) -> str:
-    """The role, and so the name, of an instance's replica; the first is numbered 0."""
-    return f"loki-{instance}" if number == 0 else f"loki-{instance}-{number + 1}"
+def _name(name: str, instance: str, place: Place) -> str:
+    """What Pulumi calls what belongs to a replica, after the component's name."""
+    return name + place.name.removeprefix(instance)
+
+
+def replica_role(name: str) -> str:
+    """The role of a replica's container, by the replica's name."""
+    return f"loki-{name}"
 
 
 def replicas_alias(instance: str) -> str:
@@ -212,26 +241,26 @@ def _hosts(args: LokiInstanceArgs, number: int) -> list[docker.ContainerHostArgs
         return None
     return host_entries(
         {
-            replica_role(args.instance, one): [place.address if one == number else str(place.reached_at)]
+            place.role: [place.address if one == number else str(place.reached_at)]
             for one, place in enumerate(args.places)
         }
     )
 
 
 def _ports(settings: LokiSettings, place: Place, number: int) -> list[docker.ContainerPortArgs]:
-    """What Docker publishes: to whom the port policy names, and to the hosts of other replicas."""
-    host = place.reached_at
-    own: list[docker.ContainerPortArgs] = []
-    if settings.published:
-        own = [_port(settings.port, settings.ports[number] if host is None else settings.port, ANYWHERE)]
-    elif host is not None and place.on is not None:
-        # For Caddy and Grafana, which are beside the first one.
-        own = [_port(settings.port, settings.port, host)]
-    return own if host is None else [*own, *(_port(port, port, host) for port in settings.mesh_ports)]
+    """What Docker publishes: to whom the port policy names, and to the hosts of other replicas.
+
+    On any address: a container whose one address comes up after Docker isn't started again (moby/moby#39559).
+    """
+    if place.reached_at is None:
+        return [_port(settings.port, settings.ports[number])] if settings.published else []
+    # Caddy and Grafana are beside the first one.
+    own = (settings.port,) if settings.published or place.on is not None else ()
+    return [_port(port, port) for port in (*own, *settings.mesh_ports)]
 
 
-def _port(internal: int, external: int, ip: str) -> docker.ContainerPortArgs:
-    return docker.ContainerPortArgs(internal=internal, external=external, ip=ip, protocol="tcp")
+def _port(internal: int, external: int) -> docker.ContainerPortArgs:
+    return docker.ContainerPortArgs(internal=internal, external=external, ip="0.0.0.0", protocol="tcp")
 
 
 def _health(port: int) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def _join(config: dict[str, Any], replica: Replica) -> None:
         "bind_addr": [replica.address],
         "bind_port": replica.gossip_port,
         "join_members": list(replica.members),
+        # After half a minute apart they forget each other for good: so they look for each other again.
+        "rejoin_interval": "30s",
     }
     # The replica that compacts may be another tomorrow: what it was about to remove has to be known there.
     config["compactor"]["deletion_marker_object_store_prefix"] = "deletion-markers/"

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.campus.port_rules import Family, Row, Rule, rows_of
+from components.campus.port_rules import Family, Kept, Row, Rule, rows_of
 
 TABLE = "inet campus_policy"
 BRIDGES = "container_bridges"
@@ -30,8 +30,11 @@ LIMIT = "12/minute burst 6 packets"
 EMPTY_POLICY = f"table {TABLE}\ndelete table {TABLE}\n\ntable {TABLE} {{\n}}\n"
 
 
-def render_policy(rules: Sequence[Rule]) -> str:
-    """The whole table, replaced in one transaction; what no rule allows in is dropped."""
+def render_policy(rules: Sequence[Rule], kept: Sequence[Kept] = ()) -> str:
+    """The whole table, replaced in one transaction; what no rule allows in is dropped.
+
+    `kept` is what containers don't reach elsewhere; all else they do.
+    """
     rows = rows_of(rules)
     parts = [
         *(_nested(f"counter {name}", []) for name in (*map(_counter, rows), OTHERS)),
@@ -39,7 +42,7 @@ def render_policy(rules: Sequence[Rule]) -> str:
         *(_limit_set(row) for row in rows if row.rule.action == "limit"),
         _nested("chain refuse", _REFUSE),
         _nested("chain rules", [line for row in rows for line in _statements(row)]),
-        _inbound_chain(),
+        _inbound_chain(kept),
         _containers_chain(),
     ]
     body = "\n\n".join(parts)
@@ -138,13 +141,20 @@ def _always() -> list[str]:
 _LOOPBACK = ["ip daddr 127.0.0.0/8", "ip saddr 127.0.0.0/8", "ip6 daddr ::1", "ip6 saddr ::1"]
 
 
-def _inbound_chain() -> str:
+def _kept(one: Kept) -> str:
+    addresses, ports = ", ".join(one.addresses), ", ".join(map(str, one.ports))
+    who = f"iifname @{BRIDGES} ip saddr != {one.network_cidr}"
+    return f"{who} ip daddr {{ {addresses} }} tcp dport {{ {ports} }} drop"
+
+
+def _inbound_chain(kept: Sequence[Kept]) -> str:
     lines = [
         f"type filter hook prerouting priority {PRIORITY}; policy accept;",
         'iifname "lo" accept',
         # Docker's DNAT comes before the kernel would refuse these: a port that is published on loopback
         # would be reached from the same link.
         *(f"{loopback} drop" for loopback in _LOOPBACK),
+        *map(_kept, kept),
         f"iifname @{BRIDGES} accept",
         *_always(),
         "fib daddr type local jump rules",

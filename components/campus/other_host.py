@@ -10,7 +10,7 @@ import pulumi_docker as docker
 
 from components.campus.containers import Host, private_network
 from components.campus.port_policy import PortPolicy, PortPolicyArgs
-from components.campus.port_rules import Rule
+from components.campus.port_rules import Kept, Rule
 from components.live.confirmation import Confirmation
 
 
@@ -23,6 +23,7 @@ class OtherHostArgs:
     loki_image: str
     port_guard_image: str
     rules: Sequence[Rule]
+    kept: Sequence[Kept]
     confirmation: Confirmation
 
 
@@ -57,6 +58,7 @@ class OtherHost(pulumi.ComponentResource):
                 image_id=self._image_id(f"{name}-port-guard-image", args.port_guard_image),
                 namespace="host",
                 rules=args.rules,
+                kept=args.kept,
                 confirmation=args.confirmation,
             ),
             own,

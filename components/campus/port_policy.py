@@ -18,7 +18,7 @@ from components.campus.containers import (
     volume,
 )
 from components.campus.nftables import EMPTY_POLICY, policy_rows, render_policy
-from components.campus.port_rules import Rule
+from components.campus.port_rules import Kept, Rule
 from components.live.confirmation import Confirmation
 from components.live.files import LiveFiles
 from components.live.volume_files import VolumeFile, VolumeFiles
@@ -46,6 +46,8 @@ class PortPolicyArgs:
     image_id: pulumi.Input[str]
     namespace: Literal["host", "own"]
     rules: Sequence[Rule]
+    # What its containers don't reach elsewhere.
+    kept: Sequence[Kept] = ()
     # How new rules are confirmed; without effect where they guard nothing but the guard.
     confirmation: Confirmation
 
@@ -63,7 +65,7 @@ class PortPolicy(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PortPolicyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:PortPolicy", name, None, opts)
-        policy = render_policy(args.rules)
+        policy = render_policy(args.rules, args.kept)
         is_host = args.namespace == "host"
         if is_host and args.host.docker_host.startswith("unix://") and args.confirmation.target is None:
             pulumi.log.warn(UNPROVED, resource=self)

@@ -35,6 +35,15 @@ class Rule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Kept:
+    """TCP ports elsewhere that a host's containers don't reach, but for those of one network."""
+
+    network_cidr: str
+    addresses: tuple[str, ...]
+    ports: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """A rule for one family and one source: a line of `ufw status numbered`."""
 

@@ -19,10 +19,16 @@ from components.campus.loki import LokiInstance, LokiInstanceArgs, Place, replic
 from components.campus.other_host import OtherHost, OtherHostArgs
 from components.campus.port_policy import GUARD, PortPolicy, PortPolicyArgs
 from components.campus.provisioning import HostLogs, LokiSource
-from components.campus.replica_rules import replica_rules
 from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
-from components.settings import ALLOY_PORT, CAMPUS_LABEL, GRAFANA_PORT, Account, Settings
+from components.settings import (
+    ALLOY_PORT,
+    CAMPUS_LABEL,
+    GRAFANA_PORT,
+    Account,
+    Settings,
+    replica_names,
+)
 from components.settings import LokiInstance as LokiSettings
 
 
@@ -142,7 +148,8 @@ class CampusServer(pulumi.ComponentResource):
                 host=self._host,
                 image_id=self._image_id("port-guard", settings.images.port_guard),
                 namespace=settings.port_policy.namespace,
-                rules=[*replica_rules(settings), *settings.port_policy.plain_rules],
+                rules=settings.rules_at(None),
+                kept=settings.kept_at(None),
                 confirmation=Confirmation(
                     seconds=settings.port_policy.confirm_seconds,
                     target=settings.port_policy.confirm_target,
@@ -162,10 +169,11 @@ class CampusServer(pulumi.ComponentResource):
                 network_cidr=settings.campus.network_cidr,
                 loki_image=settings.images.loki,
                 port_guard_image=settings.images.port_guard,
-                rules=[*replica_rules(settings, key), *settings.port_policy.plain_rules],
+                rules=settings.rules_at(key),
+                kept=settings.kept_at(key),
                 confirmation=Confirmation(
                     seconds=settings.port_policy.confirm_seconds,
-                    ssh_port=settings.ssh_port_of(docker_host),
+                    ssh_port=settings.ssh_port_at(key),
                 ),
             ),
             pulumi.ResourceOptions(parent=self),
@@ -178,7 +186,7 @@ class CampusServer(pulumi.ComponentResource):
                 f"{self._name}-loki-{key}",
                 LokiInstanceArgs(
                     instance=key,
-                    places=self._places(instance, image_id, network.name),
+                    places=self._places(key, image_id, network.name),
                     settings=instance,
                 ),
                 # A published port is guarded before it is open.
@@ -190,31 +198,36 @@ class CampusServer(pulumi.ComponentResource):
         }
 
     def _places(
-        self, loki: LokiSettings, image_id: pulumi.Output[str], network_name: pulumi.Output[str]
+        self, key: str, image_id: pulumi.Output[str], network_name: pulumi.Output[str]
     ) -> list[Place]:
         """Where the replicas of a Loki run, one after the other."""
+        loki, campus = self._settings.loki.instances[key], self._settings.campus
+        first, *others = replica_names(key, loki)
         here = Place(
+            name=first,
             host=self._host,
             image_id=image_id,
             network_name=network_name,
             address=self._address(loki.port),
+            reached_at=campus.address if loki.replica_hosts else None,
         )
         if not loki.replica_hosts:
-            return [replace(here, address=self._address(port)) for port in loki.ports]
-        campus = self._settings.campus
+            beside = zip(others, loki.ports[1:], strict=True)
+            return [here, *(replace(here, name=name, address=self._address(port)) for name, port in beside)]
         return [
-            replace(here, reached_at=campus.address),
+            here,
             *(
-                Place(
+                replace(
+                    here,
+                    name=name,
                     host=other.host,
                     image_id=other.loki_image_id,
                     network_name=other.network_name,
-                    address=self._address(loki.port),
-                    reached_at=campus.other_hosts[key].address,
+                    reached_at=campus.other_hosts[host].address,
                     on=other,
                 )
-                for key in loki.replica_hosts
-                for other in [self._other_hosts[key]]
+                for name, host in zip(others, loki.replica_hosts, strict=True)
+                for other in [self._other_hosts[host]]
             ),
         ]
 
@@ -347,20 +360,19 @@ class CampusServer(pulumi.ComponentResource):
             GuardedRoute(
                 name=key,
                 prefix=one.route,
-                upstream=f"loki-{key}:{one.port}",
-                more_upstreams=tuple(
-                    f"{replica_role(key, number)}:{one.port}" for number in range(1, one.replicas)
-                ),
+                upstream=upstreams[0],
+                more_upstreams=tuple(upstreams[1:]),
                 cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
                 allow_nat=one.allows_nat,
                 otlp=one.otlp,
             )
             for key, one in instances.items()
+            for upstreams in [[f"{replica_role(name)}:{one.port}" for name in replica_names(key, one)]]
         ]
         hosts = {
-            replica_role(key, number): address
+            replica_role(name): address
             for key, one in instances.items()
-            for number, address in enumerate(self._replica_addresses(one))
+            for name, address in zip(replica_names(key, one), self._replica_addresses(one), strict=True)
         }
         if settings.grafana.enabled:
             hosts["grafana"] = self._address(GRAFANA_PORT)

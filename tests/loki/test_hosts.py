@@ -7,18 +7,19 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
+from docker.errors import ContainerError
 
-from components.campus.loki import replica_role
 from tests.loki.conftest import on_the_bucket
 from tests.rig.deployment import Deployment, deployed, settings_for
 from tests.rig.docker_engine import DockerEngine
 from tests.rig.emulator import Emulator
-from tests.rig.namespaces import NAT, STRANGER, Namespace
+from tests.rig.namespaces import CAMPUS_CLIENT, NAT, STRANGER, Namespace
+from tests.rig.object_store import PORT as STORE_PORT
 from tests.rig.object_store import ObjectStore
 from tests.rig.other_hosts import SERVER_ON_LAN, STRANGER_ON_LAN, OtherHost, running_other_hosts
-from tests.rig.probe import can_connect
+from tests.rig.probe import PUSH_PATH, Connection, can_connect
 from tests.rig.processes import wait_for
-from tests.rig.pusher import Pusher, answers_ready, found_in_loki
+from tests.rig.pusher import Pusher, answers_ready, found_in_loki, numbered_body
 from tests.rig.rig import Rig
 
 pytestmark = [pytest.mark.docker, pytest.mark.soak, pytest.mark.timeout(1800)]
@@ -26,10 +27,11 @@ pytestmark = [pytest.mark.docker, pytest.mark.soak, pytest.mark.timeout(1800)]
 NAMES = ["log2", "log3"]
 LINES = 5000
 SECONDS_PER_PART = 300.0
+APART_SECONDS = 150.0
 NO_CHANGE = "--expect-no-changes"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def hosts(rig: Rig, emulator: Emulator) -> Iterator[dict[str, OtherHost]]:
     """The other hosts; at the end nothing of the stack's is left there."""
     images = settings_for(rig, emulator)["images"]
@@ -39,7 +41,7 @@ def hosts(rig: Rig, emulator: Emulator) -> Iterator[dict[str, OtherHost]]:
             assert containers_of(host.engine) == set()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def spread(
     rig: Rig, emulator: Emulator, store: ObjectStore, hosts: dict[str, OtherHost]
 ) -> Iterator[Deployment]:
@@ -62,11 +64,8 @@ def containers_of(engine: DockerEngine) -> set[str]:
 
 def test_no_line_is_missing_when_a_host_is_gone(spread: Deployment, hosts: dict[str, OtherHost]) -> None:
     prefix = spread.settings["campus"]["namePrefix"]
-    for number, name in enumerate(NAMES, 1):
-        assert containers_of(hosts[name].engine) == {
-            f"{prefix}{replica_role('aws', number)}",
-            f"{prefix}port-guard",
-        }
+    for name, host in hosts.items():
+        assert containers_of(host.engine) == {f"{prefix}loki-aws-{name}", f"{prefix}port-guard"}
     assert_closed_to_neighbours(spread, hosts)
     assert spread.stack.changes() == {}
     began = time.time_ns()
@@ -81,17 +80,18 @@ def test_no_line_is_missing_when_a_host_is_gone(spread: Deployment, hosts: dict[
         )
 
     def while_it_is_gone() -> None:
-        lost.unplug()
         acknowledged(2 * LINES)
         missing(spread.rig.network.campus, spread, shippers, began)
         lost.plug()
 
     with shippers.running():
         acknowledged(LINES)
+        # First without a word: nobody is told that its connections have ended.
+        lost.unplug()
         lost.engine.crash(while_it_is_gone)
         # The first replica's turn: Caddy has those on the other hosts alone.
         wait_for("the lost replica is back", lambda: is_ready(spread, lost.namespace), SECONDS_PER_PART)
-        first = spread.container(replica_role("aws", 0))
+        first = spread.container("loki-aws")
         first.kill("KILL")
         acknowledged(3 * LINES)
         first.start()
@@ -104,6 +104,38 @@ def test_no_line_is_missing_when_a_host_is_gone(spread: Deployment, hosts: dict[
     assert not tally.drops
     assert_closed_to_neighbours(spread, hosts)
     spread.stack.run("preview", "--refresh", NO_CHANGE)
+
+
+def test_replicas_find_each_other_after_a_long_time_apart(
+    spread: Deployment, hosts: dict[str, OtherHost]
+) -> None:
+    """So long that each forgets the others (memberlist: dead after 30 s, forgotten after 30 more)."""
+    everywhere = [spread.rig.network.campus, *(host.namespace for host in hosts.values())]
+    assert {pushed_to(spread, one) for one in everywhere} == {204}
+    for host in hosts.values():
+        host.unplug()
+    apart_until = time.monotonic() + APART_SECONDS
+    # Nobody has a majority: each refuses lines, rather than lose them.
+    wait_for("all refuse", lambda: all(pushed_to(spread, one) >= 500 for one in everywhere), APART_SECONDS)
+    wait_for("the time is over", lambda: time.monotonic() > apart_until, APART_SECONDS)
+    for host in hosts.values():
+        host.plug()
+    wait_for(
+        "each takes lines again",
+        lambda: all(pushed_to(spread, one) == 204 for one in everywhere),
+        SECONDS_PER_PART,
+    )
+
+
+def pushed_to(spread: Deployment, namespace: Namespace) -> int:
+    """What the replica on the host with this namespace answers to a push, past the gate."""
+    address, port = spread.loki("aws")
+    values = [(time.time_ns(), "a line")]
+    with closing(Connection(namespace, (address, port), address)) as connection:
+        connection.timeout = SECONDS_PER_PART
+        headers = {"Content-Type": "application/json"}
+        connection.request("POST", PUSH_PATH, numbered_body({"job": "apart"}, values), headers)
+        return connection.getresponse().status
 
 
 def missing(campus: Namespace, spread: Deployment, shippers: Pusher, began: int) -> None:
@@ -133,3 +165,19 @@ def assert_closed_to_neighbours(spread: Deployment, hosts: dict[str, OtherHost])
     for host in hosts.values():
         assert can_connect(spread.rig.network.campus, SERVER_ON_LAN, (host.address, port))
     assert spread.push_status(STRANGER, "aws") == 403
+    [log2, log3] = hosts.values()
+    for one in mesh:
+        assert not container_connects(spread, log2, log3.address, one)
+    # What it is let in to, it reaches: this shows that it reaches anything.
+    assert container_connects(spread, log2, CAMPUS_CLIENT, STORE_PORT)
+
+
+def container_connects(spread: Deployment, host: OtherHost, address: str, port: int) -> bool:
+    """Whether somebody else's container on a host does: Docker gives it the host's own address."""
+    command = ["timeout", "3", "bash", "-c", f": </dev/tcp/{address}/{port}"]
+    with closing(host.engine.client()) as client:
+        try:
+            client.containers.run(spread.settings["images"]["portGuard"], entrypoint=command, remove=True)
+        except ContainerError:
+            return False
+    return True

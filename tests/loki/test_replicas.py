@@ -15,7 +15,6 @@ from components.campus.loki import (
     CONFIG_DIRECTORY,
     S3_CREDENTIALS_FILE,
     STOP_SECONDS,
-    replica_role,
     replicas_alias,
 )
 from components.campus.loki_config import CHUNKS
@@ -31,7 +30,8 @@ from tests.rig.pusher import Pusher, answers_ready, found_in_loki
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
-REPLICAS = 3
+ROLES = ["loki-aws", "loki-aws-2", "loki-aws-3"]
+REPLICAS = len(ROLES)
 KILLS = count(test=1, soak=20)
 LINES = count(test=10_000, soak=200_000)
 LINES_PER_SECOND = 2000.0
@@ -41,7 +41,7 @@ SECONDS_PER_PART = 300.0
 
 def replica(deployment: Deployment, number: int) -> Container:
     """The container of a replica."""
-    return deployment.container(replica_role("aws", number))
+    return deployment.container(ROLES[number])
 
 
 def where(deployment: Deployment, number: int) -> tuple[str, int]:

@@ -10,14 +10,15 @@ import pytest
 import yaml
 
 from components.campus.loki_config import on_hosts_of_their_own, render_loki_config
-from components.campus.port_rules import Rule, lets_in, shut_out
-from components.campus.replica_rules import replica_rules
-from components.settings import Settings, SettingsError, parse
+from components.campus.nftables import render_policy
+from components.campus.port_rules import lets_in, shut_out
+from components.settings import SettingsError, parse
 from tests.unit.programs import assert_golden
 from tests.unit.test_campus_server import TREE, build, running_engine
 from tests.unit.test_loki_config import loki as loki
 from tests.unit.test_loki_config import settings, verify
 from tests.unit.test_loki_replicas import THREE, with_aws
+from tests.unit.test_nftables import nft_check
 
 HERE, SECOND, THIRD = "10.40.0.1", "10.40.0.2", "10.40.0.7"
 STRANGER = "10.40.0.9/32"
@@ -25,7 +26,7 @@ HOSTS = {
     "log2": {"dockerHost": "ssh://deploy@log2.example.org:21541", "address": SECOND},
     "log3": {"dockerHost": "ssh://deploy@log3.example.org:21541", "address": THIRD},
 }
-ROLES = ["loki-aws", "loki-aws-2", "loki-aws-3"]
+ROLES = ["loki-aws", "loki-aws-log2", "loki-aws-log3"]
 
 
 def tree(**changes: Any) -> dict[str, Any]:
@@ -38,11 +39,6 @@ def tree(**changes: Any) -> dict[str, Any]:
         {"action": "allow", "port": "3000-30000"},
     ]
     return made
-
-
-def rules_at(settings: Settings, host: str | None) -> list[Rule]:
-    """All rules of a host."""
-    return [*replica_rules(settings, host), *settings.port_policy.plain_rules]
 
 
 # --- configuration ---
@@ -77,7 +73,7 @@ def test_loki_takes_it_and_every_ring_has_the_name_that_all_know(loki: str, tmp_
 @pytest.mark.parametrize("host", [None, "log2", "log3"])
 @pytest.mark.parametrize("port", [13100, 23100])
 def test_replicas_talk_to_each_other_and_nobody_else_to_them(host: str | None, port: int) -> None:
-    rules = rules_at(parse(tree()), host)
+    rules = parse(tree()).rules_at(host)
     addresses = {None: HERE, "log2": SECOND, "log3": THIRD}
     for other, address in addresses.items():
         assert (shut_out(rules, port, "tcp", f"{address}/32") is None) == (other != host)
@@ -87,7 +83,7 @@ def test_replicas_talk_to_each_other_and_nobody_else_to_them(host: str | None, p
 
 @pytest.mark.parametrize("host", ["log2", "log3"])
 def test_only_the_campus_server_reaches_a_loki_elsewhere(host: str) -> None:
-    rules = rules_at(parse(tree()), host)
+    rules = parse(tree()).rules_at(host)
     assert shut_out(rules, 3100, "tcp", f"{HERE}/32") is None
     assert shut_out(rules, 3100, "tcp", f"{THIRD if host == 'log2' else SECOND}/32")
     assert shut_out(rules, 3100, "tcp", STRANGER)
@@ -96,15 +92,36 @@ def test_only_the_campus_server_reaches_a_loki_elsewhere(host: str) -> None:
 def test_a_published_loki_is_reached_by_whom_the_policy_names() -> None:
     made = tree(published=True)
     made["portPolicy"]["rules"] = TREE["portPolicy"]["rules"] + [{"action": "limit", "port": 21541}]
-    rules = rules_at(parse(made), "log2")
+    rules = parse(made).rules_at("log2")
     assert shut_out(rules, 3100, "tcp", "198.51.100.5/32") is None
     assert shut_out(rules, 3100, "tcp", STRANGER)
     assert shut_out(rules, 13100, "tcp", "198.51.100.5/32")
 
 
 def test_without_other_hosts_there_are_no_such_rules() -> None:
-    assert replica_rules(parse(TREE)) == []
-    assert replica_rules(parse(with_aws(**THREE))) == []
+    for one in (TREE, with_aws(**THREE)):
+        settings = parse(one)
+        assert settings.rules_at(None) == list(settings.port_policy.plain_rules)
+        assert settings.kept_at(None) == []
+
+
+@pytest.mark.programs
+@pytest.mark.parametrize("host", [None, "log2"])
+def test_nft_takes_the_policy_of_each_host(host: str | None, tmp_path: Path) -> None:
+    settings = parse(tree())
+    nft_check(render_policy(settings.rules_at(host), settings.kept_at(host)), tmp_path)
+
+
+def test_a_container_that_is_not_the_stacks_does_not_pass_for_its_host() -> None:
+    settings = parse(tree())
+    policies = {host: render_policy([], settings.kept_at(host)).split("\n") for host in (None, "log2")}
+    foreign = "iifname @container_bridges ip saddr != 172.29.0.0/16 ip daddr"
+    for host, refused in (
+        (None, f"{foreign} {{ {SECOND}, {THIRD} }} tcp dport {{ 3100, 13100, 23100 }} drop"),
+        ("log2", f"{foreign} {{ {HERE}, {THIRD} }} tcp dport {{ 13100, 23100 }} drop"),
+    ):
+        lines = [line.strip() for line in policies[host]]
+        assert lines.index(refused) < lines.index("iifname @container_bridges accept")
 
 
 # --- settings ---
@@ -158,6 +175,21 @@ def test_nothing_is_left_unguarded_between_hosts() -> None:
         parse(made)
 
 
+def test_replicas_take_no_port_of_sshs() -> None:
+    made = tree()
+    made["loki"]["instances"]["aws"]["port"] = 1541
+    made["campus"]["dockerHost"] = "ssh://deploy@log1.example.org:21541"
+    with pytest.raises(SettingsError, match=r"instances: port 21541 is SSH's, and replicas need it"):
+        parse(made)
+
+
+def test_an_instance_is_not_called_as_a_replica_of_another_is() -> None:
+    made = tree()
+    made["loki"]["instances"]["aws-log2"] = made["loki"]["instances"].pop("test")
+    with pytest.raises(SettingsError, match=r"\.aws-log2\.replicas: 'aws-log2' is already used by"):
+        parse(made)
+
+
 def test_operators_stay_able_to_reach_every_host() -> None:
     made = tree()
     made["campus"]["otherHosts"]["log3"]["dockerHost"] = "ssh://deploy@log3.example.org:2022"
@@ -184,7 +216,8 @@ def ports_of(made: dict[str, Any], name: str) -> set[tuple[str, int, int]]:
 
 def test_each_replica_is_on_its_host_and_finds_the_others(made: dict[str, Any]) -> None:
     own = "172.29.12.28"
-    names = ["campus-loki-aws-container", "campus-loki-aws-2-container", "campus-loki-aws-3-container"]
+    names = [f"campus-{role}-container" for role in ROLES]
+    assert [made[name].inputs["name"] for name in names] == [f"t-{role}" for role in ROLES]
     addresses = [HERE, SECOND, THIRD]
     for number, name in enumerate(names):
         inputs = made[name].inputs
@@ -192,9 +225,9 @@ def test_each_replica_is_on_its_host_and_finds_the_others(made: dict[str, Any]) 
         assert {one["host"]: one["ip"] for one in inputs["hosts"]} == {
             role: own if other == number else addresses[other] for other, role in enumerate(ROLES)
         }
-    mesh = [{(host, port, port) for port in (13100, 23100)} for host in addresses]
-    assert ports_of(made, names[0]) == mesh[0]
-    assert ports_of(made, names[1]) == mesh[1] | {(SECOND, 3100, 3100)}
+    mesh = {("0.0.0.0", port, port) for port in (13100, 23100)}
+    assert ports_of(made, names[0]) == mesh
+    assert ports_of(made, names[1]) == ports_of(made, names[2]) == mesh | {("0.0.0.0", 3100, 3100)}
     providers = [made[name].provider.rsplit("::", 1)[0].rsplit("::", 1)[1] for name in names]
     assert providers == ["campus-docker", "campus-host-log2-docker", "campus-host-log3-docker"]
 
