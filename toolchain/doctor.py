@@ -69,7 +69,7 @@ def for_real(stack: str, text: str, environment: Mapping[str, str]) -> list[Row]
         shell(environment),
         secrets(stack, text, environment),
         aws(environment, Path.home() / ".aws"),
-        known_host(text, Path.home() / ".ssh" / "known_hosts"),
+        *(known_host(host, Path.home() / ".ssh" / "known_hosts") for host in docker_hosts(text)),
     ]
 
 
@@ -121,17 +121,21 @@ def aws(environment: Mapping[str, str], folder: Path) -> Row:
     return Row("aws", "missing", "no credentials: `aws configure`, or set AWS_PROFILE", stops=True)
 
 
-def known_host(text: str, known_hosts: Path) -> Row:
-    """Whether the Docker host's key is known: Pulumi's Docker plugin asks nobody."""
-    named = re.search(r"""^ +dockerHost: +["']?([^\s"'#]+)""", text, re.MULTILINE)
-    value = named[1] if named else ""
+def docker_hosts(text: str) -> list[str]:
+    """Every Docker host that a stack's file names, such as those of replicas and of shippers."""
+    named = re.findall(r"""^[^#\n]*\bdockerHost: +["']?([^\s"'#,}]+)""", text, re.MULTILINE)
+    return list(dict.fromkeys(named))
+
+
+def known_host(value: str, known_hosts: Path) -> Row:
+    """Whether a Docker host's key is known: Pulumi's Docker plugin asks nobody."""
     if not value.startswith("ssh://"):
-        return Row("ssh", "ok", "campus.dockerHost isn't ssh://")
+        return Row("ssh", "ok", f"{value} isn't ssh://")
     try:
         url = urlsplit(value)
         host, port = url.hostname or "", url.port or 22
     except ValueError as error:
-        return Row("ssh", "missing", f"campus.dockerHost: {error}, received {value}", stops=True)
+        return Row("ssh", "missing", f"dockerHost: {error}, received {value}", stops=True)
     name = host if port == 22 else f"[{host}]:{port}"
     if say.capture(["ssh-keygen", "-F", name, "-f", known_hosts]).returncode == 0:
         return Row("ssh", "ok", f"{name} is in {known_hosts}")

@@ -351,11 +351,12 @@ class TestKnownHost:
     def test_the_key_is_known_under_its_port(self, tmp_path: Path) -> None:
         file = tmp_path / "known_hosts"
         file.write_text(f"stage.codedang.com {self.KEY}\n")
-        row = doctor.known_host(STAGE_TEXT, file)
+        [host] = doctor.docker_hosts(STAGE_TEXT)
+        row = doctor.known_host(host, file)
         assert told(row) == ("missing", True)
         assert "ssh -p 21541 deploy@stage.codedang.com docker version" in row.words
         file.write_text(f"[stage.codedang.com]:21541 {self.KEY}\n")
-        assert told(doctor.known_host(STAGE_TEXT, file)) == ("ok", False)
+        assert told(doctor.known_host(host, file)) == ("ok", False)
 
     @pytest.mark.parametrize(
         "value",
@@ -367,7 +368,8 @@ class TestKnownHost:
     )
     def test_it_is_found_in_quotes_and_before_a_comment(self, tmp_path: Path, value: str) -> None:
         (tmp_path / "known_hosts").write_text(f"[campus.example]:2222 {self.KEY}\n")
-        row = doctor.known_host(f"    dockerHost: {value}\n", tmp_path / "known_hosts")
+        [host] = doctor.docker_hosts(f"    dockerHost: {value}\n")
+        row = doctor.known_host(host, tmp_path / "known_hosts")
         assert told(row) == ("ok", False)
         assert "[campus.example]:2222 is in" in row.words
 
@@ -379,14 +381,22 @@ class TestKnownHost:
         ],
     )
     def test_another_docker_host_is_told(self, tmp_path: Path, value: str, state: str, said: str) -> None:
-        row = doctor.known_host(f"    dockerHost: {value}\n", tmp_path / "known_hosts")
+        row = doctor.known_host(value, tmp_path / "known_hosts")
         assert told(row) == (state, state == "missing")
         assert said in row.words
 
     def test_the_usual_port_is_not_named(self, tmp_path: Path) -> None:
         (tmp_path / "known_hosts").write_text(f"campus.example {self.KEY}\n")
-        text = "    dockerHost: ssh://campus.example\n"
-        assert told(doctor.known_host(text, tmp_path / "known_hosts")) == ("ok", False)
+        host = "ssh://campus.example"
+        assert told(doctor.known_host(host, tmp_path / "known_hosts")) == ("ok", False)
+
+    def test_every_host_is_looked_for(self) -> None:
+        text = (
+            "    dockerHost: ssh://one\n    otherHosts:\n"
+            '      log2: {dockerHost: "ssh://two:22", address: 10.20.0.12}\n'
+            "      log3: {address: 10.20.0.13, dockerHost: ssh://three}\n    # dockerHost: ssh://none\n"
+        )
+        assert doctor.docker_hosts(text) == ["ssh://one", "ssh://two:22", "ssh://three"]
 
 
 class TestRun:
