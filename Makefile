@@ -55,7 +55,7 @@ lint: venv ## ruff, pyright and shellcheck; actionlint and zizmor for the workfl
 	@$(BIN)/pyright
 	@$(BIN)/shellcheck images/port-guard/port-guard .ci/run
 	@$(TOOLCHAIN) actionlint
-	@$(BIN)/zizmor --offline --quiet --no-progress .github/workflows
+	@$(BIN)/zizmor --offline --quiet --no-progress .github/workflows docs/examples/*.yml
 
 bench: install ## the benchmarks
 	@mkdir -p build && : > build/figures.bench.jsonl

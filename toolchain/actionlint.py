@@ -12,14 +12,16 @@ from toolchain.paths import cache as cache_folder
 
 MODULE = "actionlint"
 SECONDS = 10
+FOLDERS = (ROOT / ".github" / "workflows", ROOT / "docs" / "examples")
 
 
 def run() -> int:
-    """Check the workflows; its exit code. The shell in them goes to the virtualenv's shellcheck."""
+    """Check the workflows, the example too; its exit code. Shell goes to the virtualenv's shellcheck."""
     with cache.lock():
         program = _ensure()
     path = os.pathsep.join([str(VENV / "bin"), os.environ.get("PATH", os.defpath)])
-    return subprocess.run([program], cwd=ROOT, env=os.environ | {"PATH": path}, check=False).returncode
+    workflows = sorted(file for folder in FOLDERS for file in folder.glob("*.yml"))
+    return subprocess.run([program, *workflows], env=os.environ | {"PATH": path}, check=False).returncode
 
 
 def _ensure() -> Path:
