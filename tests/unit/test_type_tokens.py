@@ -22,6 +22,7 @@ FROZEN = {
     "campus-monitor:campus:Edge",
     "campus-monitor:campus:Grafana",
     "campus-monitor:campus:LokiInstance",
+    "campus-monitor:campus:OtherHost",
     "campus-monitor:campus:PortPolicy",
 }
 
