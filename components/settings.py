@@ -1480,9 +1480,8 @@ class Settings(Area):
                 f"(port {self.ssh_port}) is reached under any rules, received []"
             )
         for host in (None, *self.campus.other_hosts):
-            port, rules = self.ssh_port_at(host), self.rules_at(host)
-            own = len(rules) - len(policy.rules)
-            if any(rule.is_for(port, "tcp") for rule in rules[:own]):
+            port = self.ssh_port_at(host)
+            if any(rule.is_for(port, "tcp") for rule in self._replica_rules_at(host)):
                 raise ValueError(
                     f"loki.instances: port {port} is SSH's, and replicas need it: choose another `port`"
                 )
@@ -1517,8 +1516,10 @@ class Settings(Area):
 
     def rules_at(self, host: HostKey) -> list[Rule]:
         """All rules of another host, or (None) of the campus server."""
-        own = replica_rules(self._spread_lokis, self._addresses, host)
-        return [*own, *self.port_policy.plain_rules]
+        return [*self._replica_rules_at(host), *self.port_policy.plain_rules]
+
+    def _replica_rules_at(self, host: HostKey) -> list[Rule]:
+        return replica_rules(self._spread_lokis, self._addresses, host)
 
     def kept_at(self, host: HostKey) -> list[Kept]:
         """What a host's containers don't reach on the others."""

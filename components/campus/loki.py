@@ -83,6 +83,7 @@ class _Volumes(NamedTuple):
     data: docker.Volume
     config: docker.Volume
     files: VolumeFiles
+    config_text: str
 
 
 class LokiInstance(pulumi.ComponentResource):
@@ -130,6 +131,7 @@ class LokiInstance(pulumi.ComponentResource):
         name, role = _name(name, args.instance, place), place.role
         # What is on another host has that one's provider.
         parent = place.on or self
+        config = render_loki_config(args.settings, replica)
         data = data_volume(f"{name}-data", place.host, f"{role}-data", parent)
         config_volume = volume(f"{name}-config", place.host, f"{role}-config", parent)
         files = VolumeFiles(
@@ -137,10 +139,10 @@ class LokiInstance(pulumi.ComponentResource):
             docker_host=place.host.docker_host,
             volume_name=config_volume.name,
             image=place.image_id,
-            files=_files(render_loki_config(args.settings, replica), args.settings.s3),
+            files=_files(config, args.settings.s3),
             opts=pulumi.ResourceOptions(parent=parent),
         )
-        return _Volumes(data, config_volume, files)
+        return _Volumes(data, config_volume, files, config)
 
     def _container(
         self,
@@ -154,7 +156,6 @@ class LokiInstance(pulumi.ComponentResource):
     ) -> docker.Container:
         settings, place = args.settings, args.places[number]
         name, role = _name(name, args.instance, place), place.role
-        config = render_loki_config(settings, replica)
         # An update waits for the check of replicas.
         health = _health(settings.port)
         if replica is not None:
@@ -183,7 +184,7 @@ class LokiInstance(pulumi.ComponentResource):
             **hardened(settings.memory_bytes // MIB),
             cpu_shares=BEHIND_THE_GATE_CPU_SHARES,
             # Loki reads its configuration once.
-            labels=[config_label(health, config, *keys)],
+            labels=[config_label(health, volumes.config_text, *keys)],
             healthcheck=docker.ContainerHealthcheckArgs(**health),
             wait=True if replica is not None else None,
             wait_timeout=READY_SECONDS if replica is not None else None,
