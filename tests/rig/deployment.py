@@ -61,6 +61,13 @@ def settings_for(rig: Rig, emulator: Emulator) -> Settings:
     )
 
 
+def loki_of(settings: Settings, instance: str) -> tuple[str, int]:
+    """Where an instance will answer on the campus server's private network."""
+    port = settings["loki"]["instances"][instance]["port"]
+    network = IPv4Network(settings["campus"]["networkCidr"])
+    return str(IPv4Address(int(network.network_address) + port)), port
+
+
 def load_images(rig: Rig, settings: Settings) -> None:
     """Load what the settings name into the rig's Docker, so that nothing has to be pulled."""
     roles = ["caddy", "loki", "portGuard", *(["grafana"] if settings["grafana"]["enabled"] else [])]
@@ -114,9 +121,7 @@ class Deployment:
 
     def loki(self, instance: str) -> tuple[str, int]:
         """Where an instance answers on the campus server's private network."""
-        port = self.settings["loki"]["instances"][instance]["port"]
-        network = IPv4Network(self.settings["campus"]["networkCidr"])
-        return str(IPv4Address(int(network.network_address) + port)), port
+        return loki_of(self.settings, instance)
 
     def login(self) -> Login:
         """The account of the route that wants one, as the stack hands it out."""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
 
 from components.settings import Campus
-from tests.rig.deployment import Deployment, configured_as, docker_contents
+from tests.rig.deployment import Deployment, configured_as, docker_contents, loki_of
 from tests.rig.emulator import Emulator
 from tests.rig.live_grafana import PLAYED, make_played_image
 from tests.rig.namespaces import LATER_NAT, NAT, PRIVATE_CLIENT, SERVER, SERVER_IN_PRIVATE, STRANGER
@@ -18,6 +19,7 @@ from tests.rig.probe import Login, can_connect, lines_in_loki, wait_for_line
 from tests.rig.rig import Rig
 from tests.rig.stack import PulumiFailedError, Settings, local_settings, merged, settings_of
 from tests.shipper.test_docker_shipper import make_idle_image
+from tests.team.verified import ADMIN, Looking, data_sources
 
 pytestmark = pytest.mark.docker
 
@@ -46,7 +48,7 @@ def in_the_rig(environment: str, rig: Rig, emulator: Emulator) -> Settings:
         "edge": {"tls": "internal", "httpsPort": HTTPS},
         "aws": {"emulator": emulator.url},
         "egress": {"create": {"addresses": ADDRESSES[environment]}},
-        "grafana": {"enabled": True},
+        "grafana": {"enabled": True, "adminPassword": ADMIN.password},
     }
     return merged(of_the_file, changes)
 
@@ -54,9 +56,11 @@ def in_the_rig(environment: str, rig: Rig, emulator: Emulator) -> Settings:
 @contextmanager
 def brought_up(environment: str, rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
     """The environment in the rig; at the end its data is given up, as a person would, and it is destroyed."""
-    make_played_image(rig)
+    settings = in_the_rig(environment, rig, emulator)
+    lokis = {name: loki_of(settings, name) for name in settings["loki"]["instances"]}
+    make_played_image(rig, data_sources(lokis))
     make_idle_image(rig, IDLE)
-    with configured_as(rig, in_the_rig(environment, rig, emulator)) as made:
+    with configured_as(rig, settings) as made:
         try:
             made.outputs = {name: output.value for name, output in made.stack.up().items()}
             yield made
@@ -91,11 +95,14 @@ def addresses(emulator: Emulator) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("environment", ["stage", "prod"])
-def test_the_file_is_brought_up_changed_and_destroyed(environment: str, rig: Rig, emulator: Emulator) -> None:
+def test_the_file_is_brought_up_verified_changed_and_destroyed(
+    environment: str, rig: Rig, emulator: Emulator, tmp_path: Path
+) -> None:
     before = docker_contents(rig)
     with clearing_up(rig, emulator):
         with brought_up(environment, rig, emulator) as made:
             does_what_it_is_for(made, environment)
+            is_proven(made, tmp_path)
             assert made.stack.changes() == {}
             takes_a_change(made)
             keeps_its_data(made, environment)
@@ -127,6 +134,17 @@ def does_what_it_is_for(made: Deployment, environment: str) -> None:
         world, port = made.rig.network.world, settings["port"]
         assert can_connect(world, PRIVATE_CLIENT, (SERVER_IN_PRIVATE, port))
         assert not can_connect(world, STRANGER, (SERVER, port))
+
+
+def is_proven(made: Deployment, folder: Path) -> None:
+    """`make verify` proves it, from an address that may push and, by IPv6, from one that may not."""
+    seen = Looking(made, folder).verify()
+    assert seen.code == 0, seen.text
+    proven = seen.having("ok")
+    for instance, settings in made.settings["loki"]["instances"].items():
+        wanted = ["allowed push", "line in Loki", "stranger"]
+        wanted += ["wrong password"] if "accounts" in settings else []
+        assert all(any(one.startswith(f"{what} {instance},") for one in proven) for what in wanted)
 
 
 def takes_a_change(made: Deployment) -> None:

@@ -7,112 +7,35 @@ paths of Grafana's data sources.
 from __future__ import annotations
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
 from components.live.docker_host import HostFile, put_files
 from tests.edge.gate_faults import FAULTS
-from tests.rig.deployment import GUARDED_PORT, Deployment, deployed
+from tests.rig.deployment import GUARDED_PORT, deployed
 from tests.rig.edge_files import edge_files
 from tests.rig.emulator import Emulator
 from tests.rig.live_grafana import PLAYED, make_played_image
 from tests.rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, SERVER_6, STRANGER
-from tests.rig.probe import Login, ca_of
 from tests.rig.rig import Rig
 from tests.rig.stack import ROOT
+from tests.team.verified import ADMIN, Looking, data_sources
 from tests.unit.test_verify import certificate
 
 pytestmark = pytest.mark.docker
 
 DOMAIN = "campus.example"
-ADMIN = Login("admin", "an-admin-password-canary")
-LOKIS = {"aws": "172.29.12.28:3100", "test": "172.29.12.127:3199"}
-SECONDS = 300
+LOKIS = {"aws": ("172.29.12.28", 3100), "test": ("172.29.12.127", 3199)}
 # Of the two addresses that the name has, to whoever looks from IPv4 alone.
 UNSEEN = f"address {SERVER_6}"
 
 
-def data_sources() -> str:
-    """Grafana's way to its data sources, as Caddy's directives."""
-    parts = ["respond /api/datasources/* 401"]
-    for name, address in LOKIS.items():
-        path = f"/api/datasources/proxy/uid/loki-{name}"
-        parts += [
-            f'@{name} {{\npath {path}/*\nheader Authorization "{ADMIN.header()}"\n}}',
-            f"handle @{name} {{\nuri strip_prefix {path}\nreverse_proxy {address}\n}}",
-        ]
-    return "\n".join(parts)
-
-
-@dataclass
-class Verified:
-    """The table's lines, by what came out; and what the program ended with."""
-
-    code: int
-    text: str
-    lines: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-
-    def having(self, verdict: str) -> list[str]:
-        """The checks that came to this, each with its target."""
-        return [what for what, seen in self.lines if seen.startswith(f"{verdict}:")]
-
-
-@dataclass
-class Looking:
-    """Somebody in the world who runs `make verify`."""
-
-    deployment: Deployment
-    folder: Path
-
-    def verify(self, *sources: str, more_trust: str = "") -> Verified:
-        """Run it; without sources, from wherever the system chooses, by both families."""
-        hosts, authority = self.folder / "hosts", self.folder / "root.crt"
-        hosts.write_text(f"{SERVER} {DOMAIN}\n{SERVER_6} {DOMAIN}\n")
-        authority.write_text(ca_of(self.deployment.caddy()) + more_trust)
-        stack = self.deployment.stack
-        command = [sys.executable, "-m", "toolchain.verify", stack.name, "--ca", str(authority)]
-        done = subprocess.run(
-            [
-                *("nsenter", f"--net={self.deployment.rig.network.world.path}", "unshare", "--mount"),
-                *("sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)),
-                *(*command, *(["--from", *sources] if sources else [])),
-            ],
-            env=os.environ | dict(stack.automation.workspace.env_vars),
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=SECONDS,
-        )
-        print(done.stdout, done.stderr, sep="\n")
-        secrets = [ADMIN.password, self.deployment.login().password]
-        assert not [one for one in secrets if one in done.stdout + done.stderr]
-        return Verified(done.returncode, done.stdout, _lines(done.stdout))
-
-
-def _lines(table: str) -> list[tuple[str, str]]:
-    """Each line's check and target, and its result, out of the columns."""
-    if not table:
-        return []
-    head, *lines = table.splitlines()
-    target, result = head.index("target"), head.index("result")
-    return [
-        (f"{line[:target].strip()} {line[target:result].strip()}", line[result:])
-        for line in lines
-        if len(line) > result
-    ]
-
-
 @pytest.fixture(scope="module")
 def looking(rig: Rig, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looking]:
-    make_played_image(rig, data_sources())
+    make_played_image(rig, data_sources(LOKIS))
     changes = {
         "images": {"grafana": PLAYED},
         "edge": {"domain": DOMAIN},

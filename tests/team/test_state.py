@@ -1,0 +1,231 @@
+"""docs/state.md to the letter: a state in S3, secrets encrypted by KMS, who may what, and the ways back."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import pytest
+from moto.core.responses import ActionAuthenticatorMixin
+
+from tests.rig.emulator import REGION, Emulator
+from tests.rig.processes import wait_for
+from tests.rig.stack import ROOT, write_project
+
+GUIDE = (ROOT / "docs/state.md").read_text()
+BUCKET = "codedang-campus-monitor-state"
+ALIAS = "alias/campus-monitor"
+STATE = ".pulumi/stacks/campus-monitor/stage.json"
+SECRET = "a-state-canary"
+PROGRAM = """import pulumi
+pulumi.export("password", pulumi.Config().require_secret("password"))
+"""
+# So that it can be killed in the middle of an update.
+ENDLESS = PROGRAM + "import signal\nsignal.pause()\n"
+KILLED_SECONDS = 60.0
+# What the bucket's own encryption asks KMS for, on behalf of whoever writes: the emulator's doesn't.
+ASKED_BY_S3 = {"kms:GenerateDataKey"}
+PREVIEWS = {"s3:ListBucket", "s3:GetObject", "kms:Decrypt"}
+
+
+@dataclass
+class Team:
+    """Somebody with Pulumi, a bucket and a key, and what AWS is asked on their behalf."""
+
+    folder: Path
+    emulator: Emulator
+    environment: dict[str, str]
+    asked: list[tuple[str, str]]
+
+    def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """A command of Pulumi's, run to its end."""
+        command = ["pulumi", *arguments, "--non-interactive", "--color", "never"]
+        done = subprocess.run(
+            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
+        )
+        print(*command, done.stdout, done.stderr, sep="\n")
+        return done
+
+    def run(self, *arguments: str) -> str:
+        """The same; what it printed."""
+        done = self.pulumi(*arguments)
+        assert done.returncode == 0
+        return done.stdout
+
+    def up_with(self, password: str) -> None:
+        """An update with another secret."""
+        self.run("config", "set", "--secret", "password", password)
+        self.run("up", "--yes", "--skip-preview")
+
+    def password(self) -> str:
+        """The secret that the state holds."""
+        return self.run("stack", "output", "password", "--show-secrets").strip()
+
+    def versions(self) -> list[tuple[str, str]]:
+        """Every version of every object in the bucket, newest first."""
+        listed = self.emulator.client("s3").list_object_versions(Bucket=BUCKET)
+        return [(one["Key"], one["VersionId"]) for one in listed.get("Versions", [])]
+
+
+def blocks(heading: str, kind: str = "") -> list[str]:
+    """The blocks of one section of the guide."""
+    section = re.split(r"^## ", GUIDE, flags=re.MULTILINE)
+    [found] = [one for one in section if one.startswith(heading)]
+    return re.findall(rf"^```{kind}\n(.*?)^```", found, re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def key(emulator: Emulator) -> Iterator[str]:
+    """The bucket and the key, as the guide's first part makes them; the key's ARN."""
+    s3, kms = emulator.client("s3"), emulator.client("kms")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
+    made = kms.create_key()["KeyMetadata"]
+    kms.create_alias(AliasName=ALIAS, TargetKeyId=made["KeyId"])
+    yield made["Arn"]
+    kms.delete_alias(AliasName=ALIAS)
+    listed = s3.list_object_versions(Bucket=BUCKET)
+    for one in [*listed.get("Versions", []), *listed.get("DeleteMarkers", [])]:
+        s3.delete_object(Bucket=BUCKET, Key=one["Key"], VersionId=one["VersionId"])
+    s3.delete_bucket(Bucket=BUCKET)
+
+
+@pytest.fixture
+def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
+    """A stack made by the guide's second part."""
+    write_project(tmp_path, ROOT, {"main": ".", "config": {}})
+    (tmp_path / "__main__.py").write_text(PROGRAM)
+    here = {
+        "AWS_ENDPOINT_URL": emulator.url,
+        "AWS_ACCESS_KEY_ID": "emulated",
+        "AWS_SECRET_ACCESS_KEY": "emulated",
+        "PULUMI_CREDENTIALS_PATH": str(tmp_path / "credentials"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
+    # Without what says where else a state could be.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "AWS_"))}
+    made = Team(tmp_path, emulator, kept | here, asked := [])
+
+    def note(self: Any, _: type, resource: str = "*") -> None:
+        service = self.headers.get("X-Amz-Target", "").startswith("TrentService")
+        action = f"{'kms' if service else 's3'}:{self._get_action()}"
+        # Which key it is isn't handed over; there is one.
+        asked.append((action, key if service else resource))
+
+    monkeypatch.setattr(ActionAuthenticatorMixin, "_authenticate_and_authorize_action", note)
+    [commands] = blocks("The stack, once")
+    for command in commands.splitlines():
+        program, *arguments = shlex.split(command)
+        assert program == "pulumi"
+        made.run(*arguments)
+    return made
+
+
+def allowed(key_arn: str) -> list[tuple[str, str]]:
+    """What the guide's policy allows whoever runs `pulumi up`: actions and what they may be done to."""
+    _, people = blocks("The bucket, once", "json")
+    text = people.replace("arn:aws:kms:REGION:ACCOUNT:key/KEY-ID", key_arn).replace("BUCKET", BUCKET)
+    return [
+        (action, statement["Resource"])
+        for statement in json.loads(text)["Statement"]
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+    ]
+
+
+def test_state_and_secrets_are_in_aws_and_nothing_in_plain(team: Team) -> None:
+    team.up_with(SECRET)
+    assert team.password() == SECRET
+    settings = (team.folder / "Pulumi.stage.yaml").read_text()
+    assert "secretsprovider: awskms://" in settings
+    assert "encryptedkey: " in settings
+    objects = {name for name, _ in team.versions()}
+    assert STATE in objects
+    s3 = team.emulator.client("s3")
+    texts = [
+        s3.get_object(Bucket=BUCKET, Key=name, VersionId=at)["Body"].read() for name, at in team.versions()
+    ]
+    assert not [text for text in [*texts, settings.encode()] if SECRET.encode() in text]
+
+
+def test_the_policy_of_the_guide_is_enough_and_not_more(team: Team, key: str) -> None:
+    """Of making a stack, of updates and of a refresh; of previews less, which write nothing."""
+    team.up_with(SECRET)
+    team.run("refresh", "--yes")
+    policy = allowed(key)
+    used: set[str] = set()
+    for action, resource in team.asked:
+        fitting = [name for name, pattern in policy if action == name and fnmatch(resource, pattern)]
+        assert fitting, f"{action} on {resource} is not allowed"
+        used |= set(fitting)
+    assert {action for action, _ in policy} - used == ASKED_BY_S3
+    before = team.versions()
+    team.asked.clear()
+    team.run("preview")
+    team.run("refresh", "--preview-only")
+    assert {action for action, _ in team.asked} == PREVIEWS
+    assert team.versions() == before
+
+
+def test_a_former_state_is_put_back(team: Team) -> None:
+    team.up_with(SECRET)
+    s3 = team.emulator.client("s3")
+    good = next(version for name, version in team.versions() if name == STATE)
+    team.up_with("another")
+    s3.put_object(Bucket=BUCKET, Key=STATE, Body=b"broken")
+    assert team.pulumi("preview").returncode != 0
+    old = s3.get_object(Bucket=BUCKET, Key=STATE, VersionId=good)["Body"].read()
+    s3.put_object(Bucket=BUCKET, Key=STATE, Body=old)
+    assert team.password() == SECRET
+    team.run("refresh", "--preview-only")
+    team.run("up", "--yes", "--skip-preview", "--refresh")
+    assert team.password() == "another"
+
+
+def test_the_lock_of_a_killed_pulumi_is_taken_away_by_hand(team: Team) -> None:
+    team.up_with(SECRET)
+    (team.folder / "__main__.py").write_text(ENDLESS)
+    up = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"]
+    with subprocess.Popen(
+        up, cwd=team.folder, env=team.environment, stdout=subprocess.DEVNULL, start_new_session=True
+    ) as process:
+        locked = wait_for("the lock is in the bucket", lambda: locks(team), KILLED_SECONDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    assert locks(team) == locked
+    (team.folder / "__main__.py").write_text(PROGRAM)
+    refused = team.pulumi("up", "--yes", "--skip-preview")
+    assert refused.returncode != 0
+    assert "locked" in refused.stderr
+    team.run("cancel", "-s", "stage", "--yes")
+    assert locks(team) == []
+    team.run("up", "--yes", "--skip-preview")
+
+
+def locks(team: Team) -> list[str]:
+    """The locks in the bucket."""
+    listed = team.emulator.client("s3").list_objects_v2(Bucket=BUCKET, Prefix=".pulumi/locks/")
+    return [one["Key"] for one in listed.get("Contents", [])]
+
+
+def test_a_passphrase_takes_the_place_of_the_key(team: Team) -> None:
+    team.up_with(SECRET)
+    passphrase = team.folder / "passphrase"
+    passphrase.write_text("correct horse")
+    passphrase.chmod(0o400)
+    team.environment["PULUMI_CONFIG_PASSPHRASE_FILE"] = str(passphrase)
+    team.run("stack", "change-secrets-provider", "-s", "stage", "passphrase")
+    assert "encryptionsalt: " in (team.folder / "Pulumi.stage.yaml").read_text()
+    team.asked.clear()
+    assert team.password() == SECRET
+    team.up_with("another")
+    assert not [action for action, _ in team.asked if action.startswith("kms:")]
+    del team.environment["PULUMI_CONFIG_PASSPHRASE_FILE"]
+    assert team.pulumi("preview").returncode != 0

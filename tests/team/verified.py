@@ -1,0 +1,90 @@
+"""`make verify`, run by somebody in the rig's world, and the Grafana by way of which it reads lines."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.rig.deployment import Deployment
+from tests.rig.namespaces import SERVER, SERVER_6
+from tests.rig.probe import Login, ca_of
+from tests.rig.stack import ROOT
+
+ADMIN = Login("admin", "an-admin-password-canary")
+SECONDS = 300
+
+
+def data_sources(lokis: Mapping[str, tuple[str, int]]) -> str:
+    """Grafana's way to its data sources, as Caddy's directives: the Lokis by name, for its password."""
+    parts = ["respond /api/datasources/* 401"]
+    for name, (address, port) in lokis.items():
+        path = f"/api/datasources/proxy/uid/loki-{name}"
+        parts += [
+            f'@{name} {{\npath {path}/*\nheader Authorization "{ADMIN.header()}"\n}}',
+            f"handle @{name} {{\nuri strip_prefix {path}\nreverse_proxy {address}:{port}\n}}",
+        ]
+    return "\n".join(parts)
+
+
+@dataclass
+class Verified:
+    """The table's lines, by what came out; and what the program ended with."""
+
+    code: int
+    text: str
+    lines: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    def having(self, verdict: str) -> list[str]:
+        """The checks that came to this, each with its target."""
+        return [what for what, seen in self.lines if seen.startswith(f"{verdict}:")]
+
+
+@dataclass
+class Looking:
+    """Somebody in the world who runs `make verify`."""
+
+    deployment: Deployment
+    folder: Path
+
+    def verify(self, *sources: str, more_trust: str = "") -> Verified:
+        """Run it; without sources, from wherever the system chooses, by both families."""
+        hosts, authority = self.folder / "hosts", self.folder / "root.crt"
+        domain = self.deployment.settings["edge"]["domain"]
+        hosts.write_text(f"{SERVER} {domain}\n{SERVER_6} {domain}\n")
+        authority.write_text(ca_of(self.deployment.caddy()) + more_trust)
+        stack = self.deployment.stack
+        command = [sys.executable, "-m", "toolchain.verify", stack.name, "--ca", str(authority)]
+        done = subprocess.run(
+            [
+                *("nsenter", f"--net={self.deployment.rig.network.world.path}", "unshare", "--mount"),
+                *("sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)),
+                *(*command, *(["--from", *sources] if sources else [])),
+            ],
+            env=os.environ | dict(stack.automation.workspace.env_vars),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+        )
+        print(done.stdout, done.stderr, sep="\n")
+        handed_out = self.deployment.outputs["shipper_credentials"].values()
+        secrets = [ADMIN.password, *(password for one in handed_out for password in one.values())]
+        assert not [one for one in secrets if one in done.stdout + done.stderr]
+        return Verified(done.returncode, done.stdout, _lines(done.stdout))
+
+
+def _lines(table: str) -> list[tuple[str, str]]:
+    """Each line's check and target, and its result, out of the columns."""
+    if not table:
+        return []
+    head, *lines = table.splitlines()
+    target, result = head.index("target"), head.index("result")
+    return [
+        (f"{line[:target].strip()} {line[target:result].strip()}", line[result:])
+        for line in lines
+        if len(line) > result
+    ]
