@@ -15,9 +15,12 @@ from pathlib import Path
 
 from toolchain import say
 from toolchain.paths import cache
+from toolchain.say import Problem
 
 REFUSAL_SECONDS = 6 * 3600
 KEY_FILE = ".key"
+# Set where Pulumi's own plugins and every image can be had: CI on GitHub.
+OFFICIAL_ONLY = "CAMPUS_MONITOR_OFFICIAL_ONLY"
 
 
 def key_of(*parts: str | bytes | Path) -> str:
@@ -94,7 +97,8 @@ def lock() -> Iterator[None]:
 class Refusals:
     """Which official routes were refused, so that a warm run doesn't knock at each one again.
 
-    Only refusals are remembered, never a success, and each for a few hours only.
+    Only refusals are remembered, never a success, and each for a few hours only. With OFFICIAL_ONLY set, each
+    is a Problem: nothing takes the place of what is official.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -103,7 +107,7 @@ class Refusals:
     def remembers(self, route: str) -> bool:
         """Whether the route was refused within the last hours."""
         age = time.time() - self._read().get(route, 0)
-        return 0 <= age < REFUSAL_SECONDS
+        return not os.environ.get(OFFICIAL_ONLY) and 0 <= age < REFUSAL_SECONDS
 
     def was_refused(self, route: str) -> bool:
         """Whether the route was refused when it was last tried, however long ago."""
@@ -111,6 +115,10 @@ class Refusals:
 
     def remember(self, route: str) -> None:
         """The route was refused just now."""
+        if os.environ.get(OFFICIAL_ONLY):
+            raise Problem(
+                f"{route}: refused, and with {OFFICIAL_ONLY} nothing takes its place; try again later"
+            )
         self._write(self._read() | {route: time.time()})
 
     def forget(self, route: str) -> None:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import yaml
 
-from toolchain import github, paths, pipeline
+from toolchain import cache, github, paths, pipeline
 from toolchain.verify.checks import Result, Verdict
 
 WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.yml"))
@@ -419,6 +419,13 @@ def test_stage_comes_before_prod_and_each_alone() -> None:
         assert job["runs-on"] == CAMPUS
         assert job["concurrency"] == {"group": f"deploy-{stack}", "cancel-in-progress": False}
         assert job["steps"][-1]["run"].endswith(f" deploy {stack}")
+
+
+def test_ci_takes_nothing_in_place_of_what_is_official() -> None:
+    [job] = _workflow(paths.ROOT / ".github" / "workflows" / "ci.yml")["jobs"].values()
+    assert job["env"] == {cache.OFFICIAL_ONLY: "1"}
+    # sudo drops what it isn't told to keep.
+    assert cache.OFFICIAL_ONLY in job["steps"][-1]["run"]
 
 
 def _workflow(path: Path) -> dict[str, Any]:

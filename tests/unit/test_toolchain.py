@@ -126,6 +126,17 @@ class TestRefusals:
         refusals.forget("route")
         assert not refusals.remembers("route")
 
+    def test_where_only_what_is_official_counts_a_refusal_ends_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refusals = cache.Refusals(tmp_path / "refusals.json")
+        refusals.remember("route")
+        monkeypatch.setenv("CAMPUS_MONITOR_OFFICIAL_ONLY", "1")
+        # It is tried again, whatever an earlier run was told.
+        assert not refusals.remembers("route")
+        with pytest.raises(Problem, match="route: refused, and with CAMPUS_MONITOR_OFFICIAL_ONLY"):
+            refusals.remember("route")
+
     @pytest.mark.parametrize("age", [cache.REFUSAL_SECONDS + 1, -3600])
     def test_old_ones_and_ones_from_the_future_do_not_count(self, tmp_path: Path, age: int) -> None:
         path = tmp_path / "refusals.json"
