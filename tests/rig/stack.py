@@ -48,11 +48,15 @@ class Stack:
 
     def run(self, *arguments: str) -> str:
         """Run a command of Pulumi's CLI on this stack, as a person would; what it printed."""
+        return self.ran(*arguments)[0]
+
+    def ran(self, *arguments: str) -> tuple[str, str]:
+        """The same; what it printed, and what it said beside that."""
         workspace = self.automation.workspace
         command = [*arguments, "--stack", self.name, "--color", "never"]
         with _failing_short(arguments[0]):
             done = workspace.pulumi_command.run(command, str(self.folder), workspace.env_vars)
-        return done.stdout
+        return done.stdout, done.stderr
 
     def up(self) -> automation.OutputMap:
         """Run `pulumi up` and give back the stack's outputs."""

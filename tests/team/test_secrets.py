@@ -97,7 +97,11 @@ class Trial:
         """Run a command of Pulumi's, whose output, event log and plan are sinks."""
         events = self.folder / "events.json"
         logged = ["--event-log", str(events)] if arguments[0] in ("preview", "up", "refresh") else []
-        self.sinks[f"the output of {sink}"] = self.deployment.stack.run(*arguments, *logged).encode()
+        printed, said = self.deployment.stack.ran(*arguments, *logged)
+        self.sinks |= {
+            f"the output of {sink}": printed.encode(),
+            f"what {sink} said beside it": said.encode(),
+        }
         if logged:
             self.sinks[f"the event log of {sink}"] = events.read_bytes()
             events.unlink()
@@ -176,9 +180,6 @@ def test_no_secret_stands_in_plain_anywhere(trial: Trial, emulator: Emulator) ->
         trial.run("a refresh", "refresh", "--yes", "--diff")
     in_state = whole_state(trial)
     trial.canaries += generated(in_state)
-    look_at_pulumi(trial)
-    look_at_docker(trial)
-    look_at_processes(trial, started)
 
     # Each of them was in use, and reached those whom it is for.
     shown = json.dumps(in_state).encode()
@@ -193,6 +194,12 @@ def test_no_secret_stands_in_plain_anywhere(trial: Trial, emulator: Emulator) ->
         assert used or path == "loki.instances.test.accounts[1].password", path
 
     refused(trial)
+    failed(trial)
+    look_at_pulumi(trial)
+    look_at_docker(trial)
+    look_at_aws(trial, emulator)
+    look_at_processes(trial, started)
+    trial.run("a destroy", "destroy", "--yes", "--diff")
     assert len(trial.canaries) > 20
     assert len(trial.sinks) > 50
     found = leaks(trial.canaries, trial.sinks)
@@ -220,6 +227,18 @@ def refused(trial: Trial) -> None:
     assert "grafana.adminPassword: " in said
     trial.sinks["a refused preview"] = said.encode()
     stack.automation.set_config(path, kept, path=True)
+
+
+def failed(trial: Trial) -> None:
+    """Look at what Pulumi says of an update that changes every secret and ends half way."""
+    stack = trial.deployment.stack
+    trial.set_canaries("third")
+    stack.automation.set_config(
+        f"{stack.project}:images.alloy", automation.ConfigValue("campus-monitor/absent:1"), path=True
+    )
+    with pytest.raises(automation.CommandError, match="campus-monitor/absent:1") as raised:
+        stack.automation.up(color="never", diff=True)
+    trial.sinks["an up that failed"] = str(raised.value).encode()
 
 
 def whole_state(trial: Trial) -> dict[str, Any]:
@@ -266,6 +285,25 @@ def look_at_docker(trial: Trial) -> None:
     kept = rig.run.folder / "docker" / "containers"
     sinks |= {f"Docker's {path.relative_to(kept)}": content for path, content in files_below(kept)}
     sinks["dockerd's log"] = (rig.run.folder / "dockerd.log").read_bytes()
+
+
+def look_at_aws(trial: Trial, emulator: Emulator) -> None:
+    """What AWS tells whoever may list things and not decrypt them."""
+    ecs, iam = emulator.client("ecs"), emulator.client("iam")
+    sinks = {
+        f"AWS' {arn}": ecs.describe_task_definition(taskDefinition=arn)
+        for arn in ecs.list_task_definitions()["taskDefinitionArns"]
+    }
+    assert sinks
+    sinks |= {
+        f"AWS' {role['RoleName']} {name}": iam.get_role_policy(RoleName=role["RoleName"], PolicyName=name)
+        for role in iam.list_roles()["Roles"]
+        for name in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
+    }
+    sinks["AWS' parameters"] = emulator.client("ssm").describe_parameters()
+    sinks["AWS' alarms"] = emulator.client("cloudwatch").describe_alarms()
+    sinks["AWS' log groups"] = emulator.client("logs").describe_log_groups()
+    trial.sinks |= {sink: json.dumps(told, default=str).encode() for sink, told in sinks.items()}
 
 
 def look_at_processes(trial: Trial, started: Started) -> None:
