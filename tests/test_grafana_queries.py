@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 import pytest
 
 from components.aws.container_definitions import PushTarget, log_configuration
+from components.campus.caddyfile import REPLICAS
 from components.campus.dashboards import render_alert_rules, render_dashboards
 from components.campus.provisioning import HostLogs, LokiSource
 from components.settings import Service
@@ -33,6 +34,8 @@ from tests.rig.rig import Rig
 pytestmark = pytest.mark.docker
 
 CONTAINER = "t-caddy"
+# Where nothing listens.
+AWAY = "127.0.0.1:9"
 GUARD = "t-port-guard"
 
 SOURCE = LokiSource(
@@ -46,11 +49,13 @@ VARIABLES = {"$__auto": "10m", "$service": ".*", "$container": ".+", "$search": 
 
 APP_LINES = ["GET / 200", 'level="Error" msg="it broke"', "terror is no error word", "GET /x 404"]
 SHIPPED_LINES = ["a container's line", "another"]
-# By the path that is asked: what the gate answers. One is no push, and one is no route of ours.
+# By the path that is asked: what the gate answers. One is no push, and some are no route of ours.
 ANSWERS = {
     f"/lokiaws{PUSH_PATH}": [204, 204, 204, 403, 429, 500, 400],
     f"/lokitest{PUSH_PATH}": [204, 401],
     "/lokiaws/config": [403],
+    # Whoever writes this into Caddy's log tells of no replica.
+    "/health_checker.active": [403],
     f"/other{PUSH_PATH}": [403],
 }
 
@@ -115,7 +120,13 @@ def logged(rig: Rig) -> list[str]:
             {(path, status) for path, statuses in ANSWERS.items() for status in statuses}
         )
     ]
-    site = "\n".join(["log {\n output stdout\n format json\n }", *rules])
+    checks = "\n".join(REPLICAS)
+    proxy = f"handle /replicas {{\n reverse_proxy 127.0.0.1:8080 {AWAY} {{\n {checks}\n }}\n }}"
+    # One replica is only ready after a while, as Loki is.
+    ready = (
+        "@ready {\n path /ready\n not file {\n root /tmp\n try_files /ready-now\n }\n }\nrespond @ready 503"
+    )
+    site = "\n".join(["log {\n output stdout\n format json\n }", *rules, ready, proxy])
     page = f"{{\n admin off\n auto_https off\n }}\nhttp://127.0.0.1:8080 {{\n {site}\n }}\n"
     with closing(rig.engine.client()) as client:
         script = 'printf %s "$1" >/tmp/Caddyfile && exec caddy run --config /tmp/Caddyfile'
@@ -132,11 +143,13 @@ def logged(rig: Rig) -> list[str]:
                 for status in statuses:
                     printed(container, ask.format(status, path))
             wanted = sum(map(len, ANSWERS.values()))
+            printed(container, "touch /tmp/ready-now")
 
             def log() -> list[str]:
                 text: bytes = container.logs(stdout=True, stderr=True)
                 found = text.decode().splitlines()
-                return found if sum('"method":"POST"' in line for line in found) == wanted else []
+                whole = "host is up" in text.decode()
+                return found if whole and sum('"method":"POST"' in line for line in found) == wanted else []
 
             return wait_for("Caddy has logged all", log, 60.0)
         finally:
@@ -250,6 +263,7 @@ def test_every_panel_has_its_expectation_here() -> None:
         "campus-pushes-refused",
         "campus-pushes-not-taken",
         "campus-disk-full",
+        "campus-replica-away",
     }
 
 
@@ -384,3 +398,17 @@ def test_the_alerts_of_the_gate_count_what_they_say(loki: Asked) -> None:
     assert loki.values(not_taken) == {("/lokiaws",): 3}
     for query in (refused, not_taken):
         assert loki.values(query, loki.stamp + 301) == {}
+
+
+def test_a_replica_that_is_not_ready_is_told_by_its_address(loki: Asked, logged: list[str]) -> None:
+    query = rules()["campus-replica-away"]
+    failed = {
+        json.loads(line)["host"]
+        for line in logged
+        if '.health_checker.active"' in line and "host is up" not in line
+    }
+    assert failed == {AWAY, "127.0.0.1:8080"}
+    found = loki.values(query)
+    assert set(found) == {(AWAY,), ("127.0.0.1:8080",)}
+    assert found[AWAY,] == sum(f'"host":"{AWAY}"' in line for line in logged)
+    assert loki.values(query, loki.stamp + 61) == {}

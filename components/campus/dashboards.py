@@ -33,8 +33,14 @@ AWS_SILENT = "campus-aws-silent"
 PUSHES_REFUSED = "campus-pushes-refused"
 PUSHES_NOT_TAKEN = "campus-pushes-not-taken"
 DISK_FULL = "campus-disk-full"
+REPLICA_AWAY = "campus-replica-away"
 SILENT_MINUTES = 10
 PUSH_MINUTES = 5
+# Caddy looks every few seconds whether a replica is ready (caddyfile.py). A restart takes a minute or two.
+REPLICA_SEEN_MINUTES = 1
+REPLICA_MINUTES = 5
+# As whom it logs each check that failed, with the upstream's address (Caddy's reverseproxy/healthchecks.go).
+CHECKS = "http.handlers.reverse_proxy.health_checker.active"
 # The guard tells once a minute.
 DISK_MINUTES = 5
 # At 90 % Loki refuses pushes (loki_config.py).
@@ -64,7 +70,7 @@ def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None
     are, and a rule that isn't wanted is named as deleted.
     """
     rules: dict[str, alerting.Rule | None] = dict.fromkeys(
-        (AWS_SILENT, PUSHES_REFUSED, PUSHES_NOT_TAKEN, DISK_FULL)
+        (AWS_SILENT, PUSHES_REFUSED, PUSHES_NOT_TAKEN, DISK_FULL, REPLICA_AWAY)
     )
     expecting = [source for source in in_order(sources) if source.expects_aws]
     if expecting:
@@ -73,6 +79,7 @@ def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None
         rules[PUSHES_REFUSED] = _pushes_refused(host_logs)
         rules[PUSHES_NOT_TAKEN] = _pushes_not_taken(host_logs)
         rules[DISK_FULL] = _disk_full(host_logs)
+        rules[REPLICA_AWAY] = _replica_away(host_logs)
     group = {
         "orgId": ORGANISATION,
         "name": "pipeline",
@@ -299,6 +306,29 @@ def _disk_used(log: HostLogs, interval: str) -> str:
     """How full the host's disk was at most, in percent, as the guard says (images/port-guard)."""
     said = f"{log.of(log.guard)} |= `disk_used_percent=` | regexp `disk_used_percent=(?P<used>[0-9]+)`"
     return f"max(max_over_time({said} | unwrap used [{interval}]))"
+
+
+def _replica_away(log: HostLogs) -> alerting.Rule:
+    failed = (
+        f"{log.of(log.caddy)} |= `health_checker.active` "
+        '| json logger="logger", msg="msg", replica="host" '
+        f'| logger="{CHECKS}" | msg!="host is up"'
+    )
+    count = f"sum by (replica) (count_over_time({failed} [{REPLICA_SEEN_MINUTES}m]))"
+    return (
+        alerting.Rule(f"A replica of a Loki is away for {REPLICA_MINUTES} minutes")
+        .with_query(_asked("checks", log.source, count, REPLICA_SEEN_MINUTES))
+        .with_query(_calculated("$checks > 0"))
+        .for_val(f"{REPLICA_MINUTES}m")
+        # Also of a stack without replicas.
+        .no_data_state("OK")
+        .annotations(
+            {
+                "summary": "The Loki at {{ .Labels.replica }} isn't ready. With one more away, pushes wait.",
+                "description": "See its container's log, and docs/loki.md.",
+            }
+        )
+    )
 
 
 _LOOK = "See the dashboard Pipeline."

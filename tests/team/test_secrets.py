@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from pulumi import automation
 
 from components.settings import Settings
@@ -230,14 +231,22 @@ def refused(trial: Trial) -> None:
 
 
 def failed(trial: Trial) -> None:
-    """Look at what Pulumi says of an update that changes every secret and ends half way."""
-    stack = trial.deployment.stack
+    """Look at what Pulumi says of an update of every secret that ends half way: a Loki's name is taken."""
+    deployment, stack = trial.deployment, trial.deployment.stack
     trial.set_canaries("third")
-    stack.automation.set_config(
-        f"{stack.project}:images.alloy", automation.ConfigValue("campus-monitor/absent:1"), path=True
-    )
-    with pytest.raises(automation.CommandError, match="campus-monitor/absent:1") as raised:
-        stack.automation.up(color="never", diff=True)
+    path = stack.folder / f"Pulumi.{stack.name}.yaml"
+    settings = yaml.safe_load(path.read_text())
+    extra = {"port": 3202, "route": "/extra", "allow": ["nat"]}
+    settings["config"][f"{stack.project}:loki"]["instances"]["extra"] = extra
+    path.write_text(yaml.safe_dump(settings))
+    with closing(deployment.rig.engine.client()) as engine:
+        name = deployment.settings["campus"]["namePrefix"] + "loki-extra"
+        foreign = engine.containers.create(PLAYED, name=name)
+        try:
+            with pytest.raises(automation.CommandError, match="already in use") as raised:
+                stack.automation.up(color="never", diff=True)
+        finally:
+            foreign.remove()
     trial.sinks["an up that failed"] = str(raised.value).encode()
 
 

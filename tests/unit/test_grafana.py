@@ -52,7 +52,12 @@ EVERYWHERE = Contacts(
 
 
 # What needs the host's own logs.
-OF_THE_HOST = {"campus-pushes-refused", "campus-pushes-not-taken", "campus-disk-full"}
+OF_THE_HOST = {
+    "campus-pushes-refused",
+    "campus-pushes-not-taken",
+    "campus-disk-full",
+    "campus-replica-away",
+}
 
 
 def dashboards(host_logs: HostLogs | None = HOST_LOGS) -> dict[str, dict[str, Any]]:
