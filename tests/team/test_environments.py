@@ -17,7 +17,7 @@ from tests.rig.live_grafana import PLAYED, make_played_image
 from tests.rig.namespaces import LATER_NAT, NAT, PRIVATE_CLIENT, SERVER, SERVER_IN_PRIVATE, STRANGER
 from tests.rig.probe import Login, can_connect, lines_in_loki, wait_for_line
 from tests.rig.rig import Rig
-from tests.rig.stack import PulumiFailedError, Settings, local_settings, merged, settings_of
+from tests.rig.stack import PulumiFailedError, Settings, local_settings, merged, running_stack, settings_of
 from tests.shipper.test_docker_shipper import make_idle_image
 from tests.team.verified import ADMIN, Looking, data_sources
 
@@ -109,6 +109,18 @@ def test_the_file_is_brought_up_verified_changed_and_destroyed(
         # What holds lines and certificates outlives the stack, and so do addresses that others list.
         assert docker_contents(rig) - before == {f"volume {name}" for name in DATA[environment]}
         assert set(ADDRESSES[environment]) <= set(addresses(emulator))
+
+
+@pytest.mark.parametrize("environment", ["stage", "prod"])
+def test_the_file_is_previewed_where_its_docker_host_cannot_be_reached(
+    environment: str, emulator: Emulator
+) -> None:
+    """As on GitHub's machines. Nothing listens there, so that whoever asked would be told so at once."""
+    of_the_file = settings_of(environment)
+    port = urlsplit(of_the_file["campus"]["dockerHost"]).port
+    here = {"campus": {"dockerHost": f"ssh://nobody@127.0.0.1:{port}"}, "aws": {"emulator": emulator.url}}
+    with running_stack(merged(of_the_file, here)) as stack:
+        assert set(stack.changes()) == {"create"}
 
 
 def login(made: Deployment, instance: str) -> Login | None:
