@@ -27,6 +27,7 @@ from tests.rig.object_store import SECRET_ACCESS_KEY, ObjectStore
 from tests.rig.probe import Connection
 from tests.rig.processes import wait_for
 from tests.rig.pusher import Pusher, answers_ready, found_in_loki
+from tests.rig.stack import merged
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 
@@ -136,6 +137,31 @@ def test_what_is_in_the_bucket_outlives_every_disk(replicated: Deployment) -> No
     for number in range(REPLICAS):
         wait_for("it is ready", lambda number=number: is_ready(replicated, number), 120.0)
         assert_whole(replicated, number, shippers, "all disks", began)
+
+
+@pytest.mark.soak
+def test_a_change_replaces_one_replica_after_the_other_and_loses_no_line(replicated: Deployment) -> None:
+    began, shippers = time.time_ns(), shippers_of(replicated, "one by one")
+    changed = merged(replicated.settings, {"loki": {"instances": {"aws": {"retention": "9d"}}}})
+    before = [replicated.running_since(role) for role in ROLES]
+    try:
+        with shippers.running():
+            wait_for_acknowledged(shippers, LINES)
+            replicated.stack.configure(changed)
+            replicated.stack.up()
+            wait_for_acknowledged(shippers, len(shippers.tally.acknowledged) + LINES)
+        after = [replicated.running_since(role) for role in ROLES]
+        assert not set(after) & set(before)
+        # The last one first: each begins when the one before it is ready.
+        started = [since for _, since in after]
+        assert started == sorted(started, reverse=True)
+        for number in range(REPLICAS):
+            assert_whole(replicated, number, shippers, "one by one", began)
+        print(shippers.tally)
+        assert replicated.stack.changes() == {}
+    finally:
+        replicated.stack.configure(replicated.settings)
+        replicated.stack.up()
 
 
 def shippers_of(deployment: Deployment, job: str) -> Pusher:
