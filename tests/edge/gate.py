@@ -44,7 +44,7 @@ class Result:
     def count(self, arrivals: Iterable[Arrival]) -> None:
         """Count what the Lokis have taken of these, and what they may have taken."""
         for one in arrivals:
-            if one.status == 204:
+            if one.status == 204 and one.has_body:
                 self.taken[one.loki] += 1
             elif one.given_up:
                 self.cut_off[one.loki] += 1
@@ -128,10 +128,10 @@ def _wrong_with(arrival: Arrival, case: Case | None, judged: Judged | None) -> l
         return [*wrong, "a request that nobody sent"]
     if arrival.cases_in_body and arrival.case not in arrival.cases_in_body:
         wrong.append("one request's head with another one's body")
-    if judged.verdict is Verdict.NEVER:
+    if judged.door is None:
         wrong.append("a request that may not pass")
-    elif arrival.loki != judged.loki:
-        wrong.append(f"the wrong Loki, {arrival.loki}")
+    elif (arrival.loki, arrival.target) != (judged.door.loki, judged.door.path):
+        wrong.append(f"the wrong way, {arrival.target.decode()} of {arrival.loki}")
     if judged.verdict is Verdict.NOT_WHOLE and arrival.complete:
         wrong.append("the whole of a request that has no end")
     if arrival.values(b"x-forwarded-for") not in ([case.source.encode()], []):

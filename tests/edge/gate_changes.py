@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable
 
-from tests.edge.gate_draft import Draft, Fields, basic, chunked, with_length
-from tests.edge.gate_oracle import PUSH
+from tests.edge.gate_draft import Draft, Fields, basic, chunked, otlp_body, with_length
+from tests.edge.gate_oracle import OTLP
 
 Change = Callable[[Draft], None]
 Named = tuple[str, Change]
@@ -131,11 +131,23 @@ LOKI_PATHS = (
     *(b"/ingester/shutdown", b"/ingester/prepare_shutdown", b"/ingester/flush_shutdown", b"/debug/pprof/"),
     *(b"/loki/api/v1/query", b"/loki/api/v1/query_range", b"/loki/api/v1/labels", b"/loki/api/v1/series"),
     *(b"/loki/api/v1/tail", b"/loki/api/v1/delete", b"/loki/api/v1/rules", b"/api/prom/push"),
-    *(b"/otlp/v1/logs", b"/compactor/ring", b"/ui/", b"/", b""),
+    *(b"/otlp/v1/traces", b"/otlp/v1/metrics", b"/compactor/ring", b"/ui/", b"/", b""),
 )
+
+
+def _beyond(insert: bytes, left_out: int = 0) -> Change:
+    """Put bytes between the prefix and the path of the door, of which the first ones are left out."""
+    return _target(lambda draft: draft.door.prefix.encode() + insert + draft.door.path[left_out:])
+
+
+def _by_otlp(draft: Draft) -> None:
+    """Push as OpenTelemetry does, which only some routes are open to."""
+    draft.target, draft.body = draft.door.prefix.encode() + OTLP, otlp_body(draft.case, draft.stamp)
+
 
 TARGETS: list[Named] = [
     *((f"path {path.decode() or '(none)'}", _inside(path)) for path in LOKI_PATHS),
+    ("a push of OpenTelemetry's", _by_otlp),
     ("a query", _ended(b"?tenant=other")),
     ("an empty query", _ended(b"?")),
     ("a query like a path", _ended(b"?/../../config")),
@@ -164,23 +176,31 @@ TARGETS: list[Named] = [
     ("a full-width slash", _replaced(b"/api/", b"%ef%bc%8fapi/")),
     ("raw UTF-8", _replaced(b"/push", b"/p\xc3\xbcsh")),
     ("a long path", _ended(b"/" + b"a" * 9000)),
-    ("a long way round", _inside(b"/." * 3000 + PUSH)),
+    ("a long way round", _beyond(b"/." * 3000)),
     ("a path that is too long", _ended(b"/" + b"a" * 60_000)),
     ("an encoded slash", _replaced(b"/api/", b"%2fapi/")),
     ("encoded slashes", _replaced(b"/api/v1/", b"%2Fapi%2Fv1%2F")),
-    ("an encoded slash after the prefix", _target(lambda one: one.door.prefix.encode() + b"%2f" + PUSH[1:])),
+    (
+        "an encoded slash after the prefix",
+        _target(lambda one: one.door.prefix.encode() + b"%2f" + one.door.path[1:]),
+    ),
     ("all slashes encoded", _target(lambda one: b"/" + one.target[1:].replace(b"/", b"%2f"))),
+    ("an encoded slash before the version", _replaced(b"/v1/", b"%2fv1/")),
+    ("two slashes before the version", _replaced(b"/v1/", b"//v1/")),
+    ("dots before the version", _replaced(b"/v1/", b"/x/../v1/")),
     ("an encoded letter", _replaced(b"/push", b"/%70ush")),
+    ("an encoded letter of OpenTelemetry's", _replaced(b"/logs", b"/%6cogs")),
+    ("upper case in OpenTelemetry's path", _replaced(b"/logs", b"/Logs")),
     ("an encoded letter in the prefix", _replaced(b"/loki", b"/%6coki", 1)),
     ("a letter encoded twice", _replaced(b"/push", b"/%2570ush")),
     ("dots encoded twice", _ended(b"/%252e%252e/config")),
     ("a slash encoded twice", _replaced(b"/api", b"%252fapi")),
     ("upper case", _target(lambda one: one.target.upper())),
-    ("upper case in the prefix", _target(lambda one: one.door.prefix.upper().encode() + PUSH)),
+    ("upper case in the prefix", _target(lambda one: one.door.prefix.upper().encode() + one.door.path)),
     ("upper case in the push path", _replaced(b"/push", b"/Push")),
     ("two slashes at the start", _begun(b"/")),
     ("many slashes at the start", _begun(b"////")),
-    ("two slashes after the prefix", _inside(b"/" + PUSH)),
+    ("two slashes after the prefix", _beyond(b"/")),
     ("two slashes in the push path", _replaced(b"/api/", b"//api/")),
     ("a dot in between", _replaced(b"/api/", b"/./api/")),
     ("dots in between", _replaced(b"/api/", b"/x/../api/")),
@@ -194,10 +214,10 @@ TARGETS: list[Named] = [
     ("a backslash at the start", _begun(b"/\\")),
     ("an encoded backslash", _replaced(b"/api/", b"%5capi/")),
     ("the prefix twice", _target(lambda one: one.door.prefix.encode() + one.target)),
-    ("no prefix", _set(target=PUSH)),
-    ("a prefix that goes on", _inside(b"x" + PUSH)),
-    ("a prefix with a dot", _inside(b"." + PUSH)),
-    ("a prefix that is too short", _target(lambda one: one.door.prefix.encode()[:-1] + PUSH)),
+    ("no prefix", _target(lambda one: one.door.path)),
+    ("a prefix that goes on", _beyond(b"x")),
+    ("a prefix with a dot", _beyond(b".")),
+    ("a prefix that is too short", _target(lambda one: one.door.prefix.encode()[:-1] + one.door.path)),
     ("a placeholder of Caddy's", _inside(b"/{http.request.uri}")),
     ("a star", _set(target=b"*")),
     ("a star in the path", _replaced(b"/push", b"/*")),
@@ -205,7 +225,7 @@ TARGETS: list[Named] = [
     ("the absolute form", _target(lambda one: b"https://" + one.host + one.target)),
     ("the absolute form, plain", _target(lambda one: b"http://" + one.host + one.target)),
     ("the absolute form, another host", _begun(b"https://elsewhere.example")),
-    ("the absolute form, Loki itself", _set(target=b"http://loki-aws:3100" + PUSH)),
+    ("the absolute form, Loki itself", _target(lambda one: b"http://loki-aws:3100" + one.door.path)),
     ("the absolute form, another path", _target(lambda one: b"https://" + one.host + b"/config")),
     ("the absolute form, a login", _target(lambda one: b"https://a:b@" + one.host + one.target)),
     ("the absolute form, another scheme", _begun(b"unix:")),

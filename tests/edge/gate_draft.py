@@ -10,7 +10,7 @@ from ipaddress import ip_address, ip_network
 from random import Random
 from typing import Literal
 
-from tests.edge.gate_oracle import PUSH, Door, H2Request, Policy
+from tests.edge.gate_oracle import OTLP, Door, H2Request, Policy
 
 Fields = list[tuple[bytes, bytes]]
 Transport = Literal["h1", "h2", "plain"]
@@ -49,11 +49,12 @@ class Draft:
     ends_early: bool = False
 
     def __post_init__(self) -> None:
-        self.target = self.door.prefix.encode() + PUSH
+        self.target = self.door.target
         self.host = self.policy.host.encode()
         self.site = self.policy.host
         self.fields = [(b"Content-Type", b"application/json")]
-        self.body = push_body(self.case, self.stamp)
+        body = otlp_body if self.door.path == OTLP else push_body
+        self.body = body(self.case, self.stamp)
         if self.door.accounts:
             self.login = basic(*self.rng.choice(sorted(self.door.accounts.items())))
 
@@ -98,7 +99,7 @@ class Draft:
         return (
             bool(self.door.accounts)
             and self.login is not None
-            and (self.method, self.target) == (b"POST", self.door.prefix.encode() + PUSH)
+            and (self.method, self.target) == (b"POST", self.door.target)
             and is_allowed(self.door, self.source)
         )
 
@@ -112,6 +113,14 @@ def push_body(case: int, stamp: int) -> bytes:
     """A push of one line that names its case."""
     stream = {"stream": {"job": "gate"}, "values": [[str(stamp), f"case={case};"]]}
     return json.dumps({"streams": [stream]}).encode()
+
+
+def otlp_body(case: int, stamp: int) -> bytes:
+    """The same as OpenTelemetry has it (its protocol's JSON encoding)."""
+    line = {"timeUnixNano": str(stamp), "body": {"stringValue": f"case={case};"}}
+    name = {"key": "service.name", "value": {"stringValue": "gate"}}
+    logs = {"resource": {"attributes": [name]}, "scopeLogs": [{"logRecords": [line]}]}
+    return json.dumps({"resourceLogs": [logs]}).encode()
 
 
 def basic(user: str, password: str) -> bytes:

@@ -14,6 +14,8 @@ from enum import Enum
 from ipaddress import ip_address, ip_network
 
 PUSH = b"/loki/api/v1/push"
+# The other way to push, where a route has it: OpenTelemetry's.
+OTLP = b"/otlp/v1/logs"
 # A body of more bytes is refused.
 MAX_BODY = 8_000_000
 # A head of more bytes may be refused.
@@ -24,13 +26,20 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, kw_only=True)
 class Door:
-    """One guarded route: whoever comes from these addresses, with an account if it has some."""
+    """One way of a guarded route: whoever comes from these addresses, with an account if it has some."""
 
     prefix: str
     loki: str
     allowed: tuple[str, ...]
     # The password per user.
     accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
+    # The path of Loki's own behind the prefix.
+    path: bytes = PUSH
+
+    @property
+    def target(self) -> bytes:
+        """What a push has to ask for."""
+        return self.prefix.encode() + self.path
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Policy:
     doors: tuple[Door, ...]
 
     def door(self, prefix: str) -> Door:
-        """The route with this prefix."""
+        """The first way of the route with this prefix."""
         return next(one for one in self.doors if one.prefix == prefix)
 
 
@@ -60,10 +69,10 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict, and the Loki that it is about; None where it is none."""
+    """A verdict, and the way to a Loki that it is about; None where it is none."""
 
     verdict: Verdict
-    loki: str | None
+    door: Door | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +144,9 @@ def _judge_bytes(policy: Policy, source: str, data: bytes) -> dict[int, Judged]:
         if message is None:
             return _judge_doubtful(policy, source, data[at:]) | verdicts
         named = message.values(b"x-case")
-        loki = _permitted(policy, source, message.method, message.target, message.fields)
+        door = _permitted(policy, source, message.method, message.target, message.fields)
         if len(named) == 1:
-            verdicts[int(named[0])] = judged = _grade(loki, message, goes_on, policy.host)
+            verdicts[int(named[0])] = judged = _grade(door, message, goes_on, policy.host)
             goes_on = goes_on and judged.verdict is Verdict.PASS
         else:
             goes_on = False
@@ -146,13 +155,13 @@ def _judge_bytes(policy: Policy, source: str, data: bytes) -> dict[int, Judged]:
     return verdicts
 
 
-def _grade(loki: str | None, message: _Message, goes_on: bool, host: str) -> Judged:
-    if loki is None:
+def _grade(door: Door | None, message: _Message, goes_on: bool, host: str) -> Judged:
+    if door is None:
         return NEVER
     if not message.is_whole or message.size > MAX_BODY:
-        return Judged(Verdict.NOT_WHOLE, loki)
+        return Judged(Verdict.NOT_WHOLE, door)
     is_sure = goes_on and message.is_usual and _is_named_plainly(message.values(b"host"), host)
-    return Judged(Verdict.PASS if is_sure else Verdict.MAY_PASS, loki)
+    return Judged(Verdict.PASS if is_sure else Verdict.MAY_PASS, door)
 
 
 def _message(data: bytes, at: int) -> _Message | None:
@@ -247,10 +256,10 @@ def _judge_doubtful(policy: Policy, source: str, data: bytes) -> dict[int, Judge
         fields = [
             (name.strip().lower(), value.strip()) for name, _, value in (one.partition(b":") for one in lines)
         ]
-        loki = _permitted(policy, source, b"POST", head[1], fields)
+        door = _permitted(policy, source, b"POST", head[1], fields)
         for named in _values(fields, b"x-case"):
-            if loki is not None and named.isdigit() and int(named) in verdicts:
-                verdicts[int(named)] = Judged(Verdict.MAY_PASS, loki)
+            if door is not None and named.isdigit() and int(named) in verdicts:
+                verdicts[int(named)] = Judged(Verdict.MAY_PASS, door)
     return verdicts
 
 
@@ -261,8 +270,8 @@ def _judge_stream(policy: Policy, source: str, sent: H2Request) -> dict[int, Jud
     fields = [(name.lower(), value) for name, value in sent.headers]
     cases = [int(value) for value in _values(fields, b"x-case") if value.isdigit()] + _cases(sent.body)
     verdicts = dict.fromkeys(cases, NEVER)
-    loki = _permitted_stream(policy, source, fields)
-    if loki is None or not cases:
+    door = _permitted_stream(policy, source, fields)
+    if door is None or not cases:
         return verdicts
     lengths = _values(fields, b"content-length")
     verdict = Verdict.MAY_PASS
@@ -270,18 +279,18 @@ def _judge_stream(policy: Policy, source: str, sent: H2Request) -> dict[int, Jud
         verdict = Verdict.NOT_WHOLE
     elif _is_well_formed(sent, policy.host) and lengths in ([], [b"%d" % len(sent.body)]):
         verdict = Verdict.PASS
-    return verdicts | {cases[0]: Judged(verdict, loki)}
+    return verdicts | {cases[0]: Judged(verdict, door)}
 
 
-def _permitted_stream(policy: Policy, source: str, fields: Fields) -> str | None:
-    """The Loki that some reading of the header block permits to push to."""
+def _permitted_stream(policy: Policy, source: str, fields: Fields) -> Door | None:
+    """The way to a Loki that some reading of the header block permits."""
     hosts = _values(fields, b":authority") + _values(fields, b"host")
     rest = [one for one in fields if one[0] != b"host"] + [(b"host", host) for host in hosts]
     for method in _values(fields, b":method"):
         for path in _values(fields, b":path"):
-            loki = _permitted(policy, source, method, path, rest)
-            if loki is not None:
-                return loki
+            door = _permitted(policy, source, method, path, rest)
+            if door is not None:
+                return door
     return None
 
 
@@ -310,18 +319,18 @@ def _is_well_formed(sent: H2Request, host: str) -> bool:
 # --- the policy ---
 
 
-def _permitted(policy: Policy, source: str, method: bytes, target: bytes, fields: Fields) -> str | None:
-    """The Loki that this head may reach from this address, None if it may reach none."""
+def _permitted(policy: Policy, source: str, method: bytes, target: bytes, fields: Fields) -> Door | None:
+    """The way to a Loki that is open to this head from this address, None if there is none."""
     hosts = _values(fields, b"host")
     if method != b"POST" or not hosts or not all(_names(host, policy.host) for host in hosts):
         return None
     for door in policy.doors:
-        if target == door.prefix.encode() + PUSH:
+        if target == door.target:
             if not any(ip_address(source) in ip_network(allowed) for allowed in door.allowed):
                 return None
             if door.accounts and not any(_opens(door, one) for one in _values(fields, b"authorization")):
                 return None
-            return door.loki
+            return door
     return None
 
 

@@ -9,7 +9,7 @@ import bcrypt
 
 from components.campus.caddyfile import GuardedRoute, Site, render_caddyfile
 from components.settings import GRAFANA_PORT
-from tests.edge.gate_oracle import Door, Policy
+from tests.edge.gate_oracle import OTLP, Door, Policy
 from tests.rig.deployment import Deployment
 from tests.rig.edge_files import EdgeFiles
 from tests.rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, STRANGER_6
@@ -42,6 +42,8 @@ def many_routes_policy(deployment: Deployment) -> Policy:
             Door(prefix="/lokisix", loki="aws", allowed=(STRANGER_6, CAMPUS_CLIENT)),
             Door(prefix="/loki", loki="test", allowed=(LATER_NAT,)),
             Door(prefix="/loki-none", loki="aws", allowed=()),
+            Door(prefix="/lokiotlp", loki="test", allowed=(NAT, NAT_6), accounts=ACCOUNTS, path=OTLP),
+            Door(prefix="/lokiotlp", loki="test", allowed=(NAT, NAT_6), accounts=ACCOUNTS),
         ),
     )
 
@@ -89,6 +91,9 @@ def many_routes_caddyfile(deployment: Deployment) -> str:
         ),
         GuardedRoute(name="short", prefix="/loki", upstream=test, cidrs=(f"{LATER_NAT}/32",)),
         GuardedRoute(name="none", prefix="/loki-none", upstream=aws),
+        GuardedRoute(
+            name="otlp", prefix="/lokiotlp", upstream=test, allow_nat=True, accounts=accounts, otlp=True
+        ),
     ]
     grafana = f"grafana:{GRAFANA_PORT}" if settings["grafana"]["enabled"] else None
     return render_caddyfile(site, routes, grafana)

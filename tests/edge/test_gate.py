@@ -41,7 +41,8 @@ SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randra
 GUESSES = 6
 # Bytes of a line that packs to a thousandth: without a limit it ends a Loki of 1 GiB.
 UNPACKED = 256 << 20
-LINES = '{job="gate"}'
+# Loki gives a stream that is pushed without a service its job's name as one; OpenTelemetry's has no job.
+LINES = '{service_name="gate"}'
 
 
 @dataclass

@@ -7,7 +7,7 @@ import base64
 import pytest
 
 from tests.edge.gate_cases import Cases
-from tests.edge.gate_oracle import MAX_BODY, Door, H2Request, Policy, Verdict, judge
+from tests.edge.gate_oracle import MAX_BODY, OTLP, Door, H2Request, Policy, Verdict, judge
 
 INSIDER, INSIDER_6, OUTSIDER, OUTSIDER_6 = "192.0.2.1", "2001:db8::1", "192.0.2.2", "2001:db8::2"
 HOST = "campus.example"
@@ -17,6 +17,7 @@ POLICY = Policy(
         Door(prefix="/open", loki="one", allowed=(INSIDER, "2001:db8::/127")),
         Door(prefix="/locked", loki="two", allowed=("192.0.2.0/31",), accounts={"ann": "s3cret"}),
         Door(prefix="/nobody", loki="one", allowed=()),
+        Door(prefix="/nobody", loki="two", allowed=(INSIDER,), path=OTLP),
     ),
 )
 PASS, MAY_PASS, NOT_WHOLE, NEVER = Verdict.PASS, Verdict.MAY_PASS, Verdict.NOT_WHOLE, Verdict.NEVER
@@ -102,7 +103,14 @@ def test_only_the_sites_own_tls_leads_to_it() -> None:
 
 def test_the_loki_is_the_routes_own() -> None:
     judged = judge(POLICY, INSIDER, HOST, request(LOCKED, more=f"Authorization: Basic {LOGIN}\r\n"))
-    assert judged[1].loki == "two"
+    assert judged[1].door == POLICY.door("/locked")
+
+
+def test_a_way_is_told_by_its_path() -> None:
+    assert verdicts(request("/nobody/loki/api/v1/push")) == {1: NEVER}
+    judged = judge(POLICY, INSIDER, HOST, request("/nobody/otlp/v1/logs"))
+    assert judged[1].door == POLICY.doors[-1]
+    assert verdicts(request("/open/otlp/v1/logs")) == {1: NEVER}
 
 
 @pytest.mark.parametrize(
