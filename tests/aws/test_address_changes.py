@@ -10,12 +10,13 @@ from dataclasses import dataclass
 import pytest
 
 from tests.aws.conftest import ZONE_A, ZONE_B, ZONE_C, login_of, network, put_back
-from tests.aws.nat import Nat, behind
+from tests.aws.nat import Nat, SwitchedByHand, behind
 from tests.counts import count
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.emulator import Emulator
 from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
+from tests.rig.processes import wait_for
 from tests.rig.pusher import Found, Pusher, Tally, found_in_loki
 from tests.rig.stack import Settings
 
@@ -26,6 +27,8 @@ CHANGES = count(test=5, soak=50)
 LINES_PER_SECOND = 50.0
 SHIPPERS = 4
 BATCH_WAIT_SECONDS = 0.4
+# Each shipper has pushed again by then.
+SWITCHED_SECONDS = 3.0
 THIRD_NAT = STRANGER
 
 # One kind of change after the other, and at the end back to the start.
@@ -66,15 +69,7 @@ class Changed:
 def changed(stack: Deployment, emulator: Emulator) -> Iterator[Changed]:
     """Changes, one right after the other, under push."""
     began, nat = time.time_ns(), Nat(emulator)
-    pusher = Pusher(
-        behind(stack.client(NAT), nat),
-        "/lokiaws",
-        "nat-changes",
-        lines_per_second=LINES_PER_SECOND,
-        shippers=SHIPPERS,
-        batch_wait=BATCH_WAIT_SECONDS,
-        login=login_of(stack),
-    )
+    pusher = pusher_behind(stack, nat, "nat-changes")
     wanted: list[list[str]] = []
     told: list[list[str]] = []
     with put_back(stack):
@@ -87,6 +82,19 @@ def changed(stack: Deployment, emulator: Emulator) -> Iterator[Changed]:
                 print(f"{kind}: {time.monotonic() - started:.0f} s, {pusher.tally.drops or 'none dropped'}")
         found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-changes", began)
         yield Changed(pusher.tally, found, nat.used, wanted, told)
+
+
+def pusher_behind(stack: Deployment, nat: Nat, job: str) -> Pusher:
+    """Log routers whose pushes come from wherever that NAT gateway is."""
+    return Pusher(
+        behind(stack.client(NAT), nat),
+        "/lokiaws",
+        job,
+        lines_per_second=LINES_PER_SECOND,
+        shippers=SHIPPERS,
+        batch_wait=BATCH_WAIT_SECONDS,
+        login=login_of(stack),
+    )
 
 
 def up(stack: Deployment, egress: Settings) -> list[str]:
@@ -127,8 +135,11 @@ def test_what_nobody_sends_from_any_more_is_refused(stack: Deployment, changed: 
     assert stack.stack.changes() == {}
 
 
-def test_a_nat_instance_takes_over_in_two_updates(stack: Deployment, emulator: Emulator) -> None:
-    login, vpc = login_of(stack), default_vpc(emulator)
+def test_a_nat_instance_takes_over_in_two_updates_under_push(stack: Deployment, emulator: Emulator) -> None:
+    login, vpc, began = login_of(stack), default_vpc(emulator), time.time_ns()
+    nat = SwitchedByHand(emulator, NAT)
+    pusher = pusher_behind(stack, nat, "takeover")
+    acknowledged = pusher.tally.acknowledged
 
     def given(*addresses: str) -> Settings:
         return {"given": {"addresses": list(addresses)}, "vpcId": vpc}
@@ -137,13 +148,21 @@ def test_a_nat_instance_takes_over_in_two_updates(stack: Deployment, emulator: E
         return [stack.push_status(address, "aws", login) for address in (NAT, LATER_NAT, THIRD_NAT)]
 
     with put_back(stack):
-        # Known by their zones before, by themselves now: both are the same fragment.
-        assert up(stack, given(NAT, THIRD_NAT)) == sorted([NAT, THIRD_NAT])
-        assert pushed() == [204, 403, 204]
-        # Now the routes are switched, and then:
-        assert up(stack, given(THIRD_NAT)) == [THIRD_NAT]
+        with pusher.running():
+            # Known by their zones before, by themselves now: both are the same fragment.
+            assert up(stack, given(NAT, THIRD_NAT)) == sorted([NAT, THIRD_NAT])
+            assert pushed() == [204, 403, 204]
+            # Now the routes are switched; the pushes that are under way still come from before.
+            nat.address, before = THIRD_NAT, len(acknowledged)
+            later = before + int(LINES_PER_SECOND * SWITCHED_SECONDS)
+            wait_for("lines come from there", lambda: len(acknowledged) >= later, 60.0)
+            assert up(stack, given(THIRD_NAT)) == [THIRD_NAT]
         assert pushed() == [403, 403, 204]
         assert stack.stack.changes() == {}
+        found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "takeover", began)
+    assert not pusher.tally.drops
+    assert found.missing(range(pusher.tally.lines)) == []
+    assert nat.used == {NAT, THIRD_NAT}
 
 
 def test_an_address_that_the_stack_lets_go_of_stays_the_accounts(

@@ -51,6 +51,8 @@ def test_a_security_group_has_its_rules_beside_it_and_none_inside(engine: Engine
         lambda: TaskSecurityGroup("app", TaskSecurityGroupArgs(vpc_id="vpc-1", ingress=[INGRESS])).group_id
     )
     assert group_id == "app-tasks-id"
+    # On top of the eight of the service, components aside: the group, the way out, one for each way in.
+    assert len(engine.registered["app"]) == 1 + 1 + 2
     group = engine.made["app-tasks"].inputs
     assert group["vpcId"] == "vpc-1"
     assert not {"ingress", "egress"} & set(group)
