@@ -22,7 +22,7 @@ from tests.rig.flood import (
     slowdown,
 )
 from tests.rig.namespaces import NAT
-from tests.rig.rig import end_in_order_on_sigterm, running_rig
+from tests.rig.rig import end_in_order_on_signals, running_rig
 
 # Enough of them (tests/edge/test_flood.py): with 60, the ratio was 1.16 once, and 0.9 to 1.06 otherwise.
 FLOOD_TURNS, TURN_SECONDS = 100, 2.0
@@ -30,7 +30,7 @@ FLOOD_TURNS, TURN_SECONDS = 100, 2.0
 
 def main() -> int:
     """Measure and record everything; 1 if a figure misses its target."""
-    end_in_order_on_sigterm()
+    end_in_order_on_signals()
     with running_rig() as rig, running_emulator() as emulator:
         rules = settings_for(rig, emulator)["portPolicy"]["rules"]
         more = [{"action": "allow", "port": port} for port in (BARE_PORT, TWIN_PORT)]

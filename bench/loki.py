@@ -25,7 +25,7 @@ from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
 from tests.rig.other_processes import Caller, other_processes
 from tests.rig.probe import PUSH_PATH
 from tests.rig.processes import wait_for
-from tests.rig.rig import end_in_order_on_sigterm, running_rig
+from tests.rig.rig import end_in_order_on_signals, running_rig
 
 STREAMS = (1, 10, 100)
 USUAL = 10
@@ -233,7 +233,7 @@ def report(lokis: list[Measured]) -> None:
 
 def main() -> int:
     """Measure and record all; 0, as nothing can be missed."""
-    end_in_order_on_sigterm()
+    end_in_order_on_signals()
     config = rendered({"limits": UNLIMITED}, AT_ONCE)
     with running_rig() as rig, other_processes(1) as processes, ExitStack() as stack:
         lokis = [

@@ -23,7 +23,7 @@ from pathlib import Path
 from tests.figures import TARGETS, record
 from tests.rig.deployment import load_images, settings_for
 from tests.rig.emulator import running_emulator
-from tests.rig.rig import end_in_order_on_sigterm, running_rig
+from tests.rig.rig import end_in_order_on_signals, running_rig
 from tests.rig.stack import ROOT, Stack, running_stack, write_project
 
 ROUNDS = 7
@@ -102,7 +102,7 @@ def _report(figure: str, rounds: list[Round]) -> bool:
 
 def main() -> int:
     """Measure and record both ratios; 1 if one misses its target."""
-    end_in_order_on_sigterm()
+    end_in_order_on_signals()
     with (
         running_rig() as rig,
         running_emulator() as emulator,

@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.preview import same_modules
 from bench.verdict import verdict
 from tests.rig.emulator import Emulator, running_emulator
-from tests.rig.rig import end_in_order_on_sigterm
+from tests.rig.rig import end_in_order_on_signals
 from tests.rig.stack import ROOT, Settings, Stack, local_settings, merged, running_stack, write_project
 
 FIGURE = "services_preview_ratio"
@@ -91,7 +91,7 @@ def _seconds(stack: Stack) -> float:
 
 def main() -> int:
     """Measure and record the ratio; 1 if it misses its target."""
-    end_in_order_on_sigterm()
+    end_in_order_on_signals()
     with running_emulator() as emulator, _stack(OURS, emulator) as ours:
         count = resources(ours)
         with _stack(TRIVIAL.format(count=count), emulator) as trivial:

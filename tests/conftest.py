@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck
 
 from tests.rig.emulator import Emulator, running_emulator
-from tests.rig.rig import Rig, end_in_order_on_sigterm, running_rig
+from tests.rig.rig import Rig, end_in_order_on_signals, running_rig
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -17,7 +17,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "docker: needs root and a Docker Engine's programs")
     config.addinivalue_line("markers", "soak: takes long, and is left to `make soak`")
     config.addinivalue_line("markers", "programs: needs nft, or a program out of an image of the stack")
-    end_in_order_on_sigterm()
+    end_in_order_on_signals()
     # A busy machine is slow: how long a generated case takes is nobody's mistake.
     slow = [HealthCheck.too_slow]
     hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=slow)

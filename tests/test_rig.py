@@ -24,10 +24,8 @@ pytestmark = pytest.mark.docker
 # Makes a rig with a container in it, says so, and does as its argument says.
 SESSION = """
 import sys, signal
-from tests.rig.rig import end_in_order_on_sigterm, running_rig
-# As a terminal has it: a shell starts what is in its background with interrupts ignored.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-end_in_order_on_sigterm()
+from tests.rig.rig import end_in_order_on_signals, running_rig
+end_in_order_on_signals()
 with running_rig() as rig:
     rig.engine.load(sys.argv[2])
     client = rig.engine.client()
@@ -44,6 +42,12 @@ def caddy_image() -> str:
     return local_settings()["images"]["caddy"]
 
 
+def as_a_shells_background_job() -> None:
+    """With interrupts ignored, whatever started these tests."""
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 def start_session(what: str) -> tuple[subprocess.Popen[str], Run]:
     """A process with a rig of its own, at the moment when a container runs in it."""
     process = subprocess.Popen(
@@ -53,7 +57,7 @@ def start_session(what: str) -> tuple[subprocess.Popen[str], Run]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=die_with_parent,
+        preexec_fn=as_a_shells_background_job,
     )
     assert process.stdout is not None
     name = process.stdout.readline().strip()

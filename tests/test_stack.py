@@ -23,9 +23,9 @@ signal.pause()
 
 SESSION = """
 import pathlib, sys
-from tests.rig.rig import end_in_order_on_sigterm
+from tests.rig.rig import end_in_order_on_signals
 from tests.rig.stack import running_stack
-end_in_order_on_sigterm()
+end_in_order_on_signals()
 with running_stack({}, root=pathlib.Path(sys.argv[1])) as stack:
     stack.up()
 """

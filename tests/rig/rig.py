@@ -34,11 +34,16 @@ def running_rig(docker_options: Sequence[str] = ()) -> Iterator[Rig]:
             engine.stop()
 
 
-def end_in_order_on_sigterm() -> None:
-    """Make SIGTERM unwind the program like Ctrl-C, so that every `finally` runs."""
+def end_in_order_on_signals() -> None:
+    """Make SIGTERM unwind the program like Ctrl-C, so that every `finally` runs, and heed Ctrl-C itself.
+
+    A shell lets its background jobs ignore SIGINT, and all that they start inherits that: plugins too, for
+    each of which Pulumi then waits 5 s in vain before it kills it.
+    """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: clearing up may take a bit
         raise KeyboardInterrupt(f"signal {number}")
 
     signal.signal(signal.SIGTERM, interrupt)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
