@@ -158,7 +158,7 @@ def ask_for_a_day(lokis: list[Measured], processes: ProcessPoolExecutor) -> None
         # Loki looks for lines that old on the disk alone.
         wait_for(
             "the day is on the disk",
-            lambda one=one: count(one.loki, now) >= 0.999 * lines,
+            lambda one=one: count(one.loki, now) == lines,
             FLUSH_SECONDS,
         )
     for _ in range(QUERY_ROUNDS):
@@ -174,17 +174,12 @@ def caller_of(loki: LiveLoki) -> Caller:
 
 
 def timed(ask: Callable[[], int], wanted: int) -> float:
-    """The seconds of a query; RuntimeError if it finds less than nearly all: then it wasn't the query meant.
-
-    Exact it can't be: Loki's count of a day that was just written has been one line short of 432,000.
-    """
+    """The seconds of a query; RuntimeError if it doesn't find what is there."""
     start = time.monotonic()
     found = ask()
     seconds = time.monotonic() - start
-    if not 0.999 * wanted <= found <= wanted:
+    if found != wanted:
         raise RuntimeError(f"a query found {found}, not {wanted}")
-    if found < wanted:
-        print(f"  a query found {found} of {wanted} lines")
     return seconds
 
 
