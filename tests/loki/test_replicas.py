@@ -86,6 +86,7 @@ def test_no_line_is_missing_after_a_replica_is_killed(replicated: Deployment) ->
     assert not tally.drops
 
 
+@pytest.mark.soak
 def test_a_restarted_replica_gets_ready_while_another_is_down(replicated: Deployment) -> None:
     replica(replicated, 2).kill("KILL")
     replica(replicated, 0).restart()
