@@ -34,9 +34,9 @@ from tests.rig.rig import Rig
 pytestmark = pytest.mark.docker
 
 CONTAINER = "t-caddy"
+GUARD = "t-port-guard"
 # Where nothing listens.
 AWAY = "127.0.0.1:9"
-GUARD = "t-port-guard"
 
 SOURCE = LokiSource(
     name="aws", url="http://unused", retention="7d", retention_seconds=7 * 86400, expects_aws=True

@@ -116,10 +116,10 @@ def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.Monke
     made = Team(tmp_path, emulator, kept | here, asked := [])
 
     def note(self: Any, _: type, resource: str = "*") -> None:
-        service = self.headers.get("X-Amz-Target", "").startswith("TrentService")
-        action = f"{'kms' if service else 's3'}:{self._get_action()}"
+        is_kms = self.headers.get("X-Amz-Target", "").startswith("TrentService")
+        action = f"{'kms' if is_kms else 's3'}:{self._get_action()}"
         # Which key it is isn't handed over; there is one.
-        asked.append((action, key if service else resource))
+        asked.append((action, key if is_kms else resource))
 
     monkeypatch.setattr(ActionAuthenticatorMixin, "_authenticate_and_authorize_action", note)
     [commands] = blocks("The stack, once")
