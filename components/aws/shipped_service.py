@@ -109,7 +109,13 @@ class ShippedService(pulumi.ComponentResource):
             parameter_arn=args.access.parameter_arns[args.secret] if args.secret else None,
         )
         policy = aws.iam.RolePolicy(
-            f"{name}-execution", role=role.id, policy=known.apply(self._policy), opts=self._child
+            f"{name}-execution",
+            # One that a killed update has left is written over. By a name of its own it would stay, unknown
+            # to the state, and AWS deletes no role that has a policy.
+            name="execution",
+            role=role.id,
+            policy=known.apply(self._policy),
+            opts=self._child,
         )
         return aws.ecs.TaskDefinition(
             name,

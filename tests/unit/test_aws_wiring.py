@@ -177,7 +177,9 @@ def test_a_service_without_a_role_of_its_own_takes_the_one_that_may_do_nothing(e
     policies = [
         one for parts in engine.registered.values() for one in parts if one.typ.endswith("RolePolicy")
     ]
-    assert [one.inputs["role"] for one in policies] == ["app-execution-id"]
+    assert [(one.inputs["role"], one.inputs["name"]) for one in policies] == [
+        ("app-execution-id", "execution")
+    ]
 
 
 def test_a_role_of_the_services_own_is_taken(engine: Engine) -> None:
