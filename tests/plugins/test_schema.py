@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from toolchain.plugins.aws_things.ecs import same_definitions
-from toolchain.plugins.aws_things.emulator import is_loopback
 from toolchain.plugins.aws_things.iam import same_policy
 from toolchain.plugins.docker_things.container_schema import CONTAINER
 from toolchain.plugins.docker_things.durations import nanoseconds, written
+from toolchain.plugins.loopback import is_loopback
 from toolchain.plugins.schema import Prop, changes, failures
 from toolchain.plugins.values import UNKNOWN, Secret, from_struct, to_struct
 
@@ -212,7 +212,7 @@ def test_durations_are_written_as_go_does(text: str, length: int, go: str) -> No
     ],
 )
 def test_what_counts_as_this_machine(url: str, local: bool) -> None:
-    assert is_loopback(url) is local
+    assert is_loopback(url, "http", "https") is local
 
 
 def test_policies_compare_by_meaning() -> None:

@@ -99,7 +99,8 @@ def _serve(transport: paramiko.Transport, server: SshServer) -> None:
         while transport.is_active():
             channel = transport.accept(ACCEPT_SECONDS)
             if channel is not None:
-                _join(channel, session.far_ends.pop(channel.get_id()))
+                far_end = session.far_ends.pop(channel.get_id())
+                threading.Thread(target=join, args=(channel, far_end), daemon=True).start()
     except (OSError, EOFError, paramiko.SSHException):
         transport.close()
 
@@ -142,22 +143,20 @@ class _Session(paramiko.ServerInterface):
         return common.OPEN_SUCCEEDED
 
 
-def _join(channel: paramiko.Channel, far_end: socket.socket) -> None:
-    """Carry bytes both ways until both have ended."""
+def join(near: paramiko.Channel | socket.socket, far: socket.socket) -> None:
+    """Carry bytes both ways, until the far end has said all; then both are closed."""
 
     def inwards() -> None:
-        _copy(channel.recv, far_end.sendall)
+        _copy(near.recv, far.sendall)
         with suppress(OSError):
-            far_end.shutdown(socket.SHUT_WR)
+            far.shutdown(socket.SHUT_WR)
 
-    def outwards() -> None:
-        _copy(far_end.recv, channel.sendall)
-        far_end.close()
-        with suppress(OSError, EOFError):
-            channel.close()
-
-    for direction in (inwards, outwards):
-        threading.Thread(target=direction, daemon=True).start()
+    threading.Thread(target=inwards, daemon=True).start()
+    _copy(far.recv, near.sendall)
+    far.close()
+    with suppress(OSError, EOFError):
+        near.shutdown(socket.SHUT_RDWR)
+        near.close()
 
 
 def _copy(receive: Callable[[int], bytes], send: Callable[[bytes], None]) -> None:

@@ -46,6 +46,11 @@ class Stack:
         kept["config"] = {f"{self.project}:{area}": value for area, value in settings.items()}
         path.write_text(yaml.safe_dump(kept, sort_keys=False))
 
+    def set_environment(self, variables: Mapping[str, str]) -> None:
+        """Give these variables to all that Pulumi starts from now on."""
+        workspace = self.automation.workspace
+        workspace.env_vars = {**workspace.env_vars, **variables}
+
     def run(self, *arguments: str) -> str:
         """Run a command of Pulumi's CLI on this stack, as a person would; what it printed."""
         return self.ran(*arguments)[0]

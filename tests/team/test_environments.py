@@ -1,4 +1,7 @@
-"""Pulumi.stage.yaml and Pulumi.prod.yaml, the very files: brought up, changed and destroyed in the rig."""
+"""Pulumi.stage.yaml and Pulumi.prod.yaml, the very files: brought up, changed and destroyed in the rig.
+
+Over SSH, as their operators do: through the port policy that the update itself brings.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from tests.rig.deployment import Deployment, configured_as, docker_contents, lok
 from tests.rig.emulator import Emulator
 from tests.rig.live_grafana import PLAYED, make_played_image
 from tests.rig.namespaces import LATER_NAT, NAT, PRIVATE_CLIENT, SERVER, SERVER_IN_PRIVATE, STRANGER
+from tests.rig.operator import Operator, operator_of
 from tests.rig.probe import Login, can_connect, lines_in_loki, wait_for_line
 from tests.rig.rig import Rig
 from tests.rig.stack import PulumiFailedError, Settings, local_settings, merged, running_stack, settings_of
@@ -34,16 +38,14 @@ DATA = {
 }
 
 
-def in_the_rig(environment: str, rig: Rig, emulator: Emulator) -> Settings:
+def in_the_rig(environment: str, docker_host: str, emulator: Emulator) -> Settings:
     """The file's settings, but for the Docker host, the images, the certificate and AWS' addresses."""
     of_the_file = settings_of(environment)
     left_out = {"namePrefix": "name_prefix", "networkCidr": "network_cidr"}
     changes: dict[str, Any] = {
         # With the defaults of what the file leaves out: `Deployment` looks them up.
-        "campus": {"dockerHost": rig.engine.url}
+        "campus": {"dockerHost": docker_host}
         | {key: Campus.model_fields[field].default for key, field in left_out.items()},
-        # With `ssh://` it is the URL's.
-        "portPolicy": {"sshPort": urlsplit(of_the_file["campus"]["dockerHost"]).port},
         "images": local_settings()["images"] | {"grafana": PLAYED, "alloy": IDLE},
         "edge": {"tls": "internal", "httpsPort": HTTPS},
         "aws": {"emulator": emulator.url},
@@ -54,13 +56,14 @@ def in_the_rig(environment: str, rig: Rig, emulator: Emulator) -> Settings:
 
 
 @contextmanager
-def brought_up(environment: str, rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
+def brought_up(environment: str, rig: Rig, emulator: Emulator, operator: Operator) -> Iterator[Deployment]:
     """The environment in the rig; at the end its data is given up, as a person would, and it is destroyed."""
-    settings = in_the_rig(environment, rig, emulator)
+    settings = in_the_rig(environment, operator.docker_host, emulator)
     lokis = {name: loki_of(settings, name) for name in settings["loki"]["instances"]}
     make_played_image(rig, data_sources(lokis))
     make_idle_image(rig, IDLE)
     with configured_as(rig, settings) as made:
+        made.stack.set_environment(operator.environment)
         try:
             made.outputs = {name: output.value for name, output in made.stack.up().items()}
             yield made
@@ -99,8 +102,9 @@ def test_the_file_is_brought_up_verified_changed_and_destroyed(
     environment: str, rig: Rig, emulator: Emulator, tmp_path: Path
 ) -> None:
     before = docker_contents(rig)
-    with clearing_up(rig, emulator):
-        with brought_up(environment, rig, emulator) as made:
+    came_in = operator_of(rig, ssh_port(environment), tmp_path)
+    with clearing_up(rig, emulator), came_in as operator:
+        with brought_up(environment, rig, emulator, operator) as made:
             does_what_it_is_for(made, environment)
             is_proven(made, tmp_path)
             assert made.stack.changes() == {}
@@ -116,11 +120,17 @@ def test_the_file_is_previewed_where_its_docker_host_cannot_be_reached(
     environment: str, emulator: Emulator
 ) -> None:
     """As on GitHub's machines. Nothing listens there, so that whoever asked would be told so at once."""
-    of_the_file = settings_of(environment)
-    port = urlsplit(of_the_file["campus"]["dockerHost"]).port
-    here = {"campus": {"dockerHost": f"ssh://nobody@127.0.0.1:{port}"}, "aws": {"emulator": emulator.url}}
-    with running_stack(merged(of_the_file, here)) as stack:
+    nowhere = f"ssh://nobody@127.0.0.1:{ssh_port(environment)}"
+    here = {"campus": {"dockerHost": nowhere}, "aws": {"emulator": emulator.url}}
+    with running_stack(merged(settings_of(environment), here)) as stack:
         assert set(stack.changes()) == {"create"}
+
+
+def ssh_port(environment: str) -> int:
+    """Where the Docker host's SSH is, as its URL says."""
+    port = urlsplit(settings_of(environment)["campus"]["dockerHost"]).port
+    assert port is not None
+    return port
 
 
 def login(made: Deployment, instance: str) -> Login | None:

@@ -156,13 +156,13 @@ def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
         }
         with configured(rig, emulator, changes) as deployment:
             made = Trial(deployment)
-            workspace = deployment.stack.automation.workspace
-            made.canaries.append(Canary.of(PASSPHRASE, workspace.env_vars[PASSPHRASE]))
+            variables = deployment.stack.automation.workspace.env_vars
+            made.canaries.append(Canary.of(PASSPHRASE, variables[PASSPHRASE]))
             own = [Canary.make(name, "/+") for name in OWN_VARIABLES]
             made.canaries += own
             # Without the last one Pulumi has no --event-log.
             more = {one.name: one.text for one in own} | {"PULUMI_DEBUG_COMMANDS": "true"}
-            workspace.env_vars = {**workspace.env_vars, **more}
+            deployment.stack.set_environment(more)
             yield made
 
 

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
+from toolchain.plugins.loopback import is_loopback
 from toolchain.plugins.provider import PluginError, State
 
 # Never a person's own keys, even where the program gives some.
 _NO_KEY = "emulated"
 _TAG_OWNER = "aws:"
-
-
-def is_loopback(url: str) -> bool:
-    """Whether the URL can only mean this machine."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        return False
-    try:
-        return ipaddress.ip_address(parts.hostname).is_loopback
-    except ValueError:
-        return parts.hostname == "localhost"
+SCHEMES = ("http", "https")
 
 
 class Emulator:
@@ -56,7 +45,7 @@ class Emulator:
 
     def _connected(self, service: str) -> Any:
         endpoint = self._endpoints.get(service, "")
-        if not is_loopback(endpoint):
+        if not is_loopback(endpoint, *SCHEMES):
             raise PluginError(
                 f"the stand-in plugin aws has no endpoint for {service}: give the provider one "
                 "on this machine (endpoints), or install the official plugin"

@@ -8,7 +8,7 @@ from typing import Any
 from toolchain.plugins.aws_things.addresses import Eip, NatGateway
 from toolchain.plugins.aws_things.alarms import LogMetricFilter, MetricAlarm
 from toolchain.plugins.aws_things.ecs import TaskDefinition
-from toolchain.plugins.aws_things.emulator import Emulator, explain, is_loopback
+from toolchain.plugins.aws_things.emulator import SCHEMES, Emulator, explain
 from toolchain.plugins.aws_things.functions import functions
 from toolchain.plugins.aws_things.iam import Role, RolePolicy, RolePolicyAttachment
 from toolchain.plugins.aws_things.logs import LogGroup
@@ -20,6 +20,7 @@ from toolchain.plugins.aws_things.security_groups import (
     SecurityGroupEgressRule,
     SecurityGroupIngressRule,
 )
+from toolchain.plugins.loopback import is_loopback
 from toolchain.plugins.provider import Function, PluginError, Provider, ResourceType, State
 from toolchain.plugins.schema import Failure, Prop, boolean, string
 
@@ -103,7 +104,7 @@ def _refusal(config: State) -> str | None:
             "endpoints on this machine, or install the official plugin"
         )
     for service, url in endpoints:
-        if not isinstance(url, str) or not is_loopback(url):
+        if not isinstance(url, str) or not is_loopback(url, *SCHEMES):
             return (
                 f"the stand-in plugin aws only speaks to an emulator on this machine: the endpoint "
                 f"of {service} is {url!r}, not a loopback address"

@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from toolchain.plugins.loopback import is_loopback
 from toolchain.plugins.provider import PluginError
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Engine:
 
 
 def _connected(host: str) -> APIClient:
-    if host.startswith("ssh://"):
+    if host.startswith("ssh://") and not is_loopback(host, "ssh"):
         raise PluginError(
             f"the stand-in plugin docker is test equipment and works on no remote host ({host}): "
             "install the official plugin"
@@ -52,7 +53,7 @@ def _connected(host: str) -> APIClient:
     from docker.errors import DockerException
 
     try:
-        return APIClient(base_url=host, version="auto", timeout=_CALL_SECONDS)
+        return APIClient(base_url=host, version="auto", timeout=_CALL_SECONDS, use_ssh_client=False)
     except DockerException as error:
         raise PluginError(_UNREACHABLE) from error
 
