@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.guide import blocks
 from tests.rig.deployment import Deployment
 from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
 from tests.rig.namespaces import NAT
@@ -18,11 +18,10 @@ from tests.rig.probe import lines_in_loki
 from tests.rig.processes import wait_for
 from tests.rig.pusher import answers_ready
 from tests.rig.rig import Rig
-from tests.rig.stack import ROOT
 
 pytestmark = pytest.mark.docker
 
-SECTION = "## Back up a Loki, and restore it"
+SECTION = "Back up a Loki, and restore it"
 # What both of the section's scripts begin with.
 NAMED = "LOKI=loki-aws\n"
 JOB = "restore"
@@ -31,8 +30,7 @@ LINES = 1000
 
 def scripts() -> tuple[str, str]:
     """The section's two scripts: the backup and the restoring."""
-    section = (ROOT / "docs/operations.md").read_text().partition(SECTION)[2].partition("\n## ")[0]
-    backup, restore = re.findall(r"```sh\n(.*?)```", section, re.DOTALL)
+    backup, restore = blocks("operations.md", "sh")[SECTION]
     assert backup.startswith(NAMED)
     assert restore.startswith(NAMED)
     return backup, restore

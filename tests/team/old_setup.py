@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import io
 import json
-import re
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from docker import DockerClient
 from docker.models.containers import Container
 
+from tests.guide import blocks
 from tests.rig.deployment import Deployment
 from tests.rig.namespaces import NAT
 from tests.rig.processes import wait_for
 from tests.rig.pusher import answers_ready
 
-GUIDE = Path(__file__).resolve().parent.parent.parent / "docs" / "migrate.md"
 # The old Lokis' containers, and the ports that they publish.
 LOKIS = {"loki-aws": 3100, "loki-test": 3199}
 CERTIFICATE = "/data/caddy/certificates/local/{domain}/{domain}.crt"
@@ -128,8 +126,7 @@ class Guide:
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
-        self._blocks = dict(re.findall(r"^## ([^\n]+)\n(?:(?!^## ).)*?^```sh\n(.*?)^```", GUIDE.read_text(),
-                                       re.MULTILINE | re.DOTALL))  # fmt: skip
+        self._blocks = blocks("migrate.md", "sh")
 
     @property
     def headings(self) -> list[str]:
@@ -146,6 +143,7 @@ class Guide:
             "CADDY": self._deployment.settings["images"]["caddy"],
         }
         settings = [f"{name}={value}" for name, value in variables.items()]
-        block = ["bash", "-e", "-u", "-o", "pipefail", "-c", self._blocks[heading]]
-        done = rig.network.campus.run("env", *settings, *block, check=False)
+        [block] = self._blocks[heading]
+        command = ["bash", "-e", "-u", "-o", "pipefail", "-c", block]
+        done = rig.network.campus.run("env", *settings, *command, check=False)
         assert done.returncode == 0, f"{heading}: {done.stderr}"

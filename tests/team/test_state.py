@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -17,11 +16,12 @@ from typing import Any
 import pytest
 from moto.core.authorization import ActionAuthenticatorMixin
 
+from tests.guide import blocks
 from tests.rig.emulator import REGION, Emulator
 from tests.rig.processes import wait_for
 from tests.rig.stack import ROOT, write_project
 
-GUIDE = (ROOT / "docs/state.md").read_text()
+GUIDE = "state.md"
 BUCKET = "codedang-campus-monitor-state"
 ALIAS = "alias/campus-monitor"
 STATE = ".pulumi/stacks/campus-monitor/stage.json"
@@ -76,13 +76,6 @@ class Team:
         return [(one["Key"], one["VersionId"]) for one in listed.get("Versions", [])]
 
 
-def blocks(heading: str, kind: str = "") -> list[str]:
-    """The blocks of one section of the guide."""
-    section = re.split(r"^## ", GUIDE, flags=re.MULTILINE)
-    [found] = [one for one in section if one.startswith(heading)]
-    return re.findall(rf"^```{kind}\n(.*?)^```", found, re.DOTALL | re.MULTILINE)
-
-
 @pytest.fixture
 def key(emulator: Emulator) -> Iterator[str]:
     """The bucket and the key, as the guide's first part makes them; the key's ARN."""
@@ -122,7 +115,7 @@ def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.Monke
         asked.append((action, key if is_kms else resource))
 
     monkeypatch.setattr(ActionAuthenticatorMixin, "_authenticate_and_authorize_action", note)
-    [commands] = blocks("The stack, once")
+    [commands] = blocks(GUIDE)["The stack, once"]
     for command in commands.splitlines():
         program, *arguments = shlex.split(command)
         assert program == "pulumi"
@@ -132,7 +125,7 @@ def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 def allowed(key_arn: str) -> list[tuple[str, str]]:
     """What the guide's policy allows whoever runs `pulumi up`: actions and what they may be done to."""
-    _, people = blocks("The bucket, once", "json")
+    _, people = blocks(GUIDE, "json")["The bucket, once"]
     text = people.replace("arn:aws:kms:REGION:ACCOUNT:key/KEY-ID", key_arn).replace("BUCKET", BUCKET)
     return [
         (action, statement["Resource"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -623,3 +624,17 @@ class TestSaying:
 
     def test_a_command_that_is_not_there_fails_without_an_exception(self) -> None:
         assert say.capture(["/nowhere/program"]).returncode == 127
+
+
+def test_help_lists_every_target_and_the_documents_name_no_other() -> None:
+    targets = set((paths.ROOT / "Makefile").read_text().partition(".PHONY:")[2].partition("\n")[0].split())
+    done = subprocess.run(["make", "help"], cwd=paths.ROOT, capture_output=True, text=True, check=True)
+    listed = {line.split()[0] for line in done.stdout.splitlines()}
+    assert listed == targets
+    documents = [paths.ROOT / "README.md", *(paths.ROOT / "docs").rglob("*.md")]
+    named = {
+        found
+        for one in documents
+        for found in re.findall(r"(?:^|`)make ([a-z][a-z-]*)", one.read_text(), re.M)
+    }
+    assert {"up", "test", "doctor", "verify"} <= named <= targets

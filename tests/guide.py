@@ -1,0 +1,21 @@
+"""What the documents have in blocks, for tests that follow them to the letter."""
+
+from __future__ import annotations
+
+import re
+
+from toolchain.paths import ROOT
+
+
+def blocks(document: str, kind: str = "") -> dict[str, list[str]]:
+    """The blocks of one kind (what stands after the opening fence) in docs/, by their section's heading.
+
+    Only sections (`##`) that have one, in their order.
+    """
+    text = (ROOT / "docs" / document).read_text()
+    _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)
+    found = {
+        heading: re.findall(rf"^```{kind}\n(.*?)^```", section, re.DOTALL | re.MULTILINE)
+        for heading, section in zip(parts[::2], parts[1::2], strict=True)
+    }
+    return {heading: made for heading, made in found.items() if made}
