@@ -27,7 +27,6 @@ EIP = "aws:ec2/eip:Eip"
 NAT = "aws:ec2/natGateway:NatGateway"
 ROLE = "aws:iam/role:Role"
 POLICY = "aws:iam/rolePolicy:RolePolicy"
-ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
 GROUP = "aws:cloudwatch/logGroup:LogGroup"
 FILTER = "aws:cloudwatch/logMetricFilter:LogMetricFilter"
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
@@ -58,9 +57,8 @@ TRUST = {"assumeRolePolicy": trust()}
 class World:
     """What the things under test hang on, made when first asked for."""
 
-    def __init__(self, plugin: Plugin, emulator: Emulator) -> None:
+    def __init__(self, plugin: Plugin) -> None:
         self._plugin = plugin
-        self._emulator = emulator
         self._made: dict[str, str] = {}
 
     def __getitem__(self, name: str) -> str:
@@ -123,16 +121,6 @@ class World:
     def other_group(self) -> str:
         return self._plugin.create(GROUP, {"name": "two"})[0]
 
-    def _managed(self, name: str) -> str:
-        made = self._emulator.client("iam").create_policy(PolicyName=name, PolicyDocument=policy())
-        return made["Policy"]["Arn"]
-
-    def managed(self) -> str:
-        return self._managed("one")
-
-    def other_managed(self) -> str:
-        return self._managed("two")
-
     def fill(self, values: Values) -> Values:
         """The values with every `<name>` replaced by the id of that thing."""
         return {key: self._filled(value) for key, value in values.items()}
@@ -144,8 +132,8 @@ class World:
 
 
 @pytest.fixture
-def world(aws: Plugin, emulator: Emulator) -> World:
-    return World(aws, emulator)
+def world(aws: Plugin) -> World:
+    return World(aws)
 
 
 # Type, inputs, what changes in place, what replaces, what is computed.
@@ -248,13 +236,6 @@ TYPES: list[tuple[str, Values, Values, Values, tuple[str, ...]]] = [
         {"role": "<role>", "name": "write", "policy": policy()},
         {"policy": policy("logs:CreateLogStream")},
         {"name": "another", "role": "<other_role>"},
-        (),
-    ),
-    (
-        ATTACHMENT,
-        {"role": "<role>", "policyArn": "<managed>"},
-        {},
-        {"policyArn": "<other_managed>", "role": "<other_role>"},
         (),
     ),
     (

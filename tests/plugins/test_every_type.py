@@ -76,9 +76,6 @@ class Program:
 @pytest.fixture
 def program(tmp_path: Path, docker_host: str, emulator: Emulator) -> Iterator[Program]:
     emulator.reset()
-    body = {"Effect": "Allow", "Action": "logs:PutLogEvents", "Resource": "*"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [body]})
-    managed = emulator.client("iam").create_policy(PolicyName="m", PolicyDocument=document)
     made = Program(tmp_path)
     made.pulumi("stack", "init", "test")
     settings = {
@@ -86,7 +83,6 @@ def program(tmp_path: Path, docker_host: str, emulator: Emulator) -> Iterator[Pr
         "docker": docker_host,
         "aws": emulator.url,
         "prefix": PREFIX,
-        "policy": managed["Policy"]["Arn"],
     }
     plain = [word for name, value in settings.items() for word in ("--plaintext", f"{name}={value}")]
     made.pulumi("config", "set-all", *plain, "--secret", f"password={PASSWORD}")

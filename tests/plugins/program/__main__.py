@@ -136,12 +136,6 @@ inline = aws.iam.RolePolicy(
     policy=statement(["logs:PutLogEvents", *(["logs:CreateLogStream"] if changed else [])]),
     opts=there,
 )
-attachment = aws.iam.RolePolicyAttachment(
-    "attachment",
-    role=role.name,
-    policy_arn=config.require("policy"),
-    opts=there,
-)
 log_group = aws.cloudwatch.LogGroup("group", retention_in_days=14 if changed else 7, opts=there)
 aws.cloudwatch.LogMetricFilter(
     "filter",

@@ -1,4 +1,4 @@
-"""aws.iam Role, RolePolicy and RolePolicyAttachment."""
+"""aws.iam Role and RolePolicy."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ class RolePolicy(_IamType):
         )
 
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
-        role, name = _pair(resource_id, ":", "ROLE:NAME")
+        role, name = _role_and_name(resource_id)
         seen = found_or_none(self._iam.get_role_policy, _ABSENT, RoleName=role, PolicyName=name)
         if seen is None:
             return None
@@ -173,38 +173,8 @@ class RolePolicy(_IamType):
         return self._read_back(resource_id, settled(self, old, new))
 
     def delete(self, resource_id: str, state: State) -> None:
-        role, name = _pair(resource_id, ":", "ROLE:NAME")
+        role, name = _role_and_name(resource_id)
         found_or_none(self._iam.delete_role_policy, _ABSENT, RoleName=role, PolicyName=name)
-
-
-class RolePolicyAttachment(_IamType):
-    """A managed policy that a role has."""
-
-    token = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
-    inputs = {  # noqa: RUF012
-        "role": string(required=True, replace=True),
-        "policyArn": string(required=True, replace=True),
-    }
-
-    def create(self, inputs: State) -> tuple[str, State]:
-        self._iam.attach_role_policy(RoleName=inputs["role"], PolicyArn=inputs["policyArn"])
-        made = f"{inputs['role']}/{inputs['policyArn']}"
-        return made, self._read_back(made, inputs)
-
-    def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
-        role, arn = _pair(resource_id, "/", "ROLE/POLICYARN")
-        seen = found_or_none(self._iam.list_attached_role_policies, _ABSENT, RoleName=role)
-        attached = [] if seen is None else seen["AttachedPolicies"]
-        if arn not in [one["PolicyArn"] for one in attached]:
-            return None
-        return resource_id, {**state, "role": role, "policyArn": arn}
-
-    def update(self, resource_id: str, old: State, new: State) -> State:
-        return settled(self, old, new)
-
-    def delete(self, resource_id: str, state: State) -> None:
-        role, arn = _pair(resource_id, "/", "ROLE/POLICYARN")
-        found_or_none(self._iam.detach_role_policy, _ABSENT, RoleName=role, PolicyArn=arn)
 
 
 def _document(seen: Any, state: State, name: str = "assumeRolePolicy") -> str:
@@ -213,8 +183,8 @@ def _document(seen: Any, state: State, name: str = "assumeRolePolicy") -> str:
     return state[name] if same_policy(state.get(name, ""), text) else text
 
 
-def _pair(resource_id: str, separator: str, form: str) -> tuple[str, str]:
-    first, found, second = resource_id.partition(separator)
+def _role_and_name(resource_id: str) -> tuple[str, str]:
+    role, found, name = resource_id.partition(":")
     if not found:
-        raise PluginError(f"the id {resource_id!r} isn't of the form {form}")
-    return first, second
+        raise PluginError(f"the id {resource_id!r} isn't of the form ROLE:NAME")
+    return role, name

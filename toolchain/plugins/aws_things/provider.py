@@ -10,7 +10,7 @@ from toolchain.plugins.aws_things.alarms import LogMetricFilter, MetricAlarm
 from toolchain.plugins.aws_things.ecs import TaskDefinition
 from toolchain.plugins.aws_things.emulator import SCHEMES, Emulator, explain
 from toolchain.plugins.aws_things.functions import functions
-from toolchain.plugins.aws_things.iam import Role, RolePolicy, RolePolicyAttachment
+from toolchain.plugins.aws_things.iam import Role, RolePolicy
 from toolchain.plugins.aws_things.logs import LogGroup
 from toolchain.plugins.aws_things.network import InternetGateway, Subnet, Vpc
 from toolchain.plugins.aws_things.parameters import Parameter
@@ -38,7 +38,6 @@ _TYPES = (
     NatGateway,
     Role,
     RolePolicy,
-    RolePolicyAttachment,
     LogGroup,
     LogMetricFilter,
     MetricAlarm,
