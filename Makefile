@@ -39,7 +39,7 @@ down: ## remove the local stack and everything that `make up` made
 verify: ## prove from here that a deployment works (STACK=prod FROM="our addresses" CA=file: docs/verify.md)
 	@$(PYTHON) -m toolchain.verify $(STACK) $(if $(FROM),--from $(FROM)) $(if $(CA),--ca "$(CA)")
 
-ports: venv ## the port policy in force, row by row, with packets and bytes (STACK=prod: of that stack)
+ports: $(if $(wildcard $(BIN)/python),,venv) ## the port policy in force, row by row, with packets and bytes (STACK=prod: of that stack)
 	@$(BIN)/python -m components.campus.ports $(STACK)
 
 test: install lint ## everything that CI runs (needs root: namespaces with a Docker of their own)

@@ -48,16 +48,14 @@ services = Services(
     ServicesArgs(
         settings=settings,
         push_urls=campus.loki_push_urls,
-        credentials=campus.shipper_credentials,
+        passwords=campus.passwords,
         vpc_id=vpc_id,
     ),
     opts=ResourceOptions.merge(aws, ResourceOptions(depends_on=[campus.edge.live])),
 )
 DockerShippers(
     "shippers",
-    DockerShippersArgs(
-        settings=settings, push_urls=campus.loki_push_urls, credentials=campus.shipper_credentials
-    ),
+    DockerShippersArgs(settings=settings, push_urls=campus.loki_push_urls, passwords=campus.passwords),
     opts=ResourceOptions(depends_on=[campus.edge.live]),
 )
 

@@ -43,7 +43,7 @@ aws = ResourceOptions(providers=[aws_provider(settings.aws)])
 """
 OURS = """
 urls = {key: f"https://campus.localhost/{key}" for key in settings.loki.instances}
-Services("services", ServicesArgs(settings=settings, push_urls=urls, credentials={}, vpc_id=None), aws)
+Services("services", ServicesArgs(settings=settings, push_urls=urls, passwords={}, vpc_id=None), aws)
 """
 TRIVIAL = """
 class Group(pulumi.ComponentResource):

@@ -10,6 +10,8 @@ import datetime
 import ipaddress
 import json
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
 
@@ -21,6 +23,8 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -398,17 +402,12 @@ class Images(Area):
     # Only where logs of Docker hosts are shipped: `shippers`, `campus.logsTo`.
     alloy: Image | None = None
 
-    @model_validator(mode="after")
-    def _check_digests(self) -> Self:
-        if self.require_digest:
-            for key in ("caddy", "loki", "grafana", "port_guard", "alloy"):
-                image: str | None = getattr(self, key)
-                if image is not None and "@sha256:" not in image:
-                    raise ValueError(
-                        f"{to_camel(key)}: tag and digest are required here "
-                        f"(name:tag@sha256:…, see images.requireDigest), received {image!r}"
-                    )
-        return self
+    @field_validator("caddy", "loki", "grafana", "port_guard", "alloy")
+    @classmethod
+    def _check_digest(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("require_digest") and value is not None and "@sha256:" not in value:
+            raise ValueError("tag and digest are required here (name:tag@sha256:…, see images.requireDigest)")
+        return value
 
 
 class Edge(Area):
@@ -900,11 +899,15 @@ class PortPolicy(Area):
         return tuple(rule.rule for rule in self.rules)
 
 
+# One may fail, and its services go on in another.
+MIN_ZONES = 2
+
+
 class EgressCreate(Area):
     """The AWS network whose tasks send logs, made by this stack."""
 
     vpc_cidr: Cidr = "10.0.0.0/16"
-    zones: tuple[str, ...] = Field(min_length=2)
+    zones: tuple[str, ...]
     # One NAT gateway per zone; otherwise one, in the first zone, for all.
     nat_per_zone: bool = False
     # Elastic IPs that AWS allocates by address: from a range brought to AWS, or just released (EC2's
@@ -925,6 +928,8 @@ class EgressCreate(Area):
             # A zone's subnets are numbered by its letter; the smallest VPC has room for eight.
             if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-h]", zone):
                 raise ValueError(f"zones: an availability zone such as ap-northeast-2a, received {zone!r}")
+        if len(self.zones) < MIN_ZONES:
+            raise ValueError(f"zones: at least two, in case one fails, received {list(self.zones)}")
         if len(set(self.zones)) != len(self.zones):
             raise ValueError(f"zones: each zone once, received {list(self.zones)}")
         wanted = self.nat_count
@@ -1579,11 +1584,24 @@ def parse(tree: dict[str, Any]) -> Settings:
 
     Raises SettingsError with one line per mistake.
     """
-    try:
+    with _one_line_each(tree):
         return Settings.model_validate(tree)
+
+
+def parse_campus(area: Any) -> Campus:
+    """The area `campus` alone, as it stands in a stack's file. Raises SettingsError."""
+    with _one_line_each({"campus": area}, "campus"):
+        return Campus.model_validate(area)
+
+
+@contextmanager
+def _one_line_each(tree: dict[str, Any], *above: str) -> Generator[None, None, None]:
+    """Make pydantic's errors one SettingsError; `above` is where the model stands in the tree."""
+    try:
+        yield
     except ValidationError as error:
-        problems = [_problem(dict(item), tree) for item in error.errors(include_url=False)]
-        raise SettingsError(problems) from None
+        items = [dict(item) | {"loc": (*above, *item["loc"])} for item in error.errors(include_url=False)]
+        raise SettingsError([_problem(item, tree) for item in items]) from None
 
 
 def _problem(item: dict[str, Any], tree: dict[str, Any]) -> str:

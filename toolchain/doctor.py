@@ -47,7 +47,7 @@ def for_local(text: str) -> list[Row]:
     places = [cache_folder(), ROOT, Path("/var/lib/docker")]
     return [
         machine.python(sys.executable),
-        machine.git(),
+        machine.by_hand("git", "git", stops=False),
         machine.docker_engine(),
         machine.pulumi(),
         machine.plugins(cache.Refusals()),
@@ -64,12 +64,14 @@ def for_real(stack: str, text: str, environment: Mapping[str, str]) -> list[Row]
     """What `pulumi up` of a stack in the real AWS needs."""
     return [
         machine.python(sys.executable, by_make=False),
-        machine.git(),
+        machine.by_hand("git", "git", stops=False),
         official_pulumi(),
         shell(environment),
         secrets(stack, text, environment),
         aws(environment, Path.home() / ".aws"),
-        *(known_host(host, Path.home() / ".ssh" / "known_hosts") for host in docker_hosts(text)),
+        # The documents' commands want it, Pulumi doesn't.
+        machine.by_hand("aws", "awscli", stops=False),
+        *ssh(docker_hosts(text), Path.home() / ".ssh" / "known_hosts"),
     ]
 
 
@@ -115,10 +117,10 @@ def aws(environment: Mapping[str, str], folder: Path) -> Row:
     """Where AWS' own tools find credentials; never their values."""
     for names in AWS_VARIABLES:
         if all(environment.get(name) for name in names):
-            return Row("aws", "ok", f"by {', '.join(names)} (not tried)")
+            return Row("credentials", "ok", f"by {', '.join(names)} (not tried)")
     if (folder / "credentials").exists() or (folder / "config").exists():
-        return Row("aws", "ok", f"by {folder} (not tried)")
-    return Row("aws", "missing", "no credentials: `aws configure`, or set AWS_PROFILE", stops=True)
+        return Row("credentials", "ok", f"by {folder} (not tried)")
+    return Row("credentials", "missing", "no credentials: `aws configure`, or set AWS_PROFILE", stops=True)
 
 
 def docker_hosts(text: str) -> list[str]:
@@ -127,8 +129,20 @@ def docker_hosts(text: str) -> list[str]:
     return list(dict.fromkeys(named))
 
 
+def ssh(hosts: list[str], known_hosts: Path) -> list[Row]:
+    """What it takes to reach the Docker hosts."""
+    if not hosts:
+        return [Row("ssh", "missing", "dockerHost is required: ssh://USER@HOST:PORT", stops=True)]
+    client = machine.by_hand("ssh-keygen", "openssh-client", stops=True)
+    if client.stops and any(host.startswith("ssh://") for host in hosts):
+        return [client]
+    return [known_host(host, known_hosts) for host in hosts]
+
+
 def known_host(value: str, known_hosts: Path) -> Row:
     """Whether a Docker host's key is known: Pulumi's Docker plugin asks nobody."""
+    if "://" not in value:
+        return Row("ssh", "missing", f"dockerHost: ssh://USER@HOST:PORT, received {value}", stops=True)
     if not value.startswith("ssh://"):
         return Row("ssh", "ok", f"{value} isn't ssh://")
     try:

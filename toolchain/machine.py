@@ -45,11 +45,11 @@ def python(interpreter: str, *, by_make: bool = True) -> Row:
     return _installable("python", f"{version} can't make virtualenvs", ["python3-venv"], by_make=by_make)
 
 
-def git() -> Row:
-    """For people and tests alone."""
-    if say.have("git"):
-        return Row("git", "ok", "")
-    return _installable("git", "not here", ["git"], stops=False, by_make=False)
+def by_hand(program: str, package: str, *, stops: bool) -> Row:
+    """A program that people use, and make doesn't install."""
+    if say.have(program):
+        return Row(program, "ok", "")
+    return _installable(program, "not here", [package], stops=stops, by_make=False)
 
 
 def docker_engine() -> Row:

@@ -54,8 +54,8 @@ class PushAccessArgs:
 
     secrets: Sequence[PushSecret]
     push_urls: pulumi.Input[Mapping[str, str]]
-    # Per instance and user; secret.
-    credentials: pulumi.Input[Mapping[str, Mapping[str, str]]]
+    # Per Loki instance and user; secret.
+    passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
 
 
 class PushAccess(pulumi.ComponentResource):
@@ -76,22 +76,24 @@ class PushAccess(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         self.task_role_arn = role.arn
-        known = pulumi.Output.all(urls=args.push_urls, credentials=args.credentials)
-        self.parameter_arns = {secret: self._parameter(secret, known).arn for secret in args.secrets}
+        self.parameter_arns = {secret: self._parameter(secret, args).arn for secret in args.secrets}
         self.register_outputs({"task_role_arn": self.task_role_arn})
 
-    def _parameter(self, secret: PushSecret, known: pulumi.Output[dict[str, object]]) -> aws.ssm.Parameter:
+    def _parameter(self, secret: PushSecret, args: PushAccessArgs) -> aws.ssm.Parameter:
         form = "push-url" if secret.output == "grafana" else "password"
+        known = pulumi.Output.all(
+            url=pulumi.Output.from_input(args.push_urls)[secret.loki],
+            password=args.passwords[secret.loki][secret.user],
+        )
 
-        def value(found: dict[str, dict[str, dict[str, str]]]) -> str:
-            password = found["credentials"][secret.loki][secret.user]
+        def value(found: dict[str, str]) -> str:
             if secret.output == "fluent-bit":
-                return password
-            return url_with_credentials(str(found["urls"][secret.loki]), secret.user, password)
+                return found["password"]
+            return url_with_credentials(found["url"], secret.user, found["password"])
 
         return aws.ssm.Parameter(
             f"{self._name}-{secret.loki}-{secret.user}-{form}",
             type="SecureString",
-            value=pulumi.Output.secret(known.apply(value)),  # type: ignore[arg-type]
+            value=pulumi.Output.secret(known.apply(value)),
             opts=ResourceOptions(parent=self),
         )

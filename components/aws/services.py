@@ -21,7 +21,7 @@ class ServicesArgs:
     settings: Settings
     push_urls: pulumi.Input[Mapping[str, str]]
     # Per Loki instance and user; secret.
-    credentials: pulumi.Input[Mapping[str, Mapping[str, str]]]
+    passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
     # The network of Fargate's tasks; the settings ask for one where there are any.
     vpc_id: pulumi.Input[str] | None
 
@@ -40,7 +40,7 @@ class Services(pulumi.ComponentResource):
         access = PushAccess(
             f"{name}-push",
             PushAccessArgs(
-                secrets=push_secrets(settings), push_urls=args.push_urls, credentials=args.credentials
+                secrets=push_secrets(settings), push_urls=args.push_urls, passwords=args.passwords
             ),
             child,
         )

@@ -165,7 +165,7 @@ class DockerShippersArgs:
     settings: Settings
     push_urls: pulumi.Input[Mapping[str, str]]
     # Per Loki instance and user; secret.
-    credentials: pulumi.Input[Mapping[str, Mapping[str, str]]]
+    passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
 
 
 class DockerShippers(pulumi.ComponentResource):
@@ -180,7 +180,6 @@ class DockerShippers(pulumi.ComponentResource):
         super().__init__("campus-monitor:campus:DockerShippers", name, None, opts)
         images = args.settings.images
         urls = pulumi.Output.from_input(args.push_urls)
-        credentials = pulumi.Output.from_input(args.credentials)
         for key, shipper in args.settings.shippers.items():
             host = Host(
                 docker_host=shipper.docker_host,
@@ -208,7 +207,7 @@ class DockerShippers(pulumi.ComponentResource):
                     network_name=network.name,
                     push_url=urls[shipper.loki],
                     user=shipper.account,
-                    password=credentials[shipper.loki][shipper.account],
+                    password=args.passwords[shipper.loki][shipper.account],
                 ),
                 pulumi.ResourceOptions(parent=self, providers=[provider]),
             )

@@ -14,13 +14,13 @@ import yaml
 from components.campus.containers import Host
 from components.campus.port_policy import GUARD
 from components.live.docker_host import LiveError, client, find_container, read_by_script
-from components.settings import PROJECT, Campus
+from components.settings import PROJECT, SettingsError, parse_campus
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def counted_rows(stack: str, folder: Path = ROOT) -> str:
-    """The rows of a stack's Docker host; a LiveError says why there are none."""
+    """The rows of a stack's Docker host; a LiveError or a SettingsError says why there are none."""
     host = _host(folder / f"Pulumi.{stack}.yaml")
     with client(host.docker_host) as engine:
         guard = find_container(engine, host.named(GUARD))
@@ -36,8 +36,8 @@ def _host(path: Path) -> Host:
     """Where the stack's guard is: a small part of its settings, in which no secret is."""
     if not path.exists():
         raise LiveError(f"there is no {path.name}")
-    area = yaml.safe_load(path.read_text())["config"][f"{PROJECT}:campus"]
-    campus = Campus.model_validate(area)
+    config = yaml.safe_load(path.read_text()).get("config") or {}
+    campus = parse_campus(config.get(f"{PROJECT}:campus"))
     return Host(
         docker_host=campus.docker_host, name_prefix=campus.name_prefix, protect_data=campus.protect_data
     )
@@ -49,7 +49,7 @@ def main() -> int:
     parser.add_argument("stack", help="such as local, stage or prod")
     try:
         print(counted_rows(parser.parse_args().stack), end="")
-    except LiveError as error:
+    except (LiveError, SettingsError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

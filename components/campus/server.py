@@ -46,8 +46,11 @@ class CampusServer(pulumi.ComponentResource):
     """Where people find Grafana."""
     loki_push_urls: pulumi.Output[dict[str, str]]
     """Where shippers push to, per Loki instance."""
+    passwords: dict[str, dict[str, pulumi.Output[str]]]
+    """The password per user, per Loki instance with accounts (secret): each by itself, so that a new one
+    changes nothing where another is used."""
     shipper_credentials: pulumi.Output[dict[str, dict[str, str]]]
-    """The password per user, per Loki instance with accounts (secret)."""
+    """All of them (secret)."""
     port_policy_rows: pulumi.Output[list[str]]
     """The port policy as `ufw status numbered` prints it."""
     edge: Edge
@@ -81,18 +84,27 @@ class CampusServer(pulumi.ComponentResource):
             https_port=settings.edge.https_port,
             http3=settings.edge.http3,
         )
-        network = private_network(f"{name}-network", self._host, settings.campus.network_cidr, self._own)
         self.port_policy = self._port_policy()
+        # Everything else on the host comes after its policy: a port is guarded before it is open, and rules
+        # that shut us out are undone before a container is half made.
+        guarded = pulumi.ResourceOptions(depends_on=[self.port_policy.live])
+        self._guarded = pulumi.ResourceOptions.merge(self._part, guarded)
+        network = private_network(
+            f"{name}-network",
+            self._host,
+            settings.campus.network_cidr,
+            pulumi.ResourceOptions.merge(self._own, guarded),
+        )
         self._other_hosts = {key: self._other_host(key) for key in settings.campus.other_hosts}
         self.lokis = self._lokis(network)
         self.grafana = self._grafana(network) if settings.grafana.enabled else None
-        passwords = self._passwords()
+        self.passwords = self._passwords()
         caddy_image_id = self._image_id("caddy", settings.images.caddy)
-        self.edge = self._edge(caddy_image_id, self._hashes(passwords))
+        self.edge = self._edge(caddy_image_id, self._hashes())
         if settings.campus.logs_to is not None and settings.images.alloy is not None:
             alloy_image_id = self._image_id("alloy", settings.images.alloy)
             self._shipper(network, settings.campus.logs_to, alloy_image_id, caddy_image_id)
-        self._set_outputs(passwords)
+        self._set_outputs()
 
     def allow_address(self, name: str, ip: pulumi.Input[str]) -> AllowedAddress:
         """Let one more address push on the routes that allow `nat`.
@@ -111,14 +123,14 @@ class CampusServer(pulumi.ComponentResource):
             lambda known: hashlib.sha256("\n".join([known[0], *sorted(known[1])]).encode()).hexdigest()
         )
 
-    def _set_outputs(self, passwords: Mapping[str, Mapping[str, pulumi.Output[str]]]) -> None:
+    def _set_outputs(self) -> None:
         instances = self._settings.loki.instances
         self.grafana_url = pulumi.Output.from_input(site_url(self._site))
         self.loki_push_urls = pulumi.Output.from_input(
             {key: push_url(self._site, one.route) for key, one in instances.items()}
         )
         self.shipper_credentials = pulumi.Output.secret(
-            pulumi.Output.all(passwords).apply(lambda known: known[0])
+            pulumi.Output.all(self.passwords).apply(lambda known: known[0])
         )
         self.port_policy_rows = self.port_policy.rows
         self.register_outputs(
@@ -189,10 +201,7 @@ class CampusServer(pulumi.ComponentResource):
                     places=self._places(key, image_id, network.name),
                     settings=instance,
                 ),
-                # A published port is guarded before it is open.
-                pulumi.ResourceOptions.merge(
-                    self._part, pulumi.ResourceOptions(depends_on=[self.port_policy.live])
-                ),
+                self._guarded,
             )
             for key, instance in self._settings.loki.instances.items()
         }
@@ -267,7 +276,7 @@ class CampusServer(pulumi.ComponentResource):
                 hosts=self._replicas_elsewhere(),
                 settings=settings.grafana,
             ),
-            self._part,
+            self._guarded,
         )
 
     def _sources(self) -> dict[str, LokiSource]:
@@ -311,9 +320,7 @@ class CampusServer(pulumi.ComponentResource):
         name = f"{self._name}-{instance}-{account.user}-password"
         return GeneratedPassword(name, opts=pulumi.ResourceOptions(parent=self)).value
 
-    def _hashes(
-        self, passwords: Mapping[str, Mapping[str, pulumi.Output[str]]]
-    ) -> dict[str, dict[str, pulumi.Output[str]]]:
+    def _hashes(self) -> dict[str, dict[str, pulumi.Output[str]]]:
         return {
             key: {
                 user: PasswordHash(
@@ -323,7 +330,7 @@ class CampusServer(pulumi.ComponentResource):
                 ).bcrypt_hash
                 for user, password in users.items()
             }
-            for key, users in passwords.items()
+            for key, users in self.passwords.items()
         }
 
     def _shipper(
@@ -346,7 +353,7 @@ class CampusServer(pulumi.ComponentResource):
                 hosts=self._replicas_elsewhere(),
                 push_url=self._loki_url(loki, self._settings.loki.instances[loki]) + PUSH_PATH,
             ),
-            self._part,
+            self._guarded,
         )
 
     def _edge(
@@ -387,5 +394,5 @@ class CampusServer(pulumi.ComponentResource):
                 grafana=f"grafana:{GRAFANA_PORT}" if settings.grafana.enabled else None,
                 upstream_hosts=hosts,
             ),
-            self._part,
+            self._guarded,
         )

@@ -231,16 +231,16 @@ def _write(owner: str, props: Props) -> Props:
         if problem:
             raise LiveError(problem)
     confirmation = Confirmation(**props["confirmation"]) if props.get("confirmation") else None
+    lost: str | None = None
     try:
         staging = _bring_in(owner, props, confirmation)
     except ConnectionLostError as error:
         if confirmation is None:
             raise
         # Perhaps by the new files themselves, which may be on trial by now.
-        _end_trial(props, confirmation, _staging_name([]), str(error))
-    else:
-        if confirmation is not None:
-            _end_trial(props, confirmation, staging, reaches(confirmation))
+        staging, lost = _staging_name([]), str(error)
+    if confirmation is not None:
+        _end_trial(props, confirmation, staging, lost or reaches(confirmation))
     return props | {"content_sha256": content_sha256(files), "applied": True}
 
 
@@ -273,7 +273,7 @@ def _end_trial(props: Props, confirmation: Confirmation, staging: str, problem: 
     why = problem or "no new connection was made in time"
     raise LiveError(
         f"{name}: the new files were not confirmed within {confirmation.seconds:.0f} s; "
-        f"those from before are in force again: {why}"
+        f"those from before are in force again: {why}\n{_program(props).unconfirmed}"
     )
 
 

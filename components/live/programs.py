@@ -50,6 +50,8 @@ class Program:
     uid: int = 0
     # How many times longer than others it may take until it answers.
     patience: int = 1
+    # What to look at when nobody confirmed the trial.
+    unconfirmed: str = ""
 
 
 # JSON from the standard input as one line per value, each with its whole path: equal for equal
@@ -123,6 +125,8 @@ PROGRAMS = {
         running=f"{_GUARD} running | sed '/^$/d' | sha256sum",
         trial=f'{_GUARD} trial "$dir/policy.nft" "$seconds"',
         confirm=f"{_GUARD} confirm",
+        unconfirmed="do portPolicy's rules let SSH in from where you, or confirmTarget, come from? "
+        "(docs/port-policy.md)",
     ),
     # What it was provisioned with can't be changed in Grafana itself, and it doesn't tell: that the files
     # are as they were delivered is all there is to compare.

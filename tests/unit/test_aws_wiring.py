@@ -85,7 +85,7 @@ def shipped(
         PushAccessArgs(
             secrets=[secret] if secret else [],
             push_urls={"aws": URL},
-            credentials=pulumi.Output.secret({"aws": {"admin": PASSWORD}}),
+            passwords={"aws": {"admin": pulumi.Output.secret(PASSWORD)}},
         ),
     )
     return ShippedService(

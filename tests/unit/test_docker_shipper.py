@@ -34,7 +34,7 @@ CHANGES: dict[str, Any] = {
     "shippers": SHIPPERS,
 }
 PUSH_URLS = {"test": GATE.url}
-CREDENTIALS = {"test": {"admin": SECRET, "other": "another one"}}
+PASSWORDS = {"admin": SECRET, "other": "another one"}
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ def build_shippers(engine: Engine) -> dict[str, dict[str, Any]]:
     @pulumi.runtime.test
     def program() -> None:
         settings = parse(TREE | CHANGES)
-        credentials = pulumi.Output.secret(CREDENTIALS)
-        args = DockerShippersArgs(settings=settings, push_urls=PUSH_URLS, credentials=credentials)
+        secret = {user: pulumi.Output.secret(password) for user, password in PASSWORDS.items()}
+        args = DockerShippersArgs(settings=settings, push_urls=PUSH_URLS, passwords={"test": secret})
         DockerShippers("shippers", args)
 
     program()

@@ -81,15 +81,15 @@ class TestPython:
 
 
 def test_git_is_nothing_that_make_installs(bin_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert told(machine.git()) == ("missing", False)
+    assert told(machine.by_hand("git", "git", stops=False)) == ("missing", False)
     put(bin_folder, "apt-get")
     put(bin_folder, "dpkg")
     as_user(monkeypatch, root=True)
-    assert "`apt-get install git`" in machine.git().words
+    assert "`apt-get install git`" in machine.by_hand("git", "git", stops=False).words
     as_user(monkeypatch, root=False)
-    assert "`sudo apt-get install git`" in machine.git().words
+    assert "`sudo apt-get install git`" in machine.by_hand("git", "git", stops=False).words
     put(bin_folder, "git")
-    assert told(machine.git()) == ("ok", False)
+    assert told(machine.by_hand("git", "git", stops=False)) == ("ok", False)
 
 
 class TestDocker:
@@ -378,6 +378,7 @@ class TestKnownHost:
         [
             ("unix:///var/run/docker.sock", "ok", "isn't ssh://"),
             ("ssh://me@campus.example:ssh", "missing", "received ssh://me@campus.example:ssh"),
+            ("me@campus.example:22", "missing", "received me@campus.example:22"),
         ],
     )
     def test_another_docker_host_is_told(self, tmp_path: Path, value: str, state: str, said: str) -> None:
@@ -397,6 +398,18 @@ class TestKnownHost:
             "      log3: {address: 10.20.0.13, dockerHost: ssh://three}\n    # dockerHost: ssh://none\n"
         )
         assert doctor.docker_hosts(text) == ["ssh://one", "ssh://two:22", "ssh://three"]
+
+
+def test_a_real_stack_needs_a_docker_host_and_for_ssh_its_client(bin_folder: Path, tmp_path: Path) -> None:
+    [row] = doctor.ssh(doctor.docker_hosts("    dockerHost:\n    logsTo: test\n"), tmp_path / "known_hosts")
+    assert told(row) == ("missing", True)
+    [row] = doctor.ssh(["ssh://one", "ssh://two"], tmp_path / "known_hosts")
+    assert (row.name, *told(row)) == ("ssh-keygen", "missing", True)
+    [row] = doctor.ssh(["unix:///var/run/docker.sock"], tmp_path / "known_hosts")
+    assert told(row) == ("ok", False)
+    put(bin_folder, "ssh-keygen", "exit 0")
+    rows = doctor.ssh(["ssh://one", "ssh://two"], tmp_path / "known_hosts")
+    assert [told(row) for row in rows] == [("ok", False)] * 2
 
 
 class TestRun:

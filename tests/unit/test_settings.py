@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.settings import SettingsError, parse
+from components.settings import SettingsError, parse, parse_campus
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -152,12 +152,6 @@ MISTAKES = [
     ("images.caddy", "caddy", "campus-monitor:images.caddy: an image is named with its tag", "caddy"),
     ("images.caddy", ..., "campus-monitor:images.caddy: required key is missing", ""),
     ("images.loki", "grafana/loki:latest", "campus-monitor:images.loki: the tag 'latest'", "latest"),
-    (
-        "images.requireDigest",
-        True,
-        "images.caddy: tag and digest are required",
-        "caddy:2.11.7",
-    ),
     ("campus.networkCidr", "172.29.0.0/24", "campus-monitor:campus.networkCidr:", "172.29.0.0/24"),
     ("campus.networkCidr", "8.8.0.0/16", "campus-monitor:campus.networkCidr:", "8.8.0.0/16"),
     ("campus.dockerHost", "localhost", "campus-monitor:campus.dockerHost: an URL", "localhost"),
@@ -185,7 +179,7 @@ MISTAKES = [
     ("portPolicy.confirmTarget", "me:pass@host", "portPolicy.confirmTarget: a login", ""),
     ("portPolicy.confirmTarget", "me@host:99999", "portPolicy.confirmTarget: a login", "me@host:99999"),
     ("loki.instances.aws.published", True, "loki.instances.aws.published: with portPolicy.namespace own", ""),
-    ("egress.create.zones", ["ap-northeast-2a"], "campus-monitor:egress.create.zones:", ""),
+    ("egress.create.zones", ["ap-northeast-2a"], "egress.create.zones: at least two", "['ap-northeast-2a']"),
     (
         "egress.create.zones",
         ["ap-northeast-2a", "eu-central-1b"],
@@ -221,6 +215,32 @@ def test_a_mistake_is_one_line_with_key_rule_and_value(
     assert says in line
     assert received in line
     assert "\n" not in line
+
+
+def test_each_image_without_its_digest_has_a_line() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(changed("images.requireDigest", True))
+    names = ["caddy", "loki", "grafana", "portGuard", "alloy"]
+    assert [line.partition(": ")[0] for line in caught.value.problems] == [
+        f"campus-monitor:images.{name}" for name in names
+    ]
+    assert "tag and digest are required here" in caught.value.problems[0]
+    assert "caddy:2.11.7" in caught.value.problems[0]
+
+
+@pytest.mark.parametrize(
+    ("area", "problem"),
+    [
+        (None, "campus-monitor:campus: Input should be a valid dictionary or instance of Campus"),
+        ({}, "campus-monitor:campus.dockerHost: required key is missing"),
+        ({"dockerHost": "localhost"}, "campus-monitor:campus.dockerHost: an URL"),
+    ],
+)
+def test_the_campus_alone_is_read_with_the_same_errors(area: Any, problem: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse_campus(area)
+    [line] = caught.value.problems
+    assert line.startswith(problem)
 
 
 GUARDED: dict[str, Any] = {
