@@ -44,7 +44,7 @@ def ensure(url: str) -> bool:
             return False
         processes.stop(NAME)
     say.step(f"starting the AWS emulator at {url}")
-    processes.start(NAME, [VENV / "bin" / "moto_server", "-H", host, "-p", str(port)])
+    processes.start(NAME, [VENV / "bin" / "python", "-m", "toolchain.emulated_aws", host, str(port)])
     processes.wait_for_start(NAME, lambda: _answers(url), START_SECONDS)
     return True
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from toolchain import say
-from toolchain.paths import RUN
+from toolchain.paths import ROOT, RUN
 from toolchain.say import Problem
 
 
@@ -21,6 +21,7 @@ def start(name: str, command: Sequence[str | Path], env: Mapping[str, str] | Non
     with log_of(name).open("wb") as log:
         process = subprocess.Popen(
             [str(part) for part in command],
+            cwd=ROOT,
             env=None if env is None else dict(env),
             stdin=subprocess.DEVNULL,
             stdout=log,
