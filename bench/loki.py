@@ -28,7 +28,6 @@ from tests.rig.processes import wait_for
 from tests.rig.rig import end_in_order_on_signals, running_rig
 
 STREAMS = (1, 10, 100)
-USUAL = 10
 # High enough that what is measured is Loki and not its limits.
 UNLIMITED = {"rateMib": 1024, "burstMib": 1024, "streamRateMib": 1024, "streamBurstMib": 1024}
 TURNS, PUSHES, LINES = 8, 100, 1000

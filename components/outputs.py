@@ -150,7 +150,8 @@ An output that isn't there has no value in this stack's settings; a list or a ma
 
 [examples/deploy-service.yml](examples/deploy-service.yml) is a workflow for a service's own repository: it
 reads the current revision from `task_definition_arns` and has ECS run it. This stack makes the revisions,
-with the log router in them; the service's repository says when they run.
+with the log router in them; the service's repository says when they run. A revision stays registered when the
+next one is made, so that a service can go back to it.
 """
 
 

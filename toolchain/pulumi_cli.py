@@ -61,11 +61,6 @@ def ensure(refusals: cache.Refusals) -> Path:
     return folder()
 
 
-def will_build(refusals: cache.Refusals) -> bool:
-    """Whether, as far as is known, `ensure` is going to build."""
-    return refusals.remembers(ROUTE) and find() is None
-
-
 def _own_is_whole() -> bool:
     return any(cache.is_whole(folder(), key) for key in (FROM_INSTALLER, _built_key()))
 

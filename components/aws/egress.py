@@ -164,7 +164,8 @@ class EgressNetwork(pulumi.ComponentResource):
             for zone, cidr in zip(self._zones, cidrs, strict=True)
         ]
 
-    def _route_out_directly(self, public: Sequence[aws.ec2.Subnet]) -> aws.ec2.Route:
+    def _route_out_directly(self, public: Sequence[aws.ec2.Subnet]) -> list[pulumi.Resource]:
+        """Give the public subnets their way out; all that has to be there for it."""
         gateway = aws.ec2.InternetGateway(
             f"{self._name}-internet",
             vpc_id=self._vpc.id,
@@ -172,21 +173,24 @@ class EgressNetwork(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self),
         )
         table = self._route_table("public")
-        for zone, subnet in zip(self._zones, public, strict=True):
+        associated = [
             self._associate(f"public-{zone}", table, subnet)
-        return aws.ec2.Route(
+            for zone, subnet in zip(self._zones, public, strict=True)
+        ]
+        route = aws.ec2.Route(
             f"{self._name}-public",
             route_table_id=table.id,
             destination_cidr_block="0.0.0.0/0",
             gateway_id=gateway.id,
             opts=ResourceOptions(parent=self),
         )
+        return [route, *associated]
 
     def _nat_gateways(
         self,
         public: Sequence[aws.ec2.Subnet],
         allocation_ids: Mapping[str, pulumi.Output[str]],
-        internet: aws.ec2.Route,
+        internet: Sequence[pulumi.Resource],
     ) -> dict[str, aws.ec2.NatGateway]:
         # A NAT gateway works only once its own subnet has a way out (NAT gateway user guide).
         return {
@@ -195,7 +199,7 @@ class EgressNetwork(pulumi.ComponentResource):
                 allocation_id=allocation_ids[zone],
                 subnet_id=subnet.id,
                 tags=self._named(f"{self._name}-{zone}"),
-                opts=ResourceOptions(parent=self, depends_on=[internet]),
+                opts=ResourceOptions(parent=self, depends_on=internet),
             )
             for zone, subnet in zip(self._zones, public, strict=True)
             if zone in allocation_ids
@@ -227,8 +231,10 @@ class EgressNetwork(pulumi.ComponentResource):
             opts=ResourceOptions(parent=self),
         )
 
-    def _associate(self, role: str, table: aws.ec2.RouteTable, subnet: aws.ec2.Subnet) -> None:
-        aws.ec2.RouteTableAssociation(
+    def _associate(
+        self, role: str, table: aws.ec2.RouteTable, subnet: aws.ec2.Subnet
+    ) -> aws.ec2.RouteTableAssociation:
+        return aws.ec2.RouteTableAssociation(
             f"{self._name}-{role}",
             route_table_id=table.id,
             subnet_id=subnet.id,

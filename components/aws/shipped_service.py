@@ -131,6 +131,9 @@ class ShippedService(pulumi.ComponentResource):
             execution_role_arn=role.arn,
             task_role_arn=service.task_role_arn or args.access.task_role_arn,
             container_definitions=known.apply(self._containers),
+            # The revision that a service runs stays until it is given the next: to one that is deregistered,
+            # ECS goes back no more (its developer guide, "Deregistering a task definition revision").
+            skip_destroy=True,
             # So that a refresh sees a revision that somebody else registered.
             track_latest=True,
             # A task may start as soon as the definition exists: its permissions come first.

@@ -40,7 +40,7 @@ def family_of(stack: Deployment, service: str) -> str:
 
 
 def latest(emulator: Emulator, family: str) -> dict[str, Any]:
-    """The newest revision of a service's task definition."""
+    """The newest revision of a service's task definition, or the one that is named with its number."""
     return emulator.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
 
 
@@ -219,5 +219,8 @@ def test_a_changed_label_is_a_new_revision_and_a_new_topic_is_not(
         stack.stack.up()
         after = {service: latest(emulator, family_of(stack, service))["revision"] for service in SERVICES}
         assert after == before | {"iris": before["iris"] + 1}
+        # Its service runs the former one until it is given the new one, and can go back to it.
+        former = f"{family_of(stack, 'iris')}:{before['iris']}"
+        assert latest(emulator, former)["status"] == "ACTIVE"
         alarms = emulator.client("cloudwatch").describe_alarms()["MetricAlarms"]
         assert {tuple(one["AlarmActions"]) for one in alarms} == {(TOPIC + "-2",)}

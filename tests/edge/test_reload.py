@@ -16,6 +16,7 @@ from tests.rig.h2_load import CONNECTIONS, H2Load, Outcome
 from tests.rig.handover import WAITING, handed_over
 from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
 from tests.rig.probe import trust_of
+from tests.rig.processes import wait_for
 from tests.rig.pusher import Found, Pusher, Tally, found_in_loki
 
 # The first test waits for all the changes: about half a second each under this load.
@@ -142,7 +143,7 @@ def test_both_loads_count_what_is_refused(edge: Deployment) -> None:
         edge.client(STRANGER), "/lokiaws", "refused", lines_per_second=100, shippers=2, batch_wait=0.1
     )
     with load.running(), shipper.running():
-        time.sleep(0.5)  # how long they push; nothing waits for anything
+        wait_for("both push", lambda: min(load.outcome.sent, shipper.tally.lines) > 10, 60.0)
     assert load.outcome.failures == {"status 403": load.outcome.sent}
     assert load.outcome.sent > 10
     tally = shipper.tally

@@ -42,7 +42,6 @@ CLOSED = caddyfile('respond "Forbidden" 403')
 OPEN = caddyfile('respond @let "hello"')
 # Who asks from inside the container is let in.
 FRAGMENT = "allowed/nat/127.0.0.1.caddy"
-LETS_IN = "remote_ip 127.0.0.1/32\n"
 
 
 def outputs(result: Any) -> dict[str, Any]:

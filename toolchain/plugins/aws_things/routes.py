@@ -12,7 +12,6 @@ from toolchain.plugins.schema import Failure, string
 
 _NO_TABLE = ("InvalidRouteTableID.NotFound", "InvalidRouteTableId.Malformed")
 _NO_ROUTE = "InvalidRoute.NotFound"
-_NO_ASSOCIATION = "InvalidAssociationID.NotFound"
 _TARGETS = {"gatewayId": "GatewayId", "natGatewayId": "NatGatewayId"}
 
 
