@@ -1,4 +1,4 @@
-"""What is asked of the Docker host before anything is touched: that it answers, and has its images.
+"""What is asked before anything is touched: that the Docker host answers, and that its images can be had.
 
 Only a `unix://` host is asked. A preview works without the others, and touches none of them.
 """
@@ -17,6 +17,9 @@ from components.settings import PROJECT, Settings, SettingsError
 CONNECT_SECONDS = 5.0
 # The engine asks the image's registry, over the internet.
 REGISTRY_SECONDS = 60.0
+
+# What Pulumi.stage.yaml and Pulumi.prod.yaml name until somebody has pushed port-guard's first image.
+PLACEHOLDER_DIGEST = f"sha256:{'0' * 64}"
 
 # The registry wants a login that this check doesn't have: the pull itself will show.
 _UNDECIDED = (401, 403)
@@ -60,6 +63,23 @@ def check_docker_host(settings: Settings) -> None:
         ) from None
     if problems:
         raise SettingsError(problems)
+
+
+def check_guard_image(settings: Settings, *, is_preview: bool) -> str | None:
+    """What is wrong with the image of port-guard, where it is the placeholder; None where it isn't.
+
+    A preview may show what would come. For an update it is a SettingsError: the pull would fail half-way.
+    """
+    image = settings.images.port_guard
+    if not image.endswith(PLACEHOLDER_DIGEST):
+        return None
+    problem = (
+        f"{PROJECT}:images.portGuard: the digest is a placeholder: push the image and name it here "
+        f"(docs/operations.md, a new server), received {json.dumps(image)}"
+    )
+    if is_preview:
+        return problem
+    raise SettingsError([problem])
 
 
 def _images(settings: Settings) -> dict[str, str]:

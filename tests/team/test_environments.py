@@ -27,6 +27,7 @@ from tests.team.verified import ADMIN, Looking, data_sources
 
 pytestmark = pytest.mark.docker
 
+PLACEHOLDER = "images.portGuard: the digest is a placeholder"
 IDLE = "campus-monitor/idle-alloy:test"
 HTTPS = 443
 # One NAT gateway's address each, as the settings of each want.
@@ -124,6 +125,12 @@ def test_the_file_is_previewed_where_its_docker_host_cannot_be_reached(
     here = {"campus": {"dockerHost": nowhere}, "aws": {"emulator": emulator.url}}
     with running_stack(merged(settings_of(environment), here)) as stack:
         assert set(stack.changes()) == {"create"}
+        assert PLACEHOLDER in stack.run("preview")
+        # What the file names as port-guard's image is nobody's: no update begins with that.
+        before = emulator.contents()
+        with pytest.raises(PulumiFailedError, match=PLACEHOLDER):
+            stack.up()
+        assert emulator.contents() == before
 
 
 def ssh_port(environment: str) -> int:
