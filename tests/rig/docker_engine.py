@@ -23,6 +23,9 @@ from tests.rig.processes import children, die_with_parent, kill_and_wait, wait_f
 from tests.rig.run import Run
 
 START_SECONDS = 60.0
+# Docker 28 began to drop some of what comes in by itself (moby#49325; this turns it off, moby#49621). Here
+# it is the port policy that has to.
+OPEN_AS_EVER = {"DOCKER_INSECURE_NO_IPTABLES_RAW": "1"}
 
 # An empty /run hides the machine's own containerd (dockerd would use it), and a fresh /sys
 # shows the namespace's own interfaces. The shell stays, to reap what the engine leaves.
@@ -154,6 +157,7 @@ def _start_process(run: Run, namespace: Namespace, options: Sequence[str]) -> su
                 *("--exec-opt", "native.cgroupdriver=cgroupfs"),
                 *options,
             ],
+            env=os.environ | OPEN_AS_EVER,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
