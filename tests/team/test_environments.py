@@ -57,14 +57,23 @@ def in_the_rig(environment: str, docker_host: str, emulator: Emulator) -> Settin
 
 
 @contextmanager
-def brought_up(environment: str, rig: Rig, emulator: Emulator, operator: Operator) -> Iterator[Deployment]:
-    """The environment in the rig; at the end its data is given up, as a person would, and it is destroyed."""
-    settings = in_the_rig(environment, operator.docker_host, emulator)
+def operated(
+    environment: str, rig: Rig, emulator: Emulator, operator: Operator, changes: Settings | None = None
+) -> Iterator[Deployment]:
+    """The environment before its first `pulumi up`; at the end it is destroyed."""
+    settings = merged(in_the_rig(environment, operator.docker_host, emulator), changes or {})
     lokis = {name: loki_of(settings, name) for name in settings["loki"]["instances"]}
     make_played_image(rig, data_sources(lokis))
     make_idle_image(rig, IDLE)
     with configured_as(rig, settings) as made:
         made.stack.set_environment(operator.environment)
+        yield made
+
+
+@contextmanager
+def brought_up(environment: str, rig: Rig, emulator: Emulator, operator: Operator) -> Iterator[Deployment]:
+    """The environment in the rig; at the end its data is given up, as a person would, and it is destroyed."""
+    with operated(environment, rig, emulator, operator) as made:
         try:
             made.outputs = {name: output.value for name, output in made.stack.up().items()}
             yield made
@@ -114,6 +123,31 @@ def test_the_file_is_brought_up_verified_changed_and_destroyed(
         # What holds lines and certificates outlives the stack, and so do addresses that others list.
         assert docker_contents(rig) - before == {f"volume {name}" for name in DATA[environment]}
         assert set(ADDRESSES[environment]) <= set(addresses(emulator))
+
+
+def test_a_first_update_that_shuts_its_operator_out_leaves_nothing_half_made(
+    rig: Rig, emulator: Emulator, tmp_path: Path
+) -> None:
+    """The likeliest mistake: one's own address is in neither `operatorCidrs` nor a rule for SSH."""
+    before = docker_contents(rig)
+    elsewhere = "10.99.0.0/16"
+    rules = [
+        {"action": "allow", "port": ssh_port("stage"), "from": [elsewhere]},
+        *({"action": "allow", "port": port} for port in (80, HTTPS, 3100, 3199)),
+    ]
+    policy = {"operatorCidrs": [elsewhere], "rules": rules, "confirmSeconds": 3}
+    unpublished = {"instances": {name: {"published": False} for name in ("aws", "test")}}
+    changes: Settings = {"portPolicy": policy, "loki": unpublished, "campus": {"protectData": False}}
+    with (
+        clearing_up(rig, emulator),
+        operator_of(rig, ssh_port("stage"), tmp_path) as operator,
+        operated("stage", rig, emulator, operator, changes) as made,
+    ):
+        with pytest.raises(PulumiFailedError, match="were not confirmed within 3 s") as raised:
+            made.stack.up()
+        assert "do portPolicy's rules let SSH in" in str(raised.value)
+        [guard] = [one for one in docker_contents(rig) - before if one.startswith("container ")]
+        assert guard == "container port-guard"
 
 
 @pytest.mark.parametrize("environment", ["stage", "prod"])
