@@ -123,3 +123,4 @@ def test_one_of_every_type(program: Program, engine: docker.APIClient, emulator:
     assert not engine.volumes(filters={"name": "volume-"})["Volumes"]
     left = {kind: count for kind, count in emulator.contents().items() if count}
     assert left == {}
+    assert emulator.client("ecs").list_task_definitions()["taskDefinitionArns"] == []
