@@ -88,3 +88,5 @@ def test_no_line_is_missing_after_restarts_and_kills(edge: Deployment, loki: Con
     assert len(started) == RESTARTS
     assert tally.lines >= LINES
     assert not tally.drops
+    # What a Loki that ends doesn't answer any more, its connection's end does.
+    assert "TimeoutError" not in tally.retried
