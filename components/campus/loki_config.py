@@ -128,9 +128,9 @@ def _config(instance: LokiInstance) -> dict[str, Any]:
             "grpc_listen_address": "127.0.0.1",
             "grpc_listen_port": GRPC_PORT,
             "log_format": "json",
-            # A push that comes just as the distributor ends is never answered: it is handed to workers that
-            # are gone (Loki 3.7.8, pkg/distributor). Loki's own 30 s for it kept Loki down for as long, and
-            # its shipper, which sends it again when the connection ends.
+            # A push that comes just as the distributor ends is never answered: it waits for workers that are
+            # gone (Loki 3.7.8, pkg/distributor/distributor.go, PushWithResolver). In Loki's own 30 s for it
+            # Loki takes no other. By then all that takes pushes has ended.
             "graceful_shutdown_timeout": "1s",
             # A push waits for Caddy's 8 MB; Loki's own 4 MB would refuse it.
             "grpc_server_max_recv_msg_size": 16 << 20,
