@@ -137,6 +137,7 @@ def test_what_nobody_sends_from_any_more_is_refused(changed: Changed) -> None:
     assert changed.planned == {}
 
 
+@pytest.mark.soak
 def test_a_nat_instance_takes_over_in_two_updates_under_push(stack: Deployment, emulator: Emulator) -> None:
     login, vpc, began = login_of(stack), default_vpc(emulator), time.time_ns()
     nat = SwitchedByHand(emulator, NAT)

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.counts import count
 from tests.figures import TARGETS, record
 from tests.rig.canary import Canary, Way, running_canary, running_relay
 from tests.rig.deployment import Deployment
@@ -19,14 +18,14 @@ from tests.rig.namespaces import NAT
 from tests.rig.probe import lines_in_loki
 from tests.rig.processes import wait_for
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.docker, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 CANARIES = 4
 FIRST_PORT = 3500
 # A canary that waits ten times as long for a line opens its tail anew, and then counts what it gets
 # again as duplicates: long enough for a busy machine.
 INTERVAL_SECONDS = 2
-SECONDS = count(test=60, soak=600)
+SECONDS = 600
 # Including the line at the beginning and the one at the end of those seconds.
 LINES = SECONDS // INTERVAL_SECONDS + 1
 # Nothing that a canary may have to report.
