@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from tests.policy.oracle import Attempt, Oracle, RuleText, Verdict, Way
 from tests.policy.prober import ANSWER_SECONDS, Outcome, Prober, Seen
 from tests.policy.site import OTHER, Probe, Site
+from tests.rig.namespaces import Namespace
+from tests.rig.processes import wait_for
+
+FLUSH_SECONDS = 10.0
 
 
 @dataclass
@@ -54,7 +58,7 @@ class Differences:
     def under(self, rules: Sequence[RuleText], patience: float = ANSWER_SECONDS) -> Result:
         """Try every probe; the rules are in force. Neighbours have to find each other anew."""
         for namespace in {source.namespace for source in self.site.sources()}:
-            namespace.run("ip", "neigh", "flush", "all")
+            forget_neighbours(namespace)
         oracle = Oracle(rules, self.site.has_proxy)
         verdicts = {probe: oracle.judge(_attempt(probe)) for probe in self.probes}
         wanted = {
@@ -79,6 +83,15 @@ class Differences:
             if verdict is Verdict.PASS and outcome not in (without, Outcome.OPEN):
                 result.wrong_refusals.append(f"REFUSED {probe}: {outcome.value}, {without.value} without")
         return result
+
+
+def forget_neighbours(namespace: Namespace) -> None:
+    """Empty the table. An entry that goes by itself meanwhile ends iproute2's flush before the others."""
+
+    def flushed() -> bool:
+        return namespace.run("ip", "neigh", "flush", "all", check=False).returncode == 0
+
+    wait_for("no neighbour is known", flushed, FLUSH_SECONDS)
 
 
 def is_closed_anyway(probe: Probe) -> bool:
