@@ -16,7 +16,7 @@ from toolchain.paths import VENV
 from toolchain.paths import cache as cache_folder
 from toolchain.say import Problem
 
-VERSION = "3.250.0"
+VERSION = "3.276.0"
 OLDEST = (3, 200)
 LANGUAGE_SDK_VERSION = "3.79.0"
 CONNECT_SECONDS = 5
