@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
 
 from tests.rig.emulator import Emulator, running_emulator
+from tests.rig.failure_logs import last_words
 from tests.rig.rig import Rig, end_in_order_on_signals, running_rig
+
+TESTS = Path(__file__).parent
+# Folders whose files share a rig or a stack: they run in one process, one after the other. Any other file
+# may run beside all others.
+SHARING = ("aws", "edge", "policy", "plugins")
+# Those that take longest, longest first (seconds on 2 cores): who starts last should be done soon.
+LONGEST = ("edge", "policy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,6 +31,33 @@ def pytest_configure(config: pytest.Config) -> None:
     slow = [HealthCheck.too_slow]
     hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=slow)
     hypothesis.settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what has to stay together when several processes share the tests, the longest first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+    items.sort(key=lambda item: _rank(group_of(item.path)))
+
+
+def group_of(file: Path) -> str:
+    """The folder of a test file if its files share something, else the file."""
+    inside = file.relative_to(TESTS)
+    return inside.parts[0] if inside.parts[0] in SHARING else str(inside)
+
+
+def _rank(group: str) -> int:
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a test that fails what the containers said."""
+    report = yield
+    if report.failed:
+        report.sections.extend(last_words())
+    return report
 
 
 @pytest.fixture(scope="session")
