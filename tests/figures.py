@@ -1,7 +1,7 @@
 """The project's figures: suites record what they measured, `python -m tests.figures` judges it.
 
 Each line of build/figures.<target>.jsonl is one measurement. A figure that was measured more
-than once is judged by its last line; the targets are those of the design. A figure without one is told.
+than once is judged by its last line; the targets are in TARGETS. A figure without one is told.
 """
 
 from __future__ import annotations

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kill_points import steps_tried
-from tests.unit.test_live import STUB, Live
+from tests.support.kill_points import steps_tried
+from tests.support.live_directory import STUB, Live
 
 # What runs can't be asked: `running` is for this test alone.
 SWAPPED = replace(STUB, wanted=":", running=":", swaps_first=True)

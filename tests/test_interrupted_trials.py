@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.kill_points import steps_tried
-from tests.unit.test_live import TRIED, Live
+from tests.support.kill_points import steps_tried
+from tests.support.live_directory import TRIED, Live
 
 FIRST, SECOND, THIRD = ({"a": text} for text in ("first\n", "second\n", "third\n"))
 

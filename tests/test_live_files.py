@@ -19,7 +19,6 @@ from components.live import files
 from components.live.docker_host import HELPER_LABEL, LiveError, sha256
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
-from tests.counts import count
 from tests.rig.live_caddy import (
     CLOSED,
     DIRECTORY,
@@ -32,6 +31,7 @@ from tests.rig.live_caddy import (
 )
 from tests.rig.live_guard import LiveGuard, live_guard
 from tests.rig.rig import Rig
+from tests.support.counts import count
 
 pytestmark = pytest.mark.docker
 

@@ -11,7 +11,6 @@ import pytest
 
 from tests.aws.conftest import ZONE_A, ZONE_B, ZONE_C, login_of, network, put_back
 from tests.aws.nat import Nat, SwitchedByHand, behind
-from tests.counts import count
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.emulator import Emulator
@@ -19,6 +18,7 @@ from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
 from tests.rig.processes import wait_for
 from tests.rig.pusher import Found, Pusher, Tally, found_in_loki
 from tests.rig.stack import Settings
+from tests.support.counts import count
 
 # The first test waits for all the changes.
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(count(test=900, soak=5400))]

@@ -15,7 +15,7 @@ from tests.rig.deployment import Deployment
 from tests.rig.emulator import Emulator
 from tests.rig.namespaces import NAT
 from tests.rig.stack import merged
-from tests.unit.ecs_rules import problems
+from tests.support.ecs_rules import problems
 
 pytestmark = pytest.mark.docker
 

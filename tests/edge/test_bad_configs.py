@@ -13,7 +13,6 @@ from components.live.files import LiveFilesProvider
 from components.live.programs import Program, render_apply_script
 from components.settings import SettingsError, parse
 from tests import figures
-from tests.counts import count
 from tests.edge.broken import (
     GOOD,
     GOOD_FRAGMENT,
@@ -30,6 +29,7 @@ from tests.rig.live_caddy import LiveCaddy, live_caddy
 from tests.rig.live_guard import LiveGuard, live_guard
 from tests.rig.processes import wait_for
 from tests.rig.rig import Rig
+from tests.support.counts import count
 
 pytestmark = pytest.mark.docker
 

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.counts import count
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.edge_files import EdgeFiles, edge_files
@@ -22,6 +21,7 @@ from tests.rig.flood import (
 )
 from tests.rig.namespaces import STRANGER
 from tests.rig.probe import PUSH_PATH, Login
+from tests.support.counts import count
 
 pytestmark = pytest.mark.docker
 

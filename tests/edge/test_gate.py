@@ -18,7 +18,6 @@ from itertools import chain, islice
 import pytest
 
 from tests import figures
-from tests.counts import count
 from tests.edge.gate import Result, run
 from tests.edge.gate_cases import Case, Cases
 from tests.edge.gate_faults import FAULTS, Fault
@@ -30,6 +29,7 @@ from tests.rig.deployment import Deployment
 from tests.rig.edge_files import EdgeFiles, edge_files
 from tests.rig.namespaces import NAT, STRANGER
 from tests.rig.processes import wait_for
+from tests.support.counts import count
 
 pytestmark = pytest.mark.docker
 

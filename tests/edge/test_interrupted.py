@@ -18,8 +18,6 @@ from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
 from components.live.programs import Program, render_apply_script
 from tests import figures
-from tests.counts import count
-from tests.kill_points import NEVER, killed_at, steps_tried
 from tests.rig.deployment import UNNAMED_PORT, Deployment
 from tests.rig.emulator import Emulator
 from tests.rig.killed import clear_up, spread, up
@@ -29,7 +27,9 @@ from tests.rig.processes import wait_for
 from tests.rig.pusher import Pusher, answers_ready, found_in_loki
 from tests.rig.rig import Rig
 from tests.rig.stack import Settings, merged
-from tests.unit.test_live import Live
+from tests.support.counts import count
+from tests.support.kill_points import NEVER, killed_at, steps_tried
+from tests.support.live_directory import Live
 
 BEFORE = {"a": "first\n", "old": "old\n", "sub/b": "b\n"}
 CHANGED = {"a": "second\n", "more": "more\n", "sub/b": "new\n"}

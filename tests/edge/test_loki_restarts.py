@@ -10,12 +10,12 @@ import pytest
 from docker.models.containers import Container
 
 from components.campus.loki import STOP_SECONDS
-from tests.counts import count
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.namespaces import NAT
 from tests.rig.processes import wait_for
 from tests.rig.pusher import Pusher, answers_ready, found_in_loki
+from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 

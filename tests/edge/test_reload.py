@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.counts import count
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.edge_files import EdgeFiles, edge_files
@@ -18,6 +17,7 @@ from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
 from tests.rig.probe import trust_of
 from tests.rig.processes import wait_for
 from tests.rig.pusher import Found, Pusher, Tally, found_in_loki
+from tests.support.counts import count
 
 # The first test waits for all the changes: about half a second each under this load.
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(count(test=900, soak=3600))]

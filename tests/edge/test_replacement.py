@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import pytest
 from pulumi import automation
 
-from tests.counts import count
 from tests.rig.deployment import GUARDED_PORT, Deployment
 from tests.rig.live_caddy import leftovers, printed
 from tests.rig.namespaces import NAT, STRANGER
 from tests.rig.stack import merged
+from tests.support.counts import count
 
 pytestmark = pytest.mark.docker
 

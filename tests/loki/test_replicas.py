@@ -19,7 +19,6 @@ from components.campus.loki import (
 )
 from components.campus.loki_config import CHUNKS
 from components.settings import REPLICA_STEP
-from tests.counts import count
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.namespaces import NAT
@@ -28,6 +27,7 @@ from tests.rig.probe import Connection
 from tests.rig.processes import wait_for
 from tests.rig.pusher import Pusher, answers_ready, found_in_loki
 from tests.rig.stack import merged
+from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.guide import blocks
 from tests.rig.deployment import Deployment
 from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
 from tests.rig.namespaces import NAT
@@ -18,6 +17,7 @@ from tests.rig.probe import lines_in_loki
 from tests.rig.processes import wait_for
 from tests.rig.pusher import answers_ready
 from tests.rig.rig import Rig
+from tests.support.guide import blocks
 
 pytestmark = pytest.mark.docker
 

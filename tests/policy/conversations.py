@@ -11,7 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from tests.policy.site import Source
+from tests.policy.rule_sets import RuleSet
+from tests.policy.site import BOTH, Site, Source
+
+# A port of a process of the host, and a published one; with the rules that open them to everybody.
+PORTS = (6001, 7001)
+WIDE: RuleSet = [{"action": "allow", "port": port, "protocol": one} for port in PORTS for one in BOTH]
 
 NUMBER = struct.Struct("!Q")
 # Between two looks at them: what counts is whether they go on, not how fast.
@@ -103,3 +108,13 @@ class Conversations:
                     by_number[number].read()
                     if by_number[number].ended:
                         poll.unregister(number)
+
+
+def opened(site: Site, name: str) -> list[Conversation]:
+    """One connection over each family to each of those ports."""
+    source = site.source(name)
+    return [
+        Conversation.begin(source, address, (server, port))
+        for address, server in zip(source.addresses, source.servers[:2], strict=True)
+        for port in PORTS
+    ]

@@ -1,6 +1,6 @@
 """Who gets in where: judged from the rules as a person writes them, as ufw's manual reads them.
 
-Written from ufw(8), from the design's section 5 and from what Docker documents, not from the renderer.
+Written from ufw(8), from docs/port-policy.md and from what Docker documents, not from the renderer.
 """
 
 from __future__ import annotations

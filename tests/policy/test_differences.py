@@ -11,7 +11,6 @@ import random
 import pytest
 
 from tests import figures
-from tests.counts import count
 from tests.policy.differences import Differences, Result, is_closed_anyway
 from tests.policy.oracle import Way, Who
 from tests.policy.policies import rendered
@@ -20,6 +19,7 @@ from tests.policy.rule_sets import random_rules
 from tests.policy.site import WITHOUT_PROXY, site_in
 from tests.rig.live_guard import LiveGuard, live_guard
 from tests.rig.rig import running_rig
+from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 

@@ -15,7 +15,6 @@ import pytest
 from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
 from tests import figures
-from tests.counts import count
 from tests.policy.oracle import Attempt, Oracle, Verdict, Way, Who
 from tests.policy.policies import rendered
 from tests.policy.rule_sets import RuleSet, random_rules
@@ -25,13 +24,14 @@ from tests.rig.namespaces import NAT, SERVER, Namespace
 from tests.rig.probe import can_connect
 from tests.rig.processes import die_with_parent, wait_for
 from tests.rig.ssh_server import USER, operators_home, ssh_server
+from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
 LOCKOUTS = count(test=10, soak=100)
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
 SSH = 21541
-# design, section 11: one second in tests.
+# The shortest that the settings take: a locked-out operator is waited for as long, in every round.
 CONFIRM_SECONDS = 1.0
 # Only for an update, or a guard, that hangs.
 SECONDS = 60.0

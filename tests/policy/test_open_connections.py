@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.policy.conversations import Conversation, Conversations
+from tests.policy.conversations import PORTS, WIDE, Conversations, opened
 from tests.policy.policies import load_without_guard, rendered
 from tests.policy.prober import ANSWER_SECONDS, family_of, fence
 from tests.policy.rule_sets import RuleSet
@@ -18,24 +18,12 @@ from tests.rig.namespaces import CAMPUS_CLIENT, NAT_6
 
 pytestmark = pytest.mark.docker
 
-PORTS = (6001, 7001)
-WIDE: RuleSet = [{"action": "allow", "port": port, "protocol": one} for port in PORTS for one in BOTH]
 # Without the campus client; the others stay.
 NARROW: RuleSet = [
     {"action": "deny", "port": port, "protocol": one, "from": [f"{CAMPUS_CLIENT}/32", f"{NAT_6}/128"]}
     for port in PORTS
     for one in BOTH
 ] + WIDE
-
-
-def opened(site: Site, name: str) -> list[Conversation]:
-    """One connection over each family to a process of the host, and to a published port."""
-    source = site.source(name)
-    return [
-        Conversation.begin(source, address, (server, port))
-        for address, server in zip(source.addresses, source.servers[:2], strict=True)
-        for port in PORTS
-    ]
 
 
 def lost(site: Site, narrow: Callable[[], None]) -> tuple[set[str], set[str]]:

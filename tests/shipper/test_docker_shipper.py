@@ -34,6 +34,7 @@ from tests.rig.probe import ca_of, lines_in_loki
 from tests.rig.processes import wait_for
 from tests.rig.rig import Rig
 from tests.rig.stack import local_settings
+from tests.support.idle_alloy import make_idle_image
 from toolchain.cache import Refusals
 from toolchain.images import Images
 
@@ -61,7 +62,7 @@ def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
     if alloy_can_be_had():
         rig.engine.load(IMAGE)
     else:
-        make_idle_image(rig)
+        make_idle_image(rig, IMAGE)
     network = local_settings()["campus"]["networkCidr"]
     changes = {
         "campus": {"logsTo": "test"},
@@ -70,23 +71,6 @@ def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
     }
     with deployed(rig, emulator, changes) as made:
         yield made
-
-
-def make_idle_image(rig: Rig, image: str = IMAGE) -> None:
-    """An image in Alloy's place, with Alloy's user and data directory, that ships nothing."""
-    caddy = local_settings()["images"]["caddy"]
-    rig.engine.load(caddy)
-    prepare = f"mkdir -p {DATA} && chown -R {ALLOY_UID}:{ALLOY_UID} {DATA}"
-    with closing(rig.engine.client()) as engine:
-        made = engine.containers.create(caddy, ["sh", "-c", prepare])
-        try:
-            made.start()
-            assert made.wait()["StatusCode"] == 0
-            name, _, tag = image.rpartition(":")
-            idle = 'ENTRYPOINT ["sh", "-c", "trap exit TERM; while :; do sleep 1; done"]'
-            made.commit(name, tag, changes=idle)
-        finally:
-            made.remove()
 
 
 @pytest.fixture

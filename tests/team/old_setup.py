@@ -12,11 +12,11 @@ from typing import Any
 from docker import DockerClient
 from docker.models.containers import Container
 
-from tests.guide import blocks
 from tests.rig.deployment import Deployment
 from tests.rig.namespaces import NAT
 from tests.rig.processes import wait_for
 from tests.rig.pusher import answers_ready
+from tests.support.guide import blocks
 
 # The old Lokis' containers, and the ports that they publish.
 LOKIS = {"loki-aws": 3100, "loki-test": 3199}

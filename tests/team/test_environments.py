@@ -22,7 +22,7 @@ from tests.rig.operator import Operator, operator_of
 from tests.rig.probe import Login, can_connect, lines_in_loki, wait_for_line
 from tests.rig.rig import Rig
 from tests.rig.stack import PulumiFailedError, Settings, local_settings, merged, running_stack, settings_of
-from tests.shipper.test_docker_shipper import make_idle_image
+from tests.support.idle_alloy import make_idle_image
 from tests.team.verified import ADMIN, Looking, data_sources
 
 pytestmark = pytest.mark.docker
@@ -32,11 +32,12 @@ IDLE = "campus-monitor/idle-alloy:test"
 HTTPS = 443
 # One NAT gateway's address each, as the settings of each want.
 ADDRESSES = {"stage": [NAT], "prod": [NAT, LATER_NAT]}
-# The volumes whose content is nowhere else.
-DATA = {
-    "stage": {"caddy-data", "grafana-data", "loki-aws-data", "loki-test-data"},
-    "prod": {"caddy-data", "grafana-data", "loki-aws-data", "loki-test-data", "loki-stage-data"},
-}
+
+
+def data_of(environment: str) -> set[str]:
+    """The volumes whose content is nowhere else: certificates, Grafana's database and each Loki's lines."""
+    lokis = settings_of(environment)["loki"]["instances"]
+    return {"caddy-data", "grafana-data"} | {f"loki-{name}-data" for name in lokis}
 
 
 def in_the_rig(environment: str, docker_host: str, emulator: Emulator) -> Settings:
@@ -121,7 +122,7 @@ def test_the_file_is_brought_up_verified_changed_and_destroyed(
             takes_a_change(made)
             keeps_its_data(made, environment)
         # What holds lines and certificates outlives the stack, and so do addresses that others list.
-        assert docker_contents(rig) - before == {f"volume {name}" for name in DATA[environment]}
+        assert docker_contents(rig) - before == {f"volume {name}" for name in data_of(environment)}
         assert set(ADDRESSES[environment]) <= set(addresses(emulator))
 
 
@@ -236,4 +237,4 @@ def keeps_its_data(made: Deployment, environment: str) -> None:
     """Pulumi ends a destroy at what is protected, after it has removed the rest."""
     with pytest.raises(PulumiFailedError, match="protected"):
         made.stack.destroy()
-    assert volumes(made.rig) >= DATA[environment]
+    assert volumes(made.rig) >= data_of(environment)

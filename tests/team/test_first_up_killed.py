@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from tests import figures
-from tests.counts import count
 from tests.rig.deployment import Deployment, configured
 from tests.rig.emulator import Emulator
 from tests.rig.killed import clear_up, spread, up
 from tests.rig.namespaces import NAT, STRANGER
 from tests.rig.rig import Rig
+from tests.support.counts import count
 
 FIGURE = "first_up_kill_points_converged"
 KILLS = count(test=1, soak=20)

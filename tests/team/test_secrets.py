@@ -23,7 +23,7 @@ from tests.rig.emulator import Emulator
 from tests.rig.live_grafana import PLAYED, make_played_image
 from tests.rig.object_store import running_object_store
 from tests.rig.rig import Rig
-from tests.shipper.test_docker_shipper import make_idle_image
+from tests.support.idle_alloy import make_idle_image
 from tests.team.canaries import (
     AWKWARD,
     AWKWARD_ASCII,

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from moto.core.authorization import ActionAuthenticatorMixin
 
-from tests.guide import blocks
 from tests.rig.emulator import REGION, Emulator
 from tests.rig.processes import wait_for
 from tests.rig.stack import ROOT, write_project
+from tests.support.guide import blocks
 
 GUIDE = "state.md"
 BUCKET = "codedang-campus-monitor-state"

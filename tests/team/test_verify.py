@@ -22,8 +22,8 @@ from tests.rig.live_grafana import PLAYED, make_played_image
 from tests.rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, SERVER_6, STRANGER
 from tests.rig.rig import Rig
 from tests.rig.stack import ROOT
+from tests.support.certificates import certificate
 from tests.team.verified import ADMIN, Looking, data_sources
-from tests.unit.test_verify import certificate
 
 pytestmark = pytest.mark.docker
 

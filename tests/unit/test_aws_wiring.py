@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pulumi
@@ -19,31 +18,11 @@ from components.aws.push_access import (
 from components.aws.shipped_service import ShippedService, ShippedServiceArgs
 from components.aws.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
 from components.settings import PortRule, Service, parse
-from tests.unit.services import URL
-from tests.unit.test_campus_server import Engine, plain, running_engine
-from tests.unit.test_container_definitions import service
-from tests.unit.test_settings import tree_of
+from tests.rig.stack import settings_of
+from tests.support.ecs_services import URL, service
+from tests.support.fake_engine import Engine, known, plain, running_engine
 
 INGRESS = PortRule.model_validate({"action": "allow", "port": 80, "from": ["10.0.0.0/16", "2001:db8::/32"]})
-
-
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    """Pulumi's runtime on the stand-in engine."""
-    with running_engine() as made:
-        yield made
-
-
-def known(make: Callable[[], pulumi.Output[Any]]) -> Any:
-    """What an output of some resources is once they are made."""
-    found: list[Any] = []
-
-    @pulumi.runtime.test
-    def program() -> pulumi.Output[Any]:
-        return make().apply(found.append)
-
-    program()
-    return found[0]
 
 
 def test_a_security_group_has_its_rules_beside_it_and_none_inside(engine: Engine) -> None:
@@ -190,7 +169,7 @@ def test_a_role_of_the_services_own_is_taken(engine: Engine) -> None:
 
 
 def test_the_secrets_of_every_listed_account_are_kept() -> None:
-    tree = tree_of("local")
+    tree = settings_of("local")
     tree["loki"]["instances"]["aws"]["accounts"] = [{"user": "one"}, {"user": "two"}]
     tree["services"]["admin-api"] = tree["services"]["client-api"] | {
         "account": "two",
@@ -206,4 +185,4 @@ def test_the_secrets_of_every_listed_account_are_kept() -> None:
         "client-api": PushSecret("aws", "one", "grafana"),
         "admin-api": PushSecret("aws", "two", "fluent-bit"),
     }
-    assert push_secrets(parse(tree_of("local"))) == []
+    assert push_secrets(parse(settings_of("local"))) == []

@@ -34,7 +34,8 @@ from components.campus.caddyfile import (
     site_url,
 )
 from tests.rig.processes import wait_for
-from tests.unit.programs import assert_golden, program, run
+from tests.support.golden import assert_golden
+from tests.support.programs import program, run
 
 SITE = Site(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
 HASH = "$2b$04$" + "." * 21 + "u" + "." * 31

@@ -3,137 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
 import pytest
-from pulumi.runtime import mocks
 
 from components.campus import grafana, loki, port_policy
-from components.campus.server import CampusServer, CampusServerArgs
 from components.live.programs import PROGRAMS
-from components.settings import GRAFANA_PORT, parse
-
-SECRET = "a secret that nobody may read"
-
-TREE: dict[str, Any] = {
-    "campus": {"dockerHost": "unix:///nowhere.sock", "namePrefix": "t-", "protectData": False},
-    "images": {
-        "requireDigest": False,
-        "caddy": "caddy:2.11.7-alpine",
-        "loki": "grafana/loki:3.7.8",
-        "grafana": "grafana/grafana:13.0.1",
-        "portGuard": "campus-monitor/port-guard:dev",
-        "alloy": "grafana/alloy:v1.18.1",
-    },
-    "edge": {"domain": "campus.localhost", "tls": "internal"},
-    "loki": {
-        "instances": {
-            "aws": {"port": 3100, "route": "/lokiaws", "allow": ["nat"], "published": True},
-            "test": {
-                "port": 3199,
-                "route": "/lokitest",
-                "allow": ["nat"],
-                "accounts": [{"user": "admin", "password": SECRET}, {"user": "other"}],
-            },
-        }
-    },
-    "portPolicy": {
-        "operatorCidrs": ["198.51.100.0/24"],
-        "rules": [
-            {"action": "limit", "port": 22},
-            {"action": "allow", "port": 80},
-            {"action": "allow", "port": 443},
-            {"action": "allow", "port": 3100, "from": ["198.51.100.0/24"]},
-        ],
-    },
-    "egress": {"create": {"zones": ["ap-northeast-2a", "ap-northeast-2b"]}},
-    "aws": {"region": "ap-northeast-2"},
-}
+from components.settings import GRAFANA_PORT
+from tests.support.fake_engine import Engine, build, plain, running_engine
+from tests.support.settings import SECRET, TREE
 
 AWS = {"port": 3100, "route": "/lokiaws", "allow": ["nat"]}
 
-CONTAINER = "docker:index/container:Container"
 DYNAMIC = "pulumi-python:dynamic"
-
-
-@dataclass
-class Engine(mocks.Mocks):
-    """Remembers what was registered, and gives every resource an id."""
-
-    made: dict[str, mocks.MockResourceArgs] = field(default_factory=dict)
-    # All of them, by the first word of their names: a component's own children.
-    registered: dict[str, list[mocks.MockResourceArgs]] = field(default_factory=lambda: defaultdict(list))
-
-    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        self.made[args.name] = args
-        if not args.typ.startswith(("campus-monitor:", "pulumi:")):
-            self.registered[args.name.split("-")[0]].append(args)
-        outputs = {"arn": f"arn:{args.name}", **args.inputs}
-        if "imageId" not in outputs:
-            outputs["imageId"] = f"sha256:{args.name}"
-        # What a dynamic resource gives back; its inputs hold the names already.
-        outputs |= {"bcrypt_hash": "$2b$14$hash", "value": "generated", "content_sha256": "0" * 64}
-        return f"{args.name}-id", outputs
-
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
-        return {}, []
-
-    def containers(self) -> dict[str, dict[str, Any]]:
-        """The containers' inputs by physical name."""
-        found = [one.inputs for one in self.made.values() if one.typ == CONTAINER]
-        return {one["name"]: one for one in found}
-
-
-@contextmanager
-def running_engine(engine: Engine | None = None, stack: str = "test") -> Iterator[Engine]:
-    """Pulumi's runtime on the stand-in engine, for the length of the block."""
-    asyncio.set_event_loop(asyncio.new_event_loop())
-    engine = engine or Engine()
-    mocks.set_mocks(engine, project="campus-monitor", stack=stack)
-    yield engine
-    asyncio.get_event_loop().close()
-
-
-@pytest.fixture
-def engine() -> Iterator[Engine]:
-    """The stand-in engine."""
-    with running_engine() as made:
-        yield made
-
-
-def plain(secret: dict[str, Any]) -> dict[str, Any]:
-    """What a secret input holds; it is refused if it isn't marked as one."""
-    return secret["value"]
 
 
 def policy_files(engine: Engine) -> dict[str, Any]:
     """The inputs of the policy's LiveFiles."""
     return engine.made["campus-port-policy-policy"].inputs
-
-
-def build(**changes: Any) -> CampusServer:
-    """The campus server, and one address that is let in."""
-    made: list[CampusServer] = []
-
-    @pulumi.runtime.test
-    def program() -> pulumi.Output[Any]:
-        server = CampusServer("campus", CampusServerArgs(settings=parse(TREE | changes)))
-        server.allow_address("nat-0", pulumi.Output.from_input("203.0.113.7"))
-        made.append(server)
-        return pulumi.Output.all(
-            server.edge.container_id,
-            server.caddy_config_sha256(["203.0.113.7"]),
-            server.port_policy_rows,
-            server.shipper_credentials,
-        )
-
-    program()
-    return made[0]
 
 
 def test_every_container_is_hardened_and_its_log_is_rotated(engine: Engine) -> None:

@@ -14,16 +14,8 @@ from hypothesis import strategies as st
 from components.aws.container_definitions import canonical
 from components.aws.firelens import OUTPUTS
 from components.settings import Service
-from tests.unit.ecs_rules import problems
-from tests.unit.services import PARAMETER, URL, request_for, services, some_services
-
-APP = {"image": "nginx:1.29.4", "port": 80, "memoryMib": 128}
-
-
-def service(**changes: Any) -> Service:
-    """A small service on EC2, with changes."""
-    tree = {"cpuUnits": 512, "memoryMib": 512, "containers": {"app": APP}}
-    return Service.model_validate(tree | changes)
+from tests.support.ecs_rules import problems
+from tests.support.ecs_services import APP, PARAMETER, URL, request_for, service, services, some_services
 
 
 def fargate(**changes: Any) -> Service:

@@ -15,8 +15,10 @@ from components.campus.alloy_config import Destination, render_alloy_config
 from components.campus.docker_reader import ENGINE_SOCKET, SOCKET, SOCKET_DIRECTORY, render_docker_reader
 from components.campus.docker_shipper import DockerShippers, DockerShippersArgs
 from components.settings import parse
-from tests.unit.programs import assert_golden, program_of_image, run
-from tests.unit.test_campus_server import SECRET, TREE, Engine, build, running_engine
+from tests.support.fake_engine import Engine, build, running_engine
+from tests.support.golden import assert_golden
+from tests.support.programs import program_of_image, run
+from tests.support.settings import SECRET, TREE
 from toolchain import alloy_syntax
 
 GATE = Destination(url="https://grafana.codedang.com/lokitest/loki/api/v1/push", user="admin")

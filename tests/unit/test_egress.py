@@ -20,9 +20,8 @@ from components.aws.egress import (
     subnet_cidrs,
 )
 from components.settings import Egress, EgressCreate, SettingsError, parse
-from tests.unit.test_aws_wiring import known
-from tests.unit.test_campus_server import Engine, running_engine
-from tests.unit.test_settings import changed
+from tests.support.fake_engine import Engine, known, running_engine
+from tests.support.settings import changed
 
 LETTERS = st.lists(st.sampled_from("abcdefgh"), min_size=1, unique=True)
 VPCS = st.sampled_from(["10.0.0.0/16", "10.2.0.0/17", "10.3.0.0/18", "10.4.0.0/19", "10.1.0.0/20"])

@@ -18,7 +18,7 @@ from components.aws.firelens import (
     url_with_credentials,
 )
 from components.settings import SettingsError, parse
-from tests.unit.test_settings import tree_of
+from tests.rig.stack import settings_of
 
 SERVICE = "campus-monitor:services.client-api."
 CANARY = "s3cret-canary"
@@ -26,7 +26,7 @@ CANARY = "s3cret-canary"
 
 def problem(**changes: Any) -> str:
     """The one line that settings with a changed service fail with, after the service's key."""
-    tree = tree_of("local")
+    tree = settings_of("local")
     service = tree["services"]["client-api"]
     tree["services"]["client-api"] = service | changes
     with pytest.raises(SettingsError) as caught:
@@ -215,7 +215,7 @@ def test_what_would_not_work_is_an_error(changes: dict[str, Any], says: tuple[st
 
 
 def test_what_is_right_passes() -> None:
-    tree = tree_of("local")
+    tree = settings_of("local")
     tree["services"]["client-api"] |= {
         "architecture": "arm64",
         "launch": "fargate",
@@ -239,7 +239,7 @@ def test_what_is_right_passes() -> None:
     ],
 )
 def test_log_routers_that_there_are_for_arm_pass(router: dict[str, str]) -> None:
-    tree = tree_of("local")
+    tree = settings_of("local")
     tree["services"]["client-api"] |= {"architecture": "arm64", "logRouter": router}
     assert parse(tree).services["client-api"].architecture == "arm64"
 

@@ -28,7 +28,8 @@ from components.campus.provisioning import (
     render_provider,
 )
 from components.live.programs import PROGRAMS
-from tests.unit.programs import assert_golden, program
+from tests.support.golden import assert_golden
+from tests.support.programs import program
 from toolchain.paths import ROOT
 
 

@@ -1,4 +1,4 @@
-"""Renderers are pure: none of them reaches Pulumi or an SDK, not even through another module."""
+"""Renderers are pure: none reaches Pulumi or an SDK, not even by way of others. Nobody imports a test."""
 
 from __future__ import annotations
 
@@ -61,3 +61,21 @@ def test_a_renderer_reaches_no_sdk(module: str) -> None:
 def test_the_rule_sees_an_import_of_any_form() -> None:
     source = "import a.b\ndef f():\n    from pulumi import Output\n"
     assert {"a.b", "pulumi"} <= imported(source)
+
+
+def imported_tests(source: str) -> set[str]:
+    """The test modules that the source takes something out of."""
+    return {name for name in imported(source) if any(part.startswith("test_") for part in name.split("."))}
+
+
+def test_what_tests_share_is_in_support() -> None:
+    """Or in a module beside them: whoever changes a test changes no other."""
+    paths = [path for folder in ("tests", "bench") for path in (ROOT / folder).rglob("*.py")]
+    assert paths
+    found = {str(path.relative_to(ROOT)): imported_tests(path.read_text()) for path in paths}
+    assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_an_import_out_of_a_test_is_seen() -> None:
+    assert imported_tests("from tests.unit.test_live import Live")
+    assert imported_tests("from tests.unit import test_live")

@@ -17,8 +17,7 @@ from hypothesis import strategies as st
 from components.aws.firelens import OUTPUTS, seconds, url_with_credentials
 from components.settings import Service
 from tests.rig.log_router import run_plugin
-from tests.unit.services import URL, request_for, services, some_services
-from tests.unit.test_container_definitions import service
+from tests.support.ecs_services import URL, request_for, service, services, some_services
 
 pytestmark = pytest.mark.programs
 

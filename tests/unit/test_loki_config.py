@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from components.campus.loki_config import render_loki_config
-from components.settings import LokiInstance
-from tests.unit.programs import assert_golden, program_of_image, run
+from tests.support.golden import assert_golden
+from tests.support.loki import loki_instance, verify
 
 OLD_PERIOD = {"from": "2023-01-01", "store": "boltdb-shipper", "version": "v11"}
 
@@ -40,46 +40,27 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 
 
-def settings(**changes: Any) -> LokiInstance:
-    """The settings of one instance."""
-    return LokiInstance.model_validate({"port": 3100, "route": "/lokiaws", "allow": ["nat"], **changes})
-
-
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_configuration_is_the_agreed_one(name: str) -> None:
-    assert_golden(name, render_loki_config(settings(**VARIANTS[name])))
-
-
-@pytest.fixture(scope="module")
-def loki(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """The real Loki."""
-    return program_of_image("loki", "usr/bin/loki", tmp_path_factory.mktemp("loki"))
-
-
-def verify(loki: str, folder: Path, config: str) -> str:
-    """All of the settings that the real Loki has with a configuration, as it prints them (YAML)."""
-    path = folder / "config.yaml"
-    path.write_text(config)
-    quietly = ("-verify-config", "-print-config-stderr", "-log.level=error")
-    return run(loki, *quietly, f"-config.file={path}", stream="stderr")
+    assert_golden(name, render_loki_config(loki_instance(**VARIANTS[name])))
 
 
 @pytest.mark.programs
 @pytest.mark.parametrize("name", VARIANTS)
 def test_loki_takes_every_variant(loki: str, name: str, tmp_path: Path) -> None:
-    verify(loki, tmp_path, render_loki_config(settings(**VARIANTS[name])))
+    verify(loki, tmp_path, render_loki_config(loki_instance(**VARIANTS[name])))
 
 
 @pytest.mark.programs
 @pytest.mark.parametrize("retention", ["24h", "36h", "31d", "2w", "1y", "100y"])
 def test_loki_takes_every_retention(loki: str, retention: str, tmp_path: Path) -> None:
-    verify(loki, tmp_path, render_loki_config(settings(retention=retention)))
+    verify(loki, tmp_path, render_loki_config(loki_instance(retention=retention)))
 
 
 @pytest.mark.programs
 def test_loki_reads_the_units_as_they_were_meant(loki: str, tmp_path: Path) -> None:
     found = yaml.safe_load(
-        verify(loki, tmp_path, render_loki_config(settings(**VARIANTS["loki_limits.yaml"])))
+        verify(loki, tmp_path, render_loki_config(loki_instance(**VARIANTS["loki_limits.yaml"])))
     )
     limits, wal = found["limits_config"], found["ingester"]["wal"]
     assert (limits["ingestion_rate_mb"], limits["ingestion_burst_size_mb"]) == (1, 2)
@@ -91,7 +72,7 @@ def test_loki_reads_the_units_as_they_were_meant(loki: str, tmp_path: Path) -> N
 
 
 def test_lines_are_kept_on_the_data_volume_and_no_longer_than_asked() -> None:
-    config = json.loads(render_loki_config(settings(retention="7d")))
+    config = json.loads(render_loki_config(loki_instance(retention="7d")))
     assert config["limits_config"]["retention_period"] == "7d"
     assert config["compactor"]["retention_enabled"] is True
     folders = [

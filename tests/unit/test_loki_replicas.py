@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 from pathlib import Path
@@ -13,29 +12,20 @@ import yaml
 
 from components.campus.loki_config import beside_each_other, render_loki_config, render_s3_credentials
 from components.settings import LokiInstance, SettingsError, parse
-from tests.unit.programs import assert_golden
-from tests.unit.test_campus_server import TREE, Engine, build, running_engine
-from tests.unit.test_loki_config import loki as loki
-from tests.unit.test_loki_config import settings, verify
+from tests.support.fake_engine import Engine, build, running_engine
+from tests.support.golden import assert_golden
+from tests.support.loki import loki_instance, verify
+from tests.support.settings import KEY, ON_S3, S3, THREE, TREE, with_aws
 
-KEY = "a-key-that-nobody-may-read"
-S3 = {
-    "bucket": "codedang-loki",
-    "region": "ap-northeast-2",
-    "accessKeyId": "AKIAEXAMPLE",
-    "secretAccessKey": KEY,
-}
 MINIO = S3 | {"endpoint": "http://198.51.100.9:9000", "pathStyle": True, "region": "us-east-1"}
-ON_S3 = {"storage": "s3", "s3": S3}
 DISK_THEN_S3 = [{"from": "2024-01-01", "storage": "filesystem"}, {"from": "2026-12-01"}]
-THREE = ON_S3 | {"replicas": 3}
 ADDRESSES = ["172.29.12.28", "172.29.51.44", "172.29.90.60"]
 
 # The rendered text per golden file.
 CONFIGS: dict[str, str] = {
-    "loki_s3.yaml": render_loki_config(settings(**ON_S3)),
-    "loki_to_s3.yaml": render_loki_config(settings(storage="s3", s3=MINIO, schemaPeriods=DISK_THEN_S3)),
-    "loki_replica.yaml": render_loki_config(settings(**THREE), beside_each_other(ADDRESSES)[1]),
+    "loki_s3.yaml": render_loki_config(loki_instance(**ON_S3)),
+    "loki_to_s3.yaml": render_loki_config(loki_instance(storage="s3", s3=MINIO, schemaPeriods=DISK_THEN_S3)),
+    "loki_replica.yaml": render_loki_config(loki_instance(**THREE), beside_each_other(ADDRESSES)[1]),
 }
 
 
@@ -79,7 +69,7 @@ def test_an_older_period_stays_on_the_disk(loki: str, tmp_path: Path) -> None:
 
 
 def test_the_keys_are_in_the_file_that_the_aws_sdk_reads() -> None:
-    s3 = settings(**ON_S3).s3
+    s3 = loki_instance(**ON_S3).s3
     assert s3 is not None
     assert render_s3_credentials(s3) == (
         f"[default]\naws_access_key_id = AKIAEXAMPLE\naws_secret_access_key = {KEY}\n"
@@ -88,13 +78,6 @@ def test_the_keys_are_in_the_file_that_the_aws_sdk_reads() -> None:
 
 
 # --- settings ---
-
-
-def with_aws(**changes: Any) -> dict[str, Any]:
-    """The settings with another `aws` instance."""
-    tree = copy.deepcopy(TREE)
-    tree["loki"]["instances"]["aws"] |= {"published": False} | changes
-    return tree
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [

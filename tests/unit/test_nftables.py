@@ -9,7 +9,8 @@ import pytest
 from components.campus.nftables import EMPTY_POLICY, policy_rows, render_policy
 from components.campus.port_rules import Rule
 from components.settings import DEFAULT_RULES
-from tests.unit.programs import assert_golden, in_own_network, program, run
+from tests.support.golden import assert_golden
+from tests.support.programs import in_own_network, nft_check, run
 
 GUARD = Path(__file__).resolve().parents[2] / "images/port-guard/port-guard"
 CAMPUS = ("198.51.100.0/24", "198.51.100.128/25", "2001:db8::/64")
@@ -37,13 +38,6 @@ RULES = (
     Rule(action="allow", protocol="udp", first_port=443, last_port=443),
     Rule(action="allow", protocol="both", first_port=53, last_port=53, sources=("2001:db8::/64",)),
 )
-
-
-def nft_check(policy: str, folder: Path) -> None:
-    """The real nft takes the policy; nothing is loaded."""
-    path = folder / "policy.nft"
-    path.write_text(policy)
-    run(*in_own_network(program("nft"), "-c", "-f", str(path)))
 
 
 def in_namespace(script: str, folder: Path) -> str:

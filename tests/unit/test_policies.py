@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from components.aws.policies import ecs_tasks_trust, execution_policy
 from components.settings import Service
-from tests.unit.services import PARAMETER, SECRET, services, some_services
-from tests.unit.test_container_definitions import service
+from tests.support.ecs_services import PARAMETER, SECRET, service, services, some_services
 
 GROUP = "arn:aws:logs:ap-northeast-2:123456789012:log-group:/ecs/client-api/log-router"
 ECR = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:1"

@@ -13,12 +13,11 @@ from components.campus.loki_config import on_hosts_of_their_own, render_loki_con
 from components.campus.nftables import render_policy
 from components.campus.port_rules import lets_in, shut_out
 from components.settings import SettingsError, parse
-from tests.unit.programs import assert_golden
-from tests.unit.test_campus_server import TREE, build, running_engine
-from tests.unit.test_loki_config import loki as loki
-from tests.unit.test_loki_config import settings, verify
-from tests.unit.test_loki_replicas import THREE, with_aws
-from tests.unit.test_nftables import nft_check
+from tests.support.fake_engine import build, running_engine
+from tests.support.golden import assert_golden
+from tests.support.loki import loki_instance, verify
+from tests.support.programs import nft_check
+from tests.support.settings import THREE, TREE, with_aws
 
 HERE, SECOND, THIRD = "10.40.0.1", "10.40.0.2", "10.40.0.7"
 STRANGER = "10.40.0.9/32"
@@ -44,8 +43,8 @@ def tree(**changes: Any) -> dict[str, Any]:
 # --- configuration ---
 
 CONFIG = render_loki_config(
-    settings(**THREE),
-    on_hosts_of_their_own(settings(**THREE), ROLES, ["172.29.12.28"] * 3, [HERE, SECOND, THIRD])[1],
+    loki_instance(**THREE),
+    on_hosts_of_their_own(loki_instance(**THREE), ROLES, ["172.29.12.28"] * 3, [HERE, SECOND, THIRD])[1],
 )
 
 

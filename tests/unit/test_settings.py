@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -12,33 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.settings import SettingsError, parse, parse_campus
+from tests.rig.stack import settings_of
+from tests.support.settings import changed
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def tree_of(stack: str) -> dict[str, Any]:
-    """The settings tree of a stack file in this repository."""
-    config = yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"]
-    return {key.split(":", 1)[1]: value for key, value in config.items()}
-
-
-def changed(path: str, value: Any) -> dict[str, Any]:
-    """The local stack's tree with one value put at a dotted path; `...` removes the key."""
-    tree = copy.deepcopy(tree_of("local"))
-    *parents, last = path.split(".")
-    node: Any = tree
-    for part in parents:
-        node = node[int(part)] if isinstance(node, list) else node.setdefault(part, {})
-    if value is ...:
-        del node[last]
-    else:
-        node[last] = value
-    return tree
-
-
 @pytest.mark.parametrize("stack", ["local", "stage", "prod"])
 def test_the_shipped_stacks_are_valid(stack: str) -> None:
-    settings = parse(tree_of(stack))
+    settings = parse(settings_of(stack))
     assert settings.images.require_digest is (stack != "local")
 
 
@@ -369,14 +350,14 @@ def test_caddys_ports_are_let_in() -> None:
 
 def test_the_documents_example_is_taken_as_it_stands() -> None:
     text = (ROOT / "docs/port-policy.md").read_text().partition("```yaml\n")[2].partition("```")[0]
-    tree = changed("edge", tree_of("local")["edge"] | {"httpPort": 80, "httpsPort": 443})
+    tree = changed("edge", settings_of("local")["edge"] | {"httpPort": 80, "httpsPort": 443})
     # With `ssh://` it is the URL's.
     tree["portPolicy"] = yaml.safe_load(text)["campus-monitor:portPolicy"] | {"sshPort": 21541}
     assert parse(tree).port_policy.namespace == "host"
 
 
 def test_http3_wants_its_udp_port_let_in() -> None:
-    tree = tree_of("prod")
+    tree = settings_of("prod")
     tree["edge"]["http3"] = True
     with pytest.raises(SettingsError, match="no rule lets Caddy's port 443/udp in"):
         parse(tree)
@@ -461,7 +442,7 @@ def test_shippers_that_can_ship_pass() -> None:
 
 
 def test_alloys_image_wants_a_digest_as_the_others_do() -> None:
-    tree = tree_of("prod")
+    tree = settings_of("prod")
     tree["images"]["alloy"] = "grafana/alloy:v1.18.1"
     with pytest.raises(SettingsError, match=r"images\.alloy: tag and digest are required"):
         parse(tree)

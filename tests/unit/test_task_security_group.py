@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from components.aws.group_rules import GroupRule, group_rules
 from components.settings import PortRule, SettingsError, parse
-from tests.unit.test_settings import changed, tree_of
+from tests.rig.stack import settings_of
+from tests.support.settings import changed
 
 SERVICE = "campus-monitor:services.client-api"
 VPC = "10.0.0.0/16"
@@ -91,7 +92,7 @@ def test_what_a_security_group_cannot_do_is_refused(wrong: dict[str, Any], says:
 
 def test_the_shipped_stacks_open_nothing() -> None:
     for stack in ("local", "stage", "prod"):
-        for service in parse(tree_of(stack)).services.values():
+        for service in parse(settings_of(stack)).services.values():
             assert [one.direction for one in group_rules(service.ingress)] == ["out"]
 
 

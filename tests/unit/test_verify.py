@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import ipaddress
 import itertools
 import json
@@ -19,17 +18,14 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.campus.nftables import policy_rows
 from components.campus.port_rules import Rule, shut_out
 from components.campus.provisioning import LokiSource, render_datasources
-from tests.unit.test_outputs import GOOD, SECRETS
+from tests.support.certificates import certificate
+from tests.support.outputs import GOOD, SECRETS
 from toolchain import pulumi
 from toolchain.say import Problem
 from toolchain.verify import __main__ as command
@@ -220,36 +216,13 @@ class TestSaying:
         assert checks.summary(results[:1]) == "1 right"
 
 
-def certificate(host: str = HOST, begins: float = -1.0, ends: float = 89.0) -> bytes:
-    """A certificate of its own authority and its key, valid for days from now."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A test's own")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(days=begins))
-        .not_valid_after(now + datetime.timedelta(days=ends))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private + made.public_bytes(serialization.Encoding.PEM)
-
-
 class Site(ThreadingHTTPServer):
     """A gate, a Loki and a Grafana in one, each of which can be made to do what it shouldn't."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__((ME, 0), Answering)
         self.pem = folder / "site.pem"
-        self.use(certificate())
+        self.use(certificate(HOST))
         # By what it is, what is answered to a request in place of what should be.
         self.faults: dict[str, int] = {}
         self.lines: list[str] = []
@@ -503,7 +476,7 @@ class TestProof:
     def test_a_certificate_that_should_have_been_renewed_is_the_one_thing_wrong(
         self, site: Site, begins: float, ends: float, said: str
     ) -> None:
-        site.use(certificate(begins=begins, ends=ends))
+        site.use(certificate(HOST, begins=begins, ends=ends))
         wrong = [one for one in seen_from(site, ME, STRANGER) if one.verdict != Verdict.OK]
         assert verdicts(wrong)[0] == ("renewal", Verdict.WRONG)
         assert wrong[0].seen == f"{said}: it should have been renewed"
@@ -517,7 +490,7 @@ class TestProof:
 
     def test_nobody_else_is_believed(self, site: Site, tmp_path: Path) -> None:
         authority = tmp_path / "other.pem"
-        authority.write_bytes(certificate())
+        authority.write_bytes(certificate(HOST))
         [here] = places.places(HOST, site.server_port, (), places.Trust.of(authority))
         assert here.certificate()[0].seen.startswith("self")
         with pytest.raises(Problem, match="no file of certificates in PEM"):

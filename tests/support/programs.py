@@ -1,4 +1,4 @@
-"""The real programs that the renderers' output is shown to, and the golden files."""
+"""The real programs that the renderers' output is shown to."""
 
 from __future__ import annotations
 
@@ -15,10 +15,6 @@ import yaml
 
 from toolchain.images import tar_of
 from toolchain.paths import STACK_SETTINGS, VENV
-
-GOLDEN = Path(__file__).parent / "golden"
-# Set to any text, this writes the golden files anew; then read the difference.
-WRITE = "CAMPUS_MONITOR_WRITE_GOLDEN"
 
 
 def program(name: str) -> str:
@@ -63,9 +59,8 @@ def run(*command: str, cwd: Path | None = None, stream: Literal["stdout", "stder
     return getattr(done, stream)
 
 
-def assert_golden(name: str, text: str) -> None:
-    """The text is what the golden file holds, byte for byte."""
-    path = GOLDEN / name
-    if os.environ.get(WRITE):
-        path.write_text(text)
-    assert text == path.read_text(), f"{path} differs; if that is wanted, run with {WRITE}=1"
+def nft_check(policy: str, folder: Path) -> None:
+    """The real nft takes the policy; nothing is loaded."""
+    path = folder / "policy.nft"
+    path.write_text(policy)
+    run(*in_own_network(program("nft"), "-c", "-f", str(path)))

@@ -14,6 +14,8 @@ URL = "https://grafana.codedang.com/lokiaws/loki/api/v1/push"
 PARAMETER = "arn:aws:ssm:ap-northeast-2:123456789012:parameter/push-aws-admin-push-url-1234567"
 SECRET = "arn:aws:secretsmanager:ap-northeast-2:123456789012:secret:db-AbCdEf"
 
+APP = {"image": "nginx:1.29.4", "port": 80, "memoryMib": 128}
+
 names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True).filter(lambda name: name != "log-router")
 variables = st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True)
 health_checks = st.none() | st.builds(
@@ -127,3 +129,9 @@ def request_for(service: Service, *, with_password: bool = False) -> dict[str, A
             region="ap-northeast-2",
         ),
     }
+
+
+def service(**changes: Any) -> Service:
+    """A small service on EC2, with changes."""
+    tree = {"cpuUnits": 512, "memoryMib": 512, "containers": {"app": APP}}
+    return Service.model_validate(tree | changes)

@@ -1,4 +1,4 @@
-"""How much a suite tries: little in `make test`, the full count in `make soak` (design, section 11)."""
+"""How much a suite tries: little in `make test`, which people wait for, the full count in `make soak`."""
 
 from __future__ import annotations
 

@@ -1,0 +1,94 @@
+"""A fake of Pulumi's engine: what a component asks it for, without any provider."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks
+
+from components.campus.server import CampusServer, CampusServerArgs
+from components.settings import parse
+from tests.support.settings import TREE
+
+CONTAINER = "docker:index/container:Container"
+
+
+@dataclass
+class Engine(mocks.Mocks):
+    """Remembers what was registered, and gives every resource an id."""
+
+    made: dict[str, mocks.MockResourceArgs] = field(default_factory=dict)
+    # All of them, by the first word of their names: a component's own children.
+    registered: dict[str, list[mocks.MockResourceArgs]] = field(default_factory=lambda: defaultdict(list))
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        self.made[args.name] = args
+        if not args.typ.startswith(("campus-monitor:", "pulumi:")):
+            self.registered[args.name.split("-")[0]].append(args)
+        outputs = {"arn": f"arn:{args.name}", **args.inputs}
+        if "imageId" not in outputs:
+            outputs["imageId"] = f"sha256:{args.name}"
+        # What a dynamic resource gives back; its inputs hold the names already.
+        outputs |= {"bcrypt_hash": "$2b$14$hash", "value": "generated", "content_sha256": "0" * 64}
+        return f"{args.name}-id", outputs
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
+        return {}, []
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """The containers' inputs by physical name."""
+        found = [one.inputs for one in self.made.values() if one.typ == CONTAINER]
+        return {one["name"]: one for one in found}
+
+
+@contextmanager
+def running_engine(engine: Engine | None = None, stack: str = "test") -> Iterator[Engine]:
+    """Pulumi's runtime on the fake, for the length of the block."""
+    asyncio.set_event_loop(asyncio.new_event_loop())
+    engine = engine or Engine()
+    mocks.set_mocks(engine, project="campus-monitor", stack=stack)
+    yield engine
+    asyncio.get_event_loop().close()
+
+
+def plain(secret: dict[str, Any]) -> dict[str, Any]:
+    """What a secret input holds; it is refused if it isn't marked as one."""
+    return secret["value"]
+
+
+def known(make: Callable[[], pulumi.Output[Any]]) -> Any:
+    """What an output of some resources is once they are made."""
+    found: list[Any] = []
+
+    @pulumi.runtime.test
+    def program() -> pulumi.Output[Any]:
+        return make().apply(found.append)
+
+    program()
+    return found[0]
+
+
+def build(**changes: Any) -> CampusServer:
+    """The campus server, and one address that is let in."""
+    made: list[CampusServer] = []
+
+    @pulumi.runtime.test
+    def program() -> pulumi.Output[Any]:
+        server = CampusServer("campus", CampusServerArgs(settings=parse(TREE | changes)))
+        server.allow_address("nat-0", pulumi.Output.from_input("203.0.113.7"))
+        made.append(server)
+        return pulumi.Output.all(
+            server.edge.container_id,
+            server.caddy_config_sha256(["203.0.113.7"]),
+            server.port_policy_rows,
+            server.shipper_credentials,
+        )
+
+    program()
+    return made[0]

@@ -1,0 +1,27 @@
+"""An image in Alloy's place, for where its registry refuses the real one."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from components.campus.alloy_config import ALLOY_UID
+from components.campus.docker_shipper import DATA
+from tests.rig.rig import Rig
+from tests.rig.stack import local_settings
+
+
+def make_idle_image(rig: Rig, image: str) -> None:
+    """Make it: with Alloy's user and data directory, that ships nothing."""
+    caddy = local_settings()["images"]["caddy"]
+    rig.engine.load(caddy)
+    prepare = f"mkdir -p {DATA} && chown -R {ALLOY_UID}:{ALLOY_UID} {DATA}"
+    with closing(rig.engine.client()) as engine:
+        made = engine.containers.create(caddy, ["sh", "-c", prepare])
+        try:
+            made.start()
+            assert made.wait()["StatusCode"] == 0
+            name, _, tag = image.rpartition(":")
+            idle = 'ENTRYPOINT ["sh", "-c", "trap exit TERM; while :; do sleep 1; done"]'
+            made.commit(name, tag, changes=idle)
+        finally:
+            made.remove()

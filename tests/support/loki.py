@@ -1,0 +1,22 @@
+"""A Loki's settings, and what the real program makes of its configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from components.settings import LokiInstance
+from tests.support.programs import run
+
+
+def loki_instance(**changes: Any) -> LokiInstance:
+    """The settings of one Loki."""
+    return LokiInstance.model_validate({"port": 3100, "route": "/lokiaws", "allow": ["nat"], **changes})
+
+
+def verify(loki: str, folder: Path, config: str) -> str:
+    """All of the settings that the real Loki has with a configuration, as it prints them (YAML)."""
+    path = folder / "config.yaml"
+    path.write_text(config)
+    quietly = ("-verify-config", "-print-config-stderr", "-log.level=error")
+    return run(loki, *quietly, f"-config.file={path}", stream="stderr")
