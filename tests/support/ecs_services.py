@@ -14,6 +14,8 @@ URL = "https://grafana.codedang.com/lokiaws/loki/api/v1/push"
 PARAMETER = "arn:aws:ssm:ap-northeast-2:123456789012:parameter/push-aws-admin-push-url-1234567"
 SECRET = "arn:aws:secretsmanager:ap-northeast-2:123456789012:secret:db-AbCdEf"
 
+VPC = "10.0.0.0/16"
+
 APP = {"image": "nginx:1.29.4", "port": 80, "memoryMib": 128}
 
 names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True).filter(lambda name: name != "log-router")
@@ -135,3 +137,8 @@ def service(**changes: Any) -> Service:
     """A small service on EC2, with changes."""
     tree = {"cpuUnits": 512, "memoryMib": 512, "containers": {"app": APP}}
     return Service.model_validate(tree | changes)
+
+
+def ingress_rule(**changes: Any) -> dict[str, Any]:
+    """A rule for the port of the local stack's service, with changes."""
+    return {"action": "allow", "port": 80, "from": [VPC]} | changes

@@ -10,6 +10,7 @@ from tests.rig.stack import Settings, local_settings
 
 SECRET = "a secret that nobody may read"
 
+LOCAL = local_settings()
 # A small stack, with every area that a campus server needs.
 TREE: dict[str, Any] = {
     "campus": {"dockerHost": "unix:///nowhere.sock", "namePrefix": "t-", "protectData": False},
@@ -46,7 +47,9 @@ TREE: dict[str, Any] = {
     "aws": {"region": "ap-northeast-2"},
 }
 
-KEY = "a-key-that-nobody-may-read"
+# What no message may show; secrets that are tried have it in them.
+CANARY = "s3cret-canary"
+KEY = f"{CANARY}-of-a-bucket"
 S3 = {
     "bucket": "codedang-loki",
     "region": "ap-northeast-2",
@@ -54,7 +57,18 @@ S3 = {
     "secretAccessKey": KEY,
 }
 ON_S3 = {"storage": "s3", "s3": S3}
+DISK_THEN_S3 = [{"from": "2024-01-01", "storage": "filesystem"}, {"from": "2026-12-01"}]
 THREE = ON_S3 | {"replicas": 3}
+
+# Where three replicas are, the campus server first.
+HERE, SECOND, THIRD = "10.40.0.1", "10.40.0.2", "10.40.0.7"
+HOSTS = {
+    "log2": {"dockerHost": "ssh://deploy@log2.example.org:21541", "address": SECOND},
+    "log3": {"dockerHost": "ssh://deploy@log3.example.org:21541", "address": THIRD},
+}
+
+SMTP = {"host": "smtp.example.org", "fromAddress": "grafana@example.org"}
+SHIPPER = {"dockerHost": "ssh://deploy@198.51.100.7", "loki": "test", "account": "admin"}
 
 
 def with_aws(**changes: Any) -> dict[str, Any]:
@@ -64,9 +78,21 @@ def with_aws(**changes: Any) -> dict[str, Any]:
     return tree
 
 
+def on_three_hosts(**changes: Any) -> dict[str, Any]:
+    """The small stack with three replicas of `aws` on three hosts; `changes` are the instance's."""
+    made = with_aws(**THREE, replicaHosts=["log2", "log3"], **changes)
+    made["campus"] |= {"address": HERE, "otherHosts": copy.deepcopy(HOSTS)}
+    made["portPolicy"]["rules"] += [
+        {"action": "limit", "port": 21541},
+        # Too wide by far: of the Lokis' ports it must open none.
+        {"action": "allow", "port": "3000-30000"},
+    ]
+    return made
+
+
 def changed(path: str, value: Any) -> Settings:
     """The local stack's settings with one value put at a dotted path; `...` removes the key."""
-    return put(local_settings(), {path: value})
+    return put(LOCAL, {path: value})
 
 
 def put(settings: Settings, changes: Mapping[str, Any]) -> Settings:
@@ -82,3 +108,10 @@ def put(settings: Settings, changes: Mapping[str, Any]) -> Settings:
         else:
             node[last] = value
     return result
+
+
+# The local stack's, fit for shippers.
+SHIPPING = put(
+    LOCAL,
+    {"images.alloy": "grafana/alloy:v1.18.1", "edge.tls": "acme", "edge.email": "operators@example.org"},
+)

@@ -228,58 +228,6 @@ def test_what_was_found_is_judged_while_the_program_runs(
         assert word in line
 
 
-MISTAKES = [
-    ({}, "egress.create: exactly one of create, lookup and given", "[]"),
-    (
-        {"given": {"addresses": ["203.0.113.7"]}, "lookup": {"addressTags": {"a": "b"}}},
-        "egress.create: exactly one",
-        "lookup",
-    ),
-    ({"given": {"addresses": []}}, "egress.given.addresses", ""),
-    (
-        {"given": {"addresses": ["10.0.0.1"]}},
-        "egress.given.addresses.0: the address must be global",
-        "10.0.0.1",
-    ),
-    ({"given": {"addresses": ["224.0.0.1"]}}, "egress.given.addresses.0: the address must be", "224.0.0.1"),
-    ({"given": {"addresses": ["203.0.113.7/32"]}}, "egress.given.addresses.0: one IPv4 address", "/32"),
-    ({"given": {"addresses": ["203.0.113.7"] * 2}}, "egress.given.addresses: each address once", "113.7"),
-    ({"lookup": {}}, "egress.lookup.natGatewayIds: exactly one of", "[]"),
-    (
-        {"lookup": {"natGatewayTags": {"a": "b"}, "addressTags": {"a": "b"}}},
-        "egress.lookup.natGatewayIds: exactly one of",
-        "addressTags",
-    ),
-    ({"lookup": {"natGatewayIds": ["igw-1"]}}, "egress.lookup.natGatewayIds: an id such as", "igw-1"),
-    (
-        {"lookup": {"natGatewayIds": ["nat-00000001"] * 2}},
-        "egress.lookup.natGatewayIds: each gateway once",
-        "nat-00000001",
-    ),
-    ({"given": {"addresses": ["203.0.113.7"]}, "vpcId": "x"}, "egress.vpcId: an id such as vpc-", "'x'"),
-    (
-        {"create": {"zones": zones_of(["a", "c"])}, "vpcId": "vpc-00000001"},
-        "egress.vpcId: with create",
-        "vpc-00000001",
-    ),
-    ({"create": {"zones": zones_of(["a", "z"])}}, "egress.create.zones: an availability zone", "2z"),
-    (
-        {"create": {"zones": zones_of(["a", "c"]), "tags": {"Name": "x"}}},
-        "egress.create.tags: the stack sets Name",
-        "'x'",
-    ),
-]
-
-
-@pytest.mark.parametrize(("egress", "says", "received"), MISTAKES, ids=lambda one: str(one)[:50])
-def test_a_mistake_is_one_line(egress: dict[str, Any], says: str, received: str) -> None:
-    with pytest.raises(SettingsError) as caught:
-        parse(changed("egress", egress))
-    [line] = caught.value.problems
-    assert line.startswith(f"campus-monitor:{says}")
-    assert received in line
-
-
 def test_fargate_wants_a_network() -> None:
     tree = changed("egress", {"given": {"addresses": ["203.0.113.7"]}})
     tree["services"]["client-api"] |= {"launch": "fargate", "memoryMib": 1024}

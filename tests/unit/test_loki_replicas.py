@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +14,9 @@ from components.settings import LokiInstance, SettingsError, parse
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden
 from tests.support.loki import loki_instance, verify
-from tests.support.settings import KEY, ON_S3, S3, THREE, TREE, with_aws
+from tests.support.settings import DISK_THEN_S3, KEY, ON_S3, S3, THREE, TREE, with_aws
 
 MINIO = S3 | {"endpoint": "http://198.51.100.9:9000", "pathStyle": True, "region": "us-east-1"}
-DISK_THEN_S3 = [{"from": "2024-01-01", "storage": "filesystem"}, {"from": "2026-12-01"}]
 ADDRESSES = ["172.29.12.28", "172.29.51.44", "172.29.90.60"]
 
 # The rendered text per golden file.
@@ -78,44 +76,6 @@ def test_the_keys_are_in_the_file_that_the_aws_sdk_reads() -> None:
 
 
 # --- settings ---
-
-
-MISTAKES: list[tuple[dict[str, Any], str]] = [
-    ({"storage": "s3"}, "s3: the bucket is needed with storage: s3, received None"),
-    ({"s3": S3}, "s3: nothing is kept in the bucket: write storage: s3, or remove it"),
-    (THREE | {"replicas": 2}, "replicas: 1, or 3 to 5, received 2"),
-    (THREE | {"replicas": 0}, "replicas: 1, or 3 to 5, received 0"),
-    (THREE | {"replicas": 6}, "replicas: 1, or 3 to 5, received 6"),
-    ({"replicas": 3}, "replicas: more than one want all lines in one bucket, so storage: s3 .* received 3"),
-    (THREE | {"schemaPeriods": DISK_THEN_S3}, "replicas: more than one want all lines in .* received 3"),
-    (
-        ON_S3 | {"schemaPeriods": [{"from": "2024-01-01", "storage": "filesystem"}]},
-        "s3: nothing is kept in the bucket",
-    ),
-    (
-        ON_S3 | {"schemaPeriods": [{"from": "2024-01-01"}, {"from": "2025-01-01", "storage": "filesystem"}]},
-        r"schemaPeriods: the last one is where storage says \(s3\), received 'filesystem'",
-    ),
-    (THREE | {"port": 45535}, "port: the last of 3 replicas has port 65535, and the highest is 65534, rec"),
-    ({"storage": "s3", "s3": S3 | {"bucket": "A_b"}}, "s3.bucket: a bucket's name is needed, .* 'A_b'"),
-    ({"storage": "s3", "s3": S3 | {"region": "a b"}}, "s3.region: a region such as .* received 'a b'"),
-    ({"storage": "s3", "s3": S3 | {"endpoint": "https://u:p@h"}}, "s3.endpoint: an URL without user and"),
-    ({"storage": "s3", "s3": S3 | {"endpoint": "minio:9000"}}, "s3.endpoint: an URL without user and"),
-    ({"storage": "s3", "s3": S3 | {"accessKeyId": "a\nb"}}, "s3.accessKeyId: 3 to 128 characters"),
-    ({"storage": "s3", "s3": S3 | {"secretAccessKey": f"{KEY}\n"}}, "s3.secretAccessKey: 8 to 72 visible"),
-    ({"storage": "s3", "s3": S3 | {"secretAccessKey": f"#{KEY}"}}, "s3.secretAccessKey: 8 to 72 visible"),
-    ({"storage": "s3", "s3": S3 | {"secret": KEY}}, "s3.secret: unknown key"),
-]
-
-
-@pytest.mark.parametrize(("changes", "says"), MISTAKES, ids=[says[:40] for _, says in MISTAKES])
-def test_a_mistake_is_one_line_without_a_secret(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(SettingsError) as caught:
-        parse(with_aws(**changes))
-    [line] = caught.value.problems
-    assert re.match(rf"campus-monitor:loki\.instances\.aws\.{says}", line), line
-    assert KEY not in line
-    assert "u:p" not in line
 
 
 def test_a_replicas_port_is_nobody_elses() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +16,10 @@ from tests.support.fake_engine import build, running_engine
 from tests.support.golden import assert_golden
 from tests.support.loki import loki_instance, verify
 from tests.support.programs import nft_check
-from tests.support.settings import THREE, TREE, with_aws
+from tests.support.settings import HERE, SECOND, THIRD, THREE, TREE, on_three_hosts, with_aws
 
-HERE, SECOND, THIRD = "10.40.0.1", "10.40.0.2", "10.40.0.7"
 STRANGER = "10.40.0.9/32"
-HOSTS = {
-    "log2": {"dockerHost": "ssh://deploy@log2.example.org:21541", "address": SECOND},
-    "log3": {"dockerHost": "ssh://deploy@log3.example.org:21541", "address": THIRD},
-}
 ROLES = ["loki-aws", "loki-aws-log2", "loki-aws-log3"]
-
-
-def tree(**changes: Any) -> dict[str, Any]:
-    """The settings with three replicas of `aws` on three hosts; `changes` are the instance's."""
-    made = with_aws(**THREE, replicaHosts=["log2", "log3"], **changes)
-    made["campus"] |= {"address": HERE, "otherHosts": copy.deepcopy(HOSTS)}
-    made["portPolicy"]["rules"] += [
-        {"action": "limit", "port": 21541},
-        # Too wide by far: of the Lokis' ports it must open none.
-        {"action": "allow", "port": "3000-30000"},
-    ]
-    return made
 
 
 # --- configuration ---
@@ -72,7 +54,7 @@ def test_loki_takes_it_and_every_ring_has_the_name_that_all_know(loki: str, tmp_
 @pytest.mark.parametrize("host", [None, "log2", "log3"])
 @pytest.mark.parametrize("port", [13100, 23100])
 def test_replicas_talk_to_each_other_and_nobody_else_to_them(host: str | None, port: int) -> None:
-    rules = parse(tree()).rules_at(host)
+    rules = parse(on_three_hosts()).rules_at(host)
     addresses = {None: HERE, "log2": SECOND, "log3": THIRD}
     for other, address in addresses.items():
         assert (shut_out(rules, port, "tcp", f"{address}/32") is None) == (other != host)
@@ -82,14 +64,14 @@ def test_replicas_talk_to_each_other_and_nobody_else_to_them(host: str | None, p
 
 @pytest.mark.parametrize("host", ["log2", "log3"])
 def test_only_the_campus_server_reaches_a_loki_elsewhere(host: str) -> None:
-    rules = parse(tree()).rules_at(host)
+    rules = parse(on_three_hosts()).rules_at(host)
     assert shut_out(rules, 3100, "tcp", f"{HERE}/32") is None
     assert shut_out(rules, 3100, "tcp", f"{THIRD if host == 'log2' else SECOND}/32")
     assert shut_out(rules, 3100, "tcp", STRANGER)
 
 
 def test_a_published_loki_is_reached_by_whom_the_policy_names() -> None:
-    made = tree(published=True)
+    made = on_three_hosts(published=True)
     made["portPolicy"]["rules"] = TREE["portPolicy"]["rules"] + [{"action": "limit", "port": 21541}]
     rules = parse(made).rules_at("log2")
     assert shut_out(rules, 3100, "tcp", "198.51.100.5/32") is None
@@ -107,12 +89,12 @@ def test_without_other_hosts_there_are_no_such_rules() -> None:
 @pytest.mark.programs
 @pytest.mark.parametrize("host", [None, "log2"])
 def test_nft_takes_the_policy_of_each_host(host: str | None, tmp_path: Path) -> None:
-    settings = parse(tree())
+    settings = parse(on_three_hosts())
     nft_check(render_policy(settings.rules_at(host), settings.kept_at(host)), tmp_path)
 
 
 def test_a_container_that_is_not_the_stacks_does_not_pass_for_its_host() -> None:
-    settings = parse(tree())
+    settings = parse(on_three_hosts())
     policies = {host: render_policy([], settings.kept_at(host)).split("\n") for host in (None, "log2")}
     foreign = "iifname @container_bridges ip saddr != 172.29.0.0/16 ip daddr"
     for host, refused in (
@@ -125,48 +107,9 @@ def test_a_container_that_is_not_the_stacks_does_not_pass_for_its_host() -> None
 
 # --- settings ---
 
-MISTAKES: list[tuple[dict[str, Any], dict[str, Any], str]] = [
-    (
-        {"replicaHosts": ["log2"]},
-        {},
-        r"loki.instances.aws.replicaHosts: one for each .* \(2\), each another, received",
-    ),
-    (
-        {"replicaHosts": ["log2", "log2"]},
-        {},
-        "loki.instances.aws.replicaHosts: one for each replica after the",
-    ),
-    (
-        {"replicaHosts": ["log2", "log4"]},
-        {},
-        r"loki.instances.aws.replicaHosts: each is one of .* received 'log4'",
-    ),
-    ({"replicaHosts": []}, {}, "campus.otherHosts.log2: no Loki's replicaHosts names it: remove it"),
-    ({}, {"address": None}, "campus.address: where the other hosts reach this one is needed, received None"),
-    ({}, {"address": SECOND}, "campus.otherHosts.log2.address: campus has it already, received '10.40.0.2'"),
-    ({}, {"address": "127.0.0.1"}, "campus.address: the address of one machine is needed"),
-    ({}, {"address": "log1"}, "campus.address: an IPv4 address is needed, received .log1."),
-    ({}, {"address": "172.29.0.1"}, "campus.address: an address of the containers' own network"),
-    (
-        {},
-        {"dockerHost": HOSTS["log3"]["dockerHost"]},
-        "campus.otherHosts.log3.dockerHost: campus has it already",
-    ),
-]
-
-
-@pytest.mark.parametrize(("changes", "campus", "says"), MISTAKES, ids=[says[:50] for *_, says in MISTAKES])
-def test_a_mistake_is_one_line(changes: dict[str, Any], campus: dict[str, Any], says: str) -> None:
-    made = tree()
-    made["loki"]["instances"]["aws"] |= changes
-    made["campus"] |= campus
-    with pytest.raises(SettingsError, match=f"campus-monitor:{says}") as caught:
-        parse(made)
-    assert len(caught.value.problems) == 1
-
 
 def test_nothing_is_left_unguarded_between_hosts() -> None:
-    made = tree()
+    made = on_three_hosts()
     made["portPolicy"]["namespace"] = "own"
     with pytest.raises(
         SettingsError, match=r"aws\.replicaHosts: with portPolicy\.namespace own nothing guards"
@@ -175,7 +118,7 @@ def test_nothing_is_left_unguarded_between_hosts() -> None:
 
 
 def test_replicas_take_no_port_of_sshs() -> None:
-    made = tree()
+    made = on_three_hosts()
     made["loki"]["instances"]["aws"]["port"] = 1541
     made["campus"]["dockerHost"] = "ssh://deploy@log1.example.org:21541"
     with pytest.raises(SettingsError, match=r"instances: port 21541 is SSH's, and replicas need it"):
@@ -183,14 +126,14 @@ def test_replicas_take_no_port_of_sshs() -> None:
 
 
 def test_an_instance_is_not_called_as_a_replica_of_another_is() -> None:
-    made = tree()
+    made = on_three_hosts()
     made["loki"]["instances"]["aws-log2"] = made["loki"]["instances"].pop("test")
     with pytest.raises(SettingsError, match=r"\.aws-log2\.replicas: 'aws-log2' is already used by"):
         parse(made)
 
 
 def test_operators_stay_able_to_reach_every_host() -> None:
-    made = tree()
+    made = on_three_hosts()
     made["campus"]["otherHosts"]["log3"]["dockerHost"] = "ssh://deploy@log3.example.org:2022"
     made["portPolicy"]["rules"].pop()
     with pytest.raises(SettingsError, match=r"operators would be locked out of SSH \(port 2022\)"):
@@ -204,7 +147,7 @@ def test_operators_stay_able_to_reach_every_host() -> None:
 def made() -> dict[str, Any]:
     """What was asked of the engine, by name."""
     with running_engine() as engine:
-        given = tree()
+        given = on_three_hosts()
         build(**{area: given[area] for area in ("campus", "loki", "portPolicy")})
         return dict(engine.made)
 

@@ -5,22 +5,14 @@ from __future__ import annotations
 import ipaddress
 from typing import Any
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from components.aws.group_rules import GroupRule, group_rules
-from components.settings import PortRule, SettingsError, parse
+from components.settings import PortRule, parse
 from tests.rig.stack import settings_of
+from tests.support.ecs_services import VPC, ingress_rule
 from tests.support.settings import changed
-
-SERVICE = "campus-monitor:services.client-api"
-VPC = "10.0.0.0/16"
-
-
-def rule(**changes: Any) -> dict[str, Any]:
-    """A rule for the service's port, with changes."""
-    return {"action": "allow", "port": 80, "from": [VPC]} | changes
 
 
 def with_ingress(*rules: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +33,7 @@ def test_out_goes_https_and_nothing_else() -> None:
 
 
 def test_in_comes_what_is_named_each_source_on_its_own() -> None:
-    _, *ingress = rules_for(rule(**{"from": [VPC, "2001:db8::/32"]}, comment="load balancer"))
+    _, *ingress = rules_for(ingress_rule(**{"from": [VPC, "2001:db8::/32"]}, comment="load balancer"))
     assert [(one.direction, one.first_port, one.last_port, one.cidr) for one in ingress] == [
         ("in", 80, 80, VPC),
         ("in", 80, 80, "2001:db8::/32"),
@@ -58,7 +50,7 @@ networks = st.one_of(
 
 @given(sources=st.lists(networks, min_size=1, max_size=8, unique=True))
 def test_a_connection_is_let_in_exactly_where_a_rule_names_its_source(sources: list[str]) -> None:
-    found = rules_for(rule(**{"from": sources}))
+    found = rules_for(ingress_rule(**{"from": sources}))
     let_in = {ipaddress.ip_network(one.cidr) for one in found if one.direction == "in"}
     assert let_in == {ipaddress.ip_network(source) for source in sources}
     assert {(one.first_port, one.last_port) for one in found if one.direction == "in"} == {(80, 80)}
@@ -68,28 +60,6 @@ def test_a_connection_is_let_in_exactly_where_a_rule_names_its_source(sources: l
     assert not [key for key in keys if ":" in key]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "says", "received"),
-    [
-        (rule(action="limit"), "ingress.0.action: a security group can only allow", "limit"),
-        (rule(action="deny"), "ingress.0.action: a security group can only allow", "deny"),
-        (rule(protocol="udp"), "ingress.0.protocol: the containers' ports are TCP", "udp"),
-        (rule(port=81), "ingress.0.port: one of the service's own ports [80]", "81"),
-        (rule(port="79-80"), "ingress.0.port: one of the service's own ports [80]", "79-80"),
-        (rule(**{"from": []}), "ingress.0.from: at least one source", "[]"),
-        (rule(**{"from": [VPC, VPC]}), "ingress.0.from: each source once per port", VPC),
-        (rule(comment="부하 분산"), "ingress.0.comment: ASCII only", "부하 분산"),
-    ],
-    ids=lambda one: str(one)[:30],
-)
-def test_what_a_security_group_cannot_do_is_refused(wrong: dict[str, Any], says: str, received: str) -> None:
-    with pytest.raises(SettingsError) as caught:
-        parse(with_ingress(wrong))
-    [line] = caught.value.problems
-    assert line.startswith(f"{SERVICE}.{says}")
-    assert received in line
-
-
 def test_the_shipped_stacks_open_nothing() -> None:
     for stack in ("local", "stage", "prod"):
         for service in parse(settings_of(stack)).services.values():
@@ -97,5 +67,5 @@ def test_the_shipped_stacks_open_nothing() -> None:
 
 
 def test_a_key_names_ports_and_source() -> None:
-    [parsed] = (PortRule.model_validate(rule(**{"from": ["::/0"]})),)
+    [parsed] = (PortRule.model_validate(ingress_rule(**{"from": ["::/0"]})),)
     assert [one.key for one in group_rules([parsed])] == ["out-443-0.0.0.0/0", "in-80-../0"]

@@ -1,0 +1,25 @@
+"""Mistakes in the settings, and what is said of each, by area: a new one is a row in its area's table."""
+
+from __future__ import annotations
+
+from tests.support.mistakes import (
+    campus,
+    edge,
+    egress,
+    grafana,
+    loki,
+    port_policy,
+    replicas,
+    services,
+    shippers,
+)
+from tests.support.mistakes.mistake import Mistake
+
+AREAS = (campus, edge, egress, grafana, loki, port_policy, replicas, services, shippers)
+MISTAKES: list[Mistake] = [mistake for area in AREAS for mistake in area.MISTAKES]
+
+
+def named(name: str) -> Mistake:
+    """The one mistake that a test calls so: by what its line begins with, and the words."""
+    [found] = [one for one in MISTAKES if str(one) == name]
+    return found

@@ -1,0 +1,15 @@
+"""What can be wrong with `campus` and `images`."""
+
+from __future__ import annotations
+
+from tests.support.mistakes.mistake import Mistake
+
+MISTAKES = [
+    Mistake({"images.caddy": "caddy"}, "images.caddy: an image is named with its tag", "name:tag", "caddy"),
+    Mistake({"images.caddy": ...}, "images.caddy: required key is missing"),
+    Mistake({"images.loki": "grafana/loki:latest"}, "images.loki: the tag 'latest'", "latest"),
+    Mistake({"campus.networkCidr": "172.29.0.0/24"}, "campus.networkCidr:", "172.29.0.0/24"),
+    Mistake({"campus.networkCidr": "8.8.0.0/16"}, "campus.networkCidr:", "8.8.0.0/16"),
+    Mistake({"campus.dockerHost": "localhost"}, "campus.dockerHost: an URL", "localhost"),
+    Mistake({"images.caddy": ""}, "images.caddy:", "tag", '""'),
+]

@@ -1,0 +1,31 @@
+"""What can be wrong with `grafana`."""
+
+from __future__ import annotations
+
+from tests.support.mistakes.mistake import Mistake
+from tests.support.settings import SMTP
+
+MISTAKES = [
+    Mistake({"grafana.stmp": {}}, "grafana.stmp: unknown key"),
+    Mistake({"grafana.smtp": SMTP | {"fromAdress": "a@x.org"}}, "grafana.smtp.fromAdress: unknown"),
+    Mistake(
+        {"grafana.smtp": SMTP | {"host": "smtp.x.org:587"}},
+        "grafana.smtp.host: a lower-case host",
+        "smtp.x.org:587",
+    ),
+    Mistake({"grafana.smtp": SMTP | {"port": 0}}, "grafana.smtp.port: a port is", "0"),
+    Mistake({"grafana.smtp": SMTP | {"fromAddress": "x"}}, "grafana.smtp.fromAddress: a mail address", "x"),
+    Mistake(
+        {"grafana.smtp": SMTP | {"user": "u"}}, "grafana.smtp.password: user and password are needed", "None"
+    ),
+    Mistake(
+        {"grafana.smtp": SMTP | {"password": "p"}}, "grafana.smtp.user: user and password are needed", "None"
+    ),
+    Mistake({"grafana.alertsTo.mail": ["a@x.org"]}, "grafana.smtp: a mail server is needed", "None"),
+    Mistake(
+        {"grafana.alertsTo.mail": ["a@x.org;b@x.org"]},
+        "grafana.alertsTo.mail.0: a mail address",
+        "a@x.org;b@x.org",
+    ),
+    Mistake({"grafana.alertsTo.teams": "https://x"}, "grafana.alertsTo.teams: unknown key"),
+]

@@ -1,0 +1,51 @@
+"""What can be wrong with `portPolicy`."""
+
+from __future__ import annotations
+
+from tests.support.mistakes.mistake import Mistake
+
+OPERATORS = "198.51.100.0/24"
+SSH_FOR_OTHERS = {"action": "allow", "port": 21541, "from": ["203.0.113.0/24"]}
+LOCKING = {"namespace": "host", "sshPort": 21541, "operatorCidrs": [OPERATORS], "rules": [SSH_FOR_OTHERS]}
+SSH_ALONE = LOCKING | {"rules": [{"action": "limit", "port": 21541}]}
+
+MISTAKES = [
+    Mistake(
+        {"portPolicy.rules": [{"action": "allow", "port": 999999}]},
+        "portPolicy.rules.0.port: a port",
+        "1 to 65535",
+        "999999",
+    ),
+    Mistake(
+        {"portPolicy.rules": [{"action": "allow", "port": "9-5"}]}, "portPolicy.rules.0.port: a range", "9-5"
+    ),
+    Mistake({"portPolicy.rules": [{"action": "open", "port": 1}]}, "portPolicy.rules.0.action:", "open"),
+    Mistake(
+        {"portPolicy.rules": [{"action": "allow", "port": 1, "comment": 'a" drop'}]},
+        "portPolicy.rules.0.comment:",
+    ),
+    Mistake(
+        {"portPolicy.rules": [{"action": "allow", "port": "5-9", "protocol": "both"}]},
+        "portPolicy.rules.0.protocol: a range",
+        "both",
+    ),
+    Mistake({"portPolicy.namespace": "host"}, "portPolicy.operatorCidrs: at least one", "[]"),
+    Mistake({"portPolicy.operatorCidrs": ["10.0.0.1/8"]}, "portPolicy.operatorCidrs.0:", "10.0.0.1/8"),
+    Mistake({"portPolicy.sshPort": 0}, "portPolicy.sshPort: a port is a whole number", "0"),
+    Mistake({"portPolicy.confirmSeconds": 0}, "portPolicy.confirmSeconds:", "0"),
+    Mistake({"portPolicy.confirmSeconds": 51}, "portPolicy.confirmSeconds:", "51"),
+    Mistake({"portPolicy.confirmTarget": "host"}, "portPolicy.confirmTarget: a login", "host"),
+    Mistake({"portPolicy.confirmTarget": "me:pass@host"}, "portPolicy.confirmTarget: a login"),
+    Mistake(
+        {"portPolicy.confirmTarget": "me@host:99999"}, "portPolicy.confirmTarget: a login", "me@host:99999"
+    ),
+    Mistake(
+        {"portPolicy": LOCKING, "loki.instances.aws.published": False},
+        "portPolicy.rules: operators would be locked out of SSH (port 21541)",
+        OPERATORS,
+    ),
+    Mistake(
+        {"portPolicy": SSH_ALONE, "loki.instances.aws.published": True},
+        "loki.instances.aws.published: no rule of portPolicy.rules lets port 3100/tcp in",
+    ),
+]

@@ -1,0 +1,203 @@
+"""What can be wrong with a service: its log router's options, its containers, its security group."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from components.aws.firelens import OUTPUTS
+from tests.support.ecs_services import VPC, ingress_rule
+from tests.support.mistakes.mistake import Mistake
+from tests.support.settings import CANARY, LOCAL, put
+
+AT = "services.client-api."
+OLD = "grafana/fluent-bit-plugin-loki:2.0.0-amd64"
+ON_FARGATE = put(LOCAL, {AT + "launch": "fargate", AT + "memoryMib": 1024})
+
+
+def service(changes: Mapping[str, Any], says: str, *words: str) -> Mistake:
+    """A mistake in the local stack's service; the line is about a key of it."""
+    return Mistake({AT + key: value for key, value in changes.items()}, AT + says, *words)
+
+
+def option(output: str, options: Mapping[str, str], says: str, *words: str) -> Mistake:
+    """A mistake in the options of its log router."""
+    router = {"output": output, "options": options}
+    return service({"logRouter": router}, f"logRouter.options.{says}", *words)
+
+
+def ingress(rule: Mapping[str, Any], says: str, *words: str) -> Mistake:
+    """A mistake in the one rule of its tasks' security group."""
+    return Mistake({AT + "ingress": [rule]}, f"{AT}ingress.0.{says}", *words, base=ON_FARGATE)
+
+
+MISTAKES = [
+    service({"loki": "none"}, "loki: one of", "none"),
+    service({"memoryMib": 100}, "memoryMib:", "100"),
+    service({"ingress": [ingress_rule()]}, "ingress: with bridge networking", "ec2"),
+    option("grafana", {"Http_User": "admin"}, "Http_User", "no such option", "accounts", "remove it"),
+    option("grafana", {"Http_Passwd": CANARY}, "Http_Passwd", "no such option", "remove it"),
+    option("grafana", {"label_keys": "source"}, "label_keys", "did you mean LabelKeys?"),
+    option("grafana", {"BatchWat": "1s"}, "BatchWat", "did you mean BatchWait?", "'1s'"),
+    option("grafana", {"Colour": "red"}, "Colour", "would ignore it: remove it", "'red'"),
+    option("grafana", {"Name": "loki"}, "Name", "'grafana-loki'", "write that", "'loki'"),
+    option("grafana", {"Url": "http://x/push"}, "Url", "http://", "clear", "remove it"),
+    option("grafana", {"Url": f"https://a:{CANARY}@x/"}, "Url", "by hand", "remove it"),
+    option("grafana", {"Timeout": "10"}, "Timeout", "with its unit, such as 10s", "'10'"),
+    option("grafana", {"MinBackoff": "1 s"}, "MinBackoff", "with its unit", "'1 s'"),
+    option("grafana", {"BatchWait": "1"}, "BatchWait", "with its unit", "'1'"),
+    option("grafana", {"BatchSize": "1MB"}, "BatchSize", "whole bytes", "'1MB'"),
+    option("grafana", {"MaxRetries": "0"}, "MaxRetries", "from 1", "'0'"),
+    option("grafana", {"Buffer": "on"}, "Buffer", "exactly true or false", "'on'"),
+    option("grafana", {"Buffer": "True"}, "Buffer", "exactly true or false", "'True'"),
+    option("grafana", {"LineFormat": "kv"}, "LineFormat", "one of json, key_value", "'kv'"),
+    option("grafana", {"LabelKeys": "source, ecs_cluster"}, "LabelKeys", "commas alone"),
+    option("grafana", {"LabelKeys": "container_name"}, "LabelKeys", "random hex", "leave it"),
+    option("grafana", {"LabelKeys": "source,ecs_task_definition"}, "LabelKeys", "revision", "leave it"),
+    option("grafana", {"LabelKeys": "ecs_task_arn"}, "LabelKeys", "one per task", "leave it"),
+    option("grafana", {"LabelKeys": "log"}, "LabelKeys", "line itself", "leave it"),
+    option("grafana", {"Labels": '{a="b"}'}, "Labels", "`labels`", "remove it"),
+    option("grafana", {"DqueDir": "/x"}, "DqueDir", "queue of its own", "remove it"),
+    option("grafana", {"TenantID": "x"}, "TenantID", "tenants", "remove it"),
+    option("grafana", {"insecure_skip_verify": "true"}, "insecure_skip_verify", "password to anyone"),
+    option("grafana", {"Match": "*"}, "Match", "FireLens", "remove it"),
+    option("grafana", {"timeout": "10s", "Timeout": "9s"}, "Timeout", "same option as timeout"),
+    option("fluent-bit", {"LabelKeys": "source"}, "LabelKeys", "did you mean label_keys?"),
+    option("fluent-bit", {"Url": "https://x"}, "Url", "no such option"),
+    option("fluent-bit", {"host": "x"}, "host", "by hand", "remove it"),
+    option("fluent-bit", {"http_passwd": CANARY}, "http_passwd", "by hand", "remove it"),
+    option("fluent-bit", {"tls.verify": "off"}, "tls.verify", "password to anyone"),
+    option("fluent-bit", {"label_keys": "$container_name"}, "label_keys", "random hex", "leave it"),
+    option("fluent-bit", {"net.connect_timeout": "10s"}, "net.connect_timeout", "whole seconds"),
+    option("fluent-bit", {"storage.total_limit_size": "100"}, "storage.total_limit_size", "its unit"),
+    option("fluent-bit", {"tls.ca_file": " "}, "tls.ca_file", "a text"),
+    option("fluent-bit", {"workers": "-1"}, "workers", "from 1"),
+    option("fluent-bit", {"retry_limit": "False"}, "retry_limit", "no_limits"),
+    service(
+        {"logRouter": {"image": OLD, "options": {"Name": "grafana-loki"}}},
+        "logRouter.options.Name",
+        "named 'loki'",
+    ),
+    service({"architecture": "arm64", "logRouter": {"image": OLD}}, "logRouter.image", "amd64", "arm64", OLD),
+    service(
+        {"architecture": "arm64"},
+        "logRouter.image",
+        "amd64 alone",
+        "output: fluent-bit",
+        OUTPUTS["grafana"].image,
+    ),
+    service(
+        {"containers": {"app": {"image": "team/app:1-arm64", "memoryMib": 64}}},
+        "containers.app.image",
+        "arm64",
+        "amd64",
+    ),
+    service(
+        {
+            "launch": "fargate",
+            "memoryMib": 1024,
+            "logRouter": {"config": {"type": "s3", "value": "arn:aws:s3:::bucket/own.conf"}},
+        },
+        "logRouter.config.type",
+        "Fargate",
+        "type: file",
+        "'s3'",
+    ),
+    service(
+        {"logRouter": {"config": {"type": "file", "value": "own.conf"}}},
+        "logRouter.config.value",
+        "absolute path",
+        "'own.conf'",
+    ),
+    service(
+        {"logRouter": {"healthCheck": {"command": ["CMD-SHELL", "true"]}}},
+        "logRouter.healthCheck",
+        "no shell",
+        "remove it",
+    ),
+    service(
+        {"logRouter": {"options": {"MaxRetries": "3"}}},
+        "logRouter.options.MaxRetries",
+        "10 min",
+        "raise it",
+        "3",
+    ),
+    service(
+        {"logRouter": {"options": {"Timeout": "60s"}}}, "logRouter.options.Timeout", "128 s", "120 s", "'60s'"
+    ),
+    service({"labels": {"job": "x"}}, "labels", "sets job itself"),
+    service({"labels": {"a-b": "x"}}, "labels.a-b", "a label's name"),
+    service({"labels": {"a": 'x"'}}, "labels.a", "a label's value", 'x\\"'),
+    service({"account": "admin"}, "account", "one of the accounts", "'admin'"),
+    service({"taskRoleArn": "role"}, "taskRoleArn", "a role's ARN", "role"),
+    service({"containers": {"log-router": {"image": "a:1", "memoryMib": 6}}}, "containers", "log-router"),
+    service(
+        {"containers": {"app": {"image": "a:1", "memoryMib": 6, "secrets": {"A": "*"}}}},
+        "containers.app.secrets.A",
+        "ARN",
+    ),
+    service(
+        {
+            "containers": {
+                "app": {
+                    "image": "a:1",
+                    "memoryMib": 6,
+                    "environment": {"A": "1"},
+                    "secrets": {"A": "arn:aws:ssm:ap-northeast-2:123456789012:parameter/a"},
+                }
+            }
+        },
+        "containers.app.secrets",
+        "either plain or secret",
+        "'A'",
+    ),
+    service(
+        {"containers": {"app": {"image": "a:1", "memoryMib": 6, "healthCheck": {"command": ["x", "y"]}}}},
+        "containers.app.healthCheck.command",
+        "CMD",
+        "'x'",
+    ),
+    service({"launch": "fargate", "memoryMib": 1536}, "memoryMib", "1024, 2048", "1536"),
+    service({"launch": "fargate", "cpuUnits": 300}, "cpuUnits", "256, 512", "300"),
+    service({"cpuUnits": 16384}, "cpuUnits", "10240", "16384"),
+    service(
+        {
+            "launch": "fargate",
+            "memoryMib": 1024,
+            "containers": {"app": {"image": "a:1", "memoryMib": 6, "port": 24224}},
+        },
+        "containers.app.port",
+        "log-router has it",
+        "24224",
+    ),
+    service(
+        {"logRate": {"linesPerSecond": 100000, "outageMinutes": 1440}},
+        "logRate",
+        "more than the log driver can hold",
+        "1440",
+    ),
+    service(
+        {
+            "launch": "fargate",
+            "memoryMib": 1024,
+            "logRate": {"linesPerSecond": 1000, "bytesPerLine": 1000, "outageMinutes": 600},
+        },
+        "logRate",
+        "a Fargate task has 20480",
+        "600",
+    ),
+    service(
+        {"logRouter": {"output": "fluent-bit"}, "logRate": {"linesPerSecond": 1000}},
+        "memoryMib",
+        "the log router",
+        "512",
+    ),
+    ingress(ingress_rule(action="limit"), "action: a security group can only allow", "limit"),
+    ingress(ingress_rule(action="deny"), "action: a security group can only allow", "deny"),
+    ingress(ingress_rule(protocol="udp"), "protocol: the containers' ports are TCP", "udp"),
+    ingress(ingress_rule(port=81), "port: one of the service's own ports [80]", "81"),
+    ingress(ingress_rule(port="79-80"), "port: one of the service's own ports [80]", "79-80"),
+    ingress(ingress_rule(**{"from": []}), "from: at least one source", "[]"),
+    ingress(ingress_rule(**{"from": [VPC, VPC]}), "from: each source once per port", VPC),
+    ingress(ingress_rule(comment="부하 분산"), "comment: ASCII only", "부하 분산"),
+]
