@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 
 from toolchain.paths import ROOT
@@ -17,3 +18,17 @@ def assert_golden(name: str, text: str) -> None:
     if os.environ.get(WRITE):
         path.write_text(text)
     assert text == path.read_text(), f"{path} differs; if that is wanted, run with {WRITE}=1"
+
+
+def assert_golden_variant(base: str, name: str, text: str) -> None:
+    """The text is what the difference in the golden file `name` makes of the golden file `base`.
+
+    Byte for byte too: no other text has the same difference (tests/unit/test_golden.py).
+    """
+    assert_golden(name, difference((GOLDEN / base).read_text(), text))
+
+
+def difference(base: str, text: str) -> str:
+    """What has to be done to `base` to get the text: `diff -u`, with a line around each change."""
+    lines = (one.split("\n") for one in (base, text))
+    return "".join(f"{line}\n" for line in difflib.unified_diff(*lines, n=1, lineterm=""))

@@ -10,15 +10,16 @@ import pytest
 import yaml
 
 from components.campus.loki_config import render_loki_config
-from tests.support.golden import assert_golden
+from tests.support.golden import assert_golden, assert_golden_variant
 from tests.support.loki import loki_instance, verify
 
+BASE = "loki.yaml"
 OLD_PERIOD = {"from": "2023-01-01", "store": "boltdb-shipper", "version": "v11"}
 
-# Every way in which the rendered text differs, by the name of its golden file.
+# Every way in which the rendered text differs from the simplest one, by the name of its golden file.
 VARIANTS: dict[str, dict[str, Any]] = {
-    "loki.yaml": {"port": 3199},
-    "loki_limits.yaml": {
+    "loki_port": {"port": 3199},
+    "loki_limits": {
         "retention": "1y",
         "memoryBytes": 256 << 20,
         "limits": {
@@ -31,18 +32,22 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "maxAge": "6h",
         },
     },
-    "loki_upgraded.yaml": {"schemaPeriods": [OLD_PERIOD, {"from": "2024-01-01"}]},
+    "loki_upgraded": {"schemaPeriods": [OLD_PERIOD, {"from": "2024-01-01"}]},
     # The old period lasts on at the update; the new one begins on a day to come.
-    "loki_to_upgrade.yaml": {"schemaPeriods": [OLD_PERIOD, {"from": "2999-12-31"}]},
-    "loki_three_periods.yaml": {
+    "loki_to_upgrade": {"schemaPeriods": [OLD_PERIOD, {"from": "2999-12-31"}]},
+    "loki_three_periods": {
         "schemaPeriods": [OLD_PERIOD, {"from": "2023-06-01", "version": "v12"}, {"from": "2024-01-01"}]
     },
 }
 
 
+def test_the_simplest_configuration_is_the_agreed_one() -> None:
+    assert_golden(BASE, render_loki_config(loki_instance()))
+
+
 @pytest.mark.parametrize("name", VARIANTS)
 def test_the_configuration_is_the_agreed_one(name: str) -> None:
-    assert_golden(name, render_loki_config(loki_instance(**VARIANTS[name])))
+    assert_golden_variant(BASE, f"{name}.diff", render_loki_config(loki_instance(**VARIANTS[name])))
 
 
 @pytest.mark.programs
@@ -60,7 +65,7 @@ def test_loki_takes_every_retention(loki: str, retention: str, tmp_path: Path) -
 @pytest.mark.programs
 def test_loki_reads_the_units_as_they_were_meant(loki: str, tmp_path: Path) -> None:
     found = yaml.safe_load(
-        verify(loki, tmp_path, render_loki_config(loki_instance(**VARIANTS["loki_limits.yaml"])))
+        verify(loki, tmp_path, render_loki_config(loki_instance(**VARIANTS["loki_limits"])))
     )
     limits, wal = found["limits_config"], found["ingester"]["wal"]
     assert (limits["ingestion_rate_mb"], limits["ingestion_burst_size_mb"]) == (1, 2)

@@ -12,24 +12,24 @@ import yaml
 from components.campus.loki_config import beside_each_other, render_loki_config, render_s3_credentials
 from components.settings import LokiInstance, SettingsError, parse
 from tests.support.fake_engine import Engine, build, running_engine
-from tests.support.golden import assert_golden
+from tests.support.golden import assert_golden_variant
 from tests.support.loki import loki_instance, verify
 from tests.support.settings import DISK_THEN_S3, KEY, ON_S3, S3, THREE, TREE, with_aws
 
 MINIO = S3 | {"endpoint": "http://198.51.100.9:9000", "pathStyle": True, "region": "us-east-1"}
 ADDRESSES = ["172.29.12.28", "172.29.51.44", "172.29.90.60"]
 
-# The rendered text per golden file.
+# The rendered text by the name of its golden file.
 CONFIGS: dict[str, str] = {
-    "loki_s3.yaml": render_loki_config(loki_instance(**ON_S3)),
-    "loki_to_s3.yaml": render_loki_config(loki_instance(storage="s3", s3=MINIO, schemaPeriods=DISK_THEN_S3)),
-    "loki_replica.yaml": render_loki_config(loki_instance(**THREE), beside_each_other(ADDRESSES)[1]),
+    "loki_s3": render_loki_config(loki_instance(**ON_S3)),
+    "loki_to_s3": render_loki_config(loki_instance(storage="s3", s3=MINIO, schemaPeriods=DISK_THEN_S3)),
+    "loki_replica": render_loki_config(loki_instance(**THREE), beside_each_other(ADDRESSES)[1]),
 }
 
 
 @pytest.mark.parametrize("name", CONFIGS)
 def test_the_configuration_is_the_agreed_one(name: str) -> None:
-    assert_golden(name, CONFIGS[name])
+    assert_golden_variant("loki.yaml", f"{name}.diff", CONFIGS[name])
     assert KEY not in CONFIGS[name]
     assert S3["accessKeyId"] not in CONFIGS[name]
 
@@ -42,7 +42,7 @@ def test_loki_takes_every_variant(loki: str, name: str, tmp_path: Path) -> None:
 
 @pytest.mark.programs
 def test_loki_shares_everything_among_the_replicas(loki: str, tmp_path: Path) -> None:
-    found = yaml.safe_load(verify(loki, tmp_path, CONFIGS["loki_replica.yaml"]))
+    found = yaml.safe_load(verify(loki, tmp_path, CONFIGS["loki_replica"]))
     lifecycler = found["ingester"]["lifecycler"]
     rings = [
         lifecycler["ring"],
@@ -60,7 +60,7 @@ def test_loki_shares_everything_among_the_replicas(loki: str, tmp_path: Path) ->
 
 @pytest.mark.programs
 def test_an_older_period_stays_on_the_disk(loki: str, tmp_path: Path) -> None:
-    found = yaml.safe_load(verify(loki, tmp_path, CONFIGS["loki_to_s3.yaml"]))
+    found = yaml.safe_load(verify(loki, tmp_path, CONFIGS["loki_to_s3"]))
     assert [one["object_store"] for one in found["schema_config"]["configs"]] == ["filesystem", "s3"]
     assert found["storage_config"]["filesystem"]["directory"] == "/loki/chunks"
     assert found["storage_config"]["aws"]["endpoint"] == MINIO["endpoint"]

@@ -13,7 +13,7 @@ from components.campus.nftables import render_policy
 from components.campus.port_rules import lets_in, shut_out
 from components.settings import SettingsError, parse
 from tests.support.fake_engine import build, running_engine
-from tests.support.golden import assert_golden
+from tests.support.golden import assert_golden_variant
 from tests.support.loki import loki_instance, verify
 from tests.support.programs import nft_check
 from tests.support.settings import HERE, SECOND, THIRD, THREE, TREE, on_three_hosts, with_aws
@@ -31,7 +31,7 @@ CONFIG = render_loki_config(
 
 
 def test_the_configuration_is_the_agreed_one() -> None:
-    assert_golden("loki_replica_host.yaml", CONFIG)
+    assert_golden_variant("loki.yaml", "loki_replica_host.diff", CONFIG)
 
 
 @pytest.mark.programs

@@ -12,7 +12,7 @@ from tests.support.settings import LOCAL, put
 class Mistake:
     """Good settings with a change, and what the line about it has to say.
 
-    `changes` has the new value by its dotted path, `...` for a key that is removed. `base` is what is changed.
+    `changes` has the new value by its dotted path, `...` for a key that is removed, from `base`.
     The line begins with `says`, key and rule or the beginning of it, and then has the `words`, such as the
     value that was received.
     """
