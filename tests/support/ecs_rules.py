@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-import boto3
+import botocore.session
 from botocore.validate import ParamValidator
 
 Request = Mapping[str, Any]
@@ -31,8 +31,13 @@ FARGATE = {
 
 @cache
 def _shape() -> Any:
-    client = boto3.client("ecs", region_name="ap-northeast-2")
-    return client.meta.service_model.operation_model("RegisterTaskDefinition").input_shape
+    # Not by a client, which loads every region's endpoints too.
+    return (
+        botocore.session.get_session()
+        .get_service_model("ecs")
+        .operation_model("RegisterTaskDefinition")
+        .input_shape
+    )
 
 
 def problems(request: Request) -> list[str]:

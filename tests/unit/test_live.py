@@ -14,6 +14,7 @@ import pytest
 from pulumi.dynamic import Config, ConfigureRequest, CreateResult, ResourceProvider
 from pulumi.output import Unknown
 
+from components.live import password_hash
 from components.live.confirmation import Confirmation
 from components.live.docker_host import LiveError, Ran, check_path, read_by_script, run_script, sha256
 from components.live.files import LiveFiles, LiveFilesProvider, content_sha256
@@ -395,11 +396,23 @@ def test_a_password_that_bcrypt_would_not_take_whole_is_refused(password: str, w
     assert [failure.property for failure in failures] == [""]
 
 
+def test_a_hash_costs_who_guesses_as_much_as_it_should() -> None:
+    hashed = bcrypt_hash("a password")
+    assert hashed.startswith("$2b$14$")
+    assert bcrypt.checkpw(b"a password", hashed.encode())
+
+
+@pytest.fixture
+def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take no second each: of the least cost that bcrypt knows."""
+    monkeypatch.setattr(password_hash, "COST", 4)
+
+
+@pytest.mark.usefixtures("cheap")
 def test_a_password_is_hashed_once() -> None:
     provider = PasswordHashProvider()
     password = "é" * 36
     outs = provider.create({"password": password}).outs or {}
-    assert outs["bcrypt_hash"].startswith("$2b$14$")
     assert bcrypt.checkpw(password.encode(), outs["bcrypt_hash"].encode())
     assert provider.diff("id", outs, {"password": password}).changes is False
     assert provider.diff("id", outs, {"password": "other"}).changes is True
