@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.fake_engine import Engine, running_engine
+from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.programs import program_of_image
 
 
@@ -21,3 +21,11 @@ def engine() -> Iterator[Engine]:
     """The fake of Pulumi's engine."""
     with running_engine() as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def usual() -> Engine:
+    """The fake after the small stack was built on it as it stands: to look at, not to build on."""
+    with running_engine() as made:
+        build()
+    return made

@@ -24,9 +24,8 @@ def policy_files(engine: Engine) -> dict[str, Any]:
     return engine.made["campus-port-policy-policy"].inputs
 
 
-def test_every_container_is_hardened_and_its_log_is_rotated(engine: Engine) -> None:
-    build()
-    containers = engine.containers()
+def test_every_container_is_hardened_and_its_log_is_rotated(usual: Engine) -> None:
+    containers = usual.containers()
     assert set(containers) == {"t-caddy", "t-loki-aws", "t-loki-test", "t-grafana", "t-port-guard"}
     for name, inputs in containers.items():
         assert inputs["readOnly"] is True, name
@@ -39,9 +38,8 @@ def test_every_container_is_hardened_and_its_log_is_rotated(engine: Engine) -> N
         assert inputs["image"].startswith("sha256:"), name
 
 
-def test_each_container_has_no_more_capabilities_than_it_needs(engine: Engine) -> None:
-    build()
-    adds = {name: one["capabilities"].get("adds") for name, one in engine.containers().items()}
+def test_each_container_has_no_more_capabilities_than_it_needs(usual: Engine) -> None:
+    adds = {name: one["capabilities"].get("adds") for name, one in usual.containers().items()}
     assert adds["t-caddy"] == ["CAP_NET_BIND_SERVICE"]
     assert adds["t-port-guard"] == ["CAP_NET_ADMIN"]
     assert not any(adds[name] for name in ("t-loki-aws", "t-loki-test", "t-grafana"))
@@ -57,9 +55,8 @@ def test_each_loki_has_its_own_limits(engine: Engine) -> None:
     assert found == {"aws": (2048, ["GOMEMLIMIT=1843MiB"]), "test": (1024, ["GOMEMLIMIT=921MiB"])}
 
 
-def test_a_query_comes_after_the_gate_where_the_processor_is_short(engine: Engine) -> None:
-    build()
-    shares = {name: inputs.get("cpuShares", 1024) for name, inputs in engine.containers().items()}
+def test_a_query_comes_after_the_gate_where_the_processor_is_short(usual: Engine) -> None:
+    shares = {name: inputs.get("cpuShares", 1024) for name, inputs in usual.containers().items()}
     behind = {name for name, share in shares.items() if share < shares["t-caddy"]}
     assert behind == {"t-grafana", "t-loki-aws", "t-loki-test"}
 
@@ -80,15 +77,13 @@ def test_a_changed_health_check_replaces_the_container(monkeypatch: pytest.Monke
     assert labels[0] != labels[1]
 
 
-def test_a_loki_has_time_to_start_before_it_counts_as_unhealthy(engine: Engine) -> None:
-    build()
-    period = engine.containers()["t-loki-aws"]["healthcheck"]["startPeriod"]
+def test_a_loki_has_time_to_start_before_it_counts_as_unhealthy(usual: Engine) -> None:
+    period = usual.containers()["t-loki-aws"]["healthcheck"]["startPeriod"]
     assert int(period.removesuffix("s")) >= 30
 
 
-def test_caddy_finds_its_upstreams_without_dns(engine: Engine) -> None:
-    build()
-    caddy = engine.containers()["t-caddy"]
+def test_caddy_finds_its_upstreams_without_dns(usual: Engine) -> None:
+    caddy = usual.containers()["t-caddy"]
     assert caddy["networkMode"] == "host"
     assert {one["host"]: one["ip"] for one in caddy["hosts"]} == {
         "grafana": "172.29.11.184",
@@ -97,9 +92,8 @@ def test_caddy_finds_its_upstreams_without_dns(engine: Engine) -> None:
     }
 
 
-def test_a_port_is_published_only_where_the_settings_say_so(engine: Engine) -> None:
-    build()
-    ports = {name: one.get("ports") for name, one in engine.containers().items()}
+def test_a_port_is_published_only_where_the_settings_say_so(usual: Engine) -> None:
+    ports = {name: one.get("ports") for name, one in usual.containers().items()}
     published = {name: value for name, value in ports.items() if value}
     assert published == {
         "t-loki-aws": [{"internal": 3100, "external": 3100, "ip": "0.0.0.0", "protocol": "tcp"}]
@@ -169,9 +163,8 @@ def test_a_changed_health_check_makes_a_new_guard(engine: Engine, monkeypatch: p
     assert label() != before
 
 
-def test_no_secret_reaches_a_container(engine: Engine) -> None:
-    build()
-    for inputs in engine.containers().values():
+def test_no_secret_reaches_a_container(usual: Engine) -> None:
+    for inputs in usual.containers().values():
         assert SECRET not in str(inputs)
         assert "generated" not in str(inputs.get("envs"))
 
@@ -293,26 +286,25 @@ def test_silence_is_told_of_a_loki_that_a_service_ships_to(engine: Engine) -> No
     assert "loki-test" not in text
 
 
-def test_the_adapter_looks_where_the_container_has_its_files(engine: Engine) -> None:
-    build()
-    inputs = engine.containers()["t-grafana"]
+def test_the_adapter_looks_where_the_container_has_its_files(usual: Engine) -> None:
+    inputs = usual.containers()["t-grafana"]
     assert f"GF_SECURITY_ADMIN_PASSWORD__FILE={grafana.SECRETS}/admin-password" in inputs["envs"]
     assert f"GF_PATHS_PROVISIONING={grafana.PROVISIONING}" in inputs["envs"]
     assert f"cat {grafana.SECRETS}/admin-password" in PROGRAMS["grafana"].apply
     assert f"http://127.0.0.1:{GRAFANA_PORT}/" in PROGRAMS["grafana"].apply
     assert {PROGRAMS[name].uid for name in ("grafana", "grafana-dashboards")} == {grafana.GRAFANA_UID}
     directories = {
-        name: engine.made[f"campus-grafana-{name}"].inputs["directory"]
+        name: usual.made[f"campus-grafana-{name}"].inputs["directory"]
         for name in ("provisioned", "dashboards")
     }
     assert directories == {"provisioned": grafana.PROVISIONING, "dashboards": grafana.DASHBOARDS}
-    assert grafana.DASHBOARDS in provisioned(engine)["dashboards/campus.yaml"]
+    assert grafana.DASHBOARDS in provisioned(usual)["dashboards/campus.yaml"]
     # What LiveFiles has brought since must not be overwritten.
-    assert engine.made["campus-grafana-first-files"].inputs["only_if_absent"] is True
-    first = plain(engine.made["campus-grafana-first-files"].inputs["files"])
+    assert usual.made["campus-grafana-first-files"].inputs["only_if_absent"] is True
+    first = plain(usual.made["campus-grafana-first-files"].inputs["files"])
     assert (
         first["provisioning/dashboards/campus.yaml"]["content"]
-        == provisioned(engine)["dashboards/campus.yaml"]
+        == provisioned(usual)["dashboards/campus.yaml"]
     )
 
 
@@ -322,11 +314,10 @@ def test_without_grafana_nothing_of_it_is_made(engine: Engine) -> None:
     assert not [name for name in engine.made if "grafana" in name]
 
 
-def test_the_live_files_are_in_the_containers_that_serve_them(engine: Engine) -> None:
-    build()
+def test_the_live_files_are_in_the_containers_that_serve_them(usual: Engine) -> None:
     live = {
         name: one.inputs | {"files": plain(one.inputs["files"])}
-        for name, one in engine.made.items()
+        for name, one in usual.made.items()
         if one.typ.startswith(DYNAMIC) and "program" in one.inputs
     }
     provisioned = ["alerting/contacts.yaml", "alerting/rules.yaml", "dashboards/campus.yaml"]

@@ -111,7 +111,7 @@ def built(engine: Engine, **changes: Any) -> dict[str, dict[str, Any]]:
     return engine.containers()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def replicas() -> dict[str, dict[str, Any]]:
     """The inputs of three replicas' containers, in their order."""
     with running_engine() as engine:

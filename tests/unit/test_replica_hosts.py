@@ -143,7 +143,7 @@ def test_operators_stay_able_to_reach_every_host() -> None:
 # --- what is asked of Docker ---
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def made() -> dict[str, Any]:
     """What was asked of the engine, by name."""
     with running_engine() as engine:
