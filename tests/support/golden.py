@@ -30,5 +30,5 @@ def assert_golden_variant(base: str, name: str, text: str) -> None:
 
 def difference(base: str, text: str) -> str:
     """What has to be done to `base` to get the text: `diff -u`, with a line around each change."""
-    lines = (one.split("\n") for one in (base, text))
-    return "".join(f"{line}\n" for line in difflib.unified_diff(*lines, n=1, lineterm=""))
+    before, after = base.split("\n"), text.split("\n")
+    return "".join(f"{line}\n" for line in difflib.unified_diff(before, after, n=1, lineterm=""))
