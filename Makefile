@@ -11,7 +11,7 @@ FROM ?=
 CA ?=
 SUITE ?=
 # Folders of tests/ whose counts are bigger in a soak, or with tests for it alone.
-SUITES := edge policy aws loki team
+SUITES := edge policy aws loki team engines
 TOOLCHAIN := $(PYTHON) -m toolchain
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin
@@ -62,6 +62,7 @@ bench: install ## the benchmarks
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=bench $(BIN)/python -m bench
 
 soak: install ## the tests with their full counts, for hours (SUITE=edge: one of them)
+	@$(if $(filter engines,$(or $(SUITE),$(SUITES))),$(TOOLCHAIN) engines)
 	@mkdir -p build && : > build/figures.soak.jsonl
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=soak $(BIN)/pytest $(addprefix tests/,$(or $(SUITE),$(SUITES)))
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck
 
 from tests.rig.emulator import Emulator, running_emulator
+from tests.rig.engines import chosen
 from tests.rig.rig import Rig, end_in_order_on_signals, running_rig
 
 
@@ -18,10 +19,19 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "soak: takes long, and is left to `make soak`")
     config.addinivalue_line("markers", "programs: needs nft, or a program out of an image of the stack")
     end_in_order_on_signals()
+    try:
+        chosen()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
     # A busy machine is slow: how long a generated case takes is nobody's mistake.
     slow = [HealthCheck.too_slow]
     hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=slow)
     hypothesis.settings.load_profile("patient")
+
+
+def pytest_report_header() -> str:
+    """Which Docker Engine the rigs run."""
+    return f"Docker Engine: {chosen().name}"
 
 
 @pytest.fixture(scope="session")

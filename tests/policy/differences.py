@@ -59,7 +59,7 @@ class Differences:
         """Try every probe; the rules are in force. Neighbours have to find each other anew."""
         for namespace in {source.namespace for source in self.site.sources()}:
             forget_neighbours(namespace)
-        oracle = Oracle(rules, self.site.has_proxy)
+        oracle = Oracle(rules)
         verdicts = {probe: oracle.judge(_attempt(probe)) for probe in self.probes}
         wanted = {
             probe: (self.without[probe], Outcome.OPEN)
