@@ -236,7 +236,8 @@ def open_containers(site: Site) -> None:
         site.services.open(site.container("app"), port)
     # As it stays where the host was a router before Docker came (dockerd's documentation, "Docker on a
     # router"): only the policy is in the way of what is routed.
-    site.campus.run("iptables", "--policy", "FORWARD", "ACCEPT")
+    for program in ("iptables", "ip6tables"):
+        site.campus.run(program, "--policy", "FORWARD", "ACCEPT")
     # Docker 28 and later refuse some of it by themselves, such as what is for 127.0.0.1 (moby#49325).
     if site.rig.engine.kind.has_nftables:
         for family in ("ip", "ip6"):

@@ -24,6 +24,7 @@ from tests.rig.processes import children, die_with_parent, kill_and_wait, wait_f
 from tests.rig.run import Run
 
 START_SECONDS = 60.0
+FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding")
 
 # An empty /run hides the machine's own containerd (dockerd would use it), and a fresh /sys
 # shows the namespace's own interfaces. The shell stays, to reap what the engine leaves.
@@ -63,6 +64,8 @@ class DockerEngine:
         Without a `kind` it is the one that this run is for.
         """
         kind = kind or chosen()
+        if kind.has_nftables:  # it wants its host to be a router before it starts
+            namespace.run("sysctl", "-qw", *(f"{setting}=1" for setting in FORWARDING))
         engine = cls(run, namespace, options, kind, _start_process(run, namespace, options, kind))
         engine._wait()
         engine._check_release()
