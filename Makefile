@@ -10,6 +10,8 @@ STACK ?= local
 FROM ?=
 CA ?=
 SUITE ?=
+# How many processes share the tests. They wait more than they compute: more than there are cores.
+JOBS ?= 4
 # Folders of tests/ whose counts are bigger in a soak, or with tests for it alone.
 SUITES := edge policy aws loki team engines
 TOOLCHAIN := $(PYTHON) -m toolchain
@@ -44,7 +46,8 @@ ports: $(if $(wildcard $(BIN)/python),,venv) ## the port policy in force, row by
 
 test: install lint ## everything that CI runs (needs root: namespaces with a Docker of their own)
 	@mkdir -p build && : > build/figures.test.jsonl
-	@$(INSIDE) CAMPUS_MONITOR_TARGET=test $(BIN)/pytest tests -m "not soak"
+	@$(INSIDE) CAMPUS_MONITOR_TARGET=test $(BIN)/pytest tests -m "not soak" \
+		--numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
 
 test-unit: venv ## the tests that need no Docker, under a minute
 	@$(BIN)/pytest tests/unit -m "not programs and not docker"

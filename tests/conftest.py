@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -10,7 +11,15 @@ from hypothesis import HealthCheck
 
 from tests.rig.emulator import Emulator, running_emulator
 from tests.rig.engines import chosen
+from tests.rig.failure_logs import last_words
 from tests.rig.rig import Rig, end_in_order_on_signals, running_rig
+
+TESTS = Path(__file__).parent
+# Folders whose files share a rig or a stack: they run in one process, one after the other. Any other file
+# may run beside all others.
+SHARING = ("aws", "edge", "policy", "plugins")
+# Those that take longest, longest first (seconds on 2 cores): who starts last should be done soon.
+LONGEST = ("edge", "policy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,6 +41,33 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> str:
     """Which Docker Engine the rigs run."""
     return f"Docker Engine: {chosen().name}"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what has to stay together when several processes share the tests, the longest first."""
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
+    items.sort(key=lambda item: _rank(group_of(item.path)))
+
+
+def group_of(file: Path) -> str:
+    """The folder of a test file if its files share something, else the file."""
+    inside = file.relative_to(TESTS)
+    return inside.parts[0] if inside.parts[0] in SHARING else str(inside)
+
+
+def _rank(group: str) -> int:
+    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Show with a test that fails what the containers said."""
+    report = yield
+    if report.failed:
+        report.sections.extend(last_words())
+    return report
 
 
 @pytest.fixture(scope="session")

@@ -22,15 +22,22 @@ class Rig:
     engine: DockerEngine
 
 
+# The rigs of this process, so that a failing test can show what their containers said.
+running: list[Rig] = []
+
+
 @contextmanager
 def running_rig(docker_options: Sequence[str] = ()) -> Iterator[Rig]:
     """A rig for the length of the block; nothing of it is left, however the block ends."""
     with opened_run() as run:
         network = make_network(run)
         engine = DockerEngine.start(run, network.campus, docker_options)
+        rig = Rig(run, network, engine)
+        running.append(rig)
         try:
-            yield Rig(run, network, engine)
+            yield rig
         finally:
+            running.remove(rig)
             engine.stop()
 
 
