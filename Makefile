@@ -13,7 +13,7 @@ SUITE ?=
 # How many processes share the tests. They wait more than they compute: more than there are cores.
 JOBS ?= 4
 # Folders of tests/ whose counts are bigger in a soak, or with tests for it alone.
-SUITES := edge policy aws loki team
+SUITES := edge policy aws loki team engines
 TOOLCHAIN := $(PYTHON) -m toolchain
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin
@@ -47,7 +47,7 @@ ports: $(if $(wildcard $(BIN)/python),,venv) ## the port policy in force, row by
 test: install lint ## everything that CI runs (needs root: namespaces with a Docker of their own)
 	@mkdir -p build && : > build/figures.test.jsonl
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=test $(BIN)/pytest tests -m "not soak" \
-		--numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder
+		--numprocesses $(JOBS) --no-loadscope-reorder
 
 test-unit: venv ## the tests that need no Docker, under a minute
 	@$(BIN)/pytest tests/unit -m "not programs and not docker"
@@ -65,6 +65,7 @@ bench: install ## the benchmarks
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=bench $(BIN)/python -m bench
 
 soak: install ## the tests with their full counts, for hours (SUITE=edge: one of them)
+	@$(if $(filter engines,$(or $(SUITE),$(SUITES))),$(TOOLCHAIN) engines)
 	@mkdir -p build && : > build/figures.soak.jsonl
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=soak $(BIN)/pytest $(addprefix tests/,$(or $(SUITE),$(SUITES)))
 

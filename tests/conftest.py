@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from pathlib import Path
 
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.rig.emulator import Emulator, running_emulator
+from tests.rig.engines import chosen
 from tests.rig.failure_logs import last_words
 from tests.rig.rig import Rig, end_in_order_on_signals, running_rig
 
-TESTS = Path(__file__).parent
 # Folders whose files share a rig or a stack: they run in one process, one after the other. Any other file
 # may run beside all others.
 SHARING = ("aws", "edge", "policy", "plugins")
@@ -27,24 +28,46 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "soak: takes long, and is left to `make soak`")
     config.addinivalue_line("markers", "programs: needs nft, or a program out of an image of the stack")
     end_in_order_on_signals()
+    try:
+        chosen()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from None
     # A busy machine is slow: how long a generated case takes is nobody's mistake.
     slow = [HealthCheck.too_slow]
     hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=slow)
     hypothesis.settings.load_profile("patient")
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_report_header() -> str:
+    """Which Docker Engine the rigs run."""
+    return f"Docker Engine: {chosen().name}"
+
+
+class ByGroup(LoadScopeScheduling):
+    """Gives each process one group of tests after the other, in the order in which they were collected."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup:
+    """Keep together what shares something when several processes share the tests.
+
+    pytest-xdist 3.8's own groups do nothing under pytest 9.2.
+    """
+    return ByGroup(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what has to stay together when several processes share the tests, the longest first."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group_of(item.path)))
-    items.sort(key=lambda item: _rank(group_of(item.path)))
+    """Begin with what takes longest."""
+    items.sort(key=lambda item: _rank(group_of(item.nodeid)))
 
 
-def group_of(file: Path) -> str:
-    """The folder of a test file if its files share something, else the file."""
-    inside = file.relative_to(TESTS)
-    return inside.parts[0] if inside.parts[0] in SHARING else str(inside)
+def group_of(nodeid: str) -> str:
+    """The folder of a test if the folder's files share something, else its file."""
+    file = nodeid.partition("::")[0].removeprefix("tests/")
+    folder = file.partition("/")[0]
+    return folder if folder in SHARING else file
 
 
 def _rank(group: str) -> int:

@@ -92,7 +92,7 @@ def published_ports(deployment: Deployment) -> Iterator[None]:
     campus = deployment.rig.network.campus
     try:
         container.reload()
-        itself = (container.attrs["NetworkSettings"]["IPAddress"], 8080)
+        itself = (container.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"], 8080)
         wait_for("the container answers", lambda: can_connect(campus, None, itself), 20.0)
         yield
     finally:

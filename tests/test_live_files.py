@@ -431,7 +431,7 @@ TABLE = "inet campus_policy"
 # What the guard itself doesn't look at: the rest it mends at once.
 TABLE_BY_HAND = {
     "a rule is added": f"nft insert rule {TABLE} rules tcp dport 22 accept",
-    "a chain is emptied": f"nft flush chain {TABLE} from_containers",
+    "a chain is emptied": f"nft flush chain {TABLE} groups",
     "the table sleeps": f"nft 'add table {TABLE} {{ flags dormant; }}'",
     "a chain is added": f"nft add chain {TABLE} other",
 }

@@ -15,6 +15,11 @@ def _install(plugins: Path | None) -> int:
     return 0
 
 
+def _engines(_: Path | None) -> int:
+    install.all_engines()
+    return 0
+
+
 def _venv(_: Path | None) -> int:
     system.check_machine()
     venv.ensure()
@@ -35,6 +40,7 @@ COMMANDS: dict[str, tuple[str, Callable[[Path | None], int]]] = {
     "preview": ("what up would change", local_stack.preview),
     "down": ("remove the local stack", local_stack.down),
     "install": ("everything that up and the tests need", _install),
+    "engines": ("the Docker Engines that only `make soak SUITE=engines` runs", _engines),
     "venv": ("only the virtualenv", _venv),
     "actionlint": ("check the workflows", _actionlint),
     "env": ("the environment of the local stack, as shell lines", local_stack.print_environment),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import re
@@ -24,6 +25,10 @@ AWS_VARIABLES = (
     ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
 )
+
+# By the client that the engine came with: an older one leaves out what it doesn't know.
+_ASKED = "docker info --format '{{json .}}'; cat /etc/ufw/ufw.conf /etc/default/ufw 2>/dev/null"
+ASK_SECONDS = 30
 
 
 def run(stack: str) -> int:
@@ -62,6 +67,8 @@ def for_local(text: str) -> list[Row]:
 
 def for_real(stack: str, text: str, environment: Mapping[str, str]) -> list[Row]:
     """What `pulumi up` of a stack in the real AWS needs."""
+    hosts = docker_hosts(text)
+    way = ssh(hosts, Path.home() / ".ssh" / "known_hosts")
     return [
         machine.python(sys.executable, by_make=False),
         machine.by_hand("git", "git", stops=False),
@@ -71,8 +78,42 @@ def for_real(stack: str, text: str, environment: Mapping[str, str]) -> list[Row]
         aws(environment, Path.home() / ".aws"),
         # The documents' commands want it, Pulumi doesn't.
         machine.by_hand("aws", "awscli", stops=False),
-        *ssh(docker_hosts(text), Path.home() / ".ssh" / "known_hosts"),
+        *way,
+        *([] if any(row.stops for row in way) else [row for host in hosts for row in engine(host)]),
     ]
+
+
+def engine(host: str) -> list[Row]:
+    """What a Docker host's engine and its ufw have of what docs/port-policy.md says of engines."""
+    done = say.capture([*_there(host), _ASKED], seconds=ASK_SECONDS)
+    asked, _, ufw = done.stdout.partition("\n")
+    try:
+        info = json.loads(asked)
+    except ValueError:
+        words = f"{host}: {say.last_line(done.stderr)}"
+        return [Row("docker", "missing", words, stops=True)]
+    # Engines before 28 don't say: they have iptables alone.
+    backend = (info.get("FirewallBackend") or {}).get("Driver", "")
+    words = f"{host}: {info.get('ServerVersion')}{' with ' if backend else ''}{backend}"
+    rows = [Row("docker", "ok", words)]
+    if backend == "nftables" and "ENABLED=yes" in ufw and 'DEFAULT_FORWARD_POLICY="ACCEPT"' not in ufw:
+        words = f"{host}: cuts Docker's nftables backend off: `ufw default allow routed`, then `ufw reload`"
+        rows.append(Row("ufw", "missing", words, stops=True))
+    if say.have("docker"):
+        mine = say.capture(["docker", "--host", host, "version"], seconds=ASK_SECONDS)
+        if "too old" in mine.stderr:
+            words = f"the docker command here is too old for {host}: Pulumi needs none, people a newer one"
+            rows.append(Row("docker here", "old", words))
+    return rows
+
+
+def _there(host: str) -> list[str]:
+    """How to run a line of shell on a Docker host. Nobody is asked for a password."""
+    if not host.startswith("ssh://"):
+        return ["env", f"DOCKER_HOST={host}", "sh", "-c"]
+    url = urlsplit(host)
+    login = f"{url.username}@{url.hostname}" if url.username else url.hostname or ""
+    return ["ssh", "-o", "BatchMode=yes", "-p", str(url.port or 22), login]
 
 
 def official_pulumi() -> Row:

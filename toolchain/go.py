@@ -28,10 +28,12 @@ def build(
     usual: float,
     ldflags: str = "",
     folder: Path | None = None,
+    cgo: str | None = None,
 ) -> None:
     """Build programs of a pinned module into a folder. Interrupted, it resumes where it was.
 
-    `folder` is where the module is, if sources were put beside its own.
+    `folder` is where the module is, if sources were put beside its own; `cgo` are the build tags of programs
+    that are partly C, and without it none is.
     """
     folder = folder or module_folder(module)
     go = _ensure_go(wanted_version(folder / "go.mod"))
@@ -41,9 +43,11 @@ def build(
     say.step(f"building {names} from Go modules (usually {say.duration(usual)} on 2 cores)")
     command = [
         *(go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false"),
+        *([] if cgo is None else ["-tags", cgo]),
         *("-ldflags", f"-s -w {ldflags}".strip(), "-o", f"{into}/", *targets),
     ]
-    say.watched(f"building {names}", command, log, usual=usual, env=_environment(), cwd=folder)
+    environment = _environment() | ({} if cgo is None else {"CGO_ENABLED": "1"})
+    say.watched(f"building {names}", command, log, usual=usual, env=environment, cwd=folder)
 
 
 def module_source(module: str, dependency: str) -> Path:

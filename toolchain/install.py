@@ -9,6 +9,7 @@ from toolchain import (
     alloy_syntax,
     cache,
     docker,
+    engines,
     environment,
     fluent_bit_plugin,
     images,
@@ -25,6 +26,8 @@ from toolchain.paths import cache as cache_folder
 
 # Images that nobody can make here, and that all else runs without.
 GRAFANA, ALLOY = "grafana", "alloy"
+# What `make test` runs on, and most users have.
+TESTS_ENGINE = "29"
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,15 @@ def for_tests(plugins: Path | None) -> Installed:
         fluent_bit_plugin.ensure()
         loki_canary.ensure()
         alloy_syntax.ensure()
+        engines.ensure(TESTS_ENGINE)
     return installed
+
+
+def all_engines() -> None:
+    """Every Docker Engine that `make soak SUITE=engines` runs, beside what `for_tests` gets."""
+    with cache.lock():
+        for name in engines.NAMES:
+            engines.ensure(name)
 
 
 def _for_rig(plugins: Path | None) -> Installed:

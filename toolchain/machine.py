@@ -59,6 +59,8 @@ def docker_engine() -> Row:
     if not (say.have("docker") and (system.have_program("dockerd") or docker.host() != docker.SOCKET)):
         return _installable("docker", f"not installed ({DOCKER_SITE})", ["docker.io"])
     words = docker.complaint()
+    if "too old" in words:
+        return Row("docker", "old", f"{words}: install a newer docker command", stops=True)
     if docker.host() != docker.SOCKET:
         return Row("docker", "missing", f"campus.dockerHost doesn't answer ({words}): start it", stops=True)
     if "permission denied" in words.lower():

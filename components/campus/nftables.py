@@ -2,8 +2,9 @@
 
 One table, `inet campus_policy`, and nobody else's. Its first chain hooks prerouting before
 Docker's DNAT, so that it also sees what goes to published ports and straight to a container's
-address. What containers send is let through there and judged again at the input hook, which
-only packets for the host's own services reach.
+address. What containers ask of the host's own addresses is judged there too: Docker 29 turns it to
+another container, and its proxy never sees it. All else that containers send is let through; what
+they send to a whole group of hosts is judged at the input hook, if the host is one of them.
 
 An open connection is judged packet by packet, by the rules as they are now: a packet that goes its
 connection's way has the addresses and ports of the first one still, so early in prerouting.
@@ -42,8 +43,9 @@ def render_policy(rules: Sequence[Rule], kept: Sequence[Kept] = ()) -> str:
         *(_limit_set(row) for row in rows if row.rule.action == "limit"),
         _nested("chain refuse", _REFUSE),
         _nested("chain rules", [line for row in rows for line in _statements(row)]),
-        _inbound_chain(kept),
-        _containers_chain(),
+        _nested("chain judge", _judge()),
+        _nested("chain inbound", _inbound(kept)),
+        _nested("chain groups", _GROUPS),
     ]
     body = "\n\n".join(parts)
     return f"table {TABLE}\ndelete table {TABLE}\n\ntable {TABLE} {{\n{body}\n}}\n"
@@ -147,35 +149,36 @@ def _kept(one: Kept) -> str:
     return f"{who} ip daddr {{ {addresses} }} tcp dport {{ {ports} }} drop"
 
 
-def _inbound_chain(kept: Sequence[Kept]) -> str:
-    lines = [
+def _judge() -> list[str]:
+    return [
+        *_always(),
+        # A container may send from any address that it makes up.
+        f"iifname @{BRIDGES} fib saddr . iif oif missing drop",
+        "fib daddr type local jump rules",
+        f"counter name {OTHERS} jump refuse",
+        "drop",
+    ]
+
+
+def _inbound(kept: Sequence[Kept]) -> list[str]:
+    return [
         f"type filter hook prerouting priority {PRIORITY}; policy accept;",
         'iifname "lo" accept',
         # Docker's DNAT comes before the kernel would refuse these: a port that is published on loopback
         # would be reached from the same link.
         *(f"{loopback} drop" for loopback in _LOOPBACK),
         *map(_kept, kept),
-        f"iifname @{BRIDGES} accept",
-        *_always(),
-        "fib daddr type local jump rules",
-        f"counter name {OTHERS} jump refuse",
+        f"iifname @{BRIDGES} fib daddr type != local accept",
+        "jump judge",
         "drop",
     ]
-    return _nested("chain inbound", lines)
 
 
-def _containers_chain() -> str:
-    lines = [
-        f"type filter hook input priority {PRIORITY}; policy accept;",
-        f"iifname != @{BRIDGES} accept",
-        *_always(),
-        # A container may send from any address that it makes up.
-        "fib saddr . iif oif missing drop",
-        "jump rules",
-        f"counter name {OTHERS} jump refuse",
-        "drop",
-    ]
-    return _nested("chain from_containers", lines)
+# A bridge that asks netfilter (br_netfilter) shows prerouting also what containers send each other.
+_GROUPS = [
+    f"type filter hook input priority {PRIORITY}; policy accept;",
+    f"iifname @{BRIDGES} fib daddr type != local goto judge",
+]
 
 
 def _nested(head: str, lines: Sequence[str]) -> str:

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.policy.oracle import Attempt, Oracle, RuleText, Verdict, Way
+from tests.policy.engine_ways import is_closed_anyway
+from tests.policy.oracle import Attempt, Oracle, RuleText, Verdict
 from tests.policy.prober import ANSWER_SECONDS, Outcome, Prober, Seen
-from tests.policy.site import OTHER, Probe, Site
+from tests.policy.site import Probe, Site
 from tests.rig.namespaces import Namespace
 from tests.rig.processes import wait_for
 
@@ -59,7 +60,7 @@ class Differences:
         """Try every probe; the rules are in force. Neighbours have to find each other anew."""
         for namespace in {source.namespace for source in self.site.sources()}:
             forget_neighbours(namespace)
-        oracle = Oracle(rules, self.site.has_proxy)
+        oracle = Oracle(rules)
         verdicts = {probe: oracle.judge(_attempt(probe)) for probe in self.probes}
         wanted = {
             probe: (self.without[probe], Outcome.OPEN)
@@ -92,13 +93,6 @@ def forget_neighbours(namespace: Namespace) -> None:
         return namespace.run("ip", "neigh", "flush", "all", check=False).returncode == 0
 
     wait_for("no neighbour is known", flushed, FLUSH_SECONDS)
-
-
-def is_closed_anyway(probe: Probe) -> bool:
-    """Whether the kernel, or Docker between its networks, drop it without any policy."""
-    is_outsiders_loopback = probe.way is Way.LOOPBACK and probe.destination == "::1"
-    is_between_networks = probe.way is Way.DIRECT and probe.address == OTHER
-    return is_outsiders_loopback or is_between_networks
 
 
 def _attempt(probe: Probe) -> Attempt:

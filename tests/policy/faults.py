@@ -57,8 +57,12 @@ def _in_chain(chain: str, change: Callable[[str], str]) -> Callable[[str], str]:
 
 def _first(chain: str, line: str) -> Callable[[str], str]:
     """With a line in front of a chain's others."""
-    head = r"(\ttype filter hook .*\n)" if chain != "rules" else r"(\tchain rules {\n)"
+    head = rf"(\tchain {chain} {{\n(\t\ttype filter hook .*\n)?)"
     return _in_chain(chain, lambda text: re.sub(head, rf"\g<1>\t\t{line}\n", text))
+
+
+def _both(one: Callable[[str], str], other: Callable[[str], str]) -> Callable[[str], str]:
+    return lambda text: other(one(text))
 
 
 def _reversed_rules(text: str) -> str:
@@ -76,6 +80,7 @@ HOOK = "prerouting priority -150"
 AFTER_DNAT = "prerouting priority -50"
 # The end of a chain that drops what no rule has let in.
 END = r"^\t\t(counter name others jump refuse|drop)\n"
+NO_END = _in_chain("judge", _replaced(END, ""))
 
 
 def _forwarding_published(text: str) -> str:
@@ -94,18 +99,23 @@ FAULTS = [
     Fault("hook after DNAT, and what Docker published let through", _forwarding_published),
     Fault("hook at input", _replaced("hook " + HOOK, "hook input priority 0")),
     Fault("an IPv4-only table", _first("inbound", "meta nfproto ipv6 accept")),
-    Fault("an IPv4-only table for containers", _first("from_containers", "meta nfproto ipv6 accept")),
+    Fault(
+        "an IPv4-only table for containers", _first("judge", f"iifname {BRIDGES} meta nfproto ipv6 accept")
+    ),
     Fault("every br-* trusted", _replaced(f"iifname {BRIDGES}", 'iifname "br-*"')),
     # What enters, and from where.
-    Fault("the containers' rules forgotten", _first("from_containers", "accept")),
+    Fault("the containers' rules forgotten", _first("judge", f"iifname {BRIDGES} accept")),
     Fault("direct routes open", _first("inbound", "fib daddr type != local accept")),
     Fault("direct routes open to published ports", _first("inbound", "tcp dport 9002 accept")),
     Fault("loopback reached from the link", _without(r"ip daddr 127\.0\.0\.0/8")),
     Fault("a second link forgotten", _first("inbound", 'iifname "wan2" accept')),
     Fault("only one link guarded", _first("inbound", 'iifname != "wan" accept')),
     Fault("UDP forgotten", _first("inbound", "meta l4proto udp accept")),
-    Fault("no drop at the end", _in_chain("inbound", _replaced(END, ""))),
-    Fault("no drop at the containers' end", _in_chain("from_containers", _replaced(END, ""))),
+    Fault("no drop at the end", _both(NO_END, _in_chain("inbound", _replaced(END, "")))),
+    Fault(
+        "no drop at the containers' end",
+        _both(NO_END, _in_chain("inbound", _replaced(END, f"\t\tiifname != {BRIDGES} drop\n"))),
+    ),
     Fault("a refusal with an answer", _in_chain("refuse", _replaced(r"^\t\tdrop$", "\t\treject"))),
     # The rules themselves.
     Fault("what is denied is allowed", _rules("goto refuse", "accept")),
@@ -127,3 +137,9 @@ FAULTS = [
     Fault("no echo", _replaced(", echo-request", ""), "wrong_refusals"),
     Fault("everything dropped", _first("inbound", "drop"), "wrong_refusals"),
 ]
+
+# As the policy was before Docker 29: older ones let their proxy answer containers, whom this chain then sees.
+BEHIND_DNAT = Fault(
+    "containers judged behind DNAT",
+    _replaced(f"iifname {BRIDGES} fib daddr type != local", f"iifname {BRIDGES}"),
+)

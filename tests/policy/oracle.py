@@ -64,9 +64,6 @@ class Oracle:
     """Judges attempts in the order in which they are made, under one rule set from its beginning."""
 
     rules: Sequence[RuleText]
-    # Whether what a container asks of a published port comes to Docker's proxy, a process of the host's
-    # like any other; else Docker turns it to the other container before it comes to the host.
-    has_proxy: bool = True
     _tries: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def judge(self, attempt: Attempt) -> Verdict:
@@ -79,8 +76,6 @@ class Oracle:
             return Verdict.DROP
         if attempt.who is Who.CONTAINER and attempt.way in (Way.DIRECT, Way.OUTBOUND):
             # Allow outbound; and between containers Docker decides.
-            return Verdict.PASS
-        if attempt.who is Who.CONTAINER and attempt.way is Way.PUBLISHED and not self.has_proxy:
             return Verdict.PASS
         if attempt.way is Way.OUTBOUND:
             # Deny routed: the host is nobody's router.

@@ -74,6 +74,8 @@ WORLD_PORT = 8001
 # Every port that a rule of this suite may name or span.
 PORTS = (*HOST_PORTS, NOBODYS_PORT, HOST_NETWORK_PORT, *PUBLISHED, LOOPBACK_PORT, WORLD_PORT, 9001, 9002)
 
+# Docker 28 and later let nobody route to a container, unless its network says so.
+UNPROTECTED = {f"com.docker.network.bridge.gateway_mode_ipv{one}": "nat-unprotected" for one in (4, 6)}
 
 # In /proc/PID/status: the process's number in each namespace, its own last.
 FIRST = re.compile(r"^NSpid:.*\t1$", re.MULTILINE)
@@ -123,11 +125,6 @@ class Site:
     app: Container
     mate: Namespace
     office: Namespace
-
-    @property
-    def has_proxy(self) -> bool:
-        """Whether Docker's proxy listens on published ports, as it does unless told otherwise."""
-        return WITHOUT_PROXY not in self.rig.engine.options
 
     @property
     def campus(self) -> Namespace:
@@ -239,7 +236,14 @@ def open_containers(site: Site) -> None:
         site.services.open(site.container("app"), port)
     # As it stays where the host was a router before Docker came (dockerd's documentation, "Docker on a
     # router"): only the policy is in the way of what is routed.
-    site.campus.run("iptables", "--policy", "FORWARD", "ACCEPT")
+    for program in ("iptables", "ip6tables"):
+        site.campus.run(program, "--policy", "FORWARD", "ACCEPT")
+    # Docker 28 and later refuse some of it by themselves, such as what is for 127.0.0.1 (moby#49325).
+    if site.rig.engine.kind.has_nftables:
+        for family in ("ip", "ip6"):
+            site.campus.run("nft", "flush", "chain", family, "docker-bridges", "raw-PREROUTING")
+    else:
+        site.campus.run("iptables", "--table", "raw", "--flush", "PREROUTING")
     wait_for(
         "the container on the host's network answers",
         lambda: can_connect(site.campus, None, (SERVER, HOST_NETWORK_PORT)),
@@ -312,7 +316,13 @@ def _make_containers(rig: Rig, engine: docker.DockerClient) -> Container:
         "others": (OTHERS, OTHERS_GATEWAY, OTHERS_6, OTHERS_GATEWAY_6),
     }.items():
         pools = [IPAMPool(subnet=subnet, gateway=gateway), IPAMPool(subnet=subnet_6, gateway=gateway_6)]
-        engine.networks.create(name, driver="bridge", enable_ipv6=True, ipam=IPAMConfig(pool_configs=pools))
+        engine.networks.create(
+            name,
+            driver="bridge",
+            enable_ipv6=True,
+            ipam=IPAMConfig(pool_configs=pools),
+            options={} if rig.engine.kind.is_open else UNPROTECTED,
+        )
     ports: dict[str, Any] = {}
     for protocol in ("tcp", "udp"):
         ports |= {f"{inside}/{protocol}": outside for outside, inside in PUBLISHED.items()}

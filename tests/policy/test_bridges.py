@@ -8,8 +8,10 @@ from contextlib import contextmanager
 import pytest
 
 from tests.policy.policies import rendered
-from tests.policy.site import OFFICE_BRIDGE, Site
+from tests.policy.site import IMAGE, OFFICE_BRIDGE, WORLD_PORT, Site, attach
 from tests.rig.live_guard import LiveGuard
+from tests.rig.namespaces import STRANGER, Namespace, ip
+from tests.rig.probe import can_connect
 from tests.rig.processes import wait_for
 
 pytestmark = pytest.mark.docker
@@ -71,3 +73,32 @@ def test_a_bridge_that_is_called_as_dockers_are_is_not_trusted_for_its_name(
     with bridge(site, LIKE_DOCKERS), strangers_link(site, LIKE_DOCKERS, "eth7"):
         guard.write(rendered([]))
         assert trusted(guard) == {"docker0", *site.bridges()}
+
+
+def test_a_network_that_is_made_while_the_guard_is_away_reaches_out_when_it_is_back(
+    site: Site, guard: LiveGuard
+) -> None:
+    guard.write(rendered([]))
+    old, world = site.container("neighbour"), (STRANGER, WORLD_PORT)
+    guard.container.stop()
+    with network_with_container(site) as new:
+        assert can_connect(old, None, world)
+        assert not can_connect(new, None, world)
+        guard.container.start()
+        wait_for("the container reaches out", lambda: can_connect(new, None, world), SECONDS)
+
+
+@contextmanager
+def network_with_container(site: Site) -> Iterator[Namespace]:
+    """A network of Docker's with one container, whose network namespace it gives."""
+    network = site.engine.networks.create("late", driver="bridge")
+    container = site.engine.containers.run(
+        IMAGE, ["sleep", "infinity"], name="late", network="late", init=True, detach=True
+    )
+    try:
+        wait_for("the container runs", lambda: attach(site, "late"), SECONDS)
+        yield site.container("late")
+    finally:
+        container.remove(force=True)
+        network.remove()
+        ip("netns", "del", site.container("late").name)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from tests.policy.differences import Differences
-from tests.policy.faults import FAULTS, TELLING, Fault
+from tests.policy.faults import BEHIND_DNAT, FAULTS, TELLING, Fault
 from tests.policy.policies import load_without_guard, rendered
 from tests.policy.site import Site
+from tests.rig.engines import chosen
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_guard")]
 
@@ -21,7 +22,11 @@ def test_the_sound_policy_is_found_sound(site: Site, differences: Differences) -
     assert not found.differences, "\n".join(found.differences)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
+# Older engines than Docker 29 don't turn a container's packets to another's.
+SEEN = [*FAULTS, *([BEHIND_DNAT] if chosen().release == "29" else [])]
+
+
+@pytest.mark.parametrize("fault", SEEN, ids=[fault.name for fault in SEEN])
 def test_a_policy_that_does_not_hold_is_caught(site: Site, differences: Differences, fault: Fault) -> None:
     load_without_guard(site, fault.seeded(rendered(TELLING)))
     found = differences.under(TELLING, PATIENCE)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.policy.differences import Differences
+from tests.policy.engine_ways import of_this_run, way_in
 from tests.policy.faults import TELLING
 from tests.policy.oracle import Way, Who
 from tests.policy.policies import rendered
@@ -53,7 +54,7 @@ def test_the_policy_leaves_ufw_and_docker_alone(site: Site, ufw: Ufw, guard: Liv
     ufw("--force", "enable")
     theirs = others_rules(site.campus)
     assert any("ufw-user-input" in line for line in theirs)
-    assert any("DOCKER-USER" in line for line in theirs)
+    assert any(of_this_run().mark in line for line in theirs)
     guard.write(rendered(TELLING))
     guard.write(rendered([]))
     guard.container.restart()
@@ -79,14 +80,8 @@ def test_what_ufw_alone_covers_and_what_docker_opens_behind_its_back(
     """The table of docs/port-policy.md: ufw denies everything that comes in, and nothing is allowed."""
     ufw("--force", "enable")
     reached = {way_in(probe) for probe, outcome in differences.try_all().items() if is_in(probe, outcome)}
-    # Over IPv6, where this Docker has no rules, its proxy listens like any process, and ufw covers it.
-    assert reached == {
-        f"{way.value}, IPv4" for way in (Way.PUBLISHED, Way.LOOPBACK, Way.DIRECT)
-    }  # fmt: skip
-
-
-def way_in(probe: Probe) -> str:
-    return f"{probe.way.value}, IPv{'6' if ':' in probe.address else '4'}"
+    # Where Docker has no rules for IPv6, its proxy listens like any process, and ufw covers it.
+    assert reached == of_this_run().past_ufw
 
 
 def is_in(probe: Probe, outcome: Outcome) -> bool:

@@ -60,6 +60,7 @@ from tests.policy.site import (
 from tests.policy.stranger import knocked_at
 from tests.policy.witness import Witness
 from tests.rig.namespaces import CAMPUS_CLIENT, NAT_6, SERVER
+from tests.rig.processes import wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_guard")]
 
@@ -266,6 +267,35 @@ def test_no_packet_of_a_container_that_makes_up_its_source(container: Attacker, 
     under_the_rules, without = container.get_past(attack, FIRST_SOURCE_PORT + FROM_CONTAINER.index(attack))
     assert under_the_rules == 0
     assert without > 0
+
+
+def test_a_containers_datagram_to_all_comes_to_containers_and_not_to_the_host(site: Site) -> None:
+    """Whatever the rules say, as for anybody's; and a bridge shows netfilter those between containers too."""
+    for policy, reached in ((rendered(RULES), {"IPv4 9001", "IPv6 9001"}), (EMPTY_POLICY, EVERYBODY)):
+        load_without_guard(site, policy)
+        site.services.datagrams.clear()
+        for name, family, everybody in (
+            ("IPv4", socket.AF_INET, "224.0.0.1"),
+            ("IPv6", socket.AF_INET6, "ff02::1"),
+        ):
+            with site.container("neighbour").entered():
+                link = socket.socket(family, socket.SOCK_DGRAM)
+            with link:
+                link.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
+                for port in (OPEN, 9001):
+                    link.sendto(f"{name} {port}".encode(), (everybody, port))
+        wait_for("the containers have them", lambda: seen(site) >= {"IPv4 9001", "IPv6 9001"}, ANSWER_SECONDS)
+        assert fence(site.probes(site.source("neighbour")), ANSWER_SECONDS) == []
+        assert seen(site) == reached
+
+
+# A container's and a port of the host's that the rules open, by all hosts' address of a link.
+EVERYBODY = {f"IPv{family} {port}" for family in (4, 6) for port in (OPEN, 9001)}
+
+
+def seen(site: Site) -> set[str]:
+    """The datagrams that came to whoever listens."""
+    return {text.decode() for text in site.services.datagrams.copy()}
 
 
 def test_what_is_open_is_open_for_a_datagram_in_pieces_too(site: Site) -> None:

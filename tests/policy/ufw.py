@@ -64,12 +64,16 @@ def ufw_on(campus: Namespace, run: Run) -> Iterator[Ufw]:
 def others_kept(campus: Namespace) -> Iterator[None]:
     """Everybody's rules but ours are put back at the end: ufw's and Docker's."""
     before = {program: campus.run(f"{program}-save").stdout for program in ("iptables", "ip6tables")}
+    tables = {table: campus.run("nft", "list", "table", *table).stdout for table in _dockers_tables(campus)}
     try:
         yield
     finally:
         for program, rules in before.items():
-            command = ["nsenter", f"--net={campus.path}", f"{program}-restore"]
-            subprocess.run(command, input=rules, text=True, check=True)
+            _restore(campus, f"{program}-restore", rules)
+        for (family, name), rules in tables.items():
+            _restore(
+                campus, "nft", f"table {family} {name}\ndelete table {family} {name}\n{rules}", "-f", "-"
+            )
 
 
 def others_rules(campus: Namespace) -> list[str]:
@@ -78,4 +82,17 @@ def others_rules(campus: Namespace) -> list[str]:
     for program in ("iptables", "ip6tables"):
         lines = campus.run(f"{program}-save").stdout.splitlines()
         found += [COUNTERS.sub("", line) for line in lines if not line.startswith("#")]
+    for table in _dockers_tables(campus):
+        found += campus.run("nft", "--stateless", "list", "table", *table).stdout.splitlines()
     return found
+
+
+def _dockers_tables(campus: Namespace) -> list[tuple[str, str]]:
+    """Those that Docker has with its nftables backend, as family and name."""
+    tables = [line.split()[1:] for line in campus.run("nft", "list", "tables").stdout.splitlines()]
+    return [(family, name) for family, name in tables if name.startswith("docker-")]
+
+
+def _restore(campus: Namespace, program: str, rules: str, *arguments: str) -> None:
+    command = ["nsenter", f"--net={campus.path}", program, *arguments]
+    subprocess.run(command, input=rules, text=True, check=True)

@@ -18,14 +18,13 @@ from pathlib import Path
 import docker
 from docker.errors import DockerException, ImageNotFound
 
+from tests.rig.engines import Engine, chosen
 from tests.rig.namespaces import Namespace
 from tests.rig.processes import children, die_with_parent, kill_and_wait, wait_for
 from tests.rig.run import Run
 
 START_SECONDS = 60.0
-# Docker 28 began to drop some of what comes in by itself (moby#49325; this turns it off, moby#49621). Here
-# it is the port policy that has to.
-OPEN_AS_EVER = {"DOCKER_INSECURE_NO_IPTABLES_RAW": "1"}
+FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding")
 
 # An empty /run hides the machine's own containerd (dockerd would use it), and a fresh /sys
 # shows the namespace's own interfaces. The shell stays, to reap what the engine leaves.
@@ -48,6 +47,7 @@ class DockerEngine:
     run: Run
     namespace: Namespace
     options: Sequence[str]
+    kind: Engine
     process: subprocess.Popen[bytes]
 
     @property
@@ -56,10 +56,19 @@ class DockerEngine:
         return f"unix://{_socket(self.run)}"
 
     @classmethod
-    def start(cls, run: Run, namespace: Namespace, options: Sequence[str] = ()) -> DockerEngine:
-        """Start the engine and return when it answers; say why if it doesn't."""
-        engine = cls(run, namespace, options, _start_process(run, namespace, options))
+    def start(
+        cls, run: Run, namespace: Namespace, options: Sequence[str] = (), kind: Engine | None = None
+    ) -> DockerEngine:
+        """Start the engine and return when it answers; say why if it doesn't.
+
+        Without a `kind` it is the one that this run is for.
+        """
+        kind = kind or chosen()
+        if kind.has_nftables:  # it wants its host to be a router before it starts
+            namespace.run("sysctl", "-qw", *(f"{setting}=1" for setting in FORWARDING))
+        engine = cls(run, namespace, options, kind, _start_process(run, namespace, options, kind))
         engine._wait()
+        engine._check_release()
         return engine
 
     def restart(self, meanwhile: Callable[[], object] = lambda: None) -> None:
@@ -80,7 +89,7 @@ class DockerEngine:
 
     def _start_again(self, meanwhile: Callable[[], object]) -> None:
         meanwhile()
-        self.process = _start_process(self.run, self.namespace, self.options)
+        self.process = _start_process(self.run, self.namespace, self.options, self.kind)
         self._wait()
 
     def _wait(self) -> None:
@@ -114,6 +123,16 @@ class DockerEngine:
         kill_and_wait([*children(self.process.pid), self.process.pid])
         self.process.wait()
 
+    def _check_release(self) -> None:
+        client = self.client()
+        version = str(client.version()["Version"])
+        client.close()
+        if not version.startswith(self.kind.release):
+            self.stop()
+            raise RuntimeError(
+                f"the Docker Engine for {self.kind.name} is {version}: put another one on PATH"
+            )
+
     def _answers(self) -> bool:
         if self.process.poll() is not None:
             tail = _log(self.run).read_text(errors="replace")[-2000:]
@@ -144,7 +163,10 @@ def _log(run: Run) -> Path:
     return run.folder / "dockerd.log"
 
 
-def _start_process(run: Run, namespace: Namespace, options: Sequence[str]) -> subprocess.Popen[bytes]:
+def _start_process(
+    run: Run, namespace: Namespace, options: Sequence[str], kind: Engine
+) -> subprocess.Popen[bytes]:
+    path = os.pathsep.join([*map(str, kind.folders()), os.environ["PATH"]])
     with _log(run).open("wb") as log:
         return subprocess.Popen(
             [
@@ -152,12 +174,13 @@ def _start_process(run: Run, namespace: Namespace, options: Sequence[str]) -> su
                 *("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
                 *("sh", "-c", FIRST_PROCESS, "sh"),
                 *("--host", f"unix://{_socket(run)}", "--data-root", str(run.folder / "docker")),
-                *("--storage-driver", "overlay2", "--iptables=true"),
+                "--iptables=true",
                 *("--cgroup-parent", run.cgroup),
                 *("--exec-opt", "native.cgroupdriver=cgroupfs"),
+                *kind.options,
                 *options,
             ],
-            env=os.environ | OPEN_AS_EVER,
+            env=os.environ | {"PATH": path},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

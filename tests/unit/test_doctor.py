@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -145,6 +147,13 @@ class TestDocker:
         row = machine.docker_engine()
         assert told(row) == ("missing", stops)
         assert said in row.words
+
+    def test_one_that_wants_a_newer_client_says_so(self, bin_folder: Path) -> None:
+        put(bin_folder, "docker", "echo 'client version 1.41 is too old.' >&2; exit 1")
+        put(bin_folder, "dockerd")
+        row = machine.docker_engine()
+        assert told(row) == ("old", True)
+        assert "install a newer docker command" in row.words
 
     def test_another_engine_of_the_settings_is_a_persons_to_start(self, bin_folder: Path) -> None:
         put(bin_folder, "docker", "echo 'no such host' >&2; exit 1")
@@ -410,6 +419,62 @@ def test_a_real_stack_needs_a_docker_host_and_for_ssh_its_client(bin_folder: Pat
     put(bin_folder, "ssh-keygen", "exit 0")
     rows = doctor.ssh(["ssh://one", "ssh://two"], tmp_path / "known_hosts")
     assert [told(row) for row in rows] == [("ok", False)] * 2
+
+
+NFTABLES = {"ServerVersion": "29.8.0", "FirewallBackend": {"Driver": "nftables"}}
+IPTABLES = {"ServerVersion": "29.8.0", "FirewallBackend": {"Driver": "iptables"}}
+
+
+class TestEngine:
+    @staticmethod
+    def _put(folder: Path, info: dict[str, Any], *ufw: str) -> None:
+        """An ssh that says what the server would."""
+        lines = " ".join(f"'{line}'" for line in (json.dumps(info), *ufw))
+        put(
+            folder,
+            "ssh",
+            f"""case "$*" in *BatchMode=yes*-p\\ 21541\\ me@campus*) printf '%s\\n' {lines} ;; esac""",
+        )
+
+    def _rows(self) -> list[tuple[str, str, bool]]:
+        return [(row.name, *told(row)) for row in doctor.engine("ssh://me@campus:21541")]
+
+    def test_it_is_told_with_its_backend(self, bin_folder: Path) -> None:
+        self._put(bin_folder, {"ServerVersion": "20.10.24"})
+        [row] = doctor.engine("ssh://me@campus:21541")
+        assert told(row) == ("ok", False)
+        assert row.words == "ssh://me@campus:21541: 20.10.24"
+        self._put(bin_folder, NFTABLES)
+        [row] = doctor.engine("ssh://me@campus:21541")
+        assert row.words == "ssh://me@campus:21541: 29.8.0 with nftables"
+
+    @pytest.mark.parametrize(
+        ("info", "ufw", "routed", "stops"),
+        [
+            (NFTABLES, "yes", "DROP", True),
+            (NFTABLES, "yes", "ACCEPT", False),
+            (NFTABLES, "no", "DROP", False),
+            (IPTABLES, "yes", "DROP", False),
+        ],
+    )
+    def test_an_ufw_that_refuses_what_is_routed_cuts_the_nftables_backend_off(
+        self, bin_folder: Path, info: dict[str, Any], ufw: str, routed: str, stops: bool
+    ) -> None:
+        self._put(bin_folder, info, f"ENABLED={ufw}", f'DEFAULT_FORWARD_POLICY="{routed}"')
+        assert self._rows() == [("docker", "ok", False), *([("ufw", "missing", True)] if stops else [])]
+
+    def test_a_client_that_is_too_old_for_it_is_told(self, bin_folder: Path) -> None:
+        self._put(bin_folder, NFTABLES)
+        put(bin_folder, "docker", "echo 'client version 1.41 is too old. Minimum is 1.44' >&2; exit 1")
+        assert self._rows() == [("docker", "ok", False), ("docker here", "old", False)]
+        put(bin_folder, "docker")
+        assert self._rows() == [("docker", "ok", False)]
+
+    def test_one_that_does_not_answer_stops(self, bin_folder: Path) -> None:
+        put(bin_folder, "ssh", "echo 'Permission denied (publickey).' >&2; exit 255")
+        [row] = doctor.engine("ssh://me@campus:21541")
+        assert told(row) == ("missing", True)
+        assert row.words == "ssh://me@campus:21541: Permission denied (publickey)."
 
 
 class TestRun:

@@ -69,9 +69,9 @@ def test_nft_takes_the_first_policy_which_has_no_chain(tmp_path: Path) -> None:
 
 def test_without_a_rule_everything_is_dropped() -> None:
     policy = render_policy(())
-    # The two chains with a hook, and what is for connections that are open.
+    # The first chain, what it asks, and what is for connections that are open.
     assert policy.count("\t\tdrop\n\t}") == 3
-    assert "accept" not in policy[policy.index("chain rules") : policy.index("chain inbound")]
+    assert "accept" not in policy[policy.index("chain rules") : policy.index("chain judge")]
 
 
 @pytest.mark.programs

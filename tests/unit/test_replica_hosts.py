@@ -102,7 +102,7 @@ def test_a_container_that_is_not_the_stacks_does_not_pass_for_its_host() -> None
         ("log2", f"{foreign} {{ {HERE}, {THIRD} }} tcp dport {{ 13100, 23100 }} drop"),
     ):
         lines = [line.strip() for line in policies[host]]
-        assert lines.index(refused) < lines.index("iifname @container_bridges accept")
+        assert lines.index(refused) < lines.index("iifname @container_bridges fib daddr type != local accept")
 
 
 # --- settings ---

@@ -536,12 +536,10 @@ class TestPulumi:
 
 
 class TestGo:
-    @pytest.mark.parametrize(
-        "module", ["pulumi", "language-python", "loki", "fluent-bit-plugin", "alloy-syntax"]
-    )
+    @pytest.mark.parametrize("module", sorted(folder.name for folder in go.module_folder("").iterdir()))
     def test_every_build_is_pinned(self, module: str) -> None:
         folder = go.module_folder(module)
-        assert go.wanted_version(folder / "go.mod") >= (1, 26)
+        assert go.wanted_version(folder / "go.mod") >= (1, 24)
         assert (folder / "go.sum").read_text().count(" h1:") > 10
 
     def test_versions_compare_as_numbers(self) -> None:
