@@ -27,6 +27,7 @@ def build(
     *,
     usual: float,
     ldflags: str = "",
+    tags: str = "",
     folder: Path | None = None,
 ) -> None:
     """Build programs of a pinned module into a folder. Interrupted, it resumes where it was.
@@ -41,7 +42,7 @@ def build(
     say.step(f"building {names} from Go modules (usually {say.duration(usual)} on 2 cores)")
     command = [
         *(go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false"),
-        *("-ldflags", f"-s -w {ldflags}".strip(), "-o", f"{into}/", *targets),
+        *("-tags", tags, "-ldflags", f"-s -w {ldflags}".strip(), "-o", f"{into}/", *targets),
     ]
     say.watched(f"building {names}", command, log, usual=usual, env=_environment(), cwd=folder)
 
