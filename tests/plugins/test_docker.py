@@ -166,6 +166,8 @@ def test_what_a_change_does(docker_plugin: Plugin, everything: tuple[str, Values
     turned = {key: one[::-1] if isinstance(one, list) else one for key, one in EVERYTHING.items()}
     assert docker_plugin.diff(CONTAINER, outputs, {**turned, "command": SLEEPER["command"]}).paths == {}
 
+    assert docker_plugin.diff(CONTAINER, outputs, {**EVERYTHING, "labels": []}).paths == {}
+
     assert EVERYTHING.keys() < {*REPLACING, *IN_PLACE}
     for name, value in {**REPLACING, **IN_PLACE}.items():
         diff = docker_plugin.diff(CONTAINER, outputs, {**EVERYTHING, name: value})
