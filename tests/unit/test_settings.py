@@ -155,6 +155,7 @@ MISTAKES = [
     ("campus.networkCidr", "172.29.0.0/24", "campus-monitor:campus.networkCidr:", "172.29.0.0/24"),
     ("campus.networkCidr", "8.8.0.0/16", "campus-monitor:campus.networkCidr:", "8.8.0.0/16"),
     ("campus.dockerHost", "localhost", "campus-monitor:campus.dockerHost: an URL", "localhost"),
+    ("campus.dockerHost", "tcp://198.51.100.7:2376", "campus-monitor:campus.dockerHost: an URL", "tcp://198"),
     ("portPolicy.rules", [{"action": "allow", "port": 999999}], "portPolicy.rules.0.port: a port", "999999"),
     ("portPolicy.rules", [{"action": "allow", "port": "9-5"}], "portPolicy.rules.0.port: a range", "9-5"),
     ("portPolicy.rules", [{"action": "open", "port": 1}], "portPolicy.rules.0.action:", "open"),
