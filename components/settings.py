@@ -188,13 +188,7 @@ def _password(value: SecretStr) -> SecretStr:
 
 
 def _docker_host(value: str) -> str:
-    if not re.fullmatch(r"(unix:///|ssh://|npipe://|tcp://)\S+", value):
-        raise ValueError("an URL is needed, ssh://user@host or unix:///path")
-    return value
-
-
-def _shippers_host(value: str) -> str:
-    # What a shipper reads through is a path on its host.
+    # Whoever reaches a tcp:// one is root there, and no setting has the certificates that would guard it.
     if not re.fullmatch(r"(unix:///|ssh://)\S+", value):
         raise ValueError("an URL is needed, ssh://user@host or unix:///path, and no other")
     return value
@@ -312,7 +306,6 @@ MailAddress = Annotated[str, AfterValidator(_mail_address)]
 MailPassword = Annotated[SecretStr, AfterValidator(_mail_password)]
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
 DockerHost = Annotated[str, AfterValidator(_docker_host)]
-ShippersHost = Annotated[str, AfterValidator(_shippers_host)]
 Duration = Annotated[str, AfterValidator(_duration)]
 SshLogin = Annotated[str, AfterValidator(_ssh_login)]
 Retention = Annotated[str, AfterValidator(_retention)]
@@ -327,7 +320,7 @@ LabelValue = Annotated[str, AfterValidator(_label_value)]
 class OtherHost(Area):
     """Another Docker host on campus, for replicas of Lokis: `replicaHosts` names it."""
 
-    docker_host: ShippersHost
+    docker_host: DockerHost
     # Where the campus server and the others reach it, and from which its own packets come.
     address: HostAddress
 
@@ -811,7 +804,7 @@ class Grafana(Area):
 class Shipper(Area):
     """A Docker host whose containers' logs are shipped, by Alloy, through a route with a password."""
 
-    docker_host: ShippersHost
+    docker_host: DockerHost
     # A Loki instance, and one of its accounts.
     loki: ShortName
     account: UserName

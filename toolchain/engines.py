@@ -20,8 +20,9 @@ class _Build:
     targets: tuple[str, ...]
     seconds: float
     ldflags: str = ""
-    # Build tags of programs that are partly C.
-    cgo: str | None = None
+    tags: str = ""
+    # Whether they are partly C.
+    cgo: bool = False
 
     @property
     def made(self) -> Path:
@@ -53,7 +54,7 @@ _CONTAINERD = _Build(
     seconds=250,
 )
 # 29 asks for namespaces that Debian 12's runc doesn't know.
-_RUNC = _Build("runc", ("github.com/opencontainers/runc",), seconds=75, cgo="seccomp")
+_RUNC = _Build("runc", ("github.com/opencontainers/runc",), seconds=75, tags="seccomp", cgo=True)
 
 _ENGINES = {"28": (_DOCKER_28, _CONTAINERD, _RUNC), "29": (_MOBY, _CONTAINERD, _RUNC)}
 NAMES = tuple(_ENGINES)
@@ -70,7 +71,7 @@ def ensure(engine: str) -> None:
         key = cache.key_of(go.module_folder(build.folder), build.ldflags)
         if cache.is_whole(build.made, key):
             continue
-        if build.cgo is not None:
+        if build.cgo:
             _ensure_c_compiler()
         with cache.new_folder(build.made, key) as made:
             go.build(
@@ -79,6 +80,7 @@ def ensure(engine: str) -> None:
                 made,
                 usual=build.seconds,
                 ldflags=build.ldflags,
+                tags=build.tags,
                 cgo=build.cgo,
             )
 

@@ -56,11 +56,11 @@ def backend_url(folder: Path) -> str:
     return f"{folder.as_uri()}?metadata=skip"
 
 
-def make(pulumi_folder: Path, plugins: Path | None) -> Environment:
-    """The environment with this pulumi and these plugins (None: Pulumi's own).
+def make(pulumi_folder: Path, plugins: tuple[Path, ...]) -> Environment:
+    """The environment with this pulumi and the folders of these plugins (none: Pulumi's own).
 
     The virtualenv is first: a language host built from modules knows no `runtime.options`.
     """
-    folders = [VENV / "bin", *([plugins] if plugins else []), pulumi_folder]
+    folders = [VENV / "bin", *plugins, pulumi_folder]
     tools = cache_folder() / "bin" / "loki-3.7.8"
     return Environment((*folders, *([tools] if tools.is_dir() else [])))

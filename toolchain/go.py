@@ -27,13 +27,14 @@ def build(
     *,
     usual: float,
     ldflags: str = "",
+    tags: str = "",
     folder: Path | None = None,
-    cgo: str | None = None,
+    cgo: bool = False,
 ) -> None:
     """Build programs of a pinned module into a folder. Interrupted, it resumes where it was.
 
-    `folder` is where the module is, if sources were put beside its own; `cgo` are the build tags of programs
-    that are partly C, and without it none is.
+    `folder` is where the module is, if sources were put beside its own; `tags` are build tags; `cgo` says that
+    the programs are partly C.
     """
     folder = folder or module_folder(module)
     go = _ensure_go(wanted_version(folder / "go.mod"))
@@ -43,10 +44,9 @@ def build(
     say.step(f"building {names} from Go modules (usually {say.duration(usual)} on 2 cores)")
     command = [
         *(go, "build", "-mod=readonly", "-trimpath", "-buildvcs=false"),
-        *([] if cgo is None else ["-tags", cgo]),
-        *("-ldflags", f"-s -w {ldflags}".strip(), "-o", f"{into}/", *targets),
+        *("-tags", tags, "-ldflags", f"-s -w {ldflags}".strip(), "-o", f"{into}/", *targets),
     ]
-    environment = _environment() | ({} if cgo is None else {"CGO_ENABLED": "1"})
+    environment = _environment() | ({"CGO_ENABLED": "1"} if cgo else {})
     say.watched(f"building {names}", command, log, usual=usual, env=environment, cwd=folder)
 
 

@@ -86,14 +86,14 @@ def _install(local: settings.LocalSettings, plugins: Path | None, *, load: bool)
         refusals = cache.Refusals()
         _announce(local, refusals)
         pulumi = pulumi_cli.ensure(refusals)
-        plugin_folder = pulumi_plugins.ensure(pulumi, plugins, refusals)
+        plugin_folders = pulumi_plugins.ensure(pulumi, plugins, refusals)
         makers = images.Images(refusals, load=load)
         for image in needed_images(local):
             makers.ensure(image)
         has_grafana = _try_pull(makers, local, GRAFANA, "the stack runs without Grafana")
         if not load:
             _try_pull(makers, local, ALLOY, "the tests run no Alloy")
-    made = environment.make(pulumi, plugin_folder)
+    made = environment.make(pulumi, plugin_folders)
     made.write()
     return Installed(made, has_grafana)
 

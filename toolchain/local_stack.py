@@ -69,7 +69,7 @@ def verify() -> list[Result]:
         raise Problem("there is no local stack to be verified: `make up` makes it")
     local = settings.read()
     docker.use(local.docker_host)
-    return local_world.prove(local, pulumi.LocalStack(environment.make(folder, None)).outputs())
+    return local_world.prove(local, pulumi.LocalStack(environment.make(folder, ())).outputs())
 
 
 def down(plugins: Path | None) -> int:
@@ -179,8 +179,8 @@ def _destroy(local: settings.LocalSettings, plugins: Path | None) -> None:
     if folder is None:
         say.note("pulumi is gone from the cache: removing the stack's things without it")
         return
-    refusals = cache.Refusals()
-    made = environment.make(folder, pulumi_plugins.ensure(folder, plugins, refusals))
+    with cache.lock():
+        made = environment.make(folder, pulumi_plugins.ensure(folder, plugins, cache.Refusals()))
     stack = pulumi.LocalStack(made)
     stack.unlock()
     emulator.ensure(local.emulator)
@@ -209,7 +209,8 @@ def print_environment(plugins: Path | None) -> int:
     folder = pulumi_cli.find()
     if folder is None:
         raise Problem("pulumi isn't installed yet: `make up` or `make test` installs it")
-    made = environment.make(folder, pulumi_plugins.ensure(folder, plugins, cache.Refusals()))
+    with cache.lock():
+        made = environment.make(folder, pulumi_plugins.ensure(folder, plugins, cache.Refusals()))
     made.write()
     print(made.file_text(), end="")
     return 0

@@ -84,14 +84,16 @@ def pulumi() -> Row:
 
 
 def plugins(refusals: cache.Refusals) -> Row:
-    """Pulumi's plugins: the official ones, or that their stand-ins are used."""
+    """Pulumi's plugins: the official ones, or what takes their place."""
     folder = pulumi_cli.find()
     absent = list(pulumi_plugins.PLUGINS) if folder is None else pulumi_plugins.missing(folder)
     if not absent:
         return Row("plugins", "ok", ", ".join(f"{n} {v}" for n, v in pulumi_plugins.PLUGINS.items()))
-    if any(pulumi_plugins.refused_lately(name, refusals) for name in absent):
-        return Row("plugins", "ok", f"stand-ins, since {', '.join(absent)} was refused: for local alone")
-    return Row("plugins", "missing", f"{', '.join(absent)}: `make up` installs them")
+    wanted = [name for name in absent if not pulumi_plugins.refused_lately(name, refusals)]
+    if wanted:
+        return Row("plugins", "missing", f"{', '.join(wanted)}: `make up` installs them")
+    words = ", ".join(f"{name} was refused: {pulumi_plugins.IN_PLACE[name]}" for name in absent)
+    return Row("plugins", "ok", f"{words}; for local alone")
 
 
 def disk(places: list[Path], gib: float) -> Row:

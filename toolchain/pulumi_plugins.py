@@ -1,4 +1,7 @@
-"""Pulumi's Docker and AWS plugins: the official ones, or the stand-ins where those are refused."""
+"""Pulumi's Docker and AWS plugins: the official ones, and where one is refused, another in its place.
+
+Docker's is built from Go modules then (`docker_plugin`), and AWS' is a fake (`toolchain/plugins`).
+"""
 
 from __future__ import annotations
 
@@ -7,25 +10,29 @@ import os
 import shutil
 from pathlib import Path
 
-from toolchain import cache, say
+from toolchain import cache, docker_plugin, say
 from toolchain.paths import STAND_IN_PLUGINS
+from toolchain.paths import cache as cache_folder
 from toolchain.say import Problem
 
 PLUGINS = {"docker": "5.2.0", "aws": "7.51.1"}
+IN_PLACE = {"docker": "one built from Go modules", "aws": "the fake of toolchain/plugins"}
 INSTALL_SECONDS = 600
 
 
-def ensure(pulumi_folder: Path, given: Path | None, refusals: cache.Refusals) -> Path | None:
-    """The folder that has to be on PATH for the plugins; None where Pulumi has its own.
+def ensure(pulumi_folder: Path, given: Path | None, refusals: cache.Refusals) -> tuple[Path, ...]:
+    """The folders that have to be on PATH for the plugins; none where Pulumi has its own of both.
 
-    `given` is a folder that a person named: then neither an official one nor a stand-in is used.
+    `given` is a folder that a person named: then no other plugin is used.
     """
     if given is not None:
-        return _checked(given)
-    for name in missing(pulumi_folder):
-        if not _install(pulumi_folder, name, refusals):
-            return _checked(STAND_IN_PLUGINS)
-    return None
+        return (_checked(given),)
+    absent = missing(pulumi_folder)
+    return tuple(_in_place_of(name) for name in absent if not _install(pulumi_folder, name, refusals))
+
+
+def _in_place_of(name: str) -> Path:
+    return docker_plugin.ensure(PLUGINS[name]) if name == "docker" else STAND_IN_PLUGINS
 
 
 def _checked(folder: Path) -> Path:
@@ -47,9 +54,11 @@ def missing(pulumi_folder: Path) -> list[str]:
 
 
 def _on_path(name: str) -> bool:
-    """Whether a person put a plugin on PATH; a stand-in that is there by .local/env isn't one."""
+    """Whether a person put a plugin on PATH; one of ours that is there by .local/env doesn't count."""
     found = shutil.which(f"pulumi-resource-{name}")
-    return found is not None and Path(found).parent != STAND_IN_PLUGINS
+    if found is None:
+        return False
+    return Path(found).parent != STAND_IN_PLUGINS and cache_folder() not in Path(found).parents
 
 
 def _install(pulumi_folder: Path, name: str, refusals: cache.Refusals) -> bool:
@@ -65,7 +74,7 @@ def _install(pulumi_folder: Path, name: str, refusals: cache.Refusals) -> bool:
         return True
     refusals.remember(route)
     words = say.last_line(done.stderr).removeprefix("error: ")
-    say.note(f"refused ({words[:160]}): using the stand-in plugins of toolchain/plugins")
+    say.note(f"refused ({words[:160]}): using {IN_PLACE[name]}")
     return False
 
 

@@ -1,6 +1,6 @@
 """What is asked before anything is touched: that the Docker host answers, and that its images can be had.
 
-Only a `unix://` host is asked. A preview works without the others, and touches none of them.
+Only a `unix://` host is asked. A preview works without an `ssh://` host, and touches none.
 """
 
 from __future__ import annotations

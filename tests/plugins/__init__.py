@@ -1,1 +1,1 @@
-"""The stand-in plugins, by their protocol and with the real engine."""
+"""The plugins, by their protocol and with the real engine."""

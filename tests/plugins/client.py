@@ -1,12 +1,14 @@
-"""A stand-in plugin as the engine sees it: a process, and calls of Pulumi's protocol."""
+"""A plugin as the engine sees it: a process, and calls of Pulumi's protocol."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -14,6 +16,7 @@ import grpc
 from toolchain.paths import STAND_IN_PLUGINS
 from toolchain.plugins.protos import provider_pb2, provider_pb2_grpc, status_pb2
 from toolchain.plugins.values import from_struct, to_struct
+from toolchain.pulumi_plugins import PLUGINS
 
 CALL_SECONDS = 120
 _SEED = b"0123456789abcdef"
@@ -32,9 +35,17 @@ class Diff:
     delete_first: bool
 
 
+class Outputs(dict[str, Any]):
+    """A thing's outputs; beside them the engine's state keeps the inputs that they came from."""
+
+    def __init__(self, outputs: dict[str, Any], inputs: dict[str, Any]) -> None:
+        super().__init__(outputs)
+        self.inputs = inputs
+
+
 @dataclass
 class Plugin:
-    """A running plugin."""
+    """A running plugin, asked as the engine asks (pulumi: pkg/resource/deploy/step_generator.go, step.go)."""
 
     stub: Any
     made: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -74,7 +85,7 @@ class Plugin:
             "Check",
             urn=urn(token),
             news=to_struct(inputs),
-            olds=to_struct(old or {}),
+            olds=to_struct(_inputs(old or {})),
             randomSeed=_SEED,
         )
         assert not list(answer.failures)
@@ -84,13 +95,13 @@ class Plugin:
         self, token: str, inputs: dict[str, Any], *, preview: bool = False
     ) -> tuple[str, dict[str, Any]]:
         """Make a thing; its id and outputs."""
-        checked = to_struct(self.check(token, inputs))
+        checked = self.check(token, inputs)
         try:
-            answer = self._call("Create", urn=urn(token), properties=checked, preview=preview)
+            answer = self._call("Create", urn=urn(token), properties=to_struct(checked), preview=preview)
         except Refused as error:
             self._remember_half_made(token, error)
             raise
-        outputs = from_struct(answer.properties)
+        outputs = Outputs(from_struct(answer.properties), checked)
         if not preview:
             self.made.append((token, answer.id, outputs))
         return answer.id, outputs
@@ -103,7 +114,9 @@ class Plugin:
     def diff(self, token: str, outputs: dict[str, Any], inputs: dict[str, Any]) -> Diff:
         """What new inputs would change."""
         news = self.check(token, inputs, outputs)
-        answer = self._call("Diff", id="x", urn=urn(token), olds=to_struct(outputs), news=to_struct(news))
+        old, old_inputs = to_struct(outputs), to_struct(_inputs(outputs))
+        request = {"olds": old, "old_inputs": old_inputs, "news": to_struct(news)}
+        answer = self._call("Diff", id="x", urn=urn(token), **request)
         kinds = provider_pb2.PropertyDiff.Kind
         paths = {path: kinds.Name(one.kind) for path, one in answer.detailedDiff.items()}
         assert bool(paths) == (answer.changes == provider_pb2.DiffResponse.DIFF_SOME)
@@ -113,9 +126,11 @@ class Plugin:
         self, token: str, resource_id: str, outputs: dict[str, Any] | None = None
     ) -> tuple[str, dict[str, Any], dict[str, Any]]:
         """Id, outputs and inputs as they are; without old outputs it is an import."""
-        old = to_struct(outputs or {})
-        answer = self._call("Read", id=resource_id, urn=urn(token), properties=old, inputs=old)
-        return answer.id, from_struct(answer.properties), from_struct(answer.inputs)
+        known = outputs or {}
+        old, old_inputs = to_struct(known), to_struct(_inputs(known))
+        answer = self._call("Read", id=resource_id, urn=urn(token), properties=old, inputs=old_inputs)
+        inputs = from_struct(answer.inputs)
+        return answer.id, Outputs(from_struct(answer.properties), inputs), inputs
 
     def update(
         self,
@@ -127,15 +142,17 @@ class Plugin:
         preview: bool = False,
     ) -> dict[str, Any]:
         """Change a thing in place; its new outputs."""
+        news = self.check(token, inputs, outputs)
         answer = self._call(
             "Update",
             id=resource_id,
             urn=urn(token),
             olds=to_struct(outputs),
-            news=to_struct(self.check(token, inputs, outputs)),
+            old_inputs=to_struct(_inputs(outputs)),
+            news=to_struct(news),
             preview=preview,
         )
-        return from_struct(answer.properties)
+        return Outputs(from_struct(answer.properties), news)
 
     def delete(self, token: str, resource_id: str, outputs: dict[str, Any]) -> None:
         """Remove a thing."""
@@ -152,6 +169,10 @@ class Plugin:
         while self.made:
             token, resource_id, outputs = self.made.pop()
             self.delete(token, resource_id, outputs)
+
+
+def _inputs(outputs: dict[str, Any]) -> dict[str, Any]:
+    return outputs.inputs if isinstance(outputs, Outputs) else outputs
 
 
 def urn(token: str, name: str = "thing") -> str:
@@ -171,10 +192,19 @@ def half_made(error: Refused) -> tuple[str, dict[str, Any]] | None:
     return None
 
 
+def _program(name: str) -> Path:
+    """The fake for AWS; for Docker the one on PATH, else the official one."""
+    file = f"pulumi-resource-{name}"
+    if name == "aws":
+        return STAND_IN_PLUGINS / file
+    home = Path(os.environ.get("PULUMI_HOME") or Path.home() / ".pulumi")
+    return Path(shutil.which(file) or home / "plugins" / f"resource-{name}-v{PLUGINS[name]}" / file)
+
+
 @contextmanager
 def running_plugin(name: str) -> Iterator[Plugin]:
     """A plugin, started as the engine starts it."""
-    command = [str(STAND_IN_PLUGINS / f"pulumi-resource-{name}"), "127.0.0.1:1"]
+    command = [str(_program(name)), "127.0.0.1:1"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd="/") as process:
         try:

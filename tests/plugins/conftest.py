@@ -55,7 +55,7 @@ def docker_host(rig: Rig) -> str:
 
 @pytest.fixture(scope="session")
 def docker_process(docker_host: str) -> Iterator[Plugin]:
-    """The docker stand-in."""
+    """The Docker plugin."""
     with running_plugin("docker") as plugin:
         plugin.configure({"host": docker_host})
         yield plugin
@@ -71,7 +71,7 @@ def engine(docker_host: str) -> Iterator[docker.APIClient]:
 
 @pytest.fixture
 def docker_plugin(docker_process: Plugin) -> Iterator[Plugin]:
-    """The docker stand-in; what a test makes through it is removed afterwards."""
+    """The Docker plugin; what a test makes through it is removed afterwards."""
     yield docker_process
     docker_process.clear()
 

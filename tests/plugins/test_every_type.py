@@ -15,7 +15,7 @@ import pytest
 
 from tests.plugins.conftest import IMAGE
 from tests.rig.emulator import Emulator
-from toolchain.paths import STAND_IN_PLUGINS, VENV
+from toolchain.paths import STAND_IN_PLUGINS
 
 pytestmark = pytest.mark.docker
 
@@ -33,9 +33,8 @@ class Program:
         shutil.copytree(Path(__file__).with_name("program"), self._folder)
         self.state.mkdir()
         self._destroyed = False
-        path = [str(VENV / "bin"), str(STAND_IN_PLUGINS), os.environ["PATH"]]
         self._environment = os.environ | {
-            "PATH": os.pathsep.join(path),
+            "PATH": f"{STAND_IN_PLUGINS}:{os.environ['PATH']}",
             "PULUMI_BACKEND_URL": self.state.as_uri(),
             "PULUMI_CONFIG_PASSPHRASE": "test",
             "PULUMI_HOME": str(folder / "home"),

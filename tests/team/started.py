@@ -6,8 +6,8 @@ import os
 import select
 import socket
 import struct
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,20 +42,25 @@ class Started:
 
 @contextmanager
 def watching_starts(seen: Started) -> Iterator[None]:
-    """Watch for the length of the block. The kernel tells of each start, in containers too."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR) as told:
+    """Watch for the length of the block. The kernel tells of each start, in containers too.
+
+    Raises an OSError (ENOBUFS) at the end if it told more than the buffer holds: starts were missed.
+    """
+    with (
+        socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR) as told,
+        ThreadPoolExecutor(max_workers=1) as pool,
+    ):
         told.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVED_BYTES)
         told.bind((0, _CN_IDX_PROC))
         told.send(_listen())
         ended, end = socket.socketpair()
-        watcher = threading.Thread(target=_watch, args=(told, ended, seen), daemon=True)
-        watcher.start()
-        try:
-            yield
-        finally:
-            end.close()
-            watcher.join()
-            ended.close()
+        watcher = pool.submit(_watch, told, ended, seen)
+        with ended:
+            try:
+                yield
+            finally:
+                end.close()
+                watcher.result()
 
 
 def _listen() -> bytes:
@@ -66,8 +71,8 @@ def _listen() -> bytes:
 
 
 def _watch(told: socket.socket, ended: socket.socket, seen: Started) -> None:
-    while ended not in (ready := select.select([told, ended], [], [])[0]):
-        assert ready == [told]
+    # At the end, what has been told by then is still looked at.
+    while told in select.select([told, ended], [], [])[0]:
         message = told.recv(4096)
         what, _, _, pid, _ = _EVENT.unpack_from(message, _NETLINK_HEADER.size + _CONNECTOR_HEADER.size)
         if what == _PROC_EVENT_EXEC:

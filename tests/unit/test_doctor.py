@@ -184,7 +184,7 @@ class TestPulumi:
         assert told(row) == ("old", False)
         assert pulumi_cli.VERSION in row.words
 
-    def test_plugins_are_official_missing_or_stand_ins(self, bin_folder: Path, tmp_path: Path) -> None:
+    def test_plugins_are_official_missing_or_replaced(self, bin_folder: Path, tmp_path: Path) -> None:
         refusals = cache.Refusals(tmp_path / "refusals.json")
         assert told(machine.plugins(refusals)) == ("missing", False)
         self._put(bin_folder, "v3.250.0", self.LISTED)
@@ -194,7 +194,12 @@ class TestPulumi:
         assert told(row) == ("missing", False)
         assert row.words.startswith("aws:")
         refusals.remember("pulumi plugin aws 7.51.1")
-        assert "stand-ins, since aws was refused" in machine.plugins(refusals).words
+        row = machine.plugins(refusals)
+        assert told(row) == ("ok", False)
+        assert row.words == "aws was refused: the fake of toolchain/plugins; for local alone"
+        self._put(bin_folder, "v3.250.0")
+        # Docker's was not refused, so it is still to be had.
+        assert machine.plugins(refusals).words.startswith("docker:")
 
     def test_a_real_stack_wants_pulumis_own(self, bin_folder: Path) -> None:
         assert told(doctor.official_pulumi()) == ("missing", True)

@@ -21,6 +21,7 @@ import yaml
 from toolchain import (
     cache,
     debian,
+    docker_plugin,
     emulator,
     environment,
     go,
@@ -187,9 +188,9 @@ class TestEnvironment:
         assert made["PATH"] == f"{tmp_path}:/usr/bin"
 
     def test_plugins_come_before_pulumi_only_where_wanted(self, tmp_path: Path) -> None:
-        assert environment.make(tmp_path, None).path[:2] == (paths.VENV / "bin", tmp_path)
-        with_plugins = environment.make(tmp_path, tmp_path / "plugins").path
-        assert with_plugins[:3] == (paths.VENV / "bin", tmp_path / "plugins", tmp_path)
+        assert environment.make(tmp_path, ()).path[:2] == (paths.VENV / "bin", tmp_path)
+        with_plugins = environment.make(tmp_path, (tmp_path / "a", tmp_path / "b")).path
+        assert with_plugins[:4] == (paths.VENV / "bin", tmp_path / "a", tmp_path / "b", tmp_path)
 
 
 class TestStackFile:
@@ -561,6 +562,67 @@ class TestPins:
         text = (paths.ROOT / "requirements.txt").read_text()
         for name, version in pulumi_plugins.PLUGINS.items():
             assert f"pulumi-{name}=={version} " in text
+
+
+class TestPlugins:
+    @pytest.fixture(autouse=True)
+    def built(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        """The Docker plugin's folder in a cache that has it, so that nothing is built."""
+        monkeypatch.setenv("CAMPUS_MONITOR_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("PATH", "/usr/bin:/bin")
+        version = pulumi_plugins.PLUGINS["docker"]
+        folder = docker_plugin.folder(version)
+        with cache.new_folder(folder, cache.key_of(version, go.module_folder(docker_plugin.MODULE))) as made:
+            self._program(made / "pulumi-resource-docker", ":")
+        return folder
+
+    @staticmethod
+    def _program(path: Path, script: str) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def _pulumi(self, tmp_path: Path, refuses: str) -> Path:
+        """A pulumi that has no plugin and notes which it is asked to install."""
+        asked = f"[ $2 = ls ] && echo '[]' || {{ echo $4 >> {tmp_path}/asked; ! [ '{refuses}' = $4 ]; }}"
+        self._program(tmp_path / "pulumi" / "pulumi", asked)
+        return tmp_path / "pulumi"
+
+    def test_each_refused_one_has_its_own_in_its_place(self, tmp_path: Path, built: Path) -> None:
+        refusals = cache.Refusals()
+        assert pulumi_plugins.ensure(self._pulumi(tmp_path, "none"), None, refusals) == ()
+        assert pulumi_plugins.ensure(self._pulumi(tmp_path, "docker"), None, refusals) == (built,)
+        assert pulumi_plugins.ensure(self._pulumi(tmp_path, "aws"), None, refusals) == (
+            built,
+            paths.STAND_IN_PLUGINS,
+        )
+        # The last time, Docker's had been refused already.
+        assert (tmp_path / "asked").read_text().split() == ["docker", "aws", "docker", "aws", "aws"]
+
+    def test_where_only_what_is_official_counts_none_is_built(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv(cache.OFFICIAL_ONLY, "1")
+        with pytest.raises(Problem, match=r"pulumi plugin docker 5\.2\.0: refused"):
+            pulumi_plugins.ensure(self._pulumi(tmp_path, "docker"), None, cache.Refusals())
+
+    def test_a_persons_folder_has_both_or_is_refused(self, tmp_path: Path) -> None:
+        own, pulumi_folder = tmp_path / "own", self._pulumi(tmp_path, "docker")
+        self._program(own / "pulumi-resource-docker", ":")
+        with pytest.raises(Problem, match="has no pulumi-resource-aws"):
+            pulumi_plugins.ensure(pulumi_folder, own, cache.Refusals())
+        self._program(own / "pulumi-resource-aws", ":")
+        assert pulumi_plugins.ensure(pulumi_folder, own, cache.Refusals()) == (own,)
+
+    def test_a_persons_on_path_is_there_and_ours_is_not(
+        self, tmp_path: Path, built: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        own, pulumi_folder = tmp_path / "own", self._pulumi(tmp_path, "none")
+        monkeypatch.setenv("PATH", f"{built}:{paths.STAND_IN_PLUGINS}:/usr/bin:/bin")
+        assert pulumi_plugins.missing(pulumi_folder) == ["docker", "aws"]
+        self._program(own / "pulumi-resource-docker", ":")
+        monkeypatch.setenv("PATH", f"{own}:{built}:{paths.STAND_IN_PLUGINS}:/usr/bin:/bin")
+        assert pulumi_plugins.missing(pulumi_folder) == ["aws"]
 
 
 class TestPassphrase:

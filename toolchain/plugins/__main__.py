@@ -1,4 +1,4 @@
-"""Starts one of the stand-ins: `python -I toolchain/plugins/__main__.py docker|aws`."""
+"""Starts one of the stand-ins: `python -I toolchain/plugins/__main__.py aws`."""
 
 from __future__ import annotations
 
@@ -12,15 +12,11 @@ from toolchain.plugins.server import serve
 
 
 def _provider(name: str) -> Provider:
-    if name == "docker":
-        from toolchain.plugins.docker_things.provider import DockerProvider
-
-        return DockerProvider()
     if name == "aws":
         from toolchain.plugins.aws_things.provider import AwsProvider
 
         return AwsProvider()
-    raise SystemExit(f"no stand-in plugin {name!r}: docker and aws exist")
+    raise SystemExit(f"no stand-in plugin {name!r}: aws exists")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the two stand-ins are made of: resource types, and a provider that finds them."""
+"""What the stand-in is made of: resource types, and a provider that finds them."""
 
 from __future__ import annotations
 
@@ -16,15 +16,6 @@ class PluginError(Exception):
     """A failure whose text is for the person at the keyboard."""
 
 
-class PartlyCreatedError(PluginError):
-    """Something was made, but isn't as it should be: it belongs into the state all the same."""
-
-    def __init__(self, reason: str, resource_id: str, state: State) -> None:
-        super().__init__(reason)
-        self.resource_id = resource_id
-        self.state = state
-
-
 class ResourceType(ABC):
     """One resource type. Values that reach its methods are plain and known."""
 
@@ -36,7 +27,6 @@ class ResourceType(ABC):
     """Outputs that repeat an input: as secret as that input, and known as early."""
     auto_named: ClassVar[bool] = False
     """Whether an absent `name` is made up from the logical name."""
-    delete_before_replace: ClassVar[bool] = False
 
     def failures(self, inputs: State) -> list[Failure]:
         """What is wrong with the inputs, beyond what the schema says."""

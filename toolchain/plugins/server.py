@@ -11,20 +11,18 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NoReturn
+from typing import Any
 
 import grpc
-from google.protobuf import any_pb2, empty_pb2
+from google.protobuf import empty_pb2
 
 from toolchain.plugins.protos import (
     plugin_pb2,
     provider_pb2,
     provider_pb2_grpc,
     sdk_version,
-    status_pb2,
 )
 from toolchain.plugins.provider import (
-    PartlyCreatedError,
     PluginError,
     Provider,
     ResourceType,
@@ -58,8 +56,6 @@ def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
     def answer(self: Server, request: Any, context: grpc.ServicerContext) -> Any:
         try:
             return method(self, request)
-        except PartlyCreatedError as error:
-            _abort_partly_created(context, error, request.properties)
         except PluginError as error:
             context.abort(grpc.StatusCode.UNKNOWN, str(error))
         except Exception as error:
@@ -70,23 +66,6 @@ def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
             context.abort(grpc.StatusCode.UNKNOWN, line)
 
     return answer
-
-
-def _abort_partly_created(context: grpc.ServicerContext, error: PartlyCreatedError, inputs: Any) -> NoReturn:
-    """Say that creation failed, and what there is of the resource nevertheless."""
-    detail = any_pb2.Any()
-    detail.Pack(
-        provider_pb2.ErrorResourceInitFailed(
-            id=error.resource_id,
-            properties=to_struct(_kept_secret(error.state, from_struct(inputs))),
-            inputs=inputs,
-            reasons=[str(error)],
-        )
-    )
-    status = status_pb2.Status(code=grpc.StatusCode.UNKNOWN.value[0], message=str(error), details=[detail])
-    context.set_trailing_metadata((("grpc-status-details-bin", status.SerializeToString()),))
-    context.abort(grpc.StatusCode.UNKNOWN, str(error))
-    raise AssertionError("abort always raises")
 
 
 class Server(provider_pb2_grpc.ResourceProviderServicer):
@@ -310,8 +289,6 @@ def _automatic_name(olds: State, request: Any) -> str:
 
 def _delete_first(kind: ResourceType, olds: State, news: State) -> bool:
     """Whether old and new can't stand side by side: a name that was given, and stays."""
-    if kind.delete_before_replace:
-        return True
     given = kind.auto_named and "name" not in news.get(_DEFAULTS, [])
     return given and plain(olds.get("name")) == plain(news.get("name"))
 
@@ -341,12 +318,11 @@ def _mirrored(kind: ResourceType, inputs: State) -> State:
     return {name: inputs[source] for name, source in kind.mirrors.items() if source in inputs}
 
 
-def _kept_secret(state: State, known: State, kind: ResourceType | None = None) -> State:
+def _kept_secret(state: State, known: State, kind: ResourceType) -> State:
     """The state with every property secret that was so in what is known already."""
-    sources = kind.mirrors if kind is not None else {}
     return {
         name: Secret(value)
-        if has_secret(known.get(name)) or has_secret(known.get(sources.get(name, name)))
+        if has_secret(known.get(name)) or has_secret(known.get(kind.mirrors.get(name, name)))
         else value
         for name, value in state.items()
     }

@@ -11,5 +11,6 @@ MISTAKES = [
     Mistake({"campus.networkCidr": "172.29.0.0/24"}, "campus.networkCidr:", "172.29.0.0/24"),
     Mistake({"campus.networkCidr": "8.8.0.0/16"}, "campus.networkCidr:", "8.8.0.0/16"),
     Mistake({"campus.dockerHost": "localhost"}, "campus.dockerHost: an URL", "localhost"),
+    Mistake({"campus.dockerHost": "tcp://198.51.100.7:2376"}, "campus.dockerHost: an URL", "tcp://198"),
     Mistake({"images.caddy": ""}, "images.caddy:", "tag", '""'),
 ]

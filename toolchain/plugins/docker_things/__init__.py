@@ -1,1 +1,0 @@
-"""The stand-in for Pulumi's Docker plugin. (Not named `docker`: that is the SDK's name.)"""
