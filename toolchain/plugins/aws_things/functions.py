@@ -3,82 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
-from toolchain.plugins.aws_things.emulator import Emulator, found_or_none, tag_map
+from toolchain.plugins.aws_things.emulator import Emulator
+from toolchain.plugins.aws_things.resource import from_api, gone_is_none, search
 from toolchain.plugins.provider import Function, PluginError, State
 from toolchain.plugins.schema import Prop, mapping, objects, string, strings
 
 _FILTERS = objects("list", {"name": string(required=True), "values": strings("list", required=True)})
 _MANY: Mapping[str, Prop] = {"filters": _FILTERS, "tags": mapping()}
 _ONE: Mapping[str, Prop] = {"id": string(required=True)}
+_GATEWAY = (
+    "{id: NatGatewayId, publicIp: NatGatewayAddresses[0].PublicIp || '', state: State, subnetId: SubnetId,"
+    " vpcId: VpcId, secondaryAllocationIds: NatGatewayAddresses[1:].AllocationId}"
+)
 
 
 def functions(emulator: Emulator) -> dict[str, Function]:
     """The functions by token, asking that emulator."""
 
-    def ec2() -> Any:
-        return emulator.client("ec2")
+    def one(operation: str, key: str, path: str, named: str) -> Function:
+        def call(asked: State) -> State:
+            ask = getattr(emulator.client("ec2"), operation)
+            found = search(path, gone_is_none(ask, **{key: [asked["id"]]}) or {})
+            if found is None:
+                raise PluginError(f"no matching EC2 {named} found")
+            return {**found, "region": emulator.region}
 
-    def nat_gateways(asked: State) -> State:
-        seen = ec2().describe_nat_gateways(Filters=_filters(asked))["NatGateways"]
-        # The emulator gives back all of them, whatever their tags.
-        wanted = (asked.get("tags") or {}).items()
-        ids = [one["NatGatewayId"] for one in seen if wanted <= tag_map(one.get("Tags")).items()]
-        return _listed(emulator, asked, ids=ids)
+        return Function(inputs=_ONE, call=call)
 
-    def nat_gateway(asked: State) -> State:
-        call = ec2().describe_nat_gateways
-        answer = found_or_none(call, "NatGatewayNotFound", NatGatewayIds=[asked["id"]])
-        if not answer or not answer["NatGateways"]:
-            raise PluginError("no matching EC2 NAT Gateway found")
-        [seen] = answer["NatGateways"]
-        first, *more = seen.get("NatGatewayAddresses") or [{}]
-        return {
-            "id": seen["NatGatewayId"],
-            "allocationId": first.get("AllocationId", ""),
-            "connectivityType": seen.get("ConnectivityType", "public"),
-            "publicIp": first.get("PublicIp", ""),
-            "privateIp": first.get("PrivateIp", ""),
-            "region": emulator.region,
-            "secondaryAllocationIds": [one["AllocationId"] for one in more],
-            "state": seen["State"],
-            "subnetId": seen["SubnetId"],
-            "tags": tag_map(seen.get("Tags")),
-            "vpcId": seen["VpcId"],
-        }
+    def many(operation: str, things: str, lists: Mapping[str, str]) -> Function:
+        def call(asked: State) -> State:
+            tags = asked.get("tags") or {}
+            filters = [
+                {"Name": each["name"], "Values": each["values"]} for each in asked.get("filters") or []
+            ]
+            filters += [{"Name": f"tag:{name}", "Values": [value]} for name, value in tags.items()]
+            seen = getattr(emulator.client("ec2"), operation)(Filters=filters)[things]
+            # The emulator gives back all NAT gateways, whatever their tags.
+            found = [each for each in seen if tags.items() <= from_api(mapping(), each.get("Tags")).items()]
+            listed = {name: [each[member] for each in found] for name, member in lists.items()}
+            return {"id": emulator.region, "region": emulator.region, "tags": tags, **listed}
 
-    def eips(asked: State) -> State:
-        seen = ec2().describe_addresses(Filters=_filters(asked))["Addresses"]
-        return _listed(
-            emulator,
-            asked,
-            allocationIds=[one["AllocationId"] for one in seen],
-            publicIps=[one["PublicIp"] for one in seen],
-        )
+        return Function(inputs=_MANY, call=call)
 
-    def elastic_ip(asked: State) -> State:
-        call = ec2().describe_addresses
-        answer = found_or_none(call, "InvalidAllocationID.NotFound", AllocationIds=[asked["id"]])
-        if not answer or not answer["Addresses"]:
-            raise PluginError("no matching EC2 EIP found")
-        [seen] = answer["Addresses"]
-        return {"id": seen["AllocationId"], "publicIp": seen["PublicIp"], "region": emulator.region}
-
+    addresses = {"allocationIds": "AllocationId", "publicIps": "PublicIp"}
+    address = "Addresses[0].{id: AllocationId, publicIp: PublicIp}"
     return {
-        "aws:ec2/getNatGateways:getNatGateways": Function(inputs=_MANY, call=nat_gateways),
-        "aws:ec2/getNatGateway:getNatGateway": Function(inputs=_ONE, call=nat_gateway),
-        "aws:ec2/getEips:getEips": Function(inputs=_MANY, call=eips),
-        "aws:ec2/getElasticIp:getElasticIp": Function(inputs=_ONE, call=elastic_ip),
+        "aws:ec2/getNatGateways:getNatGateways": many(
+            "describe_nat_gateways", "NatGateways", {"ids": "NatGatewayId"}
+        ),
+        "aws:ec2/getNatGateway:getNatGateway": one(
+            "describe_nat_gateways", "NatGatewayIds", f"NatGateways[0].{_GATEWAY}", "NAT Gateway"
+        ),
+        "aws:ec2/getEips:getEips": many("describe_addresses", "Addresses", addresses),
+        "aws:ec2/getElasticIp:getElasticIp": one("describe_addresses", "AllocationIds", address, "EIP"),
     }
-
-
-def _filters(asked: State) -> list[dict[str, Any]]:
-    wanted = [{"Name": one["name"], "Values": one["values"]} for one in asked.get("filters") or []]
-    return wanted + [
-        {"Name": f"tag:{name}", "Values": [value]} for name, value in (asked.get("tags") or {}).items()
-    ]
-
-
-def _listed(emulator: Emulator, asked: State, **found: Any) -> State:
-    return {"id": emulator.region, "region": emulator.region, "tags": asked.get("tags") or {}, **found}

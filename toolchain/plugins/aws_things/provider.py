@@ -5,45 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from toolchain.plugins.aws_things.addresses import Eip, NatGateway
-from toolchain.plugins.aws_things.alarms import LogMetricFilter, MetricAlarm
-from toolchain.plugins.aws_things.ecs import TaskDefinition
 from toolchain.plugins.aws_things.emulator import SCHEMES, Emulator, explain
 from toolchain.plugins.aws_things.functions import functions
-from toolchain.plugins.aws_things.iam import Role, RolePolicy
-from toolchain.plugins.aws_things.logs import LogGroup
-from toolchain.plugins.aws_things.network import InternetGateway, Subnet, Vpc
-from toolchain.plugins.aws_things.parameters import Parameter
-from toolchain.plugins.aws_things.routes import Route, RouteTable, RouteTableAssociation
-from toolchain.plugins.aws_things.security_groups import (
-    SecurityGroup,
-    SecurityGroupEgressRule,
-    SecurityGroupIngressRule,
-)
+from toolchain.plugins.aws_things.resource import AwsResource
+from toolchain.plugins.aws_things.table import ENTRIES
 from toolchain.plugins.loopback import is_loopback
 from toolchain.plugins.provider import Function, PluginError, Provider, ResourceType, State
 from toolchain.plugins.schema import Failure, Prop, boolean, string
-
-_TYPES = (
-    Vpc,
-    Subnet,
-    InternetGateway,
-    RouteTable,
-    Route,
-    RouteTableAssociation,
-    SecurityGroup,
-    SecurityGroupIngressRule,
-    SecurityGroupEgressRule,
-    Eip,
-    NatGateway,
-    Role,
-    RolePolicy,
-    LogGroup,
-    LogMetricFilter,
-    MetricAlarm,
-    Parameter,
-    TaskDefinition,
-)
 
 
 class AwsProvider(Provider):
@@ -64,7 +32,7 @@ class AwsProvider(Provider):
 
     def __init__(self) -> None:
         self._emulator = Emulator()
-        self._types = {kind.token: kind(self._emulator) for kind in _TYPES}
+        self._types = {token: AwsResource(entry, self._emulator) for token, entry in ENTRIES.items()}
         self._functions = functions(self._emulator)
 
     @property

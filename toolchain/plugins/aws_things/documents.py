@@ -1,0 +1,91 @@
+"""Inputs that are JSON documents: when two mean the same, and what is wrong with one."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+_EMPTY = (None, [], {})
+
+
+def compact(value: Any) -> Any:
+    """The value without what counts as left out: nulls, empty lists and empty objects."""
+    if isinstance(value, dict):
+        items = {key: compact(item) for key, item in value.items()}
+        return {key: item for key, item in items.items() if item not in _EMPTY}
+    if isinstance(value, list):
+        return [compact(item) for item in value if item is not None]
+    return value
+
+
+def same_policy(old: str, new: str) -> bool:
+    """Whether two policy documents mean the same."""
+    try:
+        return _meaning(json.loads(old)) == _meaning(json.loads(new))
+    except ValueError:
+        return old == new
+
+
+def _meaning(value: Any) -> Any:
+    """The document with one-item lists and their item made alike, and lists without order."""
+    if isinstance(value, dict):
+        return {key: _meaning(item) for key, item in value.items()}
+    if isinstance(value, list):
+        items = sorted((_meaning(item) for item in value), key=repr)
+        return items[0] if len(items) == 1 else items
+    return value
+
+
+def policy_failure(value: str) -> str | None:
+    """What is wrong with a policy document's text, as the real plugin checks it."""
+    try:
+        if isinstance(json.loads(value), dict):
+            return None
+    except ValueError as error:
+        return f"contains an invalid JSON policy: {error}"
+    return "contains an invalid JSON policy: not a JSON object"
+
+
+def same_definitions(old: str, new: str) -> bool:
+    """Whether two texts of container definitions mean the same, as the real plugin compares them.
+
+    Fields without a value, defaults, and the order of variables, secrets and ports don't count.
+    """
+    try:
+        before, after = ([_container(compact(one)) for one in json.loads(text)] for text in (old, new))
+    except (ValueError, AttributeError, TypeError):
+        return old == new
+    return before == after
+
+
+def _container(container: dict[str, Any]) -> dict[str, Any]:
+    found = {"essential": True, **container}
+    if found.get("cpu") == 0:
+        del found["cpu"]
+    for name in ("environment", "secrets"):
+        if name in found:
+            found[name] = sorted(found[name], key=lambda one: str(one.get("name")))
+    if "portMappings" in found:
+        found["portMappings"] = sorted(map(_port, found["portMappings"]), key=repr)
+    return found
+
+
+def _port(port: dict[str, Any]) -> dict[str, Any]:
+    defaults = {"protocol": "tcp", "hostPort": 0}
+    return {key: value for key, value in sorted(port.items()) if defaults.get(key) != value}
+
+
+def definitions_failure(text: str) -> str | None:
+    """What is wrong with the text of container definitions, as the real plugin checks it."""
+    invalid = "ECS Task Definition container_definitions is invalid: "
+    try:
+        containers = json.loads(text)
+    except ValueError as error:
+        return f"{invalid}{error}"
+    if not isinstance(containers, list) or not all(isinstance(one, dict) for one in containers):
+        return f"{invalid}not a list of objects"
+    for container in containers:
+        for entry in container.get("environment") or []:
+            if not isinstance(entry, dict) or not isinstance(entry.get("value", ""), str):
+                return f"{invalid}an environment entry of {container.get('name')!r} isn't a name and a text"
+    return None
