@@ -22,20 +22,23 @@ _TAG_OWNER = "aws:"
 _LEFT_OUT = (None, "", [], {})
 # How services say that there is no such thing; ECS says it of a task definition with `ClientException`.
 _GONE = re.compile(r"NotFound|NoSuchEntity|^ClientException$")
-_POLL = {"Delay": 0.2, "MaxAttempts": 300}
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of the service.
-
-    `given` are members by JMESPath over the thing's values, its `id`, the `region`, and while it changes its
-    `old` values. Nothing is called where `when`, JMESPath too, finds nothing.
-    """
+    """One call of the service: `call` makes it."""
 
     operation: str
-    given: Mapping[str, str] = field(default_factory=dict)
-    when: str = ""
+    given: Mapping[str, str]
+    when: str
+
+
+def call(operation: str, *, when: str = "", **given: str) -> Call:
+    """A call with these members, each by JMESPath over the thing's values, its `id`, and its `old` values.
+
+    Nothing is called where `when`, JMESPath too, finds nothing.
+    """
+    return Call(operation, given, when)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +49,7 @@ class Entry:
     service: str
     inputs: Mapping[str, Prop]
     outputs: tuple[str, ...] = ()
-    """Outputs beside `region` and `tagsAll`."""
+    """Outputs beside `region`, and of a thing with tags `arn` and `tagsAll`."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Members whose name isn't the property's with another case."""
     reads: Mapping[str, str] = field(default_factory=dict)
@@ -59,8 +62,6 @@ class Entry:
     """The member that takes the id; where a call takes several, the same with an `s`."""
     kind: str = ""
     """EC2's name of the type, in ARNs and for tags."""
-    imported_as: tuple[str, str, str] | None = None
-    """Where an id alone isn't enough: two properties with what stands between them in an import's id."""
 
     create: Call
     """It gets every input that is one of its members, as each of `update` does."""
@@ -80,33 +81,21 @@ class Entry:
     asks: tuple[Call, ...] = ()
     """Whose answers, looked up over what was found, belong to it."""
     delete: tuple[Call, ...]
-    waits: tuple[str, str] | None = None
-    """botocore's waiters for after creation and after deletion."""
 
 
 # Setting and removing tags, by service.
+_BY_ARN = (call("tag_resource", resourceArn="arn"), call("untag_resource", resourceArn="arn"))
+_PARAMETER = {"ResourceType": "'Parameter'", "ResourceId": "id"}
 TAGGING: Mapping[str, tuple[Call, Call]] = {
     "ec2": (
-        Call("create_tags", {"Resources": "[id]"}),
-        Call("delete_tags", {"Resources": "[id]", "Tags": "tagKeys[].{Key: @}"}),
+        call("create_tags", Resources="[id]"),
+        call("delete_tags", Resources="[id]", Tags="tagKeys[].{Key: @}"),
     ),
-    "iam": (Call("tag_role"), Call("untag_role")),
-    "logs": (
-        Call("tag_resource", {"resourceArn": "arn"}),
-        Call("untag_resource", {"resourceArn": "arn"}),
-    ),
-    "cloudwatch": (
-        Call("tag_resource", {"ResourceARN": "arn"}),
-        Call("untag_resource", {"ResourceARN": "arn"}),
-    ),
-    "ssm": (
-        Call("add_tags_to_resource", {"ResourceType": "'Parameter'", "ResourceId": "id"}),
-        Call("remove_tags_from_resource", {"ResourceType": "'Parameter'", "ResourceId": "id"}),
-    ),
-    "ecs": (
-        Call("tag_resource", {"resourceArn": "arn"}),
-        Call("untag_resource", {"resourceArn": "arn"}),
-    ),
+    "iam": (call("tag_role"), call("untag_role")),
+    "logs": _BY_ARN,
+    "cloudwatch": (call("tag_resource", ResourceARN="arn"), call("untag_resource", ResourceARN="arn")),
+    "ssm": (call("add_tags_to_resource", **_PARAMETER), call("remove_tags_from_resource", **_PARAMETER)),
+    "ecs": _BY_ARN,
 }
 
 
@@ -118,7 +107,8 @@ class AwsResource(ResourceType):
         self.token, self.inputs = entry.token, entry.inputs
         self.auto_named = "name" in entry.inputs
         self.mirrors = {"tagsAll": "tags"} if "tags" in entry.inputs else {}
-        self.computed = (*entry.outputs, *self.mirrors, "region")
+        self._outputs = (*entry.outputs, "arn") if self.mirrors else entry.outputs
+        self.computed = (*self._outputs, *self.mirrors, "region")
 
     def failures(self, inputs: State) -> list[Failure]:
         names = self._entry.exactly_one_of
@@ -130,20 +120,16 @@ class AwsResource(ResourceType):
         entry, given = self._entry, _given(inputs)
         values = {**given, **self._call(self._asked(entry.create, given, fill=True))}
         made = entry.made(given) if callable(entry.made) else search(entry.made, values)
-        for call in entry.first:
-            self._call(self._asked(call, {**given, "id": made}))
-        self._wait(0, made)
+        for one in entry.first:
+            self._call(self._asked(one, {**given, "id": made}))
         self._change(entry.settle, made, planned(self, {}), given)
         return made, self._read_back(made, inputs)
 
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
-        if not state and self._entry.imported_as:
-            state = self._imported(resource_id, *self._entry.imported_as)
+        if not state:
+            raise PluginError(f"the stand-in plugin aws doesn't import: {self.token} {resource_id}")
         found = self._found(resource_id, state)
-        if found is None:
-            return None
-        defaults = {name: normal(self.inputs[name], None) for name in self._entry.local}
-        return found[0], {**defaults, **state, **found[1]}
+        return None if found is None else (found[0], {**state, **found[1]})
 
     def update(self, resource_id: str, old: State, new: State) -> State:
         found = self._found(resource_id, old)
@@ -153,9 +139,7 @@ class AwsResource(ResourceType):
         # What is left out from now on has to be sent as empty.
         before = _given(old)
         cleared = {name: normal(self.inputs[name], None) for name in before if name in self.inputs}
-        sent = cleared | {
-            name: value for name, value in after.items() if name in before or _given({name: value})
-        }
+        sent = cleared | _given(after)
         self._change(self._entry.settle, current, before, sent)
         self._change(self._entry.update, current, before, sent, fill=True)
         self._retag({**after, "id": current}, old.get("tags") or {}, new.get("tags") or {})
@@ -166,11 +150,8 @@ class AwsResource(ResourceType):
         if found is None:
             return
         values = {**state, **found[1], "id": found[0]}
-        asked = [self._asked(call, values) for call in self._entry.delete]
-        for one in asked:
-            self._call(one)
-        if any(asked):
-            self._wait(1, found[0])
+        for one in self._entry.delete:
+            self._call(self._asked(one, values))
 
     # Calling
 
@@ -230,23 +211,19 @@ class AwsResource(ResourceType):
                 which = {name: values.get(name) for name in ("id", "arn")}
                 self._call(self._asked(call, {**which, **tags}, fill=True))
 
-    def _wait(self, which: int, resource_id: str) -> None:
-        if self._entry.waits:
-            waiter = self._client.get_waiter(self._entry.waits[which])
-            waiter.wait(**{f"{self._entry.key}s": [resource_id]}, WaiterConfig=_POLL)
-
     # Reading
-
-    def _imported(self, resource_id: str, left: str, between: str, right: str) -> State:
-        before, found, after = resource_id.rpartition(between)
-        if not found:
-            raise PluginError(f"{self.token} is imported as {left}{between}{right}, got {resource_id!r}")
-        return {left: before, right: after}
 
     def _found(self, resource_id: str, state: State) -> tuple[str, State] | None:
         """Id and properties as they are, None if it is gone."""
+        from botocore.exceptions import ClientError
+
         entry, values = self._entry, {**state, "id": resource_id}
-        answer = gone_is_none(self._call, self._asked(entry.find, values))
+        try:
+            answer = self._call(self._asked(entry.find, values))
+        except ClientError as error:
+            if _GONE.search(error.response.get("Error", {}).get("Code", "")):
+                return None
+            raise
         wanted = {name: search(path, values) for name, path in entry.match.items()}
         for item in search(entry.at, answer) or []:
             if wanted.items() <= {name: item.get(name) for name in wanted}.items():
@@ -256,18 +233,18 @@ class AwsResource(ResourceType):
     def _told(self, resource_id: str, item: State, state: State) -> tuple[str, State]:
         entry = self._entry
         item = {**item, "id": item.get(entry.key, resource_id), "region": self._emulator.region}
-        for call in entry.asks:
-            item |= self._call(self._asked(call, item))
+        for one in entry.asks:
+            item |= self._call(self._asked(one, item))
         members = {name.lower(): value for name, value in item.items()}
         told: State = {}
-        for name in (*self.inputs, *entry.outputs):
+        for name in (*self.inputs, *self._outputs):
             if name in entry.local:
                 continue
             member = entry.names.get(name, name).lower()
             value = search(entry.reads[name], item) if name in entry.reads else members.get(member)
             told[name] = self._property(name, value, state)
         told |= {name: told[source] for name, source in self.mirrors.items()}
-        if entry.kind and "arn" in told:
+        if entry.kind:
             owner = item.get("OwnerId", ACCOUNT)
             told["arn"] = f"arn:aws:{entry.service}:{item['region']}:{owner}:{entry.kind}/{item['id']}"
         made = entry.made({**state, **told}) if callable(entry.made) else item["id"]
@@ -280,18 +257,6 @@ class AwsResource(ResourceType):
         found = from_api(prop, value)
         kept = state.get(name)
         return kept if kept is not None and prop.same and prop.same(kept, found) else found
-
-
-def gone_is_none(call: Callable[..., State], *arguments: Any, **more: Any) -> State | None:
-    """The call's answer, None where the service says that there is no such thing."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return call(*arguments, **more)
-    except ClientError as error:
-        if _GONE.search(error.response.get("Error", {}).get("Code", "")):
-            return None
-        raise
 
 
 def search(path: str, values: Any) -> Any:
@@ -321,6 +286,10 @@ def to_api(shape: Any, value: Any) -> Any:
             name: to_api(shape.members[name], one) if name in shape.members else one
             for name, one in renamed.items()
         }
+    # A map's and a number's shape have no list of values, nor has a text's that may be anything.
+    known = getattr(shape, "enum", None)
+    if known and value not in known:
+        raise PluginError(f"{shape.name}: expected one of {known}, got {value!r}")
     return value
 
 
@@ -330,8 +299,9 @@ def from_api(prop: Prop, value: Any) -> Any:
         return normal(prop, None)
     if prop.kind == "map":
         return _tags(value)
-    if prop.kind == "string" and not isinstance(value, str):
-        return json.dumps(value, separators=(",", ":"), sort_keys=True)
+    if prop.kind == "string":
+        written = isinstance(value, str)
+        return value if written else json.dumps(value, separators=(",", ":"), sort_keys=True)
     if prop.kind == "object" and prop.fields is not None:
         members = {name.lower(): one for name, one in value.items()}
         return {name: from_api(one, members.get(name.lower())) for name, one in prop.fields.items()}

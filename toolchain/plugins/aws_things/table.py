@@ -9,41 +9,52 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from toolchain.plugins.aws_things.documents import (
-    definitions_failure,
-    policy_failure,
-    same_definitions,
-    same_policy,
-)
-from toolchain.plugins.aws_things.resource import Call, Entry
+from toolchain.plugins.aws_things.documents import json_failure, same_definitions, same_policy
+from toolchain.plugins.aws_things.resource import Entry, call
 from toolchain.plugins.provider import State
 from toolchain.plugins.schema import Prop, boolean, integer, mapping, objects, one_of, string, strings
 
-_NAME = string(computed=True, replace=True)
-_TAGS = mapping()
+_TEXT = string()
+_MUST = string(required=True)
+_ONCE = string(replace=True)
+_OFF = boolean(default=False)
+_NUMBER = integer(required=True)
+_COMPUTED_ONCE = string(computed=True, replace=True)
+_POLICY = string(required=True, same=same_policy, check=json_failure)
+_SOURCE = string(replace_if_it_comes_or_goes=True)
 _DAYS = (0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731)
 _YEARS = (1096, 1827, 2192, 2557, 2922, 3288, 3653)
-_COMPARISONS = tuple(
-    f"{sign}Threshold" for sign in ("GreaterThanOrEqualTo", "GreaterThan", "LessThan", "LessThanOrEqualTo")
-)
-_MISSING = ("breaching", "notBreaching", "ignore", "missing")
+
+
+def _props(must_once: str = "", *, tags: bool = True, **more: Prop) -> dict[str, Prop]:
+    """A type's inputs: texts that are required and replace it, others, and tags."""
+    texts = dict.fromkeys(must_once.split(), string(required=True, replace=True))
+    return texts | more | ({"tags": mapping()} if tags else {})
+
+
+def _of(service: str, thing: str, *, verbs: str = "create describe", **more: Any) -> Entry:
+    """A type whose operations and members are named after it, but for what `more` says."""
+    make, look = verbs.split()
+    name = "".join(part.title() for part in thing.split("_"))
+    usual: dict[str, Any] = {
+        "token": f"aws:{service}/{name[0].lower()}{name[1:]}:{name}",
+        "service": service,
+        "create": call(f"{make}_{thing}"),
+        "update": (call(f"{make}_{thing}"),) if make == "put" else (),
+        "find": call(f"{look}_{thing}" if look == "get" else f"{look}_{thing}s"),
+        "at": f"[{name}]" if look == "get" else f"{name}s",
+        "delete": (call(f"delete_{thing}"),),
+    }
+    if "name" in more.get("names", {}):
+        usual |= {"key": more["names"]["name"], "made": "name"}
+    elif service == "ec2":
+        usual |= {"key": f"{name}Id", "made": f"{name}.{name}Id"}
+    return Entry(**usual | more)
 
 
 def _ec2(thing: str, **more: Any) -> Entry:
-    """A thing of EC2 whose operations and members are named after it."""
-    name = "".join(part.title() for part in thing.split("_"))
-    usual: dict[str, Any] = {
-        "token": f"aws:ec2/{name[0].lower()}{name[1:]}:{name}",
-        "service": "ec2",
-        "kind": thing.replace("_", "-"),
-        "key": f"{name}Id",
-        "create": Call(f"create_{thing}"),
-        "made": f"{name}.{name}Id",
-        "find": Call(f"describe_{thing}s"),
-        "at": f"{name}s",
-        "delete": (Call(f"delete_{thing}"),),
-    }
-    return Entry(**usual | more)
+    """A thing of EC2 with an ARN and tags, which EC2 knows by `kind`."""
+    return _of("ec2", thing, **{"kind": thing.replace("_", "-")} | more)
 
 
 def _route_id(route: State) -> str:
@@ -51,157 +62,138 @@ def _route_id(route: State) -> str:
     return f"r-{route['routeTableId']}{zlib.crc32(route['destinationCidrBlock'].encode())}"
 
 
-_ROUTE = {"RouteTableId": "routeTableId", "DestinationCidrBlock": "destinationCidrBlock"}
-_TARGET = {"GatewayId": "gatewayId || `null`", "NatGatewayId": "natGatewayId || `null`"}
+_PORTS = "IpProtocol: ipProtocol, FromPort: fromPort, ToPort: toPort"
 
 
 def _group_rule(direction: str) -> Entry:
     """What may reach a security group's members, or what they may reach."""
     name, egress = f"SecurityGroup{direction.title()}Rule", str(direction == "egress").lower()
-    ports = "IpProtocol: ipProtocol, FromPort: fromPort, ToPort: toPort"
     v4 = "IpRanges: cidrIpv4 && [{CidrIp: cidrIpv4, Description: description}]"
     v6 = "Ipv6Ranges: cidrIpv6 && [{CidrIpv6: cidrIpv6, Description: description}]"
-    sources = "CidrIpv4: cidrIpv4, CidrIpv6: cidrIpv6, Description: description"
-    change = f"[{{SecurityGroupRuleId: id, SecurityGroupRule: {{{ports}, {sources}}}}}]"
-    group = {"GroupId": "securityGroupId"}
+    rule = f"{{{_PORTS}, CidrIpv4: cidrIpv4, CidrIpv6: cidrIpv6, Description: description}}"
+    changed = f"[{{SecurityGroupRuleId: id, SecurityGroupRule: {rule}}}]"
     return Entry(
         token=f"aws:vpc/s{name[1:]}:{name}",
         service="ec2",
         kind="security-group-rule",
         key="SecurityGroupRuleId",
-        inputs={
-            "securityGroupId": string(required=True, replace=True),
-            "ipProtocol": string(required=True),
-            "fromPort": integer(),
-            "toPort": integer(),
-            "cidrIpv4": string(replace_if_it_comes_or_goes=True),
-            "cidrIpv6": string(replace_if_it_comes_or_goes=True),
-            "description": string(),
-            "tags": _TAGS,
-        },
-        outputs=("arn", "securityGroupRuleId"),
+        inputs=_props(
+            "securityGroupId",
+            ipProtocol=_MUST,
+            fromPort=integer(),
+            toPort=integer(),
+            cidrIpv4=_SOURCE,
+            cidrIpv6=_SOURCE,
+            description=_TEXT,
+        ),
+        outputs=("securityGroupRuleId",),
         names={"securityGroupId": "GroupId"},
         exactly_one_of=("cidrIpv4", "cidrIpv6"),
-        create=Call(
-            f"authorize_security_group_{direction}", group | {"IpPermissions": f"[{{{ports}, {v4}, {v6}}}]"}
+        create=call(
+            f"authorize_security_group_{direction}",
+            GroupId="securityGroupId",
+            IpPermissions=f"[{{{_PORTS}, {v4}, {v6}}}]",
         ),
         made="SecurityGroupRules[0].SecurityGroupRuleId",
-        update=(Call("modify_security_group_rules", group | {"SecurityGroupRules": change}),),
-        find=Call("describe_security_group_rules"),
+        update=(call("modify_security_group_rules", GroupId="securityGroupId", SecurityGroupRules=changed),),
+        find=call("describe_security_group_rules"),
         at=f"SecurityGroupRules[?IsEgress == `{egress}`]",
-        delete=(Call(f"revoke_security_group_{direction}", group | {"SecurityGroupRuleIds": "[id]"}),),
+        delete=(call(f"revoke_security_group_{direction}", GroupId="securityGroupId"),),
     )
 
 
-_NETWORK = (
+_TRANSFORMATION = (
+    "[metricTransformation.{metricName: name, metricNamespace: namespace, metricValue: value,"
+    " unit: unit || 'None'}]"
+)
+_PUT_FILTER = call("put_metric_filter", metricTransformations=_TRANSFORMATION)
+
+_TYPES = (
     _ec2(
         "vpc",
-        inputs={
-            "cidrBlock": string(required=True, replace=True),
-            "enableDnsHostnames": boolean(computed=True),
-            "enableDnsSupport": boolean(default=True),
-            "instanceTenancy": string(default="default", replace=True),
-            "tags": _TAGS,
-        },
-        outputs=("arn", "dhcpOptionsId", "ownerId"),
-        reads={
-            "enableDnsHostnames": "EnableDnsHostnames.Value",
-            "enableDnsSupport": "EnableDnsSupport.Value",
-        },
+        inputs=_props(
+            "cidrBlock",
+            enableDnsHostnames=boolean(computed=True),
+            enableDnsSupport=boolean(default=True),
+            instanceTenancy=string(default="default", replace=True),
+        ),
+        reads={f"enableDns{what}": f"EnableDns{what}.Value" for what in ("Hostnames", "Support")},
         settle=tuple(
-            Call("modify_vpc_attribute", {f"E{name[1:]}": f"{{Value: {name}}}"})
-            for name in ("enableDnsSupport", "enableDnsHostnames")
+            call("modify_vpc_attribute", **{f"EnableDns{what}": f"{{Value: enableDns{what}}}"})
+            for what in ("Support", "Hostnames")
         ),
         asks=tuple(
-            Call("describe_vpc_attribute", {"Attribute": f"'{name}'"})
-            for name in ("enableDnsSupport", "enableDnsHostnames")
+            call("describe_vpc_attribute", Attribute=f"'enableDns{what}'")
+            for what in ("Support", "Hostnames")
         ),
     ),
     _ec2(
         "subnet",
-        inputs={
-            "vpcId": string(required=True, replace=True),
-            "cidrBlock": string(required=True, replace=True),
-            "availabilityZone": string(computed=True, replace=True),
-            "mapPublicIpOnLaunch": boolean(default=False),
-            "tags": _TAGS,
-        },
-        outputs=("arn", "availabilityZoneId", "ownerId"),
-        settle=(Call("modify_subnet_attribute", {"MapPublicIpOnLaunch": "{Value: mapPublicIpOnLaunch}"}),),
+        inputs=_props("vpcId cidrBlock", availabilityZone=_COMPUTED_ONCE, mapPublicIpOnLaunch=_OFF),
+        settle=(call("modify_subnet_attribute", MapPublicIpOnLaunch="{Value: mapPublicIpOnLaunch}"),),
     ),
     _ec2(
         "internet_gateway",
-        inputs={"vpcId": string(computed=True), "tags": _TAGS},
-        outputs=("arn", "ownerId"),
+        inputs=_props(vpcId=string(computed=True)),
         reads={"vpcId": "Attachments[0].VpcId"},
         settle=(
-            Call("detach_internet_gateway", {"VpcId": "old.vpcId"}, when="old.vpcId && old.vpcId != vpcId"),
-            Call("attach_internet_gateway", {"VpcId": "vpcId"}, when="vpcId && old.vpcId != vpcId"),
+            call("detach_internet_gateway", VpcId="old.vpcId", when="old.vpcId && old.vpcId != vpcId"),
+            call("attach_internet_gateway", VpcId="vpcId", when="vpcId && old.vpcId != vpcId"),
         ),
         delete=(
-            Call("detach_internet_gateway", {"VpcId": "vpcId"}, when="vpcId"),
-            Call("delete_internet_gateway"),
+            call("detach_internet_gateway", VpcId="vpcId", when="vpcId"),
+            call("delete_internet_gateway"),
         ),
     ),
-    _ec2(
-        "route_table",
-        inputs={"vpcId": string(required=True, replace=True), "tags": _TAGS},
-        outputs=("arn", "ownerId"),
-    ),
-    _ec2(
+    _ec2("route_table", inputs=_props("vpcId")),
+    _of(
+        "ec2",
         "route",
-        inputs={
-            "routeTableId": string(required=True, replace=True),
-            "destinationCidrBlock": string(required=True, replace=True),
-            "gatewayId": string(),
-            "natGatewayId": string(),
-        },
+        inputs=_props("routeTableId destinationCidrBlock", gatewayId=_TEXT, natGatewayId=_TEXT, tags=False),
         outputs=("origin", "state"),
+        # It isn't in the route itself.
+        local=("routeTableId",),
         exactly_one_of=("gatewayId", "natGatewayId"),
-        imported_as=("routeTableId", "_", "destinationCidrBlock"),
-        kind="",
         key="",
         made=_route_id,
-        update=(Call("replace_route", _TARGET),),
-        find=Call("describe_route_tables", {"RouteTableIds": "[routeTableId]"}),
+        update=(
+            call("replace_route", GatewayId="gatewayId || `null`", NatGatewayId="natGatewayId || `null`"),
+        ),
+        find=call("describe_route_tables", RouteTableIds="[routeTableId]"),
         at="RouteTables[].Routes[]",
         match={"DestinationCidrBlock": "destinationCidrBlock"},
-        # The table isn't told with its routes.
-        local=("routeTableId",),
-        delete=(Call("delete_route", _ROUTE),),
+        delete=(
+            call("delete_route", RouteTableId="routeTableId", DestinationCidrBlock="destinationCidrBlock"),
+        ),
     ),
     # The id changes with the table, so it is found by its subnet.
-    _ec2(
+    _of(
+        "ec2",
         "route_table_association",
-        inputs={"routeTableId": string(required=True), "subnetId": string(required=True, replace=True)},
-        imported_as=("subnetId", "/", "routeTableId"),
-        kind="",
-        key="RouteTableAssociationId",
-        create=Call("associate_route_table"),
+        inputs=_props("subnetId", routeTableId=_MUST, tags=False),
+        create=call("associate_route_table"),
         made="AssociationId",
-        update=(Call("replace_route_table_association", {"AssociationId": "id"}),),
-        find=Call("describe_route_tables"),
+        update=(call("replace_route_table_association", AssociationId="id"),),
+        find=call("describe_route_tables"),
         at="RouteTables[].Associations[]",
         match={"SubnetId": "subnetId"},
-        delete=(Call("disassociate_route_table", {"AssociationId": "id"}),),
+        delete=(call("disassociate_route_table", AssociationId="id"),),
     ),
     _ec2(
         "security_group",
-        inputs={
-            "name": _NAME,
-            "description": string(default="Managed by Pulumi", replace=True),
-            "vpcId": string(computed=True, replace=True),
-            "tags": _TAGS,
-        },
-        outputs=("arn", "ownerId"),
+        inputs=_props(
+            name=_COMPUTED_ONCE,
+            description=string(default="Managed by Pulumi", replace=True),
+            vpcId=_COMPUTED_ONCE,
+        ),
         names={"name": "GroupName"},
         key="GroupId",
         made="GroupId",
         # AWS lets a new group send anywhere; the real plugin takes that away at once.
         first=(
-            Call(
+            call(
                 "revoke_security_group_egress",
-                {"IpPermissions": "[{IpProtocol: '-1', IpRanges: [{CidrIp: '0.0.0.0/0'}]}]"},
+                IpPermissions="[{IpProtocol: '-1', IpRanges: [{CidrIp: '0.0.0.0/0'}]}]",
             ),
         ),
     ),
@@ -209,258 +201,200 @@ _NETWORK = (
     _group_rule("egress"),
     _ec2(
         "eip",
-        inputs={
-            "domain": string(computed=True, replace=True, check=one_of(("vpc",))),
-            "address": string(replace=True),
-            "tags": _TAGS,
-        },
-        outputs=("allocationId", "arn", "publicIp"),
+        inputs=_props(
+            domain=string(computed=True, replace=True, check=one_of(("vpc",))),
+            address=_ONCE,
+        ),
+        outputs=("allocationId", "publicIp"),
         local=("address",),
         kind="elastic-ip",
         key="AllocationId",
-        create=Call("allocate_address", {"Domain": "'vpc'"}),
+        create=call("allocate_address", Domain="'vpc'"),
         made="AllocationId",
-        find=Call("describe_addresses"),
+        find=call("describe_addresses"),
         at="Addresses",
-        delete=(Call("release_address"),),
+        delete=(call("release_address"),),
     ),
     _ec2(
         "nat_gateway",
-        inputs={
-            "allocationId": string(replace=True),
-            "subnetId": string(required=True, replace=True),
-            "tags": _TAGS,
-        },
+        inputs=_props("subnetId", allocationId=_ONCE),
         outputs=("privateIp", "publicIp"),
         reads={
-            "allocationId": "NatGatewayAddresses[0].AllocationId",
-            "privateIp": "NatGatewayAddresses[0].PrivateIp",
-            "publicIp": "NatGatewayAddresses[0].PublicIp",
+            name: f"NatGatewayAddresses[0].{name[0].upper()}{name[1:]}"
+            for name in ("allocationId", "privateIp", "publicIp")
         },
         kind="natgateway",
         # AWS keeps a deleted gateway in its lists for an hour.
         at="NatGateways[?State != 'deleted']",
-        waits=("nat_gateway_available", "nat_gateway_deleted"),
     ),
-)
-
-_ROLES = (
-    Entry(
-        token="aws:iam/role:Role",
-        service="iam",
-        inputs={
-            "name": _NAME,
-            "assumeRolePolicy": string(required=True, same=same_policy, check=policy_failure),
-            "description": string(),
-            "path": string(default="/", replace=True),
-            "maxSessionDuration": integer(default=3600),
-            "tags": _TAGS,
-        },
-        outputs=("arn", "uniqueId"),
-        names={"name": "RoleName", "assumeRolePolicy": "AssumeRolePolicyDocument", "uniqueId": "RoleId"},
-        key="RoleName",
-        create=Call("create_role"),
-        made="name",
-        update=(
-            Call("update_assume_role_policy", {"PolicyDocument": "assumeRolePolicy"}),
-            Call("update_role"),
+    _of(
+        "iam",
+        "role",
+        verbs="create get",
+        inputs=_props(
+            name=_COMPUTED_ONCE,
+            assumeRolePolicy=_POLICY,
+            description=_TEXT,
+            path=string(default="/", replace=True),
+            maxSessionDuration=integer(default=3600),
         ),
-        find=Call("get_role"),
-        at="[Role]",
-        delete=(Call("delete_role"),),
+        outputs=("uniqueId",),
+        names={"name": "RoleName", "assumeRolePolicy": "AssumeRolePolicyDocument", "uniqueId": "RoleId"},
+        update=(
+            call("update_assume_role_policy", PolicyDocument="assumeRolePolicy"),
+            call("update_role"),
+        ),
     ),
-    Entry(
-        token="aws:iam/rolePolicy:RolePolicy",
-        service="iam",
-        inputs={
-            "name": _NAME,
-            "role": string(required=True, replace=True),
-            "policy": string(required=True, same=same_policy, check=policy_failure),
-        },
+    _of(
+        "iam",
+        "role_policy",
+        verbs="put get",
+        inputs=_props("role", name=_COMPUTED_ONCE, policy=_POLICY, tags=False),
         names={"name": "PolicyName", "role": "RoleName", "policy": "PolicyDocument"},
-        imported_as=("role", ":", "name"),
-        create=Call("put_role_policy"),
+        key="",
         made="join(':', [role, name])",
-        update=(Call("put_role_policy"),),
-        find=Call("get_role_policy", {"RoleName": "role", "PolicyName": "name"}),
+        find=call("get_role_policy", RoleName="role", PolicyName="name"),
         at="[@]",
-        delete=(Call("delete_role_policy", {"RoleName": "role", "PolicyName": "name"}),),
+        delete=(call("delete_role_policy", RoleName="role", PolicyName="name"),),
     ),
-)
-
-_TRANSFORMATION = ", ".join(
-    f"{member}: metricTransformation.{name}"
-    for member, name in (("metricName", "name"), ("metricNamespace", "namespace"), ("metricValue", "value"))
-)
-_PUT_FILTER = Call(
-    "put_metric_filter",
-    {"metricTransformations": f"[{{{_TRANSFORMATION}, unit: metricTransformation.unit || 'None'}}]"},
-)
-_FILTER_CHANGED = "old.pattern != pattern || old.metricTransformation != metricTransformation"
-
-_LOGS = (
-    Entry(
+    _of(
+        "logs",
+        "log_group",
         token="aws:cloudwatch/logGroup:LogGroup",
-        service="logs",
-        inputs={
-            "name": _NAME,
-            "retentionInDays": integer(default=0, check=one_of((*_DAYS, *_YEARS))),
-            "skipDestroy": boolean(default=False),
-            "tags": _TAGS,
-        },
-        outputs=("arn",),
+        inputs=_props(
+            name=_COMPUTED_ONCE,
+            retentionInDays=integer(default=0, check=one_of((*_DAYS, *_YEARS))),
+            skipDestroy=_OFF,
+        ),
         names={"name": "logGroupName", "arn": "logGroupArn"},
         local=("skipDestroy",),
-        key="logGroupName",
-        create=Call("create_log_group"),
-        made="name",
         settle=(
-            Call(
+            call(
                 "put_retention_policy",
-                {"retentionInDays": "retentionInDays"},
+                retentionInDays="retentionInDays",
                 when="retentionInDays > `0` && retentionInDays != old.retentionInDays",
             ),
-            Call("delete_retention_policy", when="retentionInDays == `0` && old.retentionInDays > `0`"),
+            call("delete_retention_policy", when="retentionInDays == `0` && old.retentionInDays > `0`"),
         ),
-        find=Call("describe_log_groups", {"logGroupNamePrefix": "id"}),
+        find=call("describe_log_groups", logGroupNamePrefix="id"),
         at="logGroups",
         match={"logGroupName": "id"},
-        asks=(Call("list_tags_for_resource", {"resourceArn": "logGroupArn"}),),
-        delete=(Call("delete_log_group", when="!skipDestroy"),),
+        asks=(call("list_tags_for_resource", resourceArn="logGroupArn"),),
+        delete=(call("delete_log_group", when="!skipDestroy"),),
     ),
-    Entry(
+    _of(
+        "logs",
+        "metric_filter",
         token="aws:cloudwatch/logMetricFilter:LogMetricFilter",
-        service="logs",
-        inputs={
-            "name": _NAME,
-            "logGroupName": string(required=True, replace=True),
-            "pattern": string(required=True, same=lambda old, new: old.strip() == new.strip()),
-            "metricTransformation": Prop(
+        inputs=_props(
+            "logGroupName",
+            name=_COMPUTED_ONCE,
+            pattern=string(required=True, same=lambda old, new: old.strip() == new.strip()),
+            metricTransformation=Prop(
                 kind="object",
                 required=True,
-                fields={
-                    "name": string(required=True),
-                    "namespace": string(required=True),
-                    "value": string(required=True),
-                    "unit": string(default="None"),
-                },
+                fields=_props(
+                    name=_MUST, namespace=_MUST, value=_MUST, unit=string(default="None"), tags=False
+                ),
             ),
-        },
+            tags=False,
+        ),
         names={"name": "filterName", "pattern": "filterPattern"},
         reads={
             "metricTransformation": "metricTransformations[0]"
             ".{name: metricName, namespace: metricNamespace, value: metricValue, unit: unit}"
         },
-        imported_as=("logGroupName", ":", "name"),
-        key="filterName",
         create=_PUT_FILTER,
-        made="name",
         # AWS replaces a filter of the same name; the emulator would keep both.
-        update=(Call("delete_metric_filter", when=_FILTER_CHANGED), _PUT_FILTER),
-        find=Call("describe_metric_filters", {"logGroupName": "logGroupName", "filterNamePrefix": "name"}),
+        update=(
+            call(
+                "delete_metric_filter",
+                when="old.pattern != pattern || old.metricTransformation != metricTransformation",
+            ),
+            _PUT_FILTER,
+        ),
+        find=call("describe_metric_filters", logGroupName="logGroupName", filterNamePrefix="name"),
         at="metricFilters",
         match={"filterName": "name"},
-        delete=(Call("delete_metric_filter", {"logGroupName": "logGroupName"}),),
+        delete=(call("delete_metric_filter", logGroupName="logGroupName"),),
+    ),
+    _of(
+        "cloudwatch",
+        "metric_alarm",
+        verbs="put describe",
+        inputs=_props(
+            name=_COMPUTED_ONCE,
+            treatMissingData=string(default="missing"),
+            alarmDescription=_TEXT,
+            alarmActions=strings("set"),
+            okActions=strings("set"),
+            **dict.fromkeys(("namespace", "metricName", "statistic", "comparisonOperator"), _MUST),
+            **dict.fromkeys(("threshold", "period", "evaluationPeriods"), _NUMBER),
+        ),
+        names={"name": "AlarmName", "arn": "AlarmArn"},
+        find=call("describe_alarms"),
+        asks=(call("list_tags_for_resource", ResourceARN="AlarmArn"),),
+        delete=(call("delete_alarms"),),
+    ),
+    _of(
+        "ssm",
+        "parameter",
+        verbs="put get",
+        inputs=_props(
+            name=_COMPUTED_ONCE,
+            type=_MUST,
+            value=_MUST,
+            description=_TEXT,
+        ),
+        outputs=("dataType", "version"),
+        names={"name": "Name"},
+        reads={"description": "Parameters[0].Description", "tags": "TagList"},
+        update=(call("put_parameter", Overwrite="`true`"),),
+        find=call("get_parameter", WithDecryption="`true`"),
+        asks=(
+            call("describe_parameters", ParameterFilters="[{Key: 'Name', Option: 'Equals', Values: [id]}]"),
+            call("list_tags_for_resource", ResourceType="'Parameter'", ResourceId="id"),
+        ),
     ),
     Entry(
-        token="aws:cloudwatch/metricAlarm:MetricAlarm",
-        service="cloudwatch",
-        inputs={
-            "name": _NAME,
-            "namespace": string(required=True),
-            "metricName": string(required=True),
-            "statistic": string(required=True),
-            "comparisonOperator": string(required=True, check=one_of(_COMPARISONS)),
-            "threshold": integer(required=True),
-            "period": integer(required=True),
-            "evaluationPeriods": integer(required=True),
-            "treatMissingData": string(default="missing", check=one_of(_MISSING)),
-            "alarmDescription": string(),
-            "alarmActions": strings("set"),
-            "okActions": strings("set"),
-            "tags": _TAGS,
-        },
-        outputs=("arn",),
-        names={"name": "AlarmName", "arn": "AlarmArn"},
-        key="AlarmName",
-        create=Call("put_metric_alarm"),
-        made="name",
-        update=(Call("put_metric_alarm"),),
-        find=Call("describe_alarms"),
-        at="MetricAlarms",
-        asks=(Call("list_tags_for_resource", {"ResourceARN": "AlarmArn"}),),
-        delete=(Call("delete_alarms"),),
-    ),
-)
-
-_PARAMETER = Entry(
-    token="aws:ssm/parameter:Parameter",
-    service="ssm",
-    inputs={
-        "name": _NAME,
-        "type": string(required=True, check=one_of(("String", "StringList", "SecureString"))),
-        "value": string(required=True),
-        "description": string(),
-        "tags": _TAGS,
-    },
-    outputs=("arn", "dataType", "version"),
-    reads={"description": "Parameters[0].Description", "tags": "TagList"},
-    key="Name",
-    create=Call("put_parameter"),
-    made="name",
-    update=(Call("put_parameter", {"Overwrite": "`true`"}),),
-    find=Call("get_parameter", {"WithDecryption": "`true`"}),
-    at="[Parameter]",
-    asks=(
-        Call("describe_parameters", {"ParameterFilters": "[{Key: 'Name', Option: 'Equals', Values: [id]}]"}),
-        Call("list_tags_for_resource", {"ResourceType": "'Parameter'", "ResourceId": "id"}),
-    ),
-    delete=(Call("delete_parameter"),),
-)
-
-_TASK_DEFINITION = Entry(
-    token="aws:ecs/taskDefinition:TaskDefinition",
-    service="ecs",
-    inputs={
-        "family": string(required=True, replace=True),
-        "containerDefinitions": string(
-            required=True, replace=True, same=same_definitions, check=definitions_failure
+        token="aws:ecs/taskDefinition:TaskDefinition",
+        service="ecs",
+        inputs=_props(
+            "family",
+            containerDefinitions=string(
+                required=True, replace=True, same=same_definitions, check=json_failure
+            ),
+            networkMode=_COMPUTED_ONCE,
+            requiresCompatibilities=strings("set", replace=True),
+            runtimePlatform=Prop(
+                kind="object",
+                fields={"cpuArchitecture": _TEXT, "operatingSystemFamily": _TEXT},
+                replace=True,
+            ),
+            volumes=objects("set", {"name": _MUST, "hostPath": _TEXT}, replace=True),
+            skipDestroy=_OFF,
+            trackLatest=_OFF,
+            **dict.fromkeys(("cpu", "memory", "executionRoleArn", "taskRoleArn"), _ONCE),
         ),
-        "cpu": string(replace=True),
-        "memory": string(replace=True),
-        "networkMode": string(computed=True, replace=True),
-        "requiresCompatibilities": strings("set", replace=True),
-        "executionRoleArn": string(replace=True),
-        "taskRoleArn": string(replace=True),
-        "runtimePlatform": Prop(
-            kind="object",
-            fields={"cpuArchitecture": string(), "operatingSystemFamily": string()},
-            replace=True,
+        outputs=("revision",),
+        names={"arn": "taskDefinitionArn"},
+        reads={"volumes": "volumes[].{name: name, hostPath: host.sourcePath}"},
+        local=("skipDestroy", "trackLatest"),
+        key="family",
+        create=call(
+            "register_task_definition",
+            volumes="volumes[].{name: name, host: {sourcePath: hostPath || `null`}}",
         ),
-        "volumes": objects("set", {"name": string(required=True), "hostPath": string()}, replace=True),
-        "skipDestroy": boolean(default=False),
-        "trackLatest": boolean(default=False),
-        "tags": _TAGS,
-    },
-    outputs=("arn", "revision"),
-    names={"arn": "taskDefinitionArn"},
-    reads={"volumes": "volumes[].{name: name, hostPath: host.sourcePath}"},
-    local=("skipDestroy", "trackLatest"),
-    key="family",
-    create=Call(
-        "register_task_definition",
-        {"volumes": "volumes[].{name: name, host: {sourcePath: hostPath || `null`}}"},
+        made="family",
+        find=call(
+            "describe_task_definition",
+            taskDefinition="trackLatest && id || arn || id",
+            include="['TAGS']",
+        ),
+        # The newest one, or its own revision: which of them is `arn` decides.
+        at="[merge(taskDefinition, {tags: tags})][?status != 'INACTIVE']",
+        delete=(call("deregister_task_definition", taskDefinition="arn", when="!skipDestroy"),),
     ),
-    made="family",
-    find=Call(
-        "describe_task_definition",
-        {"taskDefinition": "trackLatest && id || arn || id", "include": "['TAGS']"},
-    ),
-    # The newest one, or its own revision: which of them is `arn` decides.
-    at="[merge(taskDefinition, {tags: tags})][?status != 'INACTIVE']",
-    delete=(Call("deregister_task_definition", {"taskDefinition": "arn"}, when="!skipDestroy"),),
 )
 
-ENTRIES: Mapping[str, Entry] = {
-    entry.token: entry for entry in (*_NETWORK, *_ROLES, *_LOGS, _PARAMETER, _TASK_DEFINITION)
-}
+ENTRIES: Mapping[str, Entry] = {entry.token: entry for entry in _TYPES}
