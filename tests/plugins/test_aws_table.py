@@ -67,7 +67,8 @@ def test_every_property_was_looked_up(entry: Entry) -> None:
 def operations(service: str) -> dict[str, Any]:
     """The service's operations by the names that boto3 gives them."""
     model = ServiceModel(Loader().load_service_model(service, "service-2"))
-    return {xform_name(name): model.operation_model(name).input_shape for name in model.operation_names}
+    names: Any = model.operation_names
+    return {xform_name(name): model.operation_model(name).input_shape for name in names}
 
 
 def calls(entry: Entry) -> Iterator[Call]:
@@ -89,10 +90,10 @@ def calls(entry: Entry) -> Iterator[Call]:
 def test_every_call_is_one_that_the_service_takes(entry: Entry) -> None:
     for call in calls(entry):
         shape = operations(entry.service)[call.operation]
-        assert call.given.keys() <= shape.members.keys(), call
+        assert call.given.keys() <= shape.members.keys(), call.operation
         sent = {entry.names.get(name, name).lower() for name in (*entry.inputs, "tagKeys")}
         sent |= {entry.key.lower(), f"{entry.key}s".lower(), *map(str.lower, call.given)}
-        assert {name.lower() for name in shape.required_members} <= sent, call
+        assert {name.lower() for name in shape.required_members} <= sent, call.operation
 
 
 @every_entry

@@ -49,20 +49,12 @@ def same_definitions(old: str, new: str) -> bool:
 
 
 def _container(container: dict[str, Any]) -> dict[str, Any]:
-    found = {"essential": True, **container}
-    if found.get("cpu") == 0:
-        del found["cpu"]
-    for name in ("environment", "secrets"):
-        if name in found:
-            found[name] = sorted(found[name], key=lambda one: str(one.get("name")))
-    if "portMappings" in found:
-        found["portMappings"] = sorted(map(_port, found["portMappings"]), key=repr)
-    return found
-
-
-def _port(port: dict[str, Any]) -> dict[str, Any]:
-    defaults = {"protocol": "tcp", "hostPort": 0}
-    return {key: value for key, value in sorted(port.items()) if defaults.get(key) != value}
+    ports = [{"protocol": "tcp", "hostPort": 0, **one} for one in container.get("portMappings", [])]
+    lists = {name: container.get(name, []) for name in ("environment", "secrets")} | {"portMappings": ports}
+    unordered = {
+        name: sorted(items, key=lambda one: sorted(map(str, one.items()))) for name, items in lists.items()
+    }
+    return {"essential": True, "cpu": 0, **container, **unordered}
 
 
 def json_failure(text: str) -> str | None:

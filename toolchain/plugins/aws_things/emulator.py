@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
@@ -63,14 +62,3 @@ class Emulator:
             aws_secret_access_key=_NO_KEY,
             config=Config(proxies={}, retries={"max_attempts": 2}),
         )
-
-
-def explain(error: Exception) -> str | None:
-    """One line for an error of boto3 or of a service."""
-    if "botocore.exceptions" not in sys.modules:
-        return None
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    if isinstance(error, ClientError | BotoCoreError):
-        return " ".join(str(error).split())
-    return None

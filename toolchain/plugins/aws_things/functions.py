@@ -12,8 +12,8 @@ from toolchain.plugins.schema import mapping, objects, string, strings
 
 _FILTERS = objects("list", {"name": string(required=True), "values": strings("list", required=True)})
 _GATEWAY = (
-    "{id: NatGatewayId, publicIp: NatGatewayAddresses[0].PublicIp || '', state: State, subnetId: SubnetId,"
-    " vpcId: VpcId, secondaryAllocationIds: NatGatewayAddresses[1:].AllocationId}"
+    "{publicIp: NatGatewayAddresses[0].PublicIp || '',"
+    " secondaryAllocationIds: NatGatewayAddresses[1:].AllocationId}"
 )
 
 
@@ -43,14 +43,14 @@ def functions(emulator: Emulator) -> dict[str, Function]:
             things = found(operation, {}, {"Name": key, "Values": [asked["id"]]})
             if not things:
                 raise PluginError(f"no matching EC2 {thing} found")
-            return {**search(path, things[0]), "region": emulator.region}
+            return {**search(path, things[0]), **asked, "region": emulator.region}
 
         return Function(inputs={"id": string(required=True)}, call=call)
 
     gateways, addresses = "describe_nat_gateways", "describe_addresses"
     both, address = (
         {"allocationIds": "AllocationId", "publicIps": "PublicIp"},
-        "{id: AllocationId, publicIp: PublicIp}",
+        "{publicIp: PublicIp}",
     )
     found_by_token = {
         "getNatGateways": many(gateways, {"ids": "NatGatewayId"}),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-from toolchain.plugins.aws_things.emulator import SCHEMES, Emulator, explain
+from toolchain.plugins.aws_things.emulator import SCHEMES, Emulator
 from toolchain.plugins.aws_things.functions import functions
 from toolchain.plugins.aws_things.resource import AwsResource
 from toolchain.plugins.aws_things.table import ENTRIES
@@ -24,10 +25,8 @@ class AwsProvider(Provider):
         "accessKey": string(),
         "secretKey": string(),
         "endpoints": Prop(kind="list"),
-        "skipCredentialsValidation": boolean(),
-        "skipRequestingAccountId": boolean(),
-        "skipMetadataApiCheck": boolean(),
-        "skipRegionValidation": boolean(),
+        **dict.fromkeys(("skipCredentialsValidation", "skipRequestingAccountId"), boolean()),
+        **dict.fromkeys(("skipMetadataApiCheck", "skipRegionValidation"), boolean()),
     }
 
     def __init__(self) -> None:
@@ -54,7 +53,11 @@ class AwsProvider(Provider):
         self._emulator.use(config["region"], dict(_endpoints(config)))
 
     def explain(self, error: Exception) -> str | None:
-        return explain(error)
+        if "botocore.exceptions" not in sys.modules:
+            return None
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        return " ".join(str(error).split()) if isinstance(error, ClientError | BotoCoreError) else None
 
 
 def _endpoints(config: State) -> list[tuple[str, Any]]:

@@ -24,21 +24,14 @@ _LEFT_OUT = (None, "", [], {})
 _GONE = re.compile(r"NotFound|NoSuchEntity|^ClientException$")
 
 
-@dataclass(frozen=True)
 class Call:
-    """One call of the service: `call` makes it."""
-
-    operation: str
-    given: Mapping[str, str]
-    when: str
-
-
-def call(operation: str, *, when: str = "", **given: str) -> Call:
-    """A call with these members, each by JMESPath over the thing's values, its `id`, and its `old` values.
+    """One call of the service: its members by JMESPath over the thing's values, `id` and `old` values.
 
     Nothing is called where `when`, JMESPath too, finds nothing.
     """
-    return Call(operation, given, when)
+
+    def __init__(self, operation: str, *, when: str = "", **given: str) -> None:
+        self.operation, self.when, self.given = operation, when, given
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,17 +77,17 @@ class Entry:
 
 
 # Setting and removing tags, by service.
-_BY_ARN = (call("tag_resource", resourceArn="arn"), call("untag_resource", resourceArn="arn"))
+_BY_ARN = (Call("tag_resource", resourceArn="arn"), Call("untag_resource", resourceArn="arn"))
 _PARAMETER = {"ResourceType": "'Parameter'", "ResourceId": "id"}
 TAGGING: Mapping[str, tuple[Call, Call]] = {
     "ec2": (
-        call("create_tags", Resources="[id]"),
-        call("delete_tags", Resources="[id]", Tags="tagKeys[].{Key: @}"),
+        Call("create_tags", Resources="[id]"),
+        Call("delete_tags", Resources="[id]", Tags="tagKeys[].{Key: @}"),
     ),
-    "iam": (call("tag_role"), call("untag_role")),
+    "iam": (Call("tag_role"), Call("untag_role")),
     "logs": _BY_ARN,
-    "cloudwatch": (call("tag_resource", ResourceARN="arn"), call("untag_resource", ResourceARN="arn")),
-    "ssm": (call("add_tags_to_resource", **_PARAMETER), call("remove_tags_from_resource", **_PARAMETER)),
+    "cloudwatch": (Call("tag_resource", ResourceARN="arn"), Call("untag_resource", ResourceARN="arn")),
+    "ssm": (Call("add_tags_to_resource", **_PARAMETER), Call("remove_tags_from_resource", **_PARAMETER)),
     "ecs": _BY_ARN,
 }
 
@@ -244,7 +237,7 @@ class AwsResource(ResourceType):
             value = search(entry.reads[name], item) if name in entry.reads else members.get(member)
             told[name] = self._property(name, value, state)
         told |= {name: told[source] for name, source in self.mirrors.items()}
-        if entry.kind:
+        if entry.kind and self.mirrors:
             owner = item.get("OwnerId", ACCOUNT)
             told["arn"] = f"arn:aws:{entry.service}:{item['region']}:{owner}:{entry.kind}/{item['id']}"
         made = entry.made({**state, **told}) if callable(entry.made) else item["id"]
@@ -286,7 +279,6 @@ def to_api(shape: Any, value: Any) -> Any:
             name: to_api(shape.members[name], one) if name in shape.members else one
             for name, one in renamed.items()
         }
-    # A map's and a number's shape have no list of values, nor has a text's that may be anything.
     known = getattr(shape, "enum", None)
     if known and value not in known:
         raise PluginError(f"{shape.name}: expected one of {known}, got {value!r}")

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from toolchain.plugins.aws_things.documents import json_failure, same_definitions, same_policy
-from toolchain.plugins.aws_things.resource import Entry, call
+from toolchain.plugins.aws_things.resource import Call, Entry
 from toolchain.plugins.provider import State
 from toolchain.plugins.schema import Prop, boolean, integer, mapping, objects, one_of, string, strings
 
@@ -18,7 +18,6 @@ _TEXT = string()
 _MUST = string(required=True)
 _ONCE = string(replace=True)
 _OFF = boolean(default=False)
-_NUMBER = integer(required=True)
 _COMPUTED_ONCE = string(computed=True, replace=True)
 _POLICY = string(required=True, same=same_policy, check=json_failure)
 _SOURCE = string(replace_if_it_comes_or_goes=True)
@@ -32,29 +31,25 @@ def _props(must_once: str = "", *, tags: bool = True, **more: Prop) -> dict[str,
     return texts | more | ({"tags": mapping()} if tags else {})
 
 
-def _of(service: str, thing: str, *, verbs: str = "create describe", **more: Any) -> Entry:
+def _of(service_and_thing: str, *, verbs: str = "create describe", **more: Any) -> Entry:
     """A type whose operations and members are named after it, but for what `more` says."""
-    make, look = verbs.split()
+    (service, thing), (make, look) = service_and_thing.split(), verbs.split()
     name = "".join(part.title() for part in thing.split("_"))
     usual: dict[str, Any] = {
         "token": f"aws:{service}/{name[0].lower()}{name[1:]}:{name}",
         "service": service,
-        "create": call(f"{make}_{thing}"),
-        "update": (call(f"{make}_{thing}"),) if make == "put" else (),
-        "find": call(f"{look}_{thing}" if look == "get" else f"{look}_{thing}s"),
+        "create": Call(f"{make}_{thing}"),
+        "update": (Call(f"{make}_{thing}"),) if make == "put" else (),
+        "find": Call(f"{look}_{thing}" if look == "get" else f"{look}_{thing}s"),
         "at": f"[{name}]" if look == "get" else f"{name}s",
-        "delete": (call(f"delete_{thing}"),),
+        "delete": (Call(f"delete_{thing}"),),
+        "kind": thing.replace("_", "-") if service == "ec2" else "",
     }
     if "name" in more.get("names", {}):
         usual |= {"key": more["names"]["name"], "made": "name"}
-    elif service == "ec2":
+    else:
         usual |= {"key": f"{name}Id", "made": f"{name}.{name}Id"}
     return Entry(**usual | more)
-
-
-def _ec2(thing: str, **more: Any) -> Entry:
-    """A thing of EC2 with an ARN and tags, which EC2 knows by `kind`."""
-    return _of("ec2", thing, **{"kind": thing.replace("_", "-")} | more)
 
 
 def _route_id(route: State) -> str:
@@ -86,19 +81,14 @@ def _group_rule(direction: str) -> Entry:
             cidrIpv6=_SOURCE,
             description=_TEXT,
         ),
-        outputs=("securityGroupRuleId",),
         names={"securityGroupId": "GroupId"},
         exactly_one_of=("cidrIpv4", "cidrIpv6"),
-        create=call(
-            f"authorize_security_group_{direction}",
-            GroupId="securityGroupId",
-            IpPermissions=f"[{{{_PORTS}, {v4}, {v6}}}]",
-        ),
+        create=Call(f"authorize_security_group_{direction}", IpPermissions=f"[{{{_PORTS}, {v4}, {v6}}}]"),
         made="SecurityGroupRules[0].SecurityGroupRuleId",
-        update=(call("modify_security_group_rules", GroupId="securityGroupId", SecurityGroupRules=changed),),
-        find=call("describe_security_group_rules"),
+        update=(Call("modify_security_group_rules", SecurityGroupRules=changed),),
+        find=Call("describe_security_group_rules"),
         at=f"SecurityGroupRules[?IsEgress == `{egress}`]",
-        delete=(call(f"revoke_security_group_{direction}", GroupId="securityGroupId"),),
+        delete=(Call(f"revoke_security_group_{direction}", GroupId="securityGroupId"),),
     )
 
 
@@ -106,11 +96,11 @@ _TRANSFORMATION = (
     "[metricTransformation.{metricName: name, metricNamespace: namespace, metricValue: value,"
     " unit: unit || 'None'}]"
 )
-_PUT_FILTER = call("put_metric_filter", metricTransformations=_TRANSFORMATION)
+_PUT_FILTER = Call("put_metric_filter", metricTransformations=_TRANSFORMATION)
 
 _TYPES = (
-    _ec2(
-        "vpc",
+    _of(
+        "ec2 vpc",
         inputs=_props(
             "cidrBlock",
             enableDnsHostnames=boolean(computed=True),
@@ -119,68 +109,65 @@ _TYPES = (
         ),
         reads={f"enableDns{what}": f"EnableDns{what}.Value" for what in ("Hostnames", "Support")},
         settle=tuple(
-            call("modify_vpc_attribute", **{f"EnableDns{what}": f"{{Value: enableDns{what}}}"})
+            Call("modify_vpc_attribute", **{f"EnableDns{what}": f"{{Value: enableDns{what}}}"})
             for what in ("Support", "Hostnames")
         ),
         asks=tuple(
-            call("describe_vpc_attribute", Attribute=f"'enableDns{what}'")
+            Call("describe_vpc_attribute", Attribute=f"'enableDns{what}'")
             for what in ("Support", "Hostnames")
         ),
     ),
-    _ec2(
-        "subnet",
+    _of(
+        "ec2 subnet",
         inputs=_props("vpcId cidrBlock", availabilityZone=_COMPUTED_ONCE, mapPublicIpOnLaunch=_OFF),
-        settle=(call("modify_subnet_attribute", MapPublicIpOnLaunch="{Value: mapPublicIpOnLaunch}"),),
+        settle=(Call("modify_subnet_attribute", MapPublicIpOnLaunch="{Value: mapPublicIpOnLaunch}"),),
     ),
-    _ec2(
-        "internet_gateway",
+    _of(
+        "ec2 internet_gateway",
         inputs=_props(vpcId=string(computed=True)),
         reads={"vpcId": "Attachments[0].VpcId"},
         settle=(
-            call("detach_internet_gateway", VpcId="old.vpcId", when="old.vpcId && old.vpcId != vpcId"),
-            call("attach_internet_gateway", VpcId="vpcId", when="vpcId && old.vpcId != vpcId"),
+            Call("detach_internet_gateway", VpcId="old.vpcId", when="old.vpcId && old.vpcId != vpcId"),
+            Call("attach_internet_gateway", VpcId="vpcId", when="vpcId && old.vpcId != vpcId"),
         ),
         delete=(
-            call("detach_internet_gateway", VpcId="vpcId", when="vpcId"),
-            call("delete_internet_gateway"),
+            Call("detach_internet_gateway", VpcId="vpcId", when="vpcId"),
+            Call("delete_internet_gateway"),
         ),
     ),
-    _ec2("route_table", inputs=_props("vpcId")),
+    _of("ec2 route_table", inputs=_props("vpcId")),
     _of(
-        "ec2",
-        "route",
+        "ec2 route",
         inputs=_props("routeTableId destinationCidrBlock", gatewayId=_TEXT, natGatewayId=_TEXT, tags=False),
-        outputs=("origin", "state"),
         # It isn't in the route itself.
         local=("routeTableId",),
         exactly_one_of=("gatewayId", "natGatewayId"),
         key="",
         made=_route_id,
         update=(
-            call("replace_route", GatewayId="gatewayId || `null`", NatGatewayId="natGatewayId || `null`"),
+            Call("replace_route", GatewayId="gatewayId || `null`", NatGatewayId="natGatewayId || `null`"),
         ),
-        find=call("describe_route_tables", RouteTableIds="[routeTableId]"),
+        find=Call("describe_route_tables", RouteTableIds="[routeTableId]"),
         at="RouteTables[].Routes[]",
         match={"DestinationCidrBlock": "destinationCidrBlock"},
         delete=(
-            call("delete_route", RouteTableId="routeTableId", DestinationCidrBlock="destinationCidrBlock"),
+            Call("delete_route", RouteTableId="routeTableId", DestinationCidrBlock="destinationCidrBlock"),
         ),
     ),
     # The id changes with the table, so it is found by its subnet.
     _of(
-        "ec2",
-        "route_table_association",
+        "ec2 route_table_association",
         inputs=_props("subnetId", routeTableId=_MUST, tags=False),
-        create=call("associate_route_table"),
+        create=Call("associate_route_table"),
         made="AssociationId",
-        update=(call("replace_route_table_association", AssociationId="id"),),
-        find=call("describe_route_tables"),
+        update=(Call("replace_route_table_association", AssociationId="id"),),
+        find=Call("describe_route_tables"),
         at="RouteTables[].Associations[]",
         match={"SubnetId": "subnetId"},
-        delete=(call("disassociate_route_table", AssociationId="id"),),
+        delete=(Call("disassociate_route_table", AssociationId="id"),),
     ),
-    _ec2(
-        "security_group",
+    _of(
+        "ec2 security_group",
         inputs=_props(
             name=_COMPUTED_ONCE,
             description=string(default="Managed by Pulumi", replace=True),
@@ -191,7 +178,7 @@ _TYPES = (
         made="GroupId",
         # AWS lets a new group send anywhere; the real plugin takes that away at once.
         first=(
-            call(
+            Call(
                 "revoke_security_group_egress",
                 IpPermissions="[{IpProtocol: '-1', IpRanges: [{CidrIp: '0.0.0.0/0'}]}]",
             ),
@@ -199,37 +186,33 @@ _TYPES = (
     ),
     _group_rule("ingress"),
     _group_rule("egress"),
-    _ec2(
-        "eip",
-        inputs=_props(
-            domain=string(computed=True, replace=True, check=one_of(("vpc",))),
-            address=_ONCE,
-        ),
+    _of(
+        "ec2 eip",
+        inputs=_props(domain=string(computed=True, replace=True, check=one_of(("vpc",))), address=_ONCE),
         outputs=("allocationId", "publicIp"),
         local=("address",),
         kind="elastic-ip",
         key="AllocationId",
-        create=call("allocate_address", Domain="'vpc'"),
+        create=Call("allocate_address", Domain="'vpc'"),
         made="AllocationId",
-        find=call("describe_addresses"),
+        find=Call("describe_addresses"),
         at="Addresses",
-        delete=(call("release_address"),),
+        delete=(Call("release_address"),),
     ),
-    _ec2(
-        "nat_gateway",
+    _of(
+        "ec2 nat_gateway",
         inputs=_props("subnetId", allocationId=_ONCE),
-        outputs=("privateIp", "publicIp"),
+        outputs=("publicIp",),
         reads={
-            name: f"NatGatewayAddresses[0].{name[0].upper()}{name[1:]}"
-            for name in ("allocationId", "privateIp", "publicIp")
+            "allocationId": "NatGatewayAddresses[0].AllocationId",
+            "publicIp": "NatGatewayAddresses[0].PublicIp",
         },
         kind="natgateway",
         # AWS keeps a deleted gateway in its lists for an hour.
         at="NatGateways[?State != 'deleted']",
     ),
     _of(
-        "iam",
-        "role",
+        "iam role",
         verbs="create get",
         inputs=_props(
             name=_COMPUTED_ONCE,
@@ -238,28 +221,22 @@ _TYPES = (
             path=string(default="/", replace=True),
             maxSessionDuration=integer(default=3600),
         ),
-        outputs=("uniqueId",),
-        names={"name": "RoleName", "assumeRolePolicy": "AssumeRolePolicyDocument", "uniqueId": "RoleId"},
-        update=(
-            call("update_assume_role_policy", PolicyDocument="assumeRolePolicy"),
-            call("update_role"),
-        ),
+        names={"name": "RoleName", "assumeRolePolicy": "AssumeRolePolicyDocument"},
+        update=(Call("update_assume_role_policy", PolicyDocument="assumeRolePolicy"), Call("update_role")),
     ),
     _of(
-        "iam",
-        "role_policy",
+        "iam role_policy",
         verbs="put get",
         inputs=_props("role", name=_COMPUTED_ONCE, policy=_POLICY, tags=False),
         names={"name": "PolicyName", "role": "RoleName", "policy": "PolicyDocument"},
         key="",
         made="join(':', [role, name])",
-        find=call("get_role_policy", RoleName="role", PolicyName="name"),
+        find=Call("get_role_policy", RoleName="role", PolicyName="name"),
         at="[@]",
-        delete=(call("delete_role_policy", RoleName="role", PolicyName="name"),),
+        delete=(Call("delete_role_policy", RoleName="role", PolicyName="name"),),
     ),
     _of(
-        "logs",
-        "log_group",
+        "logs log_group",
         token="aws:cloudwatch/logGroup:LogGroup",
         inputs=_props(
             name=_COMPUTED_ONCE,
@@ -269,22 +246,21 @@ _TYPES = (
         names={"name": "logGroupName", "arn": "logGroupArn"},
         local=("skipDestroy",),
         settle=(
-            call(
+            Call(
                 "put_retention_policy",
                 retentionInDays="retentionInDays",
                 when="retentionInDays > `0` && retentionInDays != old.retentionInDays",
             ),
-            call("delete_retention_policy", when="retentionInDays == `0` && old.retentionInDays > `0`"),
+            Call("delete_retention_policy", when="retentionInDays == `0` && old.retentionInDays > `0`"),
         ),
-        find=call("describe_log_groups", logGroupNamePrefix="id"),
+        find=Call("describe_log_groups", logGroupNamePrefix="id"),
         at="logGroups",
         match={"logGroupName": "id"},
-        asks=(call("list_tags_for_resource", resourceArn="logGroupArn"),),
-        delete=(call("delete_log_group", when="!skipDestroy"),),
+        asks=(Call("list_tags_for_resource", resourceArn="logGroupArn"),),
+        delete=(Call("delete_log_group", when="!skipDestroy"),),
     ),
     _of(
-        "logs",
-        "metric_filter",
+        "logs metric_filter",
         token="aws:cloudwatch/logMetricFilter:LogMetricFilter",
         inputs=_props(
             "logGroupName",
@@ -307,20 +283,19 @@ _TYPES = (
         create=_PUT_FILTER,
         # AWS replaces a filter of the same name; the emulator would keep both.
         update=(
-            call(
+            Call(
                 "delete_metric_filter",
                 when="old.pattern != pattern || old.metricTransformation != metricTransformation",
             ),
             _PUT_FILTER,
         ),
-        find=call("describe_metric_filters", logGroupName="logGroupName", filterNamePrefix="name"),
+        find=Call("describe_metric_filters", logGroupName="logGroupName", filterNamePrefix="name"),
         at="metricFilters",
         match={"filterName": "name"},
-        delete=(call("delete_metric_filter", logGroupName="logGroupName"),),
+        delete=(Call("delete_metric_filter", logGroupName="logGroupName"),),
     ),
     _of(
-        "cloudwatch",
-        "metric_alarm",
+        "cloudwatch metric_alarm",
         verbs="put describe",
         inputs=_props(
             name=_COMPUTED_ONCE,
@@ -329,31 +304,25 @@ _TYPES = (
             alarmActions=strings("set"),
             okActions=strings("set"),
             **dict.fromkeys(("namespace", "metricName", "statistic", "comparisonOperator"), _MUST),
-            **dict.fromkeys(("threshold", "period", "evaluationPeriods"), _NUMBER),
+            **dict.fromkeys(("threshold", "period", "evaluationPeriods"), integer(required=True)),
         ),
         names={"name": "AlarmName", "arn": "AlarmArn"},
-        find=call("describe_alarms"),
-        asks=(call("list_tags_for_resource", ResourceARN="AlarmArn"),),
-        delete=(call("delete_alarms"),),
+        find=Call("describe_alarms"),
+        asks=(Call("list_tags_for_resource", ResourceARN="AlarmArn"),),
+        delete=(Call("delete_alarms"),),
     ),
     _of(
-        "ssm",
-        "parameter",
+        "ssm parameter",
         verbs="put get",
-        inputs=_props(
-            name=_COMPUTED_ONCE,
-            type=_MUST,
-            value=_MUST,
-            description=_TEXT,
-        ),
-        outputs=("dataType", "version"),
+        inputs=_props(name=_COMPUTED_ONCE, type=_MUST, value=_MUST, description=_TEXT),
+        outputs=("version",),
         names={"name": "Name"},
         reads={"description": "Parameters[0].Description", "tags": "TagList"},
-        update=(call("put_parameter", Overwrite="`true`"),),
-        find=call("get_parameter", WithDecryption="`true`"),
+        update=(Call("put_parameter", Overwrite="`true`"),),
+        find=Call("get_parameter", WithDecryption="`true`"),
         asks=(
-            call("describe_parameters", ParameterFilters="[{Key: 'Name', Option: 'Equals', Values: [id]}]"),
-            call("list_tags_for_resource", ResourceType="'Parameter'", ResourceId="id"),
+            Call("describe_parameters", ParameterFilters="[{Key: 'Name', Option: 'Equals', Values: [id]}]"),
+            Call("list_tags_for_resource", ResourceType="'Parameter'", ResourceId="id"),
         ),
     ),
     Entry(
@@ -367,9 +336,7 @@ _TYPES = (
             networkMode=_COMPUTED_ONCE,
             requiresCompatibilities=strings("set", replace=True),
             runtimePlatform=Prop(
-                kind="object",
-                fields={"cpuArchitecture": _TEXT, "operatingSystemFamily": _TEXT},
-                replace=True,
+                kind="object", fields={"cpuArchitecture": _TEXT, "operatingSystemFamily": _TEXT}, replace=True
             ),
             volumes=objects("set", {"name": _MUST, "hostPath": _TEXT}, replace=True),
             skipDestroy=_OFF,
@@ -381,19 +348,17 @@ _TYPES = (
         reads={"volumes": "volumes[].{name: name, hostPath: host.sourcePath}"},
         local=("skipDestroy", "trackLatest"),
         key="family",
-        create=call(
+        create=Call(
             "register_task_definition",
             volumes="volumes[].{name: name, host: {sourcePath: hostPath || `null`}}",
         ),
         made="family",
-        find=call(
-            "describe_task_definition",
-            taskDefinition="trackLatest && id || arn || id",
-            include="['TAGS']",
+        find=Call(
+            "describe_task_definition", taskDefinition="trackLatest && id || arn || id", include="['TAGS']"
         ),
         # The newest one, or its own revision: which of them is `arn` decides.
         at="[merge(taskDefinition, {tags: tags})][?status != 'INACTIVE']",
-        delete=(call("deregister_task_definition", taskDefinition="arn", when="!skipDestroy"),),
+        delete=(Call("deregister_task_definition", taskDefinition="arn", when="!skipDestroy"),),
     ),
 )
 
