@@ -36,7 +36,7 @@ class ResourceType(ABC):
     """Outputs that repeat an input: as secret as that input, and known as early."""
     auto_named: bool = False
     """Whether an absent `name` is made up from the logical name."""
-    delete_before_replace: bool = False
+    delete_before_replace: ClassVar[bool] = False
 
     def failures(self, inputs: State) -> list[Failure]:
         """What is wrong with the inputs, beyond what the schema says."""
