@@ -33,8 +33,8 @@ def build(
 ) -> None:
     """Build programs of a pinned module into a folder. Interrupted, it resumes where it was.
 
-    `folder` is where the module is, if sources were put beside its own; `tags` are build tags; `cgo` says that
-    the programs are partly C.
+    `folder` is where the module is, if sources were put beside its own; `tags` are build tags; `cgo` says
+    that the programs are partly C.
     """
     folder = folder or module_folder(module)
     go = _ensure_go(wanted_version(folder / "go.mod"))

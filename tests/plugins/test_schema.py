@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from toolchain.plugins.aws_things.ecs import same_definitions
-from toolchain.plugins.aws_things.iam import same_policy
+from toolchain.plugins.aws_things.documents import same_definitions, same_policy
 from toolchain.plugins.loopback import is_loopback
 from toolchain.plugins.schema import (
     Prop,

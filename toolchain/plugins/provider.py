@@ -19,13 +19,13 @@ class PluginError(Exception):
 class ResourceType(ABC):
     """One resource type. Values that reach its methods are plain and known."""
 
-    token: ClassVar[str]
-    inputs: ClassVar[Mapping[str, Prop]]
-    computed: ClassVar[tuple[str, ...]] = ()
+    token: str
+    inputs: Mapping[str, Prop]
+    computed: tuple[str, ...] = ()
     """Outputs that no input sets."""
-    mirrors: ClassVar[Mapping[str, str]] = {}
+    mirrors: Mapping[str, str] = {}
     """Outputs that repeat an input: as secret as that input, and known as early."""
-    auto_named: ClassVar[bool] = False
+    auto_named: bool = False
     """Whether an absent `name` is made up from the logical name."""
 
     def failures(self, inputs: State) -> list[Failure]:

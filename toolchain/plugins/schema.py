@@ -41,6 +41,7 @@ class Prop:
     kind: Kind
     required: bool = False
     replace: bool = False
+    replace_if_it_comes_or_goes: bool = False
     computed: bool = False
     default: Any = None
     items: Prop | None = None
@@ -151,8 +152,9 @@ def changes(props: Mapping[str, Prop], old: Mapping[str, Any], new: Mapping[str,
         before, after = normal(prop, old.get(name)), normal(prop, given, old.get(name))
         if _equal(prop, before, after):
             continue
+        replace = prop.replace or (prop.replace_if_it_comes_or_goes and bool(before) != bool(after))
         found += [
-            Change(path, kind, prop.replace)
+            Change(path, kind, replace)
             for path, kind in _paths(prop, name, old.get(name), new.get(name), before, after)
         ]
     return found

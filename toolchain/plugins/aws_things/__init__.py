@@ -1,1 +1,1 @@
-"""The stand-in for Pulumi's AWS plugin."""
+"""The fake for AWS: `table.py` has the types, `resource.py` makes them work."""

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Mapping
 from typing import Any
 
 from toolchain.plugins.loopback import is_loopback
-from toolchain.plugins.provider import PluginError, State
+from toolchain.plugins.provider import PluginError
 
 # Never a person's own keys, even where the program gives some.
 _NO_KEY = "emulated"
-_TAG_OWNER = "aws:"
 SCHEMES = ("http", "https")
 
 
@@ -64,50 +62,3 @@ class Emulator:
             aws_secret_access_key=_NO_KEY,
             config=Config(proxies={}, retries={"max_attempts": 2}),
         )
-
-
-def error_code(error: Exception) -> str:
-    """The service's own name of an error, "" for an error that isn't a service's."""
-    response = getattr(error, "response", None)
-    return response["Error"]["Code"] if isinstance(response, dict) else ""
-
-
-def explain(error: Exception) -> str | None:
-    """One line for an error of boto3 or of a service."""
-    if "botocore.exceptions" not in sys.modules:
-        return None
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    if isinstance(error, ClientError | BotoCoreError):
-        return " ".join(str(error).split())
-    return None
-
-
-def found_or_none(call: Any, *absent: str, **arguments: Any) -> Any:
-    """The call's answer, None where the service says with one of those codes: no such thing."""
-    from botocore.exceptions import ClientError
-
-    try:
-        return call(**arguments)
-    except ClientError as error:
-        if error_code(error) in absent:
-            return None
-        raise
-
-
-def tag_list(state: State, key: str = "Key", value: str = "Value") -> list[dict[str, str]]:
-    """Tags as most services want them."""
-    return [{key: name, value: text} for name, text in sorted((state.get("tags") or {}).items())]
-
-
-def tag_map(tags: Any, key: str = "Key", value: str = "Value") -> dict[str, str]:
-    """Tags as Pulumi shows them, without those that AWS sets itself."""
-    found = {one[key]: one[value] for one in tags or []}
-    return {name: text for name, text in found.items() if not name.startswith(_TAG_OWNER)}
-
-
-def tag_changes(old: State, new: State) -> tuple[dict[str, str], list[str]]:
-    """What to set and what to remove to come from the old tags to the new."""
-    before, after = old.get("tags") or {}, new.get("tags") or {}
-    put = {name: text for name, text in after.items() if before.get(name) != text}
-    return put, sorted(before.keys() - after.keys())

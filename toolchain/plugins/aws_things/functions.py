@@ -5,80 +5,57 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from toolchain.plugins.aws_things.emulator import Emulator, found_or_none, tag_map
+from toolchain.plugins.aws_things.emulator import Emulator
+from toolchain.plugins.aws_things.resource import from_api, search
 from toolchain.plugins.provider import Function, PluginError, State
-from toolchain.plugins.schema import Prop, mapping, objects, string, strings
+from toolchain.plugins.schema import mapping, objects, string, strings
 
 _FILTERS = objects("list", {"name": string(required=True), "values": strings("list", required=True)})
-_MANY: Mapping[str, Prop] = {"filters": _FILTERS, "tags": mapping()}
-_ONE: Mapping[str, Prop] = {"id": string(required=True)}
+_GATEWAY = (
+    "{publicIp: NatGatewayAddresses[0].PublicIp || '',"
+    " secondaryAllocationIds: NatGatewayAddresses[1:].AllocationId}"
+)
 
 
 def functions(emulator: Emulator) -> dict[str, Function]:
     """The functions by token, asking that emulator."""
 
-    def ec2() -> Any:
-        return emulator.client("ec2")
+    def found(operation: str, asked: State, *filters: State) -> list[Any]:
+        tags = asked.get("tags") or {}
+        wanted = [{"Name": one["name"], "Values": one["values"]} for one in asked.get("filters") or []]
+        wanted += [{"Name": f"tag:{name}", "Values": [value]} for name, value in tags.items()]
+        answer = getattr(emulator.client("ec2"), operation)(Filters=[*wanted, *filters])
+        [things] = [value for value in answer.values() if isinstance(value, list)]
+        # The emulator gives back all NAT gateways, whatever their tags.
+        return [one for one in things if tags.items() <= from_api(mapping(), one.get("Tags")).items()]
 
-    def nat_gateways(asked: State) -> State:
-        seen = ec2().describe_nat_gateways(Filters=_filters(asked))["NatGateways"]
-        # The emulator gives back all of them, whatever their tags.
-        wanted = (asked.get("tags") or {}).items()
-        ids = [one["NatGatewayId"] for one in seen if wanted <= tag_map(one.get("Tags")).items()]
-        return _listed(emulator, asked, ids=ids)
+    def many(operation: str, lists: Mapping[str, str]) -> Function:
+        def call(asked: State) -> State:
+            things = found(operation, asked)
+            listed = {name: [one[member] for one in things] for name, member in lists.items()}
+            region = emulator.region
+            return {"id": region, "region": region, "tags": asked.get("tags") or {}, **listed}
 
-    def nat_gateway(asked: State) -> State:
-        call = ec2().describe_nat_gateways
-        answer = found_or_none(call, "NatGatewayNotFound", NatGatewayIds=[asked["id"]])
-        if not answer or not answer["NatGateways"]:
-            raise PluginError("no matching EC2 NAT Gateway found")
-        [seen] = answer["NatGateways"]
-        first, *more = seen.get("NatGatewayAddresses") or [{}]
-        return {
-            "id": seen["NatGatewayId"],
-            "allocationId": first.get("AllocationId", ""),
-            "connectivityType": seen.get("ConnectivityType", "public"),
-            "publicIp": first.get("PublicIp", ""),
-            "privateIp": first.get("PrivateIp", ""),
-            "region": emulator.region,
-            "secondaryAllocationIds": [one["AllocationId"] for one in more],
-            "state": seen["State"],
-            "subnetId": seen["SubnetId"],
-            "tags": tag_map(seen.get("Tags")),
-            "vpcId": seen["VpcId"],
-        }
+        return Function(inputs={"filters": _FILTERS, "tags": mapping()}, call=call)
 
-    def eips(asked: State) -> State:
-        seen = ec2().describe_addresses(Filters=_filters(asked))["Addresses"]
-        return _listed(
-            emulator,
-            asked,
-            allocationIds=[one["AllocationId"] for one in seen],
-            publicIps=[one["PublicIp"] for one in seen],
-        )
+    def one(operation: str, key: str, path: str, thing: str) -> Function:
+        def call(asked: State) -> State:
+            things = found(operation, {}, {"Name": key, "Values": [asked["id"]]})
+            if not things:
+                raise PluginError(f"no matching EC2 {thing} found")
+            return {**search(path, things[0]), **asked, "region": emulator.region}
 
-    def elastic_ip(asked: State) -> State:
-        call = ec2().describe_addresses
-        answer = found_or_none(call, "InvalidAllocationID.NotFound", AllocationIds=[asked["id"]])
-        if not answer or not answer["Addresses"]:
-            raise PluginError("no matching EC2 EIP found")
-        [seen] = answer["Addresses"]
-        return {"id": seen["AllocationId"], "publicIp": seen["PublicIp"], "region": emulator.region}
+        return Function(inputs={"id": string(required=True)}, call=call)
 
-    return {
-        "aws:ec2/getNatGateways:getNatGateways": Function(inputs=_MANY, call=nat_gateways),
-        "aws:ec2/getNatGateway:getNatGateway": Function(inputs=_ONE, call=nat_gateway),
-        "aws:ec2/getEips:getEips": Function(inputs=_MANY, call=eips),
-        "aws:ec2/getElasticIp:getElasticIp": Function(inputs=_ONE, call=elastic_ip),
+    gateways, addresses = "describe_nat_gateways", "describe_addresses"
+    both, address = (
+        {"allocationIds": "AllocationId", "publicIps": "PublicIp"},
+        "{publicIp: PublicIp}",
+    )
+    found_by_token = {
+        "getNatGateways": many(gateways, {"ids": "NatGatewayId"}),
+        "getNatGateway": one(gateways, "nat-gateway-id", _GATEWAY, "NAT Gateway"),
+        "getEips": many(addresses, both),
+        "getElasticIp": one(addresses, "allocation-id", address, "EIP"),
     }
-
-
-def _filters(asked: State) -> list[dict[str, Any]]:
-    wanted = [{"Name": one["name"], "Values": one["values"]} for one in asked.get("filters") or []]
-    return wanted + [
-        {"Name": f"tag:{name}", "Values": [value]} for name, value in (asked.get("tags") or {}).items()
-    ]
-
-
-def _listed(emulator: Emulator, asked: State, **found: Any) -> State:
-    return {"id": emulator.region, "region": emulator.region, "tags": asked.get("tags") or {}, **found}
+    return {f"aws:ec2/{name}:{name}": function for name, function in found_by_token.items()}

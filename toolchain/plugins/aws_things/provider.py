@@ -2,48 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
-from toolchain.plugins.aws_things.addresses import Eip, NatGateway
-from toolchain.plugins.aws_things.alarms import LogMetricFilter, MetricAlarm
-from toolchain.plugins.aws_things.ecs import TaskDefinition
-from toolchain.plugins.aws_things.emulator import SCHEMES, Emulator, explain
+from toolchain.plugins.aws_things.emulator import SCHEMES, Emulator
 from toolchain.plugins.aws_things.functions import functions
-from toolchain.plugins.aws_things.iam import Role, RolePolicy
-from toolchain.plugins.aws_things.logs import LogGroup
-from toolchain.plugins.aws_things.network import InternetGateway, Subnet, Vpc
-from toolchain.plugins.aws_things.parameters import Parameter
-from toolchain.plugins.aws_things.routes import Route, RouteTable, RouteTableAssociation
-from toolchain.plugins.aws_things.security_groups import (
-    SecurityGroup,
-    SecurityGroupEgressRule,
-    SecurityGroupIngressRule,
-)
+from toolchain.plugins.aws_things.resource import AwsResource
+from toolchain.plugins.aws_things.table import ENTRIES
 from toolchain.plugins.loopback import is_loopback
 from toolchain.plugins.provider import Function, PluginError, Provider, ResourceType, State
 from toolchain.plugins.schema import Failure, Prop, boolean, string
-
-_TYPES = (
-    Vpc,
-    Subnet,
-    InternetGateway,
-    RouteTable,
-    Route,
-    RouteTableAssociation,
-    SecurityGroup,
-    SecurityGroupIngressRule,
-    SecurityGroupEgressRule,
-    Eip,
-    NatGateway,
-    Role,
-    RolePolicy,
-    LogGroup,
-    LogMetricFilter,
-    MetricAlarm,
-    Parameter,
-    TaskDefinition,
-)
 
 
 class AwsProvider(Provider):
@@ -56,15 +25,13 @@ class AwsProvider(Provider):
         "accessKey": string(),
         "secretKey": string(),
         "endpoints": Prop(kind="list"),
-        "skipCredentialsValidation": boolean(),
-        "skipRequestingAccountId": boolean(),
-        "skipMetadataApiCheck": boolean(),
-        "skipRegionValidation": boolean(),
+        **dict.fromkeys(("skipCredentialsValidation", "skipRequestingAccountId"), boolean()),
+        **dict.fromkeys(("skipMetadataApiCheck", "skipRegionValidation"), boolean()),
     }
 
     def __init__(self) -> None:
         self._emulator = Emulator()
-        self._types = {kind.token: kind(self._emulator) for kind in _TYPES}
+        self._types = {token: AwsResource(entry, self._emulator) for token, entry in ENTRIES.items()}
         self._functions = functions(self._emulator)
 
     @property
@@ -86,7 +53,11 @@ class AwsProvider(Provider):
         self._emulator.use(config["region"], dict(_endpoints(config)))
 
     def explain(self, error: Exception) -> str | None:
-        return explain(error)
+        if "botocore.exceptions" not in sys.modules:
+            return None
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        return " ".join(str(error).split()) if isinstance(error, ClientError | BotoCoreError) else None
 
 
 def _endpoints(config: State) -> list[tuple[str, Any]]:
