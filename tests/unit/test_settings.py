@@ -11,7 +11,9 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.campus.caddyfile import ACME_STAGING
 from components.settings import SettingsError, parse, parse_campus
+from tests.rig.authority import made_authority
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -44,6 +46,11 @@ def test_the_shipped_stacks_are_valid(stack: str) -> None:
 
 SMTP = {"host": "smtp.example.org", "fromAddress": "grafana@example.org"}
 
+ACME = {"directory": "https://ca.example.org/acme/directory"}
+AUTHORITY = made_authority("ca.example.org")
+ROOT_PEM = AUTHORITY.root
+SERVER_PEM, KEY_PEM = AUTHORITY.certificate, AUTHORITY.key
+
 MISTAKES = [
     ("edge.domian", "x", "campus-monitor:edge.domian: unknown key", ""),
     ("edges", {"domain": "x"}, "campus-monitor:edges: unknown key", ""),
@@ -55,6 +62,23 @@ MISTAKES = [
     ("edge.httpPort", 18443, "campus-monitor:edge.httpPort: must differ", "18443"),
     ("edge.tls", "none", "campus-monitor:edge.tls:", "none"),
     ("edge.tls", "acme", "campus-monitor:edge.email: an address is required", "acme"),
+    ("edge.acme", ACME, "campus-monitor:edge.acme: names the authority of tls: acme", "'internal'"),
+    ("edge.acme", {}, "campus-monitor:edge.acme.directory: required key is missing", ""),
+    (
+        "edge.acme",
+        ACME | {"directory": "http://ca.test"},
+        "edge.acme.directory: the URL of an ACME",
+        "http://",
+    ),
+    ("edge.acme", ACME | {"directory": "https://a.test:0/"}, "edge.acme.directory: the URL of an", "test:0/"),
+    ("edge.acme", ACME | {"directory": "https://a.test/{x}"}, "edge.acme.directory: the URL of an", "{x}"),
+    ("edge.acme", ACME | {"directory": "https://u@ca.test"}, "edge.acme.directory: the URL of an", "u@ca"),
+    ("edge.acme", ACME | {"directory": ACME_STAGING}, "edge.acme.directory: Let's Encrypt's", ACME_STAGING),
+    ("edge.acme", ACME | {"root": "ca.pem"}, "edge.acme.root: certificates as PEM", "received 6 characters"),
+    ("edge.acme", ACME | {"root": SERVER_PEM + KEY_PEM}, "edge.acme.root: certificates as PEM", "characters"),
+    ("edge.acme", ACME | {"root": ROOT_PEM[:200]}, "edge.acme.root: a certificate can't be read", "200 char"),
+    ("edge.acme", ACME | {"root": ROOT_PEM[:200] + ROOT_PEM}, "edge.acme.root: a certificate can't", "char"),
+    ("edge.acme", ACME | {"root": SERVER_PEM}, "edge.acme.root: an authority's certificate", "characters"),
     ("edge.extraAllowedCidrs", ["1.2.3.4/33"], "campus-monitor:edge.extraAllowedCidrs.0:", "1.2.3.4/33"),
     (
         "edge.extraAllowedCidrs",
@@ -421,6 +445,11 @@ def shipping(shippers: dict[str, Any], **areas: dict[str, Any]) -> dict[str, Any
         (shipping({"a": SHIPPER}, images={"alloy": None}), "images.alloy: required with shippers", "None"),
         (shipping({"a": SHIPPER}, edge={"tls": "internal"}), "edge.tls: no shipper trusts", "'internal'"),
         (shipping({"a": SHIPPER}, edge={"tls": "acme-staging"}), "edge.tls: no shipper", "'acme-staging'"),
+        (
+            shipping({"a": SHIPPER}, edge={"acme": ACME | {"root": ROOT_PEM}}),
+            "edge.acme.root: no shipper trusts the certificates of an authority with a root of its own",
+            "['a']",
+        ),
         (shipping({}, campus={"logsTo": "stage"}), "campus.logsTo: names no Loki instance", "'stage'"),
         (
             shipping({}, campus={"logsTo": "aws"}, images={"alloy": None}),
