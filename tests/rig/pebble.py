@@ -21,12 +21,11 @@ from toolchain import pebble
 LOOPBACK = "127.0.0.1"
 START_SECONDS = 20.0
 WAYS = {"http-01": 80, "tls-alpn-01": 443}
-TABLE = "inet closed_ways"
 
 
 @dataclass
 class Pebble:
-    """An authority. Started again, it knows no account and no order of before, and has another root."""
+    """An authority, which keeps all that it knows in memory."""
 
     world: Namespace
     folder: Path
@@ -36,6 +35,8 @@ class Pebble:
     seconds: int
     # Its own certificate's authority, as PEM: what its clients have to trust.
     root: str
+    # Names that it gives no certificate for; any other has to prove itself.
+    refused: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
@@ -43,8 +44,8 @@ class Pebble:
         """Where its clients begin."""
         return f"https://{AUTHORITY}:{self.port}/dir"
 
-    def start(self, refused: tuple[str, ...] = ()) -> None:
-        """Start it; it gives no certificate for `refused` names, and for any other that proves itself."""
+    def start(self) -> None:
+        """Start it, and return when it answers."""
         config = {
             "listenAddress": f"{AUTHORITY}:{self.port}",
             "managementListenAddress": f"{AUTHORITY}:{self.port + 1}",
@@ -52,7 +53,7 @@ class Pebble:
             "privateKey": str(self.folder / "own.pem"),
             "httpPort": WAYS["http-01"],
             "tlsPort": WAYS["tls-alpn-01"],
-            "domainBlocklist": list(refused),
+            "domainBlocklist": list(self.refused),
             "keyAlgorithm": "ecdsa",
             "retryAfter": {"authz": 1, "order": 1},
             "profiles": {"default": {"description": "", "validityPeriod": self.seconds}},
@@ -61,7 +62,7 @@ class Pebble:
         path.write_text(json.dumps({"pebble": config}))
         # Without pauses of its own, and each order with a proof of its own.
         environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
-        with self._log.open("ab") as log:
+        with self._log.open("wb") as log:
             self._process = _started(
                 self.world,
                 log.fileno(),
@@ -72,6 +73,13 @@ class Pebble:
             )
         for port in (self.port, self.port + 1):
             _wait_for_port(self.world, AUTHORITY, port)
+
+    @contextmanager
+    def unreachable(self) -> Iterator[None]:
+        """Refuse every connection to it for the length of the block."""
+        packets = f"ip daddr {AUTHORITY} tcp dport {self.port}"
+        with _refused(self.world, f"authority_{self.port}", packets):
+            yield
 
     def stop(self) -> None:
         """End it: connections to it are refused."""
@@ -89,11 +97,11 @@ class Pebble:
             return answer.read().decode()
 
     def said(self, words: str) -> int:
-        """How many lines of its log, over all its starts, have these words."""
+        """How many lines of its log, have these words."""
         return sum(words in line for line in self._log.read_text().splitlines())
 
     def orders(self) -> int:
-        """How many orders it has taken on, over all its starts."""
+        """How many orders it has taken on."""
         return self.said("Added order ")
 
     @property
@@ -102,12 +110,14 @@ class Pebble:
 
 
 @contextmanager
-def running_pebble(world: Namespace, folder: Path, port: int, seconds: int) -> Iterator[Pebble]:
+def running_pebble(
+    world: Namespace, folder: Path, port: int, seconds: int, refused: tuple[str, ...] = ()
+) -> Iterator[Pebble]:
     """An authority, and what tells it that every name is the campus server's, for the length of the block."""
     folder.mkdir()
     own = made_authority(AUTHORITY)
     (folder / "own.pem").write_text(own.certificate + own.key)
-    made = Pebble(world, folder, port, seconds, own.root)
+    made = Pebble(world, folder, port, seconds, own.root, refused)
     with (folder / "names.log").open("wb") as log:
         names = _started(
             world,
@@ -131,16 +141,25 @@ def running_pebble(world: Namespace, folder: Path, port: int, seconds: int) -> I
 def closed(world: Namespace, *ways: str) -> Iterator[None]:
     """Have a firewall before the campus server refuse what these ways of proof come in by."""
     ports = ", ".join(str(WAYS[way]) for way in ways)
-    commands = (
-        f"add table {TABLE}",
-        f"add chain {TABLE} out {{ type filter hook output priority 0; }}",
-        f"add rule {TABLE} out ip daddr {SERVER} tcp dport {{ {ports} }} reject with tcp reset",
-    )
+    with _refused(world, "closed_ways", f"ip daddr {SERVER} tcp dport {{ {ports} }}"):
+        yield
+
+
+@contextmanager
+def _refused(world: Namespace, name: str, packets: str) -> Iterator[None]:
+    """Answer packets that leave the world, or arrive in it, with a reset."""
+    table = f"inet {name}"
+    commands = [f"add table {table}"]
+    for hook in ("input", "output"):
+        commands += [
+            f"add chain {table} {hook} {{ type filter hook {hook} priority 0; }}",
+            f"add rule {table} {hook} {packets} reject with tcp reset",
+        ]
     world.run("nft", "; ".join(commands))
     try:
         yield
     finally:
-        world.run("nft", f"delete table {TABLE}")
+        world.run("nft", f"delete table {table}")
 
 
 def _started(
