@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.rig.deployment import HTTPS, Deployment
+from tests.rig.edge_files import edge_files
 from tests.rig.live_caddy import printed
 from tests.rig.namespaces import NAT, SERVER, STRANGER, Namespace
 from tests.rig.pebble import WAYS, Pebble, closed, running_pebble
@@ -50,7 +52,7 @@ class Site:
         if self.using is authority:
             return
         self.using = authority
-        acme = {"directory": authority.directory, "root": authority.root}
+        acme = {"directory": authority.directory, "root": authority.own.root}
         changes = {"domain": DOMAIN, "tls": "acme", "email": "operators@example.org", "acme": acme}
         self.edge.settings = merged(self.edge.settings, {"edge": changes})
         self.edge.stack.configure(self.edge.settings)
@@ -156,10 +158,8 @@ def test_verify_tells_the_issuer_to_whom_it_trusts(site: Site, trial: Pebble, tm
     site.use(trial)
     issuer = site.issued(trial).issuer
     looking = Looking(site.edge, tmp_path)
-    target = f"certificate {DOMAIN}:{HTTPS} at {SERVER}"
-    assert target in looking.verify(NAT, STRANGER).having("WRONG")
     seen = dict(looking.verify(NAT, STRANGER, more_trust=trial.issuer()).lines)
-    assert seen[target] == f"ok: {issuer}, trusted by root.crt"
+    assert seen[f"certificate {DOMAIN}:{HTTPS} at {SERVER}"] == f"ok: {issuer}, trusted by root.crt"
 
 
 def test_another_authority_gives_a_certificate_of_its_own(site: Site, trial: Pebble, final: Pebble) -> None:
@@ -199,14 +199,51 @@ def test_an_authority_that_refuses_leaves_a_site_closed_until_the_one_before_is_
 ) -> None:
     site.use(trial)
     shown, orders, failures = site.issued(trial), trial.orders(), site.failures()
-    run = site.edge.rig.run
-    with running_pebble(site.world, run.folder / "refusing", 14020, 90 * DAYS, (DOMAIN,)) as refusing:
+    folder = site.edge.rig.run.folder / "refusing"
+    with (
+        running_pebble(site.world, folder, 14020, 90 * DAYS, own=trial.own, refused=(DOMAIN,)) as refusing,
+        edge_files(site.edge) as live,
+    ):
         # Neither fails nor waits: the files are in force, and Caddy goes on asking.
-        site.use(refusing)
+        live.apply(live.deployed.replace(trial.directory, refusing.directory))
         wait_for("a failure", lambda: site.failures() > failures, ISSUED_SECONDS)
         assert site.shown(trial) is None
         assert refusing.orders() == 0
         assert "rejectedIdentifier" in site.log()
-        site.use(trial)
     assert site.shown(trial) == shown
     assert trial.orders() == orders
+
+
+@pytest.mark.soak
+def test_five_failures_in_a_row_take_minutes(site: Site, trial: Pebble) -> None:
+    """As many in an hour are Let's Encrypt's limit. Caddy waits 60, 120 and 120 s between its first tries."""
+    site.use(trial)
+    assert site.issued(trial)
+    orders = trial.orders()
+    with closed(site.world, *WAYS):
+        site.forget_certificates()
+        began = time.monotonic()
+        wait_for("five orders", lambda: trial.orders() >= orders + 5, 300.0)
+        assert time.monotonic() - began > 170.0
+    site.restart()
+    assert site.issued(trial)
+
+
+@pytest.mark.soak
+def test_a_certificate_is_renewed_by_itself_and_no_visitor_notices(site: Site) -> None:
+    """Caddy looks every ten minutes; this one is due then, and good for five more."""
+    folder = site.edge.rig.run.folder / "short"
+    with running_pebble(site.world, folder, 14030, 15 * 60) as short:
+        site.use(short)
+        site.restart()
+        before, orders = site.issued(short), short.orders()
+        seen: set[Certificate | None] = set()
+
+        def renewed() -> bool:
+            seen.add(site.shown(short))
+            return len(seen) > 1
+
+        wait_for("another certificate", renewed, 12 * 60)
+        assert before in seen
+        assert None not in seen
+        assert short.orders() == orders + 1

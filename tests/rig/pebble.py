@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.authority import made_authority
+from tests.rig.authority import Authority, made_authority
 from tests.rig.namespaces import AUTHORITY, SERVER, Namespace
 from tests.rig.probe import Connection, can_connect, trust_in
 from tests.rig.processes import die_with_parent, wait_for
@@ -33,8 +33,8 @@ class Pebble:
     port: int
     # How long its certificates are valid.
     seconds: int
-    # Its own certificate's authority, as PEM: what its clients have to trust.
-    root: str
+    # By which its clients know it.
+    own: Authority
     # Names that it gives no certificate for; any other has to prove itself.
     refused: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
@@ -58,6 +58,7 @@ class Pebble:
             "retryAfter": {"authz": 1, "order": 1},
             "profiles": {"default": {"description": "", "validityPeriod": self.seconds}},
         }
+        (self.folder / "own.pem").write_text(self.own.certificate + self.own.key)
         path = self.folder / "pebble.json"
         path.write_text(json.dumps({"pebble": config}))
         # Without pauses of its own, and each order with a proof of its own.
@@ -91,7 +92,7 @@ class Pebble:
     def issuer(self) -> str:
         """The root that it signs by, as PEM: what the site's visitors have to trust."""
         server = (AUTHORITY, self.port + 1)
-        connection = Connection(self.world, server, AUTHORITY, tls=trust_in(self.root))
+        connection = Connection(self.world, server, AUTHORITY, tls=trust_in(self.own.root))
         connection.request("GET", "/roots/0")
         with connection.getresponse() as answer:
             return answer.read().decode()
@@ -111,13 +112,17 @@ class Pebble:
 
 @contextmanager
 def running_pebble(
-    world: Namespace, folder: Path, port: int, seconds: int, refused: tuple[str, ...] = ()
+    world: Namespace,
+    folder: Path,
+    port: int,
+    seconds: int,
+    *,
+    own: Authority | None = None,
+    refused: tuple[str, ...] = (),
 ) -> Iterator[Pebble]:
     """An authority, and what tells it that every name is the campus server's, for the length of the block."""
     folder.mkdir()
-    own = made_authority(AUTHORITY)
-    (folder / "own.pem").write_text(own.certificate + own.key)
-    made = Pebble(world, folder, port, seconds, own.root, refused)
+    made = Pebble(world, folder, port, seconds, own or made_authority(AUTHORITY), refused)
     with (folder / "names.log").open("wb") as log:
         names = _started(
             world,
