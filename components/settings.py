@@ -10,6 +10,7 @@ import datetime
 import ipaddress
 import json
 import re
+import ssl
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, Self, cast
@@ -37,6 +38,7 @@ from components.aws.buffer_plan import (
     tried_seconds,
 )
 from components.aws.firelens import OUTPUTS, architecture_problem, has_shell, option_problems, seconds
+from components.campus.caddyfile import ACME_STAGING
 from components.campus.port_rules import Kept, Protocol, Rule, lets_in, shut_out
 from components.campus.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
 from components.live.password_rule import password_problem
@@ -403,6 +405,57 @@ class Images(Area):
         return value
 
 
+def _acme_directory(value: str) -> str:
+    # Of letters that a Caddyfile takes as they are: no placeholder, no quotation mark, no white space.
+    match = re.fullmatch(
+        r"https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?(/[A-Za-z0-9._~%/-]*)?", value
+    )
+    if not match or (match[2] and not 1 <= int(match[2]) <= MAX_PORT):
+        raise ValueError("the URL of an ACME directory is needed, https://host/path")
+    if value == ACME_STAGING:
+        raise ValueError("Let's Encrypt's staging environment is `tls: acme-staging`, without edge.acme")
+    return value
+
+
+AcmeDirectory = Annotated[str, AfterValidator(_acme_directory)]
+
+
+class Acme(Area):
+    """An ACME authority in place of Let's Encrypt."""
+
+    directory: AcmeDirectory
+    # Certificates as PEM: whom Caddy trusts when it speaks with this authority. Nothing where those that
+    # it trusts anyway will do.
+    root: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problem = None if self.root is None else _root_problem(self.root)
+        if self.root is not None and problem:
+            # Not the value: it is long, and may be a key.
+            raise ValueError(f"root: {problem}, received {len(self.root)} characters")
+        return self
+
+
+def _root_problem(text: str) -> str | None:
+    """What is wrong with an authority's root; None if nothing is."""
+    kinds = re.findall(r"-----BEGIN ([^-]*)-----", text)
+    if set(kinds) != {"CERTIFICATE"}:
+        return "certificates as PEM are needed (-----BEGIN CERTIFICATE-----…), and nothing else"
+    # Between them may be comments, which needn't be ASCII.
+    whole = re.findall(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----", text)
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        trusted.load_verify_locations(cadata="\n".join(whole))
+    except (ssl.SSLError, ValueError):
+        whole = []
+    if len(whole) < len(kinds):
+        return "a certificate can't be read"
+    if len(trusted.get_ca_certs()) < trusted.cert_store_stats()["x509"]:
+        return "an authority's certificate is needed, not that of a server"
+    return None
+
+
 class Edge(Area):
     """Caddy, the one door: its name, certificate and ports."""
 
@@ -410,6 +463,8 @@ class Edge(Area):
     tls: Literal["acme", "acme-staging", "internal"]
     # Where the ACME authority writes about a certificate; required for acme and acme-staging.
     email: str | None = None
+    # With `tls: acme` alone: whom to ask in place of Let's Encrypt.
+    acme: Acme | None = None
     http_port: Port = 80
     https_port: Port = 443
     # HTTP/3 too; the port policy has to let the HTTPS port's UDP twin in.
@@ -423,6 +478,8 @@ class Edge(Area):
     def _check(self) -> Self:
         if self.tls != "internal" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", self.email or ""):
             raise ValueError(f"email: an address is required with tls: {self.tls}, received {self.email!r}")
+        if self.acme is not None and self.tls != "acme":
+            raise ValueError(f"acme: names the authority of tls: acme alone, received tls {self.tls!r}")
         if self.http_port == self.https_port:
             raise ValueError(f"httpPort: must differ from httpsPort, received {self.http_port}")
         if not self.allow_wide:
@@ -1394,6 +1451,11 @@ class Settings(Area):
         if self.shippers and self.edge.tls != "acme":
             raise ValueError(
                 f"edge.tls: no shipper trusts another certificate than acme's, received {self.edge.tls!r}"
+            )
+        if self.shippers and self.edge.acme is not None and self.edge.acme.root is not None:
+            raise ValueError(
+                "edge.acme.root: no shipper trusts the certificates of an authority with a root of its own, "
+                f"received shippers {sorted(self.shippers)}"
             )
         taken = {self.campus.docker_host: CAMPUS_LABEL} if logs_to is not None else {}
         for name, shipper in self.shippers.items():

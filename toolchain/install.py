@@ -14,6 +14,7 @@ from toolchain import (
     fluent_bit_plugin,
     images,
     loki_canary,
+    pebble,
     processes,
     pulumi_cli,
     pulumi_plugins,
@@ -53,6 +54,7 @@ def for_tests(plugins: Path | None) -> Installed:
     with cache.lock():
         fluent_bit_plugin.ensure()
         loki_canary.ensure()
+        pebble.ensure()
         alloy_syntax.ensure()
         engines.ensure(TESTS_ENGINE)
     return installed

@@ -6,6 +6,7 @@ allowed address, the fragments in `allowed/nat/`.
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ OTLP_PATH = "/otlp/v1/logs"
 
 # Let's Encrypt's staging environment (its documentation, "Staging Environment").
 ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
+
+# What Caddy keeps of its configuration is there, too. A root isn't among the live files: Caddy reads it by
+# its whole path, and checks a configuration before that is swapped.
+CONFIG_DIRECTORY = "/config"
 
 # A matcher without any range is open to all, so that each one holds an address that no client
 # can have: the limited broadcast address (RFC 919, section 7).
@@ -67,6 +72,21 @@ TAKEN_LOGGED_ONE_IN = 100
 
 
 @dataclass(frozen=True, kw_only=True)
+class AcmeAuthority:
+    """An ACME authority other than Let's Encrypt."""
+
+    # The URL of its directory (RFC 8555, section 7.1.1).
+    directory: str
+    # Whom to trust when speaking with it, as PEM; None trusts the image's own list.
+    root: str | None = None
+
+    @property
+    def root_file(self) -> str:
+        """The name of the root's file. Another root has another: Caddy reads a file once."""
+        return f"acme-root-{hashlib.sha256((self.root or '').encode()).hexdigest()[:16]}.pem"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Site:
     """The one site: its name, its certificate and its ports."""
 
@@ -77,6 +97,8 @@ class Site:
     https_port: int
     # HTTP/3 listens on the HTTPS port's UDP twin.
     http3: bool = False
+    # With `acme`, the authority; None leaves it to Caddy, which asks Let's Encrypt.
+    acme: AcmeAuthority | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,9 +175,6 @@ def _page(site: Site, body: Sequence[str], more_logs: Sequence[str] = ()) -> str
 
 
 def _global_options(site: Site) -> list[str]:
-    acme = [f"email {_quoted(site.email)}"] if site.email and site.tls != "internal" else []
-    if site.tls == "acme-staging":
-        acme.append(f"acme_ca {ACME_STAGING}")
     timeouts = ["read_header 10s", "read_body 30s", "write 2m", "idle 2m"]
     servers = [
         f"protocols h1 h2{' h3' if site.http3 else ''}",
@@ -170,9 +189,20 @@ def _global_options(site: Site) -> list[str]:
         f"https_port {site.https_port}",
         "skip_install_trust",
         f"grace_period {GRACE_PERIOD_SECONDS}s",
-        *acme,
+        *_acme(site),
         *_block("servers ", servers),
     ]
+
+
+def _acme(site: Site) -> list[str]:
+    lines = [f"email {_quoted(site.email)}"] if site.email and site.tls != "internal" else []
+    if site.tls == "acme-staging":
+        lines.append(f"acme_ca {ACME_STAGING}")
+    if site.acme is not None:
+        lines.append(f"acme_ca {site.acme.directory}")
+        if site.acme.root is not None:
+            lines.append(f"acme_ca_root {CONFIG_DIRECTORY}/{site.acme.root_file}")
+    return lines
 
 
 def _logged() -> list[str]:
@@ -231,8 +261,8 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
         "X-Content-Type-Options nosniff",
         "X-Frame-Options deny",
         "Referrer-Policy strict-origin-when-cross-origin",
-        # Not with a certificate of our own: a browser would insist on it for a year.
-        *(["Strict-Transport-Security max-age=31536000"] if site.tls == "acme" else []),
+        # Not with a certificate that few trust: a browser would insist on it for a year.
+        *(["Strict-Transport-Security max-age=31536000"] if _is_trusted(site) else []),
     ]
     proxy = [*_upstream(), "stream_close_delay 5m"]
     inner = [
@@ -243,6 +273,11 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
         *_block(f"reverse_proxy {upstream} ", proxy),
     ]
     return _block("handle ", _block("route ", inner))
+
+
+def _is_trusted(site: Site) -> bool:
+    """Whether every browser trusts the certificate, as far as can be told."""
+    return site.tls == "acme" and (site.acme is None or site.acme.root is None)
 
 
 def _proxy(route: GuardedRoute) -> list[str]:

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.campus.caddyfile import (
+    CONFIG_DIRECTORY,
     FRAGMENTS,
     GRACE_PERIOD_SECONDS,
     GuardedRoute,
@@ -69,7 +70,9 @@ class Edge(pulumi.ComponentResource):
         super().__init__("campus-monitor:campus:Edge", name, None, opts)
         self.host = args.host
         closed = render_closed(args.site)
-        container = self._container(name, args, closed)
+        config = volume(f"{name}-config", args.host, "caddy-config", self)
+        roots = self._acme_root(name, args, config)
+        container = self._container(name, args, closed, config, roots)
         self.container_name = container.name
         self.container_id = container.id
         self.live = LiveFiles(
@@ -81,15 +84,35 @@ class Edge(pulumi.ComponentResource):
             directory=LIVE_DIRECTORY,
             files=_caddyfile(args).apply(lambda text: {CADDYFILE: text}),
             closed_files={CADDYFILE: closed},
-            opts=pulumi.ResourceOptions(parent=self),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=roots),
         )
         self.caddyfile_sha256 = self.live.content_sha256
         self.register_outputs({"container_id": self.container_id, "caddyfile_sha256": self.caddyfile_sha256})
 
-    def _container(self, name: str, args: EdgeArgs, closed: str) -> docker.Container:
+    def _acme_root(self, name: str, args: EdgeArgs, config: docker.Volume) -> list[pulumi.Resource]:
+        """The root of the ACME authority, if one is set, where the Caddyfile looks for it.
+
+        The file of a root before stays: what runs, or comes back after a failure, may name it.
+        """
+        authority = args.site.acme
+        if authority is None or authority.root is None:
+            return []
+        return [
+            VolumeFiles(
+                f"{name}-acme-root",
+                docker_host=args.host.docker_host,
+                volume_name=config.name,
+                image=args.image_id,
+                files={authority.root_file: VolumeFile(content=authority.root)},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        ]
+
+    def _container(
+        self, name: str, args: EdgeArgs, closed: str, config: docker.Volume, roots: list[pulumi.Resource]
+    ) -> docker.Container:
         # The ACME authority gives few certificates a week: /data outlives every container.
         data = data_volume(f"{name}-data", args.host, "caddy-data", self)
-        config = volume(f"{name}-config", args.host, "caddy-config", self)
         live = volume(f"{name}-live", args.host, "caddy-live", self)
         first = VolumeFiles(
             f"{name}-first-caddyfile",
@@ -118,14 +141,14 @@ class Edge(pulumi.ComponentResource):
             hosts=host_entries({host: [ip] for host, ip in args.upstream_hosts.items()}),
             volumes=[
                 mounted(data, "/data"),
-                mounted(config, "/config"),
+                mounted(config, CONFIG_DIRECTORY),
                 mounted(live, LIVE_DIRECTORY),
             ],
             tmpfs={"/run/caddy": "rw,noexec,nosuid,nodev,size=1m,mode=0700"},
             **hardened(MEMORY_MIB, "CAP_NET_BIND_SERVICE"),
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
-            opts=container_options(self, [first]),
+            opts=container_options(self, [first, *roots]),
         )
 
 

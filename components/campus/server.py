@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import pulumi
 import pulumi_docker as docker
 
-from components.campus.caddyfile import PUSH_PATH, GuardedRoute, Site, push_url, site_url
+from components.campus.caddyfile import PUSH_PATH, AcmeAuthority, GuardedRoute, Site, push_url, site_url
 from components.campus.containers import Host, private_network
 from components.campus.docker_shipper import DockerShipper, DockerShipperArgs
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
@@ -76,6 +76,7 @@ class CampusServer(pulumi.ComponentResource):
         # A bare `provider` for own resources, `providers` for components and their children.
         self._own = pulumi.ResourceOptions(parent=self, provider=self._provider)
         self._part = pulumi.ResourceOptions(parent=self, providers=[self._provider])
+        authority = settings.edge.acme
         self._site = Site(
             domain=settings.edge.domain,
             tls=settings.edge.tls,
@@ -83,6 +84,7 @@ class CampusServer(pulumi.ComponentResource):
             http_port=settings.edge.http_port,
             https_port=settings.edge.https_port,
             http3=settings.edge.http3,
+            acme=authority and AcmeAuthority(directory=authority.directory, root=authority.root),
         )
         self.port_policy = self._port_policy()
         # Everything else on the host comes after its policy: a port is guarded before it is open, and rules

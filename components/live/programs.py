@@ -71,6 +71,24 @@ _FLAT_JSON = r"""flat() {
             { print path() " " $0 }' | sort
     }"""
 
+# With another ACME authority Caddy goes on with the certificate that it has, and never renews it
+# (caddyserver/caddy#6732). So in between it runs for a moment without any: then it asks the new one.
+_RELOAD_CADDY = r"""authorities() {
+        grep -oE '"module":"acme"|"ca":"https:[^"]*"' | sort
+    }
+    load() {
+        caddy reload "$@" --address unix//run/caddy/admin.sock
+    }
+    config=$(caddy adapt --config "$dir/Caddyfile" --adapter caddyfile 2>/dev/null)
+    before=$(authorities </config/caddy/autosave.json)
+    after=$(printf '%s\n' "$config" | authorities)
+    if [ "$before" ] && [ "$after" ] && [ "$before" != "$after" ]; then
+        printf '%s\n' "$config" |
+            sed 's/"srv[0-9]*":{/&"automatic_https":{"disable_certificates":true},/g' |
+            load --config - || exit 1
+    fi
+    load --config "$dir/Caddyfile" --adapter caddyfile"""
+
 _NFT_TABLE = "inet campus_policy"
 # The scripts hold the lock that the guard takes too.
 _GUARD = "PORT_GUARD_LOCKED=yes /usr/local/bin/port-guard"
@@ -105,8 +123,7 @@ PROGRAMS = {
         wanted=f"""{_FLAT_JSON}
     config=$(caddy adapt --validate --config "$dir/Caddyfile" --adapter caddyfile) || exit 1
     printf '%s\\n' "$config" | flat | sha256sum""",
-        apply='caddy reload --config "$dir/Caddyfile" --adapter caddyfile'
-        " --address unix//run/caddy/admin.sock",
+        apply=_RELOAD_CADDY,
         # Caddy writes each configuration that it runs with, whoever sent it.
         running=f"""{_FLAT_JSON}
     flat </config/caddy/autosave.json | sha256sum""",

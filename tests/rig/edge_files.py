@@ -11,6 +11,7 @@ from docker.models.containers import Container
 
 from components.campus.caddyfile import (
     FRAGMENTS,
+    AcmeAuthority,
     GuardedRoute,
     Site,
     render_allowed_address,
@@ -61,6 +62,7 @@ class EdgeFiles:
             http_port=edge.http_port,
             https_port=edge.https_port,
             http3=edge.http3,
+            acme=edge.acme and AcmeAuthority(directory=edge.acme.directory, root=edge.acme.root),
         )
         hashes = {found["user"]: found["hash"] for found in HASH.finditer(self.deployed)}
         routes = [

@@ -22,6 +22,8 @@ SERVER_6 = "2001:db8::1"
 NAT = "203.0.113.7"
 STRANGER = "203.0.113.8"
 LATER_NAT = "203.0.113.9"
+# An ACME authority, which also comes to see for itself.
+AUTHORITY = "203.0.113.10"
 CAMPUS_CLIENT = "198.51.100.5"
 # Somebody in a private range (RFC 1918), as proxies often trust them: a VPN's client.
 PRIVATE_CLIENT = "10.20.30.5"
@@ -38,6 +40,7 @@ WORLD_ADDRESSES = (
     f"{NAT}/24",
     f"{STRANGER}/24",
     f"{LATER_NAT}/24",
+    f"{AUTHORITY}/24",
     f"{CAMPUS_CLIENT}/24",
     f"{PRIVATE_CLIENT}/24",
     f"{NAT_6}/64",

@@ -23,8 +23,10 @@ import pytest
 
 from components.campus.caddyfile import (
     ADMIN_SOCKET,
+    CONFIG_DIRECTORY,
     TAKEN_LOGGED_ONE_IN,
     TAKEN_LOGGED_PER_SECOND,
+    AcmeAuthority,
     GuardedRoute,
     Site,
     push_url,
@@ -33,6 +35,7 @@ from components.campus.caddyfile import (
     render_closed,
     site_url,
 )
+from tests.rig.authority import made_authority
 from tests.rig.processes import wait_for
 from tests.support.golden import assert_golden
 from tests.support.programs import program, run
@@ -49,6 +52,7 @@ TEST = GuardedRoute(
     otlp=True,
     accounts=(("admin-1", HASH), ("admin-2", HASH)),
 )
+ACME = AcmeAuthority(directory="https://ca.example.org:9000/acme/directory", root="a root as PEM")
 PAGES = {
     "caddyfile": render_caddyfile(SITE, [TEST, AWS], None),
     "caddyfile_grafana": render_caddyfile(
@@ -66,6 +70,9 @@ PAGES = {
     "caddyfile_replicas": render_caddyfile(
         SITE, [replace(AWS, more_upstreams=("loki-aws-2:3100", "loki-aws-3:3100")), TEST], None
     ),
+    "caddyfile_acme": render_caddyfile(
+        replace(SITE, tls="acme", email="a@example.com", acme=ACME), [AWS], "grafana:3000"
+    ),
     "caddyfile_closed": render_closed(replace(SITE, tls="acme-staging", email="a@example.com")),
 }
 
@@ -81,10 +88,12 @@ def test_caddy_takes_it_as_it_is_formatted(
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    (tmp_path / "Caddyfile").write_text(PAGES[name])
+    (tmp_path / ACME.root_file).write_text(made_authority("ca.example.org").root)
+    page = PAGES[name].replace(f"{CONFIG_DIRECTORY}/acme", f"{tmp_path}/acme")
+    (tmp_path / "Caddyfile").write_text(page)
     caddy = program("caddy")
     run(caddy, "validate", "--config", "Caddyfile", "--adapter", "caddyfile", cwd=tmp_path)
-    assert run(caddy, "fmt", "Caddyfile", cwd=tmp_path) == PAGES[name]
+    assert run(caddy, "fmt", "Caddyfile", cwd=tmp_path) == page
 
 
 def remote_ip_ranges(folder: Path) -> list[list[str]]:

@@ -11,9 +11,11 @@ import pytest
 from components.campus import grafana, loki, port_policy
 from components.live.programs import PROGRAMS
 from components.settings import GRAFANA_PORT
+from tests.rig.authority import made_authority
 from tests.support.fake_engine import Engine, build, plain, running_engine
 from tests.support.settings import SECRET, TREE
 
+ACME = {"directory": "https://ca.example.org/acme", "root": made_authority("ca.example.org").root}
 AWS = {"port": 3100, "route": "/lokiaws", "allow": ["nat"]}
 
 DYNAMIC = "pulumi-python:dynamic"
@@ -90,6 +92,24 @@ def test_caddy_finds_its_upstreams_without_dns(usual: Engine) -> None:
         "loki-aws": "172.29.12.28",
         "loki-test": "172.29.12.127",
     }
+
+
+def test_another_acme_authority_is_no_other_container(engine: Engine) -> None:
+    made: list[dict[str, Any]] = []
+    for authority in ({}, {"acme": ACME}, {"acme": ACME | {"directory": "https://other.example.org"}}):
+        build(edge=TREE["edge"] | {"tls": "acme", "email": "a@example.org"} | authority)
+        made.append(engine.containers()["t-caddy"])
+    assert made[0] == made[1] == made[2]
+
+
+def test_the_root_of_an_acme_authority_is_where_the_caddyfile_says(engine: Engine) -> None:
+    build(edge=TREE["edge"] | {"tls": "acme", "email": "a@example.org", "acme": ACME})
+    mounts = {one["volumeName"]: one["containerPath"] for one in engine.containers()["t-caddy"]["volumes"]}
+    root = engine.made["campus-edge-acme-root"].inputs
+    [(name, file)] = plain(root["files"]).items()
+    caddyfile = plain(engine.made["campus-edge-caddyfile"].inputs["files"])["Caddyfile"]
+    assert f"acme_ca_root {mounts[root['volume_name']]}/{name}\n" in caddyfile
+    assert file["content"] == ACME["root"]
 
 
 def test_a_port_is_published_only_where_the_settings_say_so(usual: Engine) -> None:

@@ -2,7 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from components.campus.caddyfile import ACME_STAGING
+from tests.rig.authority import made_authority
 from tests.support.mistakes.mistake import Mistake
+
+ACME = {"directory": "https://ca.example.org/acme/directory"}
+AUTHORITY = made_authority("ca.example.org")
+ROOT_PEM = AUTHORITY.root
+SERVER_PEM, KEY_PEM = AUTHORITY.certificate, AUTHORITY.key
+
+
+def acme(changes: dict[str, Any], says: str, *words: str) -> Mistake:
+    """A mistake about another ACME authority."""
+    return Mistake({"edge.acme": ACME | changes}, says, *words)
+
 
 MISTAKES = [
     Mistake({"edge.domian": "x"}, "edge.domian: unknown key"),
@@ -15,6 +30,18 @@ MISTAKES = [
     Mistake({"edge.httpPort": 18443}, "edge.httpPort: must differ", "18443"),
     Mistake({"edge.tls": "none"}, "edge.tls:", "none"),
     Mistake({"edge.tls": "acme"}, "edge.email: an address is required", "acme"),
+    acme({}, "edge.acme: names the authority of tls: acme", "'internal'"),
+    Mistake({"edge.acme": {}}, "edge.acme.directory: required key is missing"),
+    acme({"directory": "http://ca.test"}, "edge.acme.directory: the URL of an ACME", "http://"),
+    acme({"directory": "https://a.test:0/"}, "edge.acme.directory: the URL of an", "test:0/"),
+    acme({"directory": "https://a.test/{x}"}, "edge.acme.directory: the URL of an", "{x}"),
+    acme({"directory": "https://u@ca.test"}, "edge.acme.directory: the URL of an", "u@ca"),
+    acme({"directory": ACME_STAGING}, "edge.acme.directory: Let's Encrypt's", ACME_STAGING),
+    acme({"root": "ca.pem"}, "edge.acme.root: certificates as PEM", "received 6 characters"),
+    acme({"root": SERVER_PEM + KEY_PEM}, "edge.acme.root: certificates as PEM", "characters"),
+    acme({"root": ROOT_PEM[:200]}, "edge.acme.root: a certificate can't be read", "200 char"),
+    acme({"root": ROOT_PEM[:200] + ROOT_PEM}, "edge.acme.root: a certificate can't", "char"),
+    acme({"root": SERVER_PEM}, "edge.acme.root: an authority's certificate", "characters"),
     Mistake({"edge.extraAllowedCidrs": ["1.2.3.4/33"]}, "edge.extraAllowedCidrs.0:", "CIDR", "1.2.3.4/33"),
     Mistake({"edge.extraAllowedCidrs": ["1.2.3.0/24"]}, "edge.extraAllowedCidrs: an entry", "1.2.3.0/24"),
     Mistake({"edge.extraAllowedCidrs": ["0.0.0.0/0"]}, "edge.extraAllowedCidrs: an entry", "0.0.0.0/0"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tests.support.mistakes.edge import ACME, ROOT_PEM
 from tests.support.mistakes.mistake import Mistake
 from tests.support.settings import SHIPPER, SHIPPING
 
@@ -33,6 +34,11 @@ MISTAKES = [
     shipping({"shippers.a": SHIPPER, "images.alloy": None}, "images.alloy: required with shippers", "None"),
     shipping({"shippers.a": SHIPPER, "edge.tls": "internal"}, "edge.tls: no shipper trusts", "'internal'"),
     shipping({"shippers.a": SHIPPER, "edge.tls": "acme-staging"}, "edge.tls: no shipper", "'acme-staging'"),
+    shipping(
+        {"shippers.a": SHIPPER, "edge.acme": ACME | {"root": ROOT_PEM}},
+        "edge.acme.root: no shipper trusts the certificates of an authority with a root of its own",
+        "['a']",
+    ),
     shipping({"campus.logsTo": "stage"}, "campus.logsTo: names no Loki instance", "'stage'"),
     shipping(
         {"campus.logsTo": "aws", "images.alloy": None},

@@ -1,0 +1,250 @@
+"""Certificates from an ACME authority: a real one, which comes to see, and counts what it is asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.rig.deployment import HTTPS, Deployment
+from tests.rig.edge_files import edge_files
+from tests.rig.live_caddy import printed
+from tests.rig.namespaces import NAT, SERVER, STRANGER, Namespace
+from tests.rig.pebble import WAYS, Pebble, closed, running_pebble
+from tests.rig.probe import trust_in
+from tests.rig.processes import wait_for
+from tests.rig.rig import Rig
+from tests.rig.stack import merged
+from tests.team.verified import Looking
+
+pytestmark = pytest.mark.docker
+
+# Not the local stack's: Caddy asks nobody for a certificate of a name below `localhost`.
+DOMAIN = "campus.example.org"
+CERTIFICATES = "/data/caddy/certificates"
+DAYS = 24 * 3600
+# Caddy renews ten minutes early (certmagic, DefaultRenewCheckInterval): one of nine is due at once.
+DUE_AT_ONCE = 9 * 60
+ISSUED_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What a visitor is shown."""
+
+    serial: str
+    issuer: str
+
+
+@dataclass
+class Site:
+    """The deployed stack, with a name that authorities give certificates for."""
+
+    edge: Deployment
+    using: Pebble | None = None
+
+    def use(self, authority: Pebble) -> None:
+        """Have Caddy ask this authority, as an operator does."""
+        if self.using is authority:
+            return
+        self.using = authority
+        acme = {"directory": authority.directory, "root": authority.own.root}
+        changes = {"domain": DOMAIN, "tls": "acme", "email": "operators@example.org", "acme": acme}
+        self.edge.settings = merged(self.edge.settings, {"edge": changes})
+        self.edge.stack.configure(self.edge.settings)
+        self.edge.stack.up()
+
+    @property
+    def world(self) -> Namespace:
+        """Where visitors and authorities are."""
+        return self.edge.rig.network.world
+
+    def shown(self, authority: Pebble) -> Certificate | None:
+        """What a visitor is shown who trusts this authority and no other; None if that is nothing."""
+        trust = trust_in(authority.issuer())
+        try:
+            with (
+                closing(self.world.connect((SERVER, HTTPS), STRANGER)) as plain,
+                trust.wrap_socket(plain, server_hostname=DOMAIN) as connection,
+            ):
+                seen = connection.getpeercert()
+        except OSError:
+            return None
+        assert seen is not None
+        [(_, name)] = [pair for part in seen["issuer"] for pair in part if pair[0] == "commonName"]
+        return Certificate(str(seen["serialNumber"]), str(name))
+
+    def issued(self, authority: Pebble) -> Certificate:
+        """The same, as soon as there is something."""
+        return wait_for("a certificate", lambda: self.shown(authority), ISSUED_SECONDS)
+
+    def restart(self) -> None:
+        """Have Caddy start anew, which looks at once whether its certificate is due."""
+        self.edge.caddy().restart()
+
+    def forget_certificates(self) -> None:
+        """Have Caddy start anew without any."""
+        printed(self.edge.caddy(), f"rm -r {CERTIFICATES}")
+        self.restart()
+
+    def log(self) -> str:
+        """What Caddy has said since its container was made."""
+        return self.edge.caddy().logs().decode()
+
+    def failures(self) -> int:
+        """How often it got no certificate."""
+        return self.log().count("could not get certificate from issuer")
+
+    def has_certificate(self) -> bool:
+        """Whether Caddy has got one."""
+        found = printed(self.edge.caddy(), f"find {CERTIFICATES} -name '*.crt' 2>/dev/null || true")
+        return found != ""
+
+
+@pytest.fixture(scope="module")
+def trial(rig: Rig) -> Iterator[Pebble]:
+    """An authority to try things out."""
+    with running_pebble(rig.network.world, rig.run.folder / "trial", 14000, 90 * DAYS) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def final(rig: Rig) -> Iterator[Pebble]:
+    """Another authority, whose certificates are to be renewed at once."""
+    with running_pebble(rig.network.world, rig.run.folder / "final", 14010, DUE_AT_ONCE) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def site(edge: Deployment) -> Iterator[Site]:
+    """The stack, whose authority may be changed; afterwards it is as it was."""
+    before = edge.settings
+    try:
+        yield Site(edge)
+    finally:
+        edge.settings = before
+        edge.stack.configure(before)
+        edge.stack.up()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_first_certificate_comes_by_one_way_alone(site: Site, trial: Pebble, way: str) -> None:
+    site.use(trial)
+    assert site.issued(trial)
+    orders = trial.orders()
+    with closed(site.world, *(one for one in WAYS if one != way)):
+        site.forget_certificates()
+        wait_for("a certificate", site.has_certificate, ISSUED_SECONDS)
+    assert site.issued(trial)
+    # One for each way: the one that is closed may be tried first.
+    assert 1 <= trial.orders() - orders <= len(WAYS)
+
+
+def test_a_caddy_that_is_made_anew_asks_for_no_certificate(site: Site, trial: Pebble) -> None:
+    site.use(trial)
+    shown, orders, before = site.issued(trial), trial.orders(), site.edge.caddy().id
+    site.edge.caddy().remove(force=True)
+    site.edge.stack.automation.up(color="never", refresh=True)
+    assert site.edge.caddy().id != before
+    assert site.issued(trial) == shown
+    assert trial.orders() == orders
+
+
+def test_verify_tells_the_issuer_to_whom_it_trusts(site: Site, trial: Pebble, tmp_path: Path) -> None:
+    site.use(trial)
+    issuer = site.issued(trial).issuer
+    looking = Looking(site.edge, tmp_path)
+    seen = dict(looking.verify(NAT, STRANGER, more_trust=trial.issuer()).lines)
+    assert seen[f"certificate {DOMAIN}:{HTTPS} at {SERVER}"] == f"ok: {issuer}, trusted by root.crt"
+
+
+def test_another_authority_gives_a_certificate_of_its_own(site: Site, trial: Pebble, final: Pebble) -> None:
+    site.use(trial)
+    assert site.issued(trial)
+    orders, since = (trial.orders(), final.orders()), site.edge.caddy_since()
+    site.use(final)
+    assert site.issued(final)
+    assert site.shown(trial) is None
+    assert (trial.orders(), final.orders()) == (orders[0], orders[1] + 1)
+    assert site.edge.caddy_since() == since
+    assert site.edge.stack.changes() == {}
+
+
+def test_a_certificate_that_is_due_is_renewed(site: Site, final: Pebble) -> None:
+    site.use(final)
+    before, orders = site.issued(final), final.orders()
+    site.restart()
+    wait_for("another certificate", lambda: site.shown(final) not in (None, before), ISSUED_SECONDS)
+    assert final.orders() == orders + 1
+
+
+def test_what_an_authority_that_is_down_gave_goes_on(site: Site, final: Pebble) -> None:
+    site.use(final)
+    before, orders, failures = site.issued(final), final.orders(), site.failures()
+    with final.unreachable():
+        site.restart()
+        wait_for("a failure", lambda: site.failures() > failures, ISSUED_SECONDS)
+        assert site.shown(final) == before
+    assert final.orders() == orders
+    site.restart()
+    wait_for("another certificate", lambda: site.shown(final) not in (None, before), ISSUED_SECONDS)
+
+
+def test_an_authority_that_refuses_leaves_a_site_closed_until_the_one_before_is_back(
+    site: Site, trial: Pebble
+) -> None:
+    site.use(trial)
+    shown, orders, failures = site.issued(trial), trial.orders(), site.failures()
+    folder = site.edge.rig.run.folder / "refusing"
+    with (
+        running_pebble(site.world, folder, 14020, 90 * DAYS, own=trial.own, refused=(DOMAIN,)) as refusing,
+        edge_files(site.edge) as live,
+    ):
+        # Neither fails nor waits: the files are in force, and Caddy goes on asking.
+        live.apply(live.deployed.replace(trial.directory, refusing.directory))
+        wait_for("a failure", lambda: site.failures() > failures, ISSUED_SECONDS)
+        assert site.shown(trial) is None
+        assert refusing.orders() == 0
+        assert "rejectedIdentifier" in site.log()
+    assert site.shown(trial) == shown
+    assert trial.orders() == orders
+
+
+@pytest.mark.soak
+def test_five_failures_in_a_row_take_minutes(site: Site, trial: Pebble) -> None:
+    """As many in an hour are Let's Encrypt's limit. Caddy waits 60, 120 and 120 s between its first tries."""
+    site.use(trial)
+    assert site.issued(trial)
+    orders = trial.orders()
+    with closed(site.world, *WAYS):
+        site.forget_certificates()
+        began = time.monotonic()
+        wait_for("five orders", lambda: trial.orders() >= orders + 5, 300.0)
+        assert time.monotonic() - began > 170.0
+    site.restart()
+    assert site.issued(trial)
+
+
+@pytest.mark.soak
+def test_a_certificate_is_renewed_by_itself_and_no_visitor_notices(site: Site) -> None:
+    """Caddy looks every ten minutes from its start on; this one is due then, and good for five more."""
+    folder = site.edge.rig.run.folder / "short"
+    with running_pebble(site.world, folder, 14030, 15 * 60) as short:
+        site.restart()
+        site.use(short)
+        before, orders, began = site.issued(short), short.orders(), time.monotonic()
+        seen: set[Certificate | None] = set()
+
+        def renewed() -> bool:
+            seen.add(site.shown(short))
+            return len(seen) > 1
+
+        wait_for("another certificate", renewed, 12 * 60)
+        assert time.monotonic() - began > 300.0
+        assert before in seen
+        assert None not in seen
+        assert short.orders() == orders + 1
