@@ -30,7 +30,7 @@ from toolchain.plugins.provider import (
     planned,
     settled,
 )
-from toolchain.plugins.schema import Change, Failure, changes, failures, normal
+from toolchain.plugins.schema import Change, Failure, changes, failures
 from toolchain.plugins.values import (
     UNKNOWN,
     Secret,
@@ -216,14 +216,14 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     def Read(self, request: Any) -> Any:  # noqa: N802
-        """How it is, for refresh and import; an empty answer where it is gone."""
+        """How it is, for refresh; an empty answer where it is gone."""
         kind = self._type(request.urn)
         old, inputs = from_struct(request.properties), from_struct(request.inputs)
         found = kind.read(request.id, plain(public(old)))
         if found is None:
             return provider_pb2.ReadResponse(id="")
         resource_id, state = found
-        seen = _seen_inputs(kind, inputs, state) if inputs else _imported_inputs(kind, state)
+        seen = _seen_inputs(kind, inputs, state)
         return provider_pb2.ReadResponse(
             id=resource_id,
             properties=to_struct(_kept_secret(state, {**old, **inputs}, kind)),
@@ -339,15 +339,6 @@ def _seen_inputs(kind: ResourceType, inputs: State, state: State) -> State:
         if drifted:
             seen[name] = Secret(state.get(name)) if has_secret(value) else state.get(name)
     return {name: value for name, value in seen.items() if value is not None}
-
-
-def _imported_inputs(kind: ResourceType, state: State) -> State:
-    """The inputs that a program would need to describe an imported resource."""
-    return {
-        name: state[name]
-        for name, prop in kind.inputs.items()
-        if state.get(name) is not None and (prop.required or normal(prop, state[name]) != normal(prop, None))
-    }
 
 
 def serve(provider: Provider) -> None:
