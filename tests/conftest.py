@@ -15,11 +15,22 @@ from tests.rig.engines import chosen
 from tests.rig.failure_logs import last_words
 from tests.rig.rig import Rig, end_in_order_on_signals, running_rig
 
-# Folders whose files share a rig or a stack: they run in one process, one after the other. Any other file
-# may run beside all others.
-SHARING = ("aws", "edge", "policy", "plugins")
-# Those that take longest, longest first (seconds on 2 cores): who starts last should be done soon.
-LONGEST = ("edge", "policy")
+# What shares a rig and a stack runs in one process, one after the other; anything else a file at a time,
+# beside all others. Those that take longest begin: who begins last should be done soon.
+GROUPS = (
+    ("edge/test_interrupted.py", "edge/test_reload.py", "edge/test_rotation.py"),
+    ("policy/",),
+    ("edge/test_gate.py", "edge/test_flood.py", "edge/test_hardening.py", "edge/test_loki_restarts.py"),
+    ("edge/test_acme.py", "edge/test_replacement.py", "edge/test_renewal.py"),
+    ("aws/test_address_changes.py",),
+    ("aws/",),
+    ("team/test_environments.py",),
+    ("team/test_secrets.py",),
+    ("test_live_files.py",),
+    ("loki/test_replicas.py",),
+    ("test_grafana_stack.py",),
+    ("plugins/",),
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -47,7 +58,7 @@ class ByGroup(LoadScopeScheduling):
     """Gives each process one group of tests after the other, in the order in which they were collected."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return group_of(nodeid)
+        return group_of(nodeid)[1]
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup:
@@ -60,18 +71,16 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByGroup
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
-    items.sort(key=lambda item: _rank(group_of(item.nodeid)))
+    items.sort(key=lambda item: group_of(item.nodeid)[0])
 
 
-def group_of(nodeid: str) -> str:
-    """The folder of a test if the folder's files share something, else its file."""
+def group_of(nodeid: str) -> tuple[int, str]:
+    """The place and the name of a test's group: by `GROUPS`, and after those each file."""
     file = nodeid.partition("::")[0].removeprefix("tests/")
-    folder = file.partition("/")[0]
-    return folder if folder in SHARING else file
-
-
-def _rank(group: str) -> int:
-    return LONGEST.index(group) if group in LONGEST else len(LONGEST)
+    for place, beginnings in enumerate(GROUPS):
+        if file.startswith(beginnings):
+            return place, beginnings[0]
+    return len(GROUPS), file
 
 
 @pytest.hookimpl(wrapper=True)

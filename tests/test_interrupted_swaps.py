@@ -18,12 +18,9 @@ SECOND = {"a": "second\n", "more": "more\n", "sub/b": "new\n"}
 REFUSED = SECOND | {"a": "refused\n"}
 
 
-def killed_once(folder: Path, change: dict[str, str], step: int) -> bool:
+def killed_once(first: Live, change: dict[str, str], step: int) -> bool:
     """Kill a change before a step of it, and make a good one then; False if it had no such step."""
-    folder.mkdir()
-    live = Live(folder)
-    live.apply(FIRST, program=SWAPPED)
-    assert live.running() == "first\n"
+    live = Live(first.folder.with_name(str(step)), like=first)
 
     killed = live.apply(change, program=SWAPPED, kill_at=step).returncode == -signal.SIGKILL
     assert live.files() in (FIRST, FIRST | change), step
@@ -38,5 +35,8 @@ def killed_once(folder: Path, change: dict[str, str], step: int) -> bool:
 def test_a_swap_that_is_killed_at_any_step_is_told_by_the_next_run(
     change: dict[str, str], tmp_path: Path
 ) -> None:
+    first = Live(tmp_path / "first")
+    first.apply(FIRST, program=SWAPPED)
+    assert first.running() == "first\n"
     # About as many as the script has commands: with far fewer, this test didn't see them.
-    assert steps_tried(lambda step: killed_once(tmp_path / str(step), change, step)) > 80
+    assert steps_tried(lambda step: killed_once(first, change, step)) > 80

@@ -34,11 +34,9 @@ def end(live: Live, step: int) -> int:
     return status
 
 
-def killed_once(folder: Path, change: Callable[[Live, int], int], step: int) -> bool:
+def killed_once(first: Live, change: Callable[[Live, int], int], step: int) -> bool:
     """Kill a change before a step of it, and make another one then; False if it had no such step."""
-    folder.mkdir()
-    live = Live(folder)
-    live.apply(FIRST)
+    live = Live(first.folder.with_name(str(step)), like=first)
     killed = change(live, step) == -signal.SIGKILL
     assert live.apply(THIRD, program=TRIED).returncode == 0, step
     assert (live.files(), live.running(), live.leftovers()) == (THIRD, "third\n", []), step
@@ -49,5 +47,7 @@ def killed_once(folder: Path, change: Callable[[Live, int], int], step: int) -> 
 def test_a_trial_that_is_killed_at_any_step_leaves_one_policy(
     change: Callable[[Live, int], int], tmp_path: Path
 ) -> None:
+    first = Live(tmp_path / "first")
+    first.apply(FIRST)
     # About as many as the script has commands: with far fewer, this test didn't see them.
-    assert steps_tried(lambda step: killed_once(tmp_path / str(step), change, step)) > 30
+    assert steps_tried(lambda step: killed_once(first, change, step)) > 30

@@ -36,15 +36,9 @@ CHANGED = {"a": "second\n", "more": "more\n", "sub/b": "new\n"}
 AFTER = BEFORE | CHANGED
 
 
-def killed_once(folder: Path, step: int) -> bool:
+def killed_once(before: Live, step: int) -> bool:
     """Kill a change of three files before a step of it; False if it had no such step."""
-    folder.mkdir()
-    live = Live(folder)
-    live.apply(BEFORE)
-    # As an editor leaves a file: then the script has most to do.
-    (live.directory / "old").unlink()
-    (live.directory / "old").write_text("old\n")
-
+    live = Live(before.folder.with_name(str(step)), like=before)
     killed = live.apply(CHANGED, kill_at=step).returncode == -signal.SIGKILL
     found, running = live.files(), live.running()
     assert found in (BEFORE, AFTER), step
@@ -59,8 +53,13 @@ def killed_once(folder: Path, step: int) -> bool:
 
 
 def test_a_change_that_is_killed_at_any_step_is_whole_and_the_next_one_ends_it(tmp_path: Path) -> None:
+    before = Live(tmp_path / "before")
+    before.apply(BEFORE)
+    # As an editor leaves a file: then the script has most to do.
+    (before.directory / "old").unlink()
+    (before.directory / "old").write_text("old\n")
     # About as many as the script has commands: with far fewer, this test didn't see them.
-    assert steps_tried(lambda step: killed_once(tmp_path / str(step), step)) > 100
+    assert steps_tried(lambda step: killed_once(before, step)) > 100
 
 
 OLD = {

@@ -27,6 +27,8 @@ REQUESTS_PER_SECOND = 500.0
 # Beside the load over HTTP/2: as many lines, five to a push.
 SHIPPERS = 10
 BATCH_WAIT_SECONDS = 0.1
+# No wish for speed: only for a load that hangs.
+CONNECTED_SECONDS = 60.0
 OPERATORS = ("198.51.100.77/32",)
 
 
@@ -60,7 +62,7 @@ def changed(edge: Deployment) -> Changed:
         running.enter_context(load.running())
         running.enter_context(shippers.running())
         started = time.monotonic()
-        change(live, CHANGES)
+        change(live, CHANGES, load)
         took = time.monotonic() - started
     campus, loki = edge.rig.network.campus, edge.loki("aws")
     seen = Changed(
@@ -75,8 +77,11 @@ def changed(edge: Deployment) -> Changed:
     return seen
 
 
-def change(live: EdgeFiles, times: int) -> None:
-    """So many changes of every kind: the Caddyfile there and back, an address in and out."""
+def change(live: EdgeFiles, times: int, load: H2Load) -> None:
+    """So many changes of every kind: the Caddyfile there and back, an address in and out.
+
+    Each one ends all connections of the load, so each waits until the load has all of them again.
+    """
     other = live.rendered(cidrs=OPERATORS)
     kinds = [
         lambda: live.apply(other),
@@ -85,6 +90,7 @@ def change(live: EdgeFiles, times: int) -> None:
         lambda: live.disallow(LATER_NAT),
     ]
     for number in range(times):
+        wait_for("the load has its connections", load.is_connected, CONNECTED_SECONDS)
         kinds[number % len(kinds)]()
 
 

@@ -190,6 +190,10 @@ class H2Load:
         if self._broken is not None:
             raise self._broken
 
+    def is_connected(self) -> bool:
+        """Whether it has all its connections, and none of them is being given up."""
+        return sum(not one.is_draining for one in list(self._connections)) >= CONNECTIONS
+
     def _guarded_run(self) -> None:
         try:
             self._run()

@@ -40,10 +40,14 @@ TRIED = replace(
 class Live:
     """The live directory of a stub program on this machine."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, like: Live | None = None) -> None:
+        """A new folder: empty, or a copy of another one's."""
         self.folder = folder
         self.directory = folder / "live"
-        self.directory.mkdir()
+        if like is not None:
+            subprocess.run(["cp", "--archive", like.folder, folder], check=True)
+            return
+        self.directory.mkdir(parents=True)
         (folder / "ready").touch()
 
     def apply(
