@@ -71,8 +71,11 @@ class Stack:
     def changes(self) -> dict[str, int]:
         """What a preview would change: how many resources per operation; empty means nothing."""
         with _failing_short("preview"):
-            summary = self.automation.preview(color="never").change_summary
-        return {str(op): count for op, count in summary.items() if op != UNCHANGED}
+            previewed = self.automation.preview(color="never", diff=True)
+        found = {str(op): count for op, count in previewed.change_summary.items() if op != UNCHANGED}
+        if found:
+            print(previewed.stdout)  # which ones, if the test fails
+        return found
 
     def preview_error(self) -> str:
         """What a preview that has to fail prints; an AssertionError if it succeeds."""
