@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -11,10 +12,13 @@ from hypothesis import HealthCheck
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.rig.emulator import Emulator, running_emulator
 from tests.rig.engines import chosen
 from tests.rig.failure_logs import last_words
 from tests.rig.rig import Rig, end_in_order_on_signals, running_rig
+
+# Imported where it is used: moto and boto3 take long, and most tests need neither.
+if TYPE_CHECKING:
+    from tests.rig.emulator import Emulator
 
 # Folders whose files share a rig or a stack: they run in one process, one after the other. Any other file
 # may run beside all others.
@@ -100,5 +104,7 @@ def rig() -> Iterator[Rig]:
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
     """The AWS emulator."""
+    from tests.rig.emulator import running_emulator
+
     with running_emulator() as made:
         yield made

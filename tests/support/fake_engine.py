@@ -55,7 +55,7 @@ def running_engine(engine: Engine | None = None, stack: str = "test") -> Iterato
     asyncio.set_event_loop(asyncio.new_event_loop())
     engine = engine or Engine()
     mocks.set_mocks(engine, project="campus-monitor", stack=stack)
-    # Pulumi sends the whole stack of calls with each resource: a quarter of the time, and no use to a fake.
+    # Pulumi sends the whole stack of calls with each resource: a fifth of the time, and no use to a fake.
     with patch.object(resource, "_get_stack_trace", source_pb2.StackTrace):
         yield engine
     asyncio.get_event_loop().close()
