@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 import hypothesis
 import pytest
@@ -10,15 +12,18 @@ from hypothesis import HealthCheck
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.rig.emulator import Emulator, running_emulator
 from tests.rig.engines import chosen
 from tests.rig.failure_logs import last_words
 from tests.rig.rig import Rig, end_in_order_on_signals, running_rig
 
+# Imported where it is used: moto and boto3 take long, and most tests need neither.
+if TYPE_CHECKING:
+    from tests.rig.emulator import Emulator
+
 # What shares a rig and a stack runs in one process, one after the other; anything else a file at a time,
 # beside all others. Those that take longest begin: who begins last should be done soon.
 GROUPS = (
-    ("edge/test_interrupted.py", "edge/test_reload.py", "edge/test_rotation.py"),
+    ("edge/test_interrupted.py", "edge/test_rotation.py"),
     ("policy/",),
     ("edge/test_gate.py", "edge/test_flood.py", "edge/test_hardening.py", "edge/test_loki_restarts.py"),
     ("edge/test_acme.py", "edge/test_replacement.py", "edge/test_renewal.py"),
@@ -37,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Name the markers, and let a terminated session clear up, and generated cases take their time."""
     config.addinivalue_line("markers", "docker: needs root and a Docker Engine's programs")
     config.addinivalue_line("markers", "soak: takes long, and is left to `make soak`")
+    config.addinivalue_line("markers", "alone: loads the machine so much that it wants it to itself")
     config.addinivalue_line("markers", "programs: needs nft, or a program out of an image of the stack")
     end_in_order_on_signals()
     try:
@@ -74,6 +80,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: group_of(item.nodeid)[0])
 
 
+def pytest_collection_finish() -> None:
+    """Have the garbage collector leave alone what stays until the end: that is a fifth of the time."""
+    gc.collect()
+    gc.freeze()
+
+
 def group_of(nodeid: str) -> tuple[int, str]:
     """The place and the name of a test's group: by `GROUPS`, and after those each file."""
     file = nodeid.partition("::")[0].removeprefix("tests/")
@@ -102,5 +114,7 @@ def rig() -> Iterator[Rig]:
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
     """The AWS emulator."""
+    from tests.rig.emulator import running_emulator
+
     with running_emulator() as made:
         yield made

@@ -20,7 +20,7 @@ from tests.rig.pusher import Found, Pusher, Tally, found_in_loki
 from tests.support.counts import count
 
 # The first test waits for all the changes: about half a second each under this load.
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(count(test=900, soak=3600))]
+pytestmark = [pytest.mark.docker, pytest.mark.alone, pytest.mark.timeout(count(test=900, soak=3600))]
 
 CHANGES = count(test=100, soak=1000)
 REQUESTS_PER_SECOND = 500.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from string import ascii_lowercase, ascii_uppercase, digits
 from typing import Any
 
 from hypothesis import settings
@@ -18,8 +19,16 @@ VPC = "10.0.0.0/16"
 
 APP = {"image": "nginx:1.29.4", "port": 80, "memoryMib": 128}
 
-names = st.from_regex(r"[a-z][a-z0-9-]{0,10}", fullmatch=True).filter(lambda name: name != "log-router")
-variables = st.from_regex(r"[A-Z_][A-Z0-9_]{0,8}", fullmatch=True)
+
+def _words(first: str, others: str, longest: int) -> st.SearchStrategy[str]:
+    # In less than half the time that st.from_regex takes for the same words.
+    return st.builds(str.__add__, st.sampled_from(first), st.text(first + others, max_size=longest - 1))
+
+
+names = _words(ascii_lowercase, f"{digits}-", 11).filter(lambda name: name != "log-router")
+variables = _words(f"{ascii_uppercase}_", digits, 9)
+environments = st.dictionaries(variables, st.text(max_size=8), max_size=2)
+secrets = st.dictionaries(variables, st.sampled_from([PARAMETER, SECRET, f"{SECRET}:password::"]), max_size=2)
 health_checks = st.none() | st.builds(
     lambda command, interval, retries: {
         "command": ["CMD", *command],
@@ -35,10 +44,7 @@ health_checks = st.none() | st.builds(
 @st.composite
 def container_trees(draw: st.DrawFn, port: int | None) -> dict[str, Any]:
     """One container's settings."""
-    plain = draw(st.dictionaries(variables, st.text(max_size=8), max_size=2))
-    secret = draw(
-        st.dictionaries(variables, st.sampled_from([PARAMETER, SECRET, f"{SECRET}:password::"]), max_size=2)
-    )
+    plain, secret = draw(environments), draw(secrets)
     return {
         "image": draw(st.sampled_from(["app:1", "nginx:1.29.4", "ghcr.io/team/app:v2"])),
         "memoryMib": draw(st.integers(6, 64)),

@@ -242,7 +242,8 @@ class RunningCaddy:
     @contextmanager
     def connected(self) -> Iterator[http.client.HTTPConnection]:
         """A connection from 127.0.0.1."""
-        trusting = ssl.create_default_context()
+        # Not the default one, which reads every authority of the machine: 20 ms for each connection.
+        trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusting.check_hostname = False
         trusting.verify_mode = ssl.CERT_NONE
         address = ("127.0.0.1", self.site.https_port)

@@ -210,7 +210,7 @@ def provisioned(engine: Engine, name: str = "provisioned") -> dict[str, Any]:
     return plain(engine.made[f"campus-grafana-{name}"].inputs["files"])
 
 
-def test_what_grafana_shows_and_tells_changes_no_container() -> None:
+def test_what_grafana_shows_and_tells_changes_no_container(usual: Engine) -> None:
     """A new instance, another retention, rules, contacts: all of it is brought to the one that runs."""
     more = TREE["loki"]["instances"] | {"stage": {"port": 3101, "route": "/lokistage", "allow": ["nat"]}}
     changes: dict[str, Any] = {
@@ -218,11 +218,9 @@ def test_what_grafana_shows_and_tells_changes_no_container() -> None:
         "campus": TREE["campus"] | {"logsTo": "test"},
         "grafana": {"alertsTo": {"slack": WEBHOOK}},
     }
-    before = grafana_container()
-    with running_engine() as engine:
-        build()
-        files = provisioned(engine), provisioned(engine, "dashboards")
-        first = engine.made["campus-grafana-first-files"].inputs
+    before = usual.containers()["t-grafana"]
+    files = provisioned(usual), provisioned(usual, "dashboards")
+    first = usual.made["campus-grafana-first-files"].inputs
     for key, value in changes.items():
         with running_engine() as engine:
             build(**{key: value})
@@ -275,16 +273,14 @@ def test_grafanas_secrets_are_in_no_plain_text(engine: Engine) -> None:
     assert {file["mode"] for file in files.values()} == {0o400}
 
 
-def test_nobody_and_nothing_said_are_two_things(engine: Engine) -> None:
-    build()
-    assert "resetPolicies" not in provisioned(engine)["alerting/contacts.yaml"]
+def test_nobody_and_nothing_said_are_two_things(usual: Engine, engine: Engine) -> None:
+    assert "resetPolicies" not in provisioned(usual)["alerting/contacts.yaml"]
     build(grafana={"alertsTo": {}})
     assert "resetPolicies" in provisioned(engine)["alerting/contacts.yaml"]
 
 
-def test_what_reads_caddys_log_is_there_where_it_is_shipped(engine: Engine) -> None:
-    build()
-    assert "http.log.access" not in str(provisioned(engine)) + str(provisioned(engine, "dashboards"))
+def test_what_reads_caddys_log_is_there_where_it_is_shipped(usual: Engine, engine: Engine) -> None:
+    assert "http.log.access" not in str(provisioned(usual)) + str(provisioned(usual, "dashboards"))
     build(campus=TREE["campus"] | {"logsTo": "test"})
     asked = '{source="docker", host="campus", container="t-caddy"}'.replace('"', '\\"')
     for text in (
@@ -296,9 +292,8 @@ def test_what_reads_caddys_log_is_there_where_it_is_shipped(engine: Engine) -> N
         assert "/lokiaws|/lokitest" in text
 
 
-def test_silence_is_told_of_a_loki_that_a_service_ships_to(engine: Engine) -> None:
-    build()
-    assert "loki-aws" not in provisioned(engine)["alerting/rules.yaml"]
+def test_silence_is_told_of_a_loki_that_a_service_ships_to(usual: Engine, engine: Engine) -> None:
+    assert "loki-aws" not in provisioned(usual)["alerting/rules.yaml"]
     app = {"image": "nginx:1.29.4", "memoryMib": 256}
     build(services={"api": {"cpuUnits": 512, "memoryMib": 512, "containers": {"app": app}}})
     text = provisioned(engine)["alerting/rules.yaml"]

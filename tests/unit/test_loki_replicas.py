@@ -196,14 +196,12 @@ class Rotated(Engine):
         return made, outputs
 
 
-def test_a_loki_without_replicas_is_asked_for_as_before() -> None:
-    with running_engine() as engine:
-        build()
-        made = engine.containers()["t-loki-aws"]
+def test_a_loki_without_replicas_is_asked_for_as_before(usual: Engine) -> None:
+    made = usual.containers()["t-loki-aws"]
     assert "wait" not in made
     assert "aliases" not in made["networksAdvanced"][0]
     assert isinstance(made["labels"][0]["value"], str)
-    assert not [name for name in engine.made if "s3" in name]
+    assert not [name for name in usual.made if "s3" in name]
 
 
 def test_the_settings_default_to_one_loki_on_its_disk() -> None:
