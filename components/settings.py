@@ -193,6 +193,9 @@ def _docker_host(value: str) -> str:
     # Whoever reaches a tcp:// one is root there, and no setting has the certificates that would guard it.
     if not re.fullmatch(r"(unix:///|ssh://)\S+", value):
         raise ValueError("an URL is needed, ssh://user@host or unix:///path, and no other")
+    # `%2D` is a dash too: who reads the URL decodes it.
+    if re.search(r"(^ssh://|@)(-|%2[Dd])", value):
+        raise ValueError("neither user nor host may begin with a dash, which ssh takes for an option")
     return value
 
 

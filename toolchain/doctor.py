@@ -90,11 +90,15 @@ def engine(host: str) -> list[Row]:
     try:
         info = json.loads(asked)
     except ValueError:
-        words = f"{host}: {say.last_line(done.stderr)}"
+        info = {}
+    # The client prints JSON where no engine answers, too.
+    if not info.get("ServerVersion"):
+        errors = info.get("ServerErrors") or [say.last_line(done.stderr)]
+        words = f"{host}: {' '.join('; '.join(errors).split())}"
         return [Row("docker", "missing", words, stops=True)]
     # Engines before 28 don't say: they have iptables alone.
     backend = (info.get("FirewallBackend") or {}).get("Driver", "")
-    words = f"{host}: {info.get('ServerVersion')}{' with ' if backend else ''}{backend}"
+    words = f"{host}: {info['ServerVersion']}{' with ' if backend else ''}{backend}"
     rows = [Row("docker", "ok", words)]
     if backend == "nftables" and "ENABLED=yes" in ufw and 'DEFAULT_FORWARD_POLICY="ACCEPT"' not in ufw:
         words = f"{host}: cuts Docker's nftables backend off: `ufw default allow routed`, then `ufw reload`"
@@ -113,7 +117,7 @@ def _there(host: str) -> list[str]:
         return ["env", f"DOCKER_HOST={host}", "sh", "-c"]
     url = urlsplit(host)
     login = f"{url.username}@{url.hostname}" if url.username else url.hostname or ""
-    return ["ssh", "-o", "BatchMode=yes", "-p", str(url.port or 22), login]
+    return ["ssh", "-o", "BatchMode=yes", "-p", str(url.port or 22), "--", login]
 
 
 def official_pulumi() -> Row:
@@ -182,10 +186,11 @@ def ssh(hosts: list[str], known_hosts: Path) -> list[Row]:
 
 def known_host(value: str, known_hosts: Path) -> Row:
     """Whether a Docker host's key is known: Pulumi's Docker plugin asks nobody."""
-    if "://" not in value:
-        return Row("ssh", "missing", f"dockerHost: ssh://USER@HOST:PORT, received {value}", stops=True)
-    if not value.startswith("ssh://"):
+    if value.startswith("unix:///"):
         return Row("ssh", "ok", f"{value} isn't ssh://")
+    if not value.startswith("ssh://"):
+        do = "ssh://USER@HOST:PORT or unix:///PATH, and no other"
+        return Row("ssh", "missing", f"dockerHost: {do}, received {value}", stops=True)
     try:
         url = urlsplit(value)
         host, port = url.hostname or "", url.port or 22

@@ -155,6 +155,8 @@ def _judge() -> list[str]:
         # A container may send from any address that it makes up.
         f"iifname @{BRIDGES} fib saddr . iif oif missing drop",
         "fib daddr type local jump rules",
+        # What a container sends to a group comes here from the input hook alone.
+        f"iifname @{BRIDGES} fib daddr type != local jump rules",
         f"counter name {OTHERS} jump refuse",
         "drop",
     ]

@@ -35,6 +35,7 @@ class Way(Enum):
     PUBLISHED = "a port that Docker published"
     DIRECT = "a container's own address"
     LOOPBACK = "a port that Docker published on loopback"
+    GROUP = "all hosts on a link"
     NOBODY = "a port where nobody listens"
     OUTBOUND = "a server in the world"
 
@@ -71,8 +72,8 @@ class Oracle:
         if attempt.who is Who.HOST:
             # Allow outbound: what the host sends, to itself or to its containers, is nobody else's.
             return Verdict.PASS
-        if attempt.who is Who.OUTSIDE and attempt.way in (Way.DIRECT, Way.LOOPBACK):
-            # Deny routed; and what was published on loopback is for the host alone.
+        if attempt.who is Who.OUTSIDE and attempt.way in (Way.DIRECT, Way.LOOPBACK, Way.GROUP):
+            # Deny routed; what was published on loopback is for the host alone; strangers discover nobody.
             return Verdict.DROP
         if attempt.who is Who.CONTAINER and attempt.way in (Way.DIRECT, Way.OUTBOUND):
             # Allow outbound; and between containers Docker decides.

@@ -5,6 +5,7 @@ Each is tried without a policy, too: what the kernel itself drops proves nothing
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
 from collections.abc import Callable, Iterable, Sequence
@@ -12,7 +13,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from components.campus.nftables import EMPTY_POLICY
+from components.campus.nftables import EMPTY_POLICY, TABLE
+from components.campus.nftables import OTHERS as OTHERS_COUNTER
+from tests.policy.oracle import Attempt, Oracle, Verdict, Way, Who
 from tests.policy.packets import (
     ACK,
     DESTINATION,
@@ -83,6 +86,8 @@ WITHOUT_PORTS = {"IP in IP": 4, "IPv6 in IP": 41, "GRE": 47, "ESP": 50, "AH": 51
 # Above the prober's, so that no attack meets a connection of its.
 FIRST_SOURCE_PORT = 40_000
 LARGE = 1800
+# Ethernet's address of all on a link.
+EVERYBODY = b"\xff" * 6
 
 Make = Callable[[int], Iterable[bytes]]
 
@@ -269,28 +274,60 @@ def test_no_packet_of_a_container_that_makes_up_its_source(container: Attacker, 
     assert without > 0
 
 
-def test_a_containers_datagram_to_all_comes_to_containers_and_not_to_the_host(site: Site) -> None:
-    """Whatever the rules say, as for anybody's; and a bridge shows netfilter those between containers too."""
-    for policy, reached in ((rendered(RULES), {"IPv4 9001", "IPv6 9001"}), (EMPTY_POLICY, EVERYBODY)):
-        load_without_guard(site, policy)
-        site.services.datagrams.clear()
-        for name, family, everybody in (
-            ("IPv4", socket.AF_INET, "224.0.0.1"),
-            ("IPv6", socket.AF_INET6, "ff02::1"),
-        ):
-            with site.container("neighbour").entered():
-                link = socket.socket(family, socket.SOCK_DGRAM)
-            with link:
-                link.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"eth0")
-                for port in (OPEN, 9001):
-                    link.sendto(f"{name} {port}".encode(), (everybody, port))
-        wait_for("the containers have them", lambda: seen(site) >= {"IPv4 9001", "IPv6 9001"}, ANSWER_SECONDS)
-        assert fence(site.probes(site.source("neighbour")), ANSWER_SECONDS) == []
-        assert seen(site) == reached
+# A container's datagrams to all hosts on its link, as multicast and as both kinds of broadcast.
+GROUPS = {
+    "224.0.0.1": Ends(NEIGHBOUR, "224.0.0.1"),
+    "ff02::1": Ends(NEIGHBOUR_6, "ff02::1"),
+    "172.30.1.255": Ends(NEIGHBOUR, "172.30.1.255"),
+    # Who has no address yet, as a DHCP client (RFC 2131, section 4.1).
+    "nobody": Ends("0.0.0.0", "255.255.255.255"),
+}
+# Two of the host's, and one of another container's.
+GROUP_PORTS = (OPEN, CLOSED, 9001)
 
 
-# A container's and a port of the host's that the rules open, by all hosts' address of a link.
-EVERYBODY = {f"IPv{family} {port}" for family in (4, 6) for port in (OPEN, 9001)}
+@pytest.mark.parametrize("rules", [RULES, [], None], ids=["a rule for one port", "no rule", "no policy"])
+def test_a_containers_datagram_to_all_comes_to_containers_and_by_a_rule_to_the_host(
+    site: Site, rules: RuleSet | None
+) -> None:
+    """A bridge shows netfilter those between containers too: no rule is asked about them."""
+    load_without_guard(site, EMPTY_POLICY if rules is None else rendered(rules))
+    site.services.datagrams.clear()
+    send_to_all(site)
+    containers = {f"{name} 9001" for name in GROUPS}
+    wait_for("the containers have them", lambda: seen(site) >= containers, ANSWER_SECONDS)
+    assert fence(site.probes(site.source("neighbour")), ANSWER_SECONDS) == []
+    assert seen(site) == containers | {
+        f"{name} {port}"
+        for name, ends in GROUPS.items()
+        for port in (OPEN, CLOSED)
+        if rules is None or judged(rules, ends.source, port) is Verdict.PASS
+    }
+    if rules:
+        # Each once.
+        assert counted_by_rules(site) == len(GROUPS)
+
+
+def send_to_all(site: Site) -> None:
+    """Send the datagrams, whose text is their name and port."""
+    for name, ends in GROUPS.items():
+        frames = [
+            packet(ends, UDP, udp(ends, port, FIRST_SOURCE_PORT, f"{name} {port}".encode()))
+            for port in GROUP_PORTS
+        ]
+        send(site.container("neighbour"), "eth0", EVERYBODY, frames)
+
+
+def judged(rules: RuleSet, source: str, port: int) -> Verdict:
+    """What the oracle says of a container's datagram to all."""
+    return Oracle(rules).judge(Attempt(Who.CONTAINER, source, Way.GROUP, "udp", port))
+
+
+def counted_by_rules(site: Site) -> int:
+    """How many packets the rules' rows have counted."""
+    listed = json.loads(site.campus.run("nft", "-j", "list", "counters", "table", *TABLE.split()).stdout)
+    found = [one["counter"] for one in listed["nftables"] if "counter" in one]
+    return sum(one["packets"] for one in found if one["name"] != OTHERS_COUNTER)
 
 
 def seen(site: Site) -> set[str]:

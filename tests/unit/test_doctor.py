@@ -393,6 +393,8 @@ class TestKnownHost:
             ("unix:///var/run/docker.sock", "ok", "isn't ssh://"),
             ("ssh://me@campus.example:ssh", "missing", "received ssh://me@campus.example:ssh"),
             ("me@campus.example:22", "missing", "received me@campus.example:22"),
+            ("tcp://campus.example:2376", "missing", "received tcp://campus.example:2376"),
+            ("unix://docker.sock", "missing", "received unix://docker.sock"),
         ],
     )
     def test_another_docker_host_is_told(self, tmp_path: Path, value: str, state: str, said: str) -> None:
@@ -438,7 +440,7 @@ class TestEngine:
         put(
             folder,
             "ssh",
-            f"""case "$*" in *BatchMode=yes*-p\\ 21541\\ me@campus*) printf '%s\\n' {lines} ;; esac""",
+            f"""case "$*" in *BatchMode=yes*-p\\ 21541\\ --\\ me@campus*) printf '%s\\n' {lines} ;; esac""",
         )
 
     def _rows(self) -> list[tuple[str, str, bool]]:
@@ -474,6 +476,18 @@ class TestEngine:
         assert self._rows() == [("docker", "ok", False), ("docker here", "old", False)]
         put(bin_folder, "docker")
         assert self._rows() == [("docker", "ok", False)]
+
+    def test_an_ssh_that_is_let_in_where_no_engine_answers_stops(self, bin_folder: Path) -> None:
+        """What `docker info` prints of a socket that isn't there, or is forbidden."""
+        reason = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
+        self._put(bin_folder, {"ServerVersion": "", "ServerErrors": [f"{reason}\nIs it running?"]})
+        [row] = doctor.engine("ssh://me@campus:21541")
+        assert told(row) == ("missing", True)
+        assert row.words == f"ssh://me@campus:21541: {reason} Is it running?"
+        put(bin_folder, "ssh", """echo '{"ServerVersion": ""}'; echo 'permission denied' >&2; exit 1""")
+        [row] = doctor.engine("ssh://me@campus:21541")
+        assert told(row) == ("missing", True)
+        assert row.words == "ssh://me@campus:21541: permission denied"
 
     def test_one_that_does_not_answer_stops(self, bin_folder: Path) -> None:
         put(bin_folder, "ssh", "echo 'Permission denied (publickey).' >&2; exit 255")

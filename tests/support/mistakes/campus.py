@@ -12,5 +12,12 @@ MISTAKES = [
     Mistake({"campus.networkCidr": "8.8.0.0/16"}, "campus.networkCidr:", "8.8.0.0/16"),
     Mistake({"campus.dockerHost": "localhost"}, "campus.dockerHost: an URL", "localhost"),
     Mistake({"campus.dockerHost": "tcp://198.51.100.7:2376"}, "campus.dockerHost: an URL", "tcp://198"),
+    Mistake(
+        {"campus.dockerHost": "ssh://-oProxyCommand=id@campus"}, "campus.dockerHost: neither user", "-oProxy"
+    ),
+    Mistake({"campus.dockerHost": "ssh://me@-oProxyCommand=id"}, "campus.dockerHost: neither user", "me@-o"),
+    Mistake(
+        {"campus.dockerHost": "ssh://%2DoProxyCommand=id@campus"}, "campus.dockerHost: neither user", "%2D"
+    ),
     Mistake({"images.caddy": ""}, "images.caddy:", "tag", '""'),
 ]
