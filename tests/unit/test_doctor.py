@@ -394,6 +394,7 @@ class TestKnownHost:
             ("ssh://me@campus.example:ssh", "missing", "received ssh://me@campus.example:ssh"),
             ("me@campus.example:22", "missing", "received me@campus.example:22"),
             ("tcp://campus.example:2376", "missing", "received tcp://campus.example:2376"),
+            ("ssh://-oProxyCommand=id@campus.example", "missing", "without a dash"),
             ("unix://docker.sock", "missing", "received unix://docker.sock"),
         ],
     )
