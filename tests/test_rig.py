@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.rig.failure_logs import last_words
 from tests.rig.namespaces import NAT, NAT_6, SERVER, SERVER_6
 from tests.rig.probe import can_connect
 from tests.rig.processes import die_with_parent, wait_for
@@ -107,6 +108,21 @@ def test_a_published_port_is_reached_from_the_world(rig: Rig) -> None:
         assert client.info()["Driver"] == "overlay2"
     finally:
         container.remove(force=True, v=True)
+        client.close()
+
+
+def test_what_containers_said_last_can_be_shown(rig: Rig) -> None:
+    rig.engine.load(caddy_image())
+    client = rig.engine.client()
+    container = client.containers.run(
+        caddy_image(), ["sh", "-c", "echo the first; seq 39; echo the last"], name="talker", detach=True
+    )
+    try:
+        container.wait()
+        said = dict(last_words())["last 40 lines of container talker (exited)"].splitlines()
+        assert (said[0], said[-1]) == ("1", "the last")
+    finally:
+        container.remove()
         client.close()
 
 
