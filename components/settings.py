@@ -42,6 +42,7 @@ from components.campus.caddyfile import ACME_STAGING
 from components.campus.port_rules import Kept, Protocol, Rule, lets_in, shut_out
 from components.campus.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
 from components.live.password_rule import password_problem
+from components.live.programs import LETS_ENCRYPT
 
 PROJECT = "campus-monitor"
 
@@ -411,13 +412,30 @@ class Images(Area):
 def _acme_directory(value: str) -> str:
     # Of letters that a Caddyfile takes as they are: no placeholder, no quotation mark, no white space.
     match = re.fullmatch(
-        r"https://([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?(/[A-Za-z0-9._~%/-]*)?", value
+        r"https://(?P<host>[A-Za-z0-9.-]+|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(:(?P<port>\d{1,5}))?"
+        r"(/([A-Za-z0-9._~/-]|%[0-9A-Fa-f]{2})*)?",
+        value,
     )
-    if not match or (match[2] and not 1 <= int(match[2]) <= MAX_PORT):
+    if (
+        not match
+        or (match["port"] and not 1 <= int(match["port"]) <= MAX_PORT)
+        or (match["ipv6"] and not _is_ipv6(match["ipv6"]))
+    ):
         raise ValueError("the URL of an ACME directory is needed, https://host/path")
-    if value == ACME_STAGING:
+    host = match["host"].lower()
+    if host == urlsplit(ACME_STAGING).hostname:
         raise ValueError("Let's Encrypt's staging environment is `tls: acme-staging`, without edge.acme")
+    if host == urlsplit(LETS_ENCRYPT).hostname:
+        raise ValueError("Let's Encrypt is what `tls: acme` asks anyway: leave edge.acme out")
     return value
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 AcmeDirectory = Annotated[str, AfterValidator(_acme_directory)]

@@ -24,6 +24,12 @@ NOT_RESTORED = 70
 # A staging directory whose run died before all was in it; no run stages for as long as that.
 STALE_MINUTES = 60
 
+# Whom Caddy asks first where nobody is named (caddyserver/certmagic, DefaultACME).
+LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
+# How long another ACME authority may take: some seconds, where it comes to see from several places. Caddy
+# itself tries again after 60 s (caddyserver/certmagic, retryIntervals).
+CERTIFICATE_SECONDS = 60
+
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
@@ -72,22 +78,49 @@ _FLAT_JSON = r"""flat() {
     }"""
 
 # With another ACME authority Caddy goes on with the certificate that it has, and never renews it
-# (caddyserver/caddy#6732). So in between it runs for a moment without any: then it asks the new one.
+# (caddyserver/caddy#6732). So in between it runs for a moment without any: then it asks the new one. If
+# that gives none, the files from before come back, and with them the certificate that Caddy has kept.
+# Nothing is waited for where there was none to lose. Beside each certificate lies a file that names its
+# authority (mholt/acmez, acme/certificate.go).
 _RELOAD_CADDY = r"""authorities() {
-        grep -oE '"module":"acme"|"ca":"https:[^"]*"' | sort
+        printf '%s\n' "$1" | grep -oE '"ca":"https:[^"]*"|"module":"acme"' | awk -F'"' '
+            $2 == "ca" { directory = $4; next }
+            { print directory ? directory : "LETS_ENCRYPT"; directory = "" }'
+    }
+    site_of() {
+        printf '%s\n' "$1" | grep -oE '"host":\["[^"]*"' | head -n 1 | cut -d'"' -f4
+    }
+    has_certificate() {
+        site=$(site_of "$1")
+        authorities "$1" | sed 's/.*/"ca": "&"/' |
+            grep -qFf - /data/caddy/certificates/*/"$site/$site.json" 2>/dev/null
     }
     load() {
         caddy reload "$@" --address unix//run/caddy/admin.sock
     }
     config=$(caddy adapt --config "$dir/Caddyfile" --adapter caddyfile 2>/dev/null)
-    before=$(authorities </config/caddy/autosave.json)
-    after=$(printf '%s\n' "$config" | authorities)
+    running=$(cat /config/caddy/autosave.json)
+    before=$(authorities "$running")
+    after=$(authorities "$config")
+    to_lose=
     if [ "$before" ] && [ "$after" ] && [ "$before" != "$after" ]; then
+        ! has_certificate "$running" || to_lose=1
         printf '%s\n' "$config" |
             sed 's/"srv[0-9]*":{/&"automatic_https":{"disable_certificates":true},/g' |
             load --config - || exit 1
     fi
-    load --config "$dir/Caddyfile" --adapter caddyfile"""
+    load --config "$dir/Caddyfile" --adapter caddyfile || exit 1
+    [ "$to_lose" ] || exit 0
+    waited=0
+    until has_certificate "$config"; do
+        if [ "$waited" -ge CERTIFICATE_SECONDS ]; then
+            echo "Error: no certificate for $(site_of "$config") came within $waited s from" $after \
+                "(Caddy says why: docker logs caddy 2>&1 | grep 'could not get')" >&2
+            exit 1
+        fi
+        sleep 1
+        waited=$((waited + 1))
+    done""".replace("CERTIFICATE_SECONDS", str(CERTIFICATE_SECONDS)).replace("LETS_ENCRYPT", LETS_ENCRYPT)
 
 _NFT_TABLE = "inet campus_policy"
 # The scripts hold the lock that the guard takes too.

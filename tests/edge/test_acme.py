@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from components.live import files
+from components.live.docker_host import LiveError
+from components.live.programs import CERTIFICATE_SECONDS, Program, render_apply_script
 from tests.rig.deployment import HTTPS, Deployment
 from tests.rig.edge_files import edge_files
 from tests.rig.live_caddy import printed
@@ -194,23 +197,39 @@ def test_what_an_authority_that_is_down_gave_goes_on(site: Site, final: Pebble) 
     wait_for("another certificate", lambda: site.shown(final) not in (None, before), ISSUED_SECONDS)
 
 
-def test_an_authority_that_refuses_leaves_a_site_closed_until_the_one_before_is_back(
-    site: Site, trial: Pebble
+# Pebble refuses at once.
+SHORT_SECONDS = 5
+
+
+def in_a_hurry(program: Program) -> str:
+    """The script that applies files, with less patience for another authority."""
+    script, patience = render_apply_script(program), f"-ge {CERTIFICATE_SECONDS} ]"
+    assert patience in script
+    return script.replace(patience, f"-ge {SHORT_SECONDS} ]")
+
+
+def test_an_authority_that_refuses_leaves_what_the_one_before_gave(
+    site: Site, trial: Pebble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.use(trial)
     shown, orders, failures = site.issued(trial), trial.orders(), site.failures()
     folder = site.edge.rig.run.folder / "refusing"
+    monkeypatch.setattr(files, "render_apply_script", in_a_hurry)
     with (
         running_pebble(site.world, folder, 14020, 90 * DAYS, own=trial.own, refused=(DOMAIN,)) as refusing,
         edge_files(site.edge) as live,
     ):
-        # Neither fails nor waits: the files are in force, and Caddy goes on asking.
-        live.apply(live.deployed.replace(trial.directory, refusing.directory))
-        wait_for("a failure", lambda: site.failures() > failures, ISSUED_SECONDS)
-        assert site.shown(trial) is None
-        assert refusing.orders() == 0
+        with pytest.raises(LiveError) as failed:
+            live.apply(live.deployed.replace(trial.directory, refusing.directory))
+        assert site.shown(trial) == shown
+        assert live.on_disk() == live.deployed
+        # It was asked, and Caddy says what it answered.
+        assert site.failures() > failures
         assert "rejectedIdentifier" in site.log()
-    assert site.shown(trial) == shown
+        assert refusing.orders() == 0
+    told, why = str(failed.value).splitlines()
+    assert told.endswith("the new files were not applied; those from before are in place:")
+    assert f"{DOMAIN} came within {SHORT_SECONDS} s from {refusing.directory} " in why
     assert trial.orders() == orders
 
 

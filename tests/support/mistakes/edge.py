@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from components.campus.caddyfile import ACME_STAGING
+from components.live.programs import LETS_ENCRYPT
 from tests.rig.authority import made_authority
 from tests.support.mistakes.mistake import Mistake
 
@@ -36,6 +37,9 @@ MISTAKES = [
     acme({"directory": "https://a.test:0/"}, "edge.acme.directory: the URL of an", "test:0/"),
     acme({"directory": "https://a.test/{x}"}, "edge.acme.directory: the URL of an", "{x}"),
     acme({"directory": "https://u@ca.test"}, "edge.acme.directory: the URL of an", "u@ca"),
+    acme({"directory": "https://[:::]/x"}, "edge.acme.directory: the URL of an", "[:::]"),
+    acme({"directory": "https://a.test/%zz"}, "edge.acme.directory: the URL of an", "%zz"),
+    acme({"directory": LETS_ENCRYPT}, "edge.acme.directory: Let's Encrypt is what", LETS_ENCRYPT),
     acme({"directory": ACME_STAGING}, "edge.acme.directory: Let's Encrypt's", ACME_STAGING),
     acme({"root": "ca.pem"}, "edge.acme.root: certificates as PEM", "received 6 characters"),
     acme({"root": SERVER_PEM + KEY_PEM}, "edge.acme.root: certificates as PEM", "characters"),
