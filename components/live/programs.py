@@ -26,9 +26,10 @@ STALE_MINUTES = 60
 
 # Whom Caddy asks first where nobody is named (caddyserver/certmagic, DefaultACME).
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
-# How long another ACME authority may take: some seconds, where it comes to see from several places. Caddy
-# itself tries again after 60 s (caddyserver/certmagic, retryIntervals).
-CERTIFICATE_SECONDS = 60
+# How long another ACME authority may take: some seconds, where it comes to see from several places. Less
+# than the 60 s until Caddy tries again (caddyserver/certmagic, retryIntervals): a second failure would
+# count at the authority, too.
+CERTIFICATE_SECONDS = 55
 
 
 @dataclass(frozen=True, kw_only=True)
