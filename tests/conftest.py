@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: loads the machine so much that it wants it to itself")
     config.addinivalue_line("markers", "programs: needs nft, or a program out of an image of the stack")
     end_in_order_on_signals()
+    # Before anybody loads gRPC: otherwise its fork handlers end one in a hundred of the children that are
+    # started while it runs, before it is the program that it should be.
+    os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
     try:
         chosen()
     except ValueError as error:
