@@ -56,14 +56,9 @@ class DockerEngine:
         return f"unix://{_socket(self.run)}"
 
     @classmethod
-    def start(
-        cls, run: Run, namespace: Namespace, options: Sequence[str] = (), kind: Engine | None = None
-    ) -> DockerEngine:
-        """Start the engine and return when it answers; say why if it doesn't.
-
-        Without a `kind` it is the one that this run is for.
-        """
-        kind = kind or chosen()
+    def start(cls, run: Run, namespace: Namespace, options: Sequence[str] = ()) -> DockerEngine:
+        """Start the engine that this run is for, and return when it answers; say why if it doesn't."""
+        kind = chosen()
         if kind.has_nftables:  # it wants its host to be a router before it starts
             namespace.run("sysctl", "-qw", *(f"{setting}=1" for setting in FORWARDING))
         engine = cls(run, namespace, options, kind, _start_process(run, namespace, options, kind))
