@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.authority import Authority, made_authority
 from tests.rig.namespaces import AUTHORITY, SERVER, Namespace
 from tests.rig.probe import Connection, can_connect, trust_in
 from tests.rig.processes import die_with_parent, wait_for
+from tests.support.certificates import Authority, made_authority
 from toolchain import pebble
 
 LOOPBACK = "127.0.0.1"

@@ -1,33 +1,33 @@
-"""Certificates that no authority knows."""
+"""Authorities of our own, and certificates that they have made."""
 
 from __future__ import annotations
 
-import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import trustme
 
 
-def certificate(host: str, begins: float = -1.0, ends: float = 89.0) -> bytes:
-    """A certificate of its own authority and its key, valid for days from now."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "A test's own")])
-    now = datetime.datetime.now(datetime.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now + datetime.timedelta(days=begins))
-        .not_valid_after(now + datetime.timedelta(days=ends))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
+@dataclass(frozen=True)
+class Authority:
+    """An authority's certificate; and a server's, by that authority, with its key. All as PEM."""
+
+    root: str
+    certificate: str
+    key: str
+
+    @property
+    def all(self) -> bytes:
+        """The key, the certificate and the authority's, as a server's file has them."""
+        return (self.key + self.certificate + self.root).encode()
+
+
+def made_authority(host: str, begins: float = -1.0, ends: float = 89.0) -> Authority:
+    """A new authority, and a certificate for a host's name or address, valid for days from now."""
+    now, authority = datetime.now(UTC), trustme.CA(organization_name="A test's own")
+    made = authority.issue_cert(
+        host, not_before=now + timedelta(days=begins), not_after=now + timedelta(days=ends)
     )
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return private + made.public_bytes(serialization.Encoding.PEM)
+    [certificate] = made.cert_chain_pems
+    pem = (authority.cert_pem, certificate, made.private_key_pem)
+    return Authority(*(one.bytes().decode() for one in pem))

@@ -22,7 +22,7 @@ from tests.rig.live_grafana import PLAYED, make_played_image
 from tests.rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, SERVER_6, STRANGER
 from tests.rig.rig import Rig
 from tests.rig.stack import ROOT
-from tests.support.certificates import certificate
+from tests.support.certificates import made_authority
 from tests.team.verified import ADMIN, Looking, data_sources
 
 pytestmark = pytest.mark.docker
@@ -175,7 +175,7 @@ def test_a_loki_that_takes_no_lines(looking: Looking) -> None:
 def test_a_certificate_that_is_not_right(
     looking: Looking, host: str, begins: float, ends: float, said: str
 ) -> None:
-    pem = certificate(host, begins, ends)
+    pem = made_authority(host, begins, ends).all
     put_files(looking.deployment.caddy(), "/data", {"fault.pem": HostFile(content=pem, mode=0o600)})
     own = pem[pem.index(b"-----BEGIN CERTIFICATE") :].decode()
     with edge_files(looking.deployment) as files:

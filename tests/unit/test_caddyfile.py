@@ -35,8 +35,8 @@ from components.campus.caddyfile import (
     render_closed,
     site_url,
 )
-from tests.rig.authority import made_authority
 from tests.rig.processes import wait_for
+from tests.support.certificates import made_authority
 from tests.support.golden import assert_golden, assert_golden_variant
 from tests.support.programs import program, run
 

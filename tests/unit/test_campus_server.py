@@ -11,7 +11,7 @@ import pytest
 from components.campus import grafana, loki, port_policy
 from components.live.programs import PROGRAMS
 from components.settings import GRAFANA_PORT
-from tests.rig.authority import made_authority
+from tests.support.certificates import made_authority
 from tests.support.fake_engine import Engine, build, plain, running_engine
 from tests.support.settings import SECRET, TREE
 

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from components.campus.nftables import policy_rows
 from components.campus.port_rules import Rule, shut_out
 from components.campus.provisioning import LokiSource, render_datasources
-from tests.support.certificates import certificate
+from tests.support.certificates import made_authority
 from tests.support.outputs import GOOD, SECRETS
 from toolchain import pulumi
 from toolchain.say import Problem
@@ -222,7 +222,7 @@ class Site(ThreadingHTTPServer):
     def __init__(self, folder: Path) -> None:
         super().__init__((ME, 0), Answering)
         self.pem = folder / "site.pem"
-        self.use(certificate(HOST))
+        self.use(made_authority(HOST).all)
         # By what it is, what is answered to a request in place of what should be.
         self.faults: dict[str, int] = {}
         self.lines: list[str] = []
@@ -463,7 +463,7 @@ class TestProof:
     def test_a_bad_certificate_is_told_nothing(
         self, site: Site, host: str, begins: float, ends: float, said: str
     ) -> None:
-        site.use(certificate(host, begins, ends))
+        site.use(made_authority(host, begins, ends).all)
         results = seen_from(site, ME, STRANGER)
         assert without_ports(results) == [("certificate", Verdict.WRONG), ("all behind it", Verdict.UNPROVEN)]
         assert said in results[0].seen
@@ -476,7 +476,7 @@ class TestProof:
     def test_a_certificate_that_should_have_been_renewed_is_the_one_thing_wrong(
         self, site: Site, begins: float, ends: float, said: str
     ) -> None:
-        site.use(certificate(HOST, begins=begins, ends=ends))
+        site.use(made_authority(HOST, begins=begins, ends=ends).all)
         wrong = [one for one in seen_from(site, ME, STRANGER) if one.verdict != Verdict.OK]
         assert verdicts(wrong)[0] == ("renewal", Verdict.WRONG)
         assert wrong[0].seen == f"{said}: it should have been renewed"
@@ -490,7 +490,7 @@ class TestProof:
 
     def test_nobody_else_is_believed(self, site: Site, tmp_path: Path) -> None:
         authority = tmp_path / "other.pem"
-        authority.write_bytes(certificate(HOST))
+        authority.write_bytes(made_authority(HOST).all)
         [here] = places.places(HOST, site.server_port, (), places.Trust.of(authority))
         assert here.certificate()[0].seen.startswith("self")
         with pytest.raises(Problem, match="no file of certificates in PEM"):

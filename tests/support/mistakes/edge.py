@@ -6,7 +6,7 @@ from typing import Any
 
 from components.campus.caddyfile import ACME_STAGING
 from components.live.programs import LETS_ENCRYPT
-from tests.rig.authority import made_authority
+from tests.support.certificates import made_authority
 from tests.support.mistakes.mistake import Mistake
 
 ACME = {"directory": "https://ca.example.org/acme/directory"}
