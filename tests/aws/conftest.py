@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -87,8 +86,7 @@ def put_back(stack: Deployment) -> Iterator[None]:
         yield
     finally:
         stack.stack.configure(stack.settings)
-        stack.stack.run("up", "--yes", "--skip-preview", "--refresh")
-        stack.outputs = json.loads(stack.stack.run("stack", "output", "--json", "--show-secrets"))
+        stack.up("--refresh")
 
 
 def login_of(stack: Deployment) -> Login:

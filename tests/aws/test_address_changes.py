@@ -105,7 +105,8 @@ def pusher_behind(stack: Deployment, nat: Nat, job: str) -> Pusher:
 def up(stack: Deployment, egress: Settings) -> list[str]:
     """Deploy other egress settings; the public addresses that the stack then tells."""
     stack.stack.configure(stack.settings | {"egress": egress})
-    return stack.stack.up()["nat_public_ips"].value
+    stack.stack.up()
+    return stack.stack.outputs()["nat_public_ips"]
 
 
 def test_no_push_is_refused_while_addresses_change(changed: Changed) -> None:

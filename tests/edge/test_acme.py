@@ -151,7 +151,7 @@ def test_a_caddy_that_is_made_anew_asks_for_no_certificate(site: Site, trial: Pe
     site.use(trial)
     shown, orders, before = site.issued(trial), trial.orders(), site.edge.caddy().id
     site.edge.caddy().remove(force=True)
-    site.edge.stack.automation.up(color="never", refresh=True)
+    site.edge.stack.up("--refresh")
     assert site.edge.caddy().id != before
     assert site.issued(trial) == shown
     assert trial.orders() == orders

@@ -117,7 +117,7 @@ def test_a_replica_whose_disk_is_lost_comes_back_and_takes_its_share(replicated:
         wait_for_acknowledged(shippers, LINES // 2)
         lose(replicated, 1)
         wait_for_acknowledged(shippers, LINES)
-        replicated.stack.run("up", "--yes", "--skip-preview", "--refresh")
+        replicated.stack.up("--refresh")
         wait_for("it is ready", lambda: is_ready(replicated, 1), 120.0)
         wait_for_acknowledged(shippers, len(shippers.tally.acknowledged) + LINES)
     for number in range(REPLICAS):
@@ -134,7 +134,7 @@ def test_what_is_in_the_bucket_outlives_every_disk(replicated: Deployment) -> No
         # In order: it writes what it holds, and its index, to the bucket.
         replica(replicated, number).stop(timeout=STOP_SECONDS)
         lose(replicated, number)
-    replicated.stack.run("up", "--yes", "--skip-preview", "--refresh")
+    replicated.stack.up("--refresh")
     for number in range(REPLICAS):
         wait_for("it is ready", lambda number=number: is_ready(replicated, number), 120.0)
         assert_whole(replicated, number, shippers, "all disks", began)

@@ -105,6 +105,6 @@ def test_the_stack_takes_a_volume_that_was_restored(replicated: Deployment, tmp_
     client.close()
     replicated.stack.run("refresh", "--yes", "--skip-preview")
     run(replicated.rig, tmp_path, restore, name)
-    replicated.stack.run("up", "--yes", "--skip-preview", "--refresh")
+    replicated.stack.up("--refresh")
     wait_for("it is ready", lambda: answers_ready(campus, replicated.loki("test")), 120.0)
     assert lines_in_loki(campus, replicated.loki("test"), '{job="rig"}') == [line]

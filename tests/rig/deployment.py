@@ -97,6 +97,11 @@ class Deployment:
     settings: Settings
     outputs: dict[str, Any]
 
+    def up(self, *options: str) -> None:
+        """Run `pulumi up`, and keep what the stack then puts out."""
+        self.stack.up(*options)
+        self.outputs = self.stack.outputs()
+
     @cached_property
     def trust(self) -> ssl.SSLContext:
         """What trusts the certificate of this deployment's Caddy, and nothing else."""
@@ -172,5 +177,5 @@ def configured_as(rig: Rig, settings: Settings) -> Iterator[Deployment]:
 def deployed(rig: Rig, emulator: Emulator, changes: Settings | None = None) -> Iterator[Deployment]:
     """The stack after `pulumi up`, with changes to its settings in the rig; destroyed at the end."""
     with configured(rig, emulator, changes) as made:
-        made.outputs = {name: output.value for name, output in made.stack.up().items()}
+        made.up()
         yield made

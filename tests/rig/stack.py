@@ -7,6 +7,7 @@ program is the one in the work tree. Its settings start from the local stack's.
 from __future__ import annotations
 
 import copy
+import json
 import secrets
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -63,10 +64,13 @@ class Stack:
             done = workspace.pulumi_command.run(command, str(self.folder), workspace.env_vars)
         return done.stdout, done.stderr
 
-    def up(self) -> automation.OutputMap:
-        """Run `pulumi up` and give back the stack's outputs."""
-        with _failing_short("up"):
-            return self.automation.up(color="never").outputs
+    def up(self, *options: str) -> None:
+        """Run `pulumi up`: that alone, where the automation API would run three more commands after it."""
+        self.run("up", "--yes", "--skip-preview", *options)
+
+    def outputs(self) -> dict[str, Any]:
+        """The stack's outputs by name, secrets in plain."""
+        return json.loads(self.run("stack", "output", "--json", "--show-secrets"))
 
     def changes(self) -> dict[str, int]:
         """What a preview would change: how many resources per operation; empty means nothing."""
@@ -87,8 +91,7 @@ class Stack:
 
     def destroy(self) -> None:
         """Run `pulumi destroy`."""
-        with _failing_short("destroy"):
-            self.automation.destroy(color="never")
+        self.run("destroy", "--yes", "--skip-preview")
 
 
 def local_settings(root: Path = ROOT) -> Settings:

@@ -76,7 +76,7 @@ def brought_up(environment: str, rig: Rig, emulator: Emulator, operator: Operato
     """The environment in the rig; at the end its data is given up, as a person would, and it is destroyed."""
     with operated(environment, rig, emulator, operator) as made:
         try:
-            made.outputs = {name: output.value for name, output in made.stack.up().items()}
+            made.up()
             yield made
         finally:
             made.stack.run("state", "unprotect", "--all", "--yes")
@@ -223,7 +223,7 @@ def takes_a_change(made: Deployment) -> None:
     }
     kept = login(made, "test")
     made.stack.configure(merged(made.settings, changes))
-    made.outputs = {name: output.value for name, output in made.stack.up().items()}
+    made.up()
     assert made.push_status(STRANGER, "aws", login(made, "aws")) == 204
     assert made.push_status(NAT, "test", kept) == 204
     second = Login("second", made.outputs["shipper_credentials"]["test"]["second"])
