@@ -16,7 +16,11 @@ from toolchain.say import Problem
 
 
 def module_folder(module: str) -> Path:
-    """Where the go.mod and go.sum of one of our builds are."""
+    """Where the go.mod and go.sum of one of our builds are.
+
+    A go.sum has what the build reads, without what `go mod tidy` adds for others' tests: empty it, and
+    `go list -mod=mod -deps TARGETS` fills it.
+    """
     return TOOLCHAIN / "go" / module
 
 
