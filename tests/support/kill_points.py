@@ -36,15 +36,16 @@ def killed_at(step: int, script: str, counter: str) -> str:
     return _PRELUDE.format(counter=counter, kill_at=step) + script
 
 
-def steps_tried(killed_before: Callable[[int], bool]) -> int:
-    """Kill a script before each of its steps, several at once, until it has none left; how many were tried.
+def steps_tried(killed_before: Callable[[int], bool], every: int = 1) -> int:
+    """Kill a script before its steps, several at once, until it has none left; how many it may have had.
 
-    `killed_before` kills it before this step (from 1), and says whether it had one.
+    `killed_before` kills it before this step (from 1), and says whether it had one. `every` is how many steps
+    lie from each that is tried to the next.
     """
-    tried, killed = 0, [True]
+    reached, killed = 0, [True]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while all(killed):
-            steps = range(tried + 1, tried + 1 + BATCH)
+            steps = range(reached + 1, reached + 1 + BATCH * every, every)
             killed = list(pool.map(killed_before, steps))
-            tried += len(steps)
-    return tried
+            reached += len(steps) * every
+    return reached
