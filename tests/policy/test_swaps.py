@@ -24,9 +24,9 @@ from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
-SWAPS = count(test=200, soak=2000)
+SWAPS = count(test=100, soak=2000)
 # So many of them by the way that an update takes; the others by the guard alone.
-WHOLE_UPDATES = count(test=20, soak=200)
+WHOLE_UPDATES = count(test=10, soak=200)
 FAULTY_SWAPS = 10
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
 
