@@ -111,7 +111,7 @@ def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
     wait_for("what the relay saw taken is what the Lokis have", all_is_accounted_for, 30.0)
     assert result.cut_off.total() < CASES / 50
     # Both answers of the oracle were tried, often.
-    assert result.verdicts[Verdict.PASS] > CASES / 8
+    assert result.verdicts[Verdict.PASS] > CASES / 16
     assert result.verdicts[Verdict.NEVER] > CASES / 4
 
 
