@@ -32,6 +32,23 @@ NOBODY = "255.255.255.255/32"
 # Eight times the Loki plugin's own batch size.
 MAX_BODY = "8MB"
 
+# What Grafana is sent: a dashboard, a query. It asks for a login before it reads one of these...
+GRAFANA_MAX_BODY = "10MB"
+GRAFANA_LARGE = (
+    "/api/annotations/*",
+    "/api/dashboards/*",
+    "/api/datasources/*",
+    "/api/ds/*",
+    "/api/folders/*",
+    "/api/library-elements/*",
+    "/api/ruler/*",
+    "/api/snapshots",
+    "/api/v1/provisioning/*",
+    "/apis/*",
+)
+# ... and reads all others whole into its memory, three times their size, whoever sends them.
+STRANGERS_MAX_BODY = "256KB"
+
 # How long a push waits for a Loki that restarts; a reload lets such a push end (grace period).
 DIAL_RETRY = "15s"
 GRACE_PERIOD_SECONDS = 20
@@ -214,7 +231,11 @@ def _global_options(site: Site) -> list[str]:
 
 def _plain_http() -> list[str]:
     """What both sites on the HTTP port have. Caddy answers an ACME authority's challenge before them."""
-    return [*_log("log ", STRANGERS_LOGGED, SITES_URI), "header -Server"]
+    return [
+        *_log("log ", STRANGERS_LOGGED, SITES_URI),
+        "header -Server",
+        *_block("request_body ", [f"max_size {STRANGERS_MAX_BODY}"]),
+    ]
 
 
 def _acme(site: Site) -> list[str]:
@@ -283,39 +304,51 @@ def _refused(route: GuardedRoute) -> str:
 
 
 def _guarded_route(route: GuardedRoute) -> list[str]:
-    lines = _push(route, f"@{route.name}_push", PUSH_PATH)
-    if route.otlp:
-        lines += _push(route, f"@{route.name}_otlp", OTLP_PATH)
+    matcher = f"@{route.name}_push"
     return [
-        *lines,
+        *_block(f"{matcher} ", _gate(route)),
+        *_block(f"handle {matcher} ", _block("route ", _push(route))),
         f"@{route.name} path {route.prefix} {route.prefix}/*",
         *_block(f"handle @{route.name} ", [f"log_name {_refused(route)}", 'respond "Forbidden" 403']),
     ]
 
 
-def _push(route: GuardedRoute, matcher: str, path: str) -> list[str]:
-    """The one path of Loki's that a route leads to, behind its gate."""
-    gate = [
+def _gate(route: GuardedRoute) -> list[str]:
+    """Who may push, and how."""
+    paths = [PUSH_PATH, *([OTLP_PATH] if route.otlp else [])]
+    return [
         "method POST",
         # As it was sent, letter for letter, so that an encoded slash or a query is something else.
         # Caddy's own `path` ignores case and repeated slashes.
-        f"vars {{http.request.orig_uri}} {route.prefix}{path}",
+        f"vars {{http.request.orig_uri}} {' '.join(route.prefix + path for path in paths)}",
         f"remote_ip {' '.join([NOBODY, *sorted(set(route.cidrs))])}",
         *([f"import {FRAGMENTS}/*.caddy"] if route.allow_nat else []),
     ]
+
+
+def _push(route: GuardedRoute) -> list[str]:
+    """What becomes of a push: one way to Loki, with a constant path."""
     users = [f"{user} {hashed}" for user, hashed in route.accounts]
-    push = [
+    otlp = f"@{route.name}_otlp"
+    return [
         f"log_name {_failed(route)}",
         # Behind the gate: a guess costs a second of the CPU, and strangers get none.
         *(_block("basic_auth bcrypt ", users) if users else []),
         *_block("request_body ", [f"max_size {MAX_BODY}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
-        # The question mark drops the client's query.
-        f"rewrite * {path}?",
+        # The question mark drops the client's query. Of several in one block, the first that fits is done.
+        *(
+            [
+                f"{otlp} vars {{http.request.orig_uri}} {route.prefix}{OTLP_PATH}",
+                f"rewrite {otlp} {OTLP_PATH}?",
+            ]
+            if route.otlp
+            else []
+        ),
+        f"rewrite * {PUSH_PATH}?",
         *_block(f"reverse_proxy {' '.join([route.upstream, *route.more_upstreams])} ", _proxy(route)),
     ]
-    return [*_block(f"{matcher} ", gate), *_block(f"handle {matcher} ", _block("route ", push))]
 
 
 def _grafana(site: Site, upstream: str | None) -> list[str]:
@@ -332,6 +365,9 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
     inner = [
         *_block("header ", headers),
         "encode",
+        f"@small not path {' '.join(GRAFANA_LARGE)}",
+        *_block("request_body @small ", [f"max_size {STRANGERS_MAX_BODY}"]),
+        *_block("request_body ", [f"max_size {GRAFANA_MAX_BODY}"]),
         # Grafana would believe it before X-Forwarded-For, which Caddy sets.
         "request_header -X-Real-IP",
         *_block(f"reverse_proxy {upstream} ", proxy),

@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -68,11 +68,26 @@ def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
             self.end_headers()
 
         def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            if not self._read():
+                return
             headers = {key.lower(): value for key, value in self.headers.items()}
             received.requests.append((self.path, headers))
             self.send_response(int(headers.get("x-answer-with", 204)))
             self.end_headers()
+
+        def _read(self) -> bool:
+            """Read a body to its end; whether it has one."""
+            if self.headers["Transfer-Encoding"] is None:
+                size = int(self.headers["Content-Length"] or 0)
+                return len(self.rfile.read(size)) == size
+            while True:
+                line = self.rfile.readline()
+                if not line.strip():
+                    return False
+                size = int(line, 16)
+                self.rfile.read(size + 2)
+                if size == 0:
+                    return True
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
@@ -121,16 +136,20 @@ class RunningCaddy:
         path: str,
         *,
         method: str = "POST",
-        content: bytes = b"{}",
+        content: bytes | Iterator[bytes] = b"{}",
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
     ) -> Answer:
         """A request from 127.0.0.1, with the path byte for byte as it is written here."""
         sent = {"Host": self.site.domain, **(headers or {})}
+        if not isinstance(content, bytes):
+            sent["Transfer-Encoding"] = "chunked"
         if auth:
             sent["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
         with self.connected() as connection:
-            connection.request(method, path, content, sent)
+            # A server that refuses a body needn't read it to its end.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, content, sent, encode_chunked=not isinstance(content, bytes))
             answer = connection.getresponse()
             return Answer(answer.status, answer.read().decode())
 

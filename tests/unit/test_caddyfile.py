@@ -40,6 +40,8 @@ from tests.support.running_caddy import (
     upstream,
 )
 
+PUSH_BYTES = 8_000_000
+STRANGERS_BYTES, GRAFANA_BYTES = 256_000, 10_000_000
 ACME = AcmeAuthority(directory="https://ca.example.org:9000/acme/directory", root="a root as PEM")
 PAGES = {
     "caddyfile": render_caddyfile(SITE, [TEST, AWS], None),
@@ -126,8 +128,7 @@ def test_fragments_and_the_routes_own_list_are_a_union(tmp_path: Path) -> None:
     nat = ["203.0.113.7/32", "203.0.113.9/32"]
     own = ["255.255.255.255/32", "198.51.100.0/24", "2001:db8::/64"]
     both = [*own, *nat]
-    # Push and OpenTelemetry have a gate each.
-    assert remote_ip_ranges(tmp_path) == [["255.255.255.255/32", *nat], own, own, both, both]
+    assert remote_ip_ranges(tmp_path) == [["255.255.255.255/32", *nat], own, both]
 
 
 def test_urls_name_the_port_only_where_it_is_not_the_usual_one() -> None:
@@ -225,9 +226,49 @@ def test_any_other_method_is_refused(caddy: RunningCaddy, method: str) -> None:
     assert answer.status_code == 403
 
 
-def test_a_body_above_the_limit_is_refused(caddy: RunningCaddy) -> None:
-    big = b"x" * 8_000_001
-    assert caddy.post(GUARDED_PUSH, content=big, auth=("admin", "right")).status_code == 413
+@pytest.mark.parametrize("path", [GUARDED_PUSH, "/lokitest/otlp/v1/logs"])
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_above_the_limit_is_refused(caddy: RunningCaddy, path: str, is_chunked: bool) -> None:
+    before = len(caddy.received.requests)
+    for size, status in ((PUSH_BYTES, 204), (PUSH_BYTES + 1, 413)):
+        content = in_chunks(size) if is_chunked else b"x" * size
+        assert caddy.post(path, content=content, auth=("admin", "right")).status_code == status
+    assert len(caddy.received.requests) == before + 1
+
+
+# What Grafana reads before it asks who it is, and what it doesn't.
+BODIES_FOR_GRAFANA = {
+    "/login": STRANGERS_BYTES,
+    "/LOGIN": STRANGERS_BYTES,
+    "//login": STRANGERS_BYTES,
+    "/%6cogin": STRANGERS_BYTES,
+    "/api/user/password/send-reset-email": STRANGERS_BYTES,
+    "/api/user/invite/complete": STRANGERS_BYTES,
+    "/api/public/dashboards/x/panels/1/query": STRANGERS_BYTES,
+    "/api/dashboardsx": STRANGERS_BYTES,
+    "/api/dashboards/../user/password/reset": STRANGERS_BYTES,
+    "/api/dashboards/db": GRAFANA_BYTES,
+    "/api/ds/query": GRAFANA_BYTES,
+    "/apis/dashboard.grafana.app/v1/x": GRAFANA_BYTES,
+}
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_for_grafana_has_a_limit(tmp_path: Path, is_chunked: bool) -> None:
+    with running_caddy(tmp_path, has_grafana=True) as caddy:
+        for path, most in BODIES_FOR_GRAFANA.items():
+            statuses = [
+                caddy.post(path, content=in_chunks(size) if is_chunked else b"x" * size).status_code
+                for size in (most, most + 1)
+            ]
+            assert statuses == [204, 413], path
+
+
+def in_chunks(size: int) -> Iterator[bytes]:
+    """A body of so many bytes that doesn't say how many they are."""
+    piece = b"x" * 64_000
+    for sent in range(0, size, len(piece)):
+        yield piece[: size - sent]
 
 
 def test_without_grafana_everything_else_says_so(caddy: RunningCaddy) -> None:

@@ -32,7 +32,7 @@ def lines(loki: RunningLoki) -> list[str]:
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
 def test_nobody_deletes_lines_by_its_api(running: RunningLoki, method: str) -> None:
-    """Whoever reaches a published port could take all lines away, those of what was done before among them."""
+    """Whoever reaches a published port could take all lines away, its own traces among them."""
     stream = {"stream": {"job": "kept"}, "values": [[str(time.time_ns()), "a line"]]}
     pushed = json.dumps({"streams": [stream]}).encode()
     asked = ("POST", "/loki/api/v1/push", pushed, {"Content-Type": "application/json"})
