@@ -140,6 +140,8 @@ class GuardedRoute:
     allow_nat: bool = False
     # (user, bcrypt hash); none means that the address is enough.
     accounts: tuple[tuple[str, str], ...] = ()
+    # Whether who names no account isn't asked for one.
+    accounts_optional: bool = False
     # Whether OpenTelemetry logs may be pushed too.
     otlp: bool = False
 
@@ -329,11 +331,16 @@ def _gate(route: GuardedRoute) -> list[str]:
 def _push(route: GuardedRoute) -> list[str]:
     """What becomes of a push: one way to Loki, with a constant path."""
     users = [f"{user} {hashed}" for user, hashed in route.accounts]
-    otlp = f"@{route.name}_otlp"
+    otlp, login = f"@{route.name}_otlp", f"@{route.name}_login"
     return [
         f"log_name {_failed(route)}",
         # Behind the gate: a guess costs a second of the CPU, and strangers get none.
-        *(_block("basic_auth bcrypt ", users) if users else []),
+        *([f"{login} header Authorization *"] if route.accounts_optional else []),
+        *(
+            _block(f"basic_auth {f'{login} ' if route.accounts_optional else ''}bcrypt ", users)
+            if users
+            else []
+        ),
         *_block("request_body ", [f"max_size {MAX_BODY}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",

@@ -213,7 +213,9 @@ class RunningCaddy:
 
 
 @contextmanager
-def running_caddy(folder: Path, *, has_grafana: bool, replicas: Sequence[int] = ()) -> Iterator[RunningCaddy]:
+def running_caddy(
+    folder: Path, *, has_grafana: bool, replicas: Sequence[int] = (), accounts_optional: bool = False
+) -> Iterator[RunningCaddy]:
     """The real Caddy, with the same upstream behind every route; one has replicas on these ports too."""
     site = replace(SITE, http_port=free_port(), https_port=free_port())
     password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -225,6 +227,7 @@ def running_caddy(folder: Path, *, has_grafana: bool, replicas: Sequence[int] = 
             more_upstreams=tuple(f"127.0.0.1:{replica}" for replica in replicas),
             cidrs=("127.0.0.1/32",),
             accounts=(("admin", password),),
+            accounts_optional=accounts_optional,
             # Each of a route's paths asks the replicas anew.
             otlp=not replicas,
         )

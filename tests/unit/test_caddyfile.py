@@ -36,6 +36,7 @@ from tests.support.running_caddy import (
     TEST,
     RunningCaddy,
     free_port,
+    logged,
     running_caddy,
     upstream,
 )
@@ -190,6 +191,23 @@ def test_open_telemetry_passes_only_where_it_is_asked_for(caddy: RunningCaddy) -
 @pytest.mark.parametrize("auth", [None, ("admin", "wrong"), ("other", "right"), ("admin", "")])
 def test_a_password_comes_on_top_of_the_address(caddy: RunningCaddy, auth: tuple[str, str] | None) -> None:
     assert caddy.post(GUARDED_PUSH, auth=auth).status_code == 401
+
+
+def test_an_account_comes_to_a_route_without_a_lost_line(tmp_path: Path) -> None:
+    """While it is optional, who has no password yet goes on; a wrong one is refused."""
+    with running_caddy(tmp_path, has_grafana=False, accounts_optional=True) as caddy:
+        for path in (GUARDED_PUSH, "/lokitest/otlp/v1/logs"):
+            answers = [
+                caddy.post(path, auth=auth).status_code
+                for auth in (None, ("admin", "right"), ("admin", "wrong"), ("admin", ""))
+            ]
+            assert answers == [204, 204, 401, 401]
+            assert "authorization" not in caddy.received.requests[-1][1]
+        strange = {"Authorization": "Bearer x"}
+        assert caddy.post(GUARDED_PUSH, headers=strange).status_code == 401
+    pushed = [entry for entry in logged(tmp_path) if entry["logger"].endswith("test_taken")]
+    # Who still pushes without one is seen.
+    assert sorted(entry["user_id"] for entry in pushed) == ["", "", "admin", "admin"]
 
 
 @pytest.mark.parametrize(
