@@ -39,7 +39,7 @@ from components.aws.buffer_plan import (
 )
 from components.aws.firelens import OUTPUTS, architecture_problem, has_shell, option_problems, seconds
 from components.campus.caddyfile import ACME_STAGING
-from components.campus.port_rules import Kept, Protocol, Rule, lets_in, shut_out
+from components.campus.port_rules import Kept, Protocol, Rule, lets_in, named_sources, shut_out
 from components.campus.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
 from components.live.password_rule import password_problem
 from components.live.programs import LETS_ENCRYPT
@@ -90,6 +90,9 @@ class Area(BaseModel):
     )
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 def _port(value: int) -> int:
     # Checked here and not left to nft: it takes 999999 for 16959 without a word.
     if not 1 <= value <= MAX_PORT:
@@ -99,16 +102,60 @@ def _port(value: int) -> int:
 
 def _cidr(value: str) -> str:
     try:
-        return str(ipaddress.ip_network(value, strict=True))
+        network = ipaddress.ip_network(value, strict=True)
     except ValueError as error:
         raise ValueError(f"an address or CIDR is needed, without host bits ({error})") from None
+    if "%" in value:
+        raise ValueError("an address or CIDR is needed, without a zone (%…)")
+    _refuse_written_in_ipv6(network)
+    for never in _NEVER_A_SOURCE:
+        if _contains(never, network):
+            raise ValueError(f"no packet comes from {never}: the senders' own addresses are needed")
+    return str(network)
+
+
+def _refuse_written_in_ipv6(network: Network) -> None:
+    """Raise ValueError for IPv4 addresses in IPv6's form: packets carry them in IPv4's, and never match."""
+    if network.version == 4 or network in _NO_IPV4:
+        return
+    if any(network.subnet_of(prefix) for prefix in _IPV4_IN_IPV6):
+        bits = network.prefixlen - 96
+        inside = ipaddress.IPv4Address(int(network.network_address) & 0xFFFF_FFFF)
+        plain = (
+            f"write {inside}/{bits}" if 0 <= bits < 32 else f"write {inside}" if bits == 32 else "write that"
+        )
+        raise ValueError(f"packets carry an IPv4 address in IPv4's own form: {plain}")
+
+
+def _ipv4(value: str, needed: str) -> ipaddress.IPv4Address:
+    """The IPv4 address; a ValueError that says what is needed."""
+    try:
+        return ipaddress.IPv4Address(value)
+    except ValueError:
+        pass
+    try:
+        _refuse_written_in_ipv6(ipaddress.ip_network(value))
+    except ValueError as error:
+        needed = str(error) if "packets carry" in str(error) else needed
+    raise ValueError(needed)
+
+
+# IPv4-compatible and IPv4-mapped (RFC 4291, 2.5.5), IPv4-translated (RFC 2765, 2.1), and NAT64's two prefixes
+# (RFC 6052, 2.1; RFC 8215).
+_IPV4_IN_IPV6 = tuple(
+    ipaddress.IPv6Network(prefix)
+    for prefix in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+)
+# They lie among the compatible ones, and are none.
+_NO_IPV4 = (ipaddress.IPv6Network("::/128"), ipaddress.IPv6Network("::1/128"))
+# RFC 1122, 3.2.1.3, and RFC 4291, 2.5.2 and 2.7: "this network", multicast, reserved, unspecified.
+_NEVER_A_SOURCE = tuple(
+    ipaddress.ip_network(never) for never in ("0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/128", "ff00::/8")
+)
 
 
 def _public_ipv4(value: str) -> str:
-    try:
-        address = ipaddress.IPv4Address(value)
-    except ValueError:
-        raise ValueError("one IPv4 address is needed, such as 203.0.113.7") from None
+    address = _ipv4(value, "one IPv4 address is needed, such as 203.0.113.7")
     if address.is_multicast or address.is_loopback or address.is_unspecified or _is_private(address):
         raise ValueError("the address must be global unicast: a NAT gateway's public address")
     return str(address)
@@ -132,16 +179,22 @@ _PRIVATE_NETWORKS = tuple(
 )
 
 
+def _contains(outer: Network, inner: Network) -> bool:
+    """Whether all of a network lies in another; never of another family."""
+    return (
+        outer.version == inner.version
+        and int(outer.network_address) <= int(inner.network_address)
+        and int(inner.broadcast_address) <= int(outer.broadcast_address)
+    )
+
+
 def _is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return any(address in network for network in _PRIVATE_NETWORKS if network.version == address.version)
+    return any(_contains(network, ipaddress.ip_network(address)) for network in _PRIVATE_NETWORKS)
 
 
 def _host_address(value: str) -> str:
     """Where one machine reaches another: an IPv4 address that belongs to one machine alone."""
-    try:
-        address = ipaddress.IPv4Address(value)
-    except ValueError:
-        raise ValueError("an IPv4 address is needed") from None
+    address = _ipv4(value, "an IPv4 address is needed")
     if address.is_loopback or address.is_unspecified or address.is_multicast or address.is_reserved:
         raise ValueError("the address of one machine is needed, as others reach it")
     return str(address)
@@ -153,6 +206,20 @@ def _host_name(value: str) -> str:
     if len(value) > 253 or not all(label.fullmatch(part) for part in labels):
         raise ValueError("a lower-case host name is needed, without scheme or port")
     return value
+
+
+def _site_name(value: str) -> str:
+    _host_name(value)
+    last = value.rpartition(".")[2]
+    # What ends in a number is an IPv4 address in one of its forms (the URL standard, "ends in a number").
+    if re.fullmatch(r"\d+|0x[0-9a-f]*", last):
+        raise ValueError("a DNS name is needed: to an address Caddy would give a certificate of its own")
+    return value
+
+
+# For these Caddy makes certificates itself, or asks Tailscale, whatever authority is named (certmagic,
+# SubjectIsInternal; its modules/caddyhttp/autohttps.go).
+_NOT_PUBLIC = (".localhost", ".local", ".internal", ".home.arpa", ".ts.net")
 
 
 def _route(value: str) -> str:
@@ -194,10 +261,27 @@ def _docker_host(value: str) -> str:
     # Whoever reaches a tcp:// one is root there, and no setting has the certificates that would guard it.
     if not re.fullmatch(r"(unix:///|ssh://)\S+", value):
         raise ValueError("an URL is needed, ssh://user@host or unix:///path, and no other")
+    if _has_password(value):
+        raise ValueError("no password in an URL, which stands in the state and in logs: SSH takes a key")
     # `%2D` is a dash too: who reads the URL decodes it.
     if re.search(r"(^ssh://|@)(-|%2[Dd])", value):
         raise ValueError("neither user nor host may begin with a dash, which ssh takes for an option")
+    if not _has_good_port(value):
+        raise ValueError(f"a port is a whole number from 1 to {MAX_PORT}")
     return value
+
+
+def _has_password(text: str) -> bool:
+    """Whether a URL, or a login, has a password in it."""
+    return bool(re.match(r"(\w+://)?+[^/@]*:.*@", text))
+
+
+def _has_good_port(url: str) -> bool:
+    """Whether the URL has no port, or one that can be."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _ssh_login(value: str) -> str:
@@ -303,6 +387,7 @@ Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicIpv4 = Annotated[str, AfterValidator(_public_ipv4)]
 HostAddress = Annotated[str, AfterValidator(_host_address)]
 HostName = Annotated[str, AfterValidator(_host_name)]
+SiteName = Annotated[str, AfterValidator(_site_name)]
 Route = Annotated[str, AfterValidator(_route)]
 ShortName = Annotated[str, AfterValidator(_short_name)]
 UserName = Annotated[str, AfterValidator(_user_name)]
@@ -480,9 +565,9 @@ def _root_problem(text: str) -> str | None:
 class Edge(Area):
     """Caddy, the one door: its name, certificate and ports."""
 
-    domain: HostName
+    domain: SiteName
     tls: Literal["acme", "acme-staging", "internal"]
-    # Where the ACME authority writes about a certificate; required for acme and acme-staging.
+    # The address of the account at the ACME authority; required for acme and acme-staging.
     email: str | None = None
     # With `tls: acme` alone: whom to ask in place of Let's Encrypt.
     acme: Acme | None = None
@@ -499,6 +584,11 @@ class Edge(Area):
     def _check(self) -> Self:
         if self.tls != "internal" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", self.email or ""):
             raise ValueError(f"email: an address is required with tls: {self.tls}, received {self.email!r}")
+        if self.tls != "internal" and ("." not in self.domain or self.domain.endswith(_NOT_PUBLIC)):
+            raise ValueError(
+                f"domain: a public DNS name is needed with tls: {self.tls}; to others Caddy gives "
+                f"certificates that nobody trusts, received {self.domain!r}"
+            )
         if self.acme is not None and self.tls != "acme":
             raise ValueError(f"acme: names the authority of tls: acme alone, received tls {self.tls!r}")
         if self.http_port == self.https_port:
@@ -507,6 +597,12 @@ class Edge(Area):
             for cidr in self.extra_allowed_cidrs:
                 _refuse_wide("extraAllowedCidrs", cidr)
         return self
+
+
+def _is_wide(cidr: str) -> bool:
+    """Whether a CIDR has public addresses in it; a private network is a /8 at most."""
+    network = ipaddress.ip_network(cidr)
+    return not any(_contains(private, network) for private in _PRIVATE_NETWORKS)
 
 
 def _refuse_wide(key: str, cidr: str) -> None:
@@ -565,13 +661,13 @@ Storage = Literal["filesystem", "s3"]
 
 
 class S3(Area):
-    """A bucket of one Loki's own: AWS S3's, MinIO's, or that of anything that speaks like them."""
+    """A bucket of one Loki's own: AWS S3's, or that of anything that speaks like it."""
 
     bucket: str
     region: str
     # Where the bucket's service answers; AWS' own, if this says nothing.
     endpoint: str | None = None
-    # The bucket's name in the path and not in the host's name: MinIO wants it so.
+    # The bucket's name in the path and not in the host's name: most but AWS want it so.
     path_style: bool = False
     access_key_id: str
     secret_access_key: SecretStr
@@ -664,10 +760,16 @@ class LokiInstance(Area):
     allow_wide: bool = False
     # Users asked for a password on top of the address gate.
     accounts: tuple[Account, ...] = ()
+    # While accounts come to a route that is in use: who names none isn't asked (docs/operations.md).
+    accounts_optional: bool = False
+    # Lets everything behind the AWS network's addresses push, without an account.
+    nat_without_password: bool = False
     # Whether OpenTelemetry logs may be pushed here too (<route>/otlp/v1/logs).
     otlp: bool = False
     # Whether Docker publishes the port: for those whom the port policy names, past the gate.
     published: bool = False
+    # Lets the policy name public addresses, or very many, for that port.
+    published_wide: bool = False
     # How long lines are kept.
     retention: Retention = "31d"
     memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
@@ -782,6 +884,10 @@ class LokiInstance(Area):
         if len(set(users)) != len(users):
             # Caddy refuses a second hash for one user: rotation lists two users instead.
             raise ValueError(f"accounts: each user is listed once, received {users}")
+        if self.accounts_optional and not users:
+            raise ValueError("accountsOptional: there is no account, received true")
+        if self.nat_without_password and (users or not self.allows_nat):
+            raise ValueError("natWithoutPassword: only with `nat` and without accounts, received true")
         return self
 
     @property
@@ -1395,9 +1501,8 @@ class Aws(Area):
         if topic is not None and not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+", topic):
             raise ValueError(f"alarmTopicArn: an SNS topic's ARN is needed, received {topic!r}")
         if self.emulator is not None and not _is_loopback_url(self.emulator):
-            raise ValueError(
-                f"emulator: an URL on this machine, http://127.0.0.1:<port>, received {self.emulator!r}"
-            )
+            shown = "" if _has_password(self.emulator) else f", received {self.emulator!r}"
+            raise ValueError(f"emulator: an URL on this machine, http://127.0.0.1:<port>{shown}")
         return self
 
 
@@ -1407,7 +1512,13 @@ def _is_loopback_url(url: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    return parts.scheme == "http" and parts.hostname == "127.0.0.1" and port is not None
+    return (
+        parts.scheme == "http"
+        and parts.hostname == "127.0.0.1"
+        and port is not None
+        and parts.username is None
+        and not _has_password(url)
+    )
 
 
 class Settings(Area):
@@ -1446,6 +1557,8 @@ class Settings(Area):
                     f"received {service.account!r}"
                 )
         self._check_zones()
+        self._check_private_network()
+        self._check_accounts_of_nat()
         self._check_shippers()
         self._check_published()
         self._check_replica_hosts()
@@ -1460,6 +1573,39 @@ class Settings(Area):
         for zone in () if self.egress.create is None else self.egress.create.zones:
             if zone[:-1] != region:
                 raise ValueError(f"egress.create.zones: zones of aws.region ({region}), received {zone!r}")
+
+    def _check_private_network(self) -> None:
+        """What is meant for others isn't the containers': they would reach SSH and published Lokis by it."""
+        network = ipaddress.ip_network(self.campus.network_cidr)
+        named = {
+            "portPolicy.operatorCidrs": self.port_policy.operator_cidrs,
+            "edge.extraAllowedCidrs": self.edge.extra_allowed_cidrs,
+            **{f"loki.instances.{key}.allow": one.allowed_cidrs for key, one in self.loki.instances.items()},
+            **{
+                f"portPolicy.rules.{index}.from": rule.from_
+                for index, rule in enumerate(self.port_policy.rules)
+                if rule.action != "deny"
+            },
+        }
+        for key, cidrs in named.items():
+            for cidr in cidrs:
+                meant = ipaddress.ip_network(cidr)
+                # A /0 is everybody, and says so.
+                if meant.prefixlen and (_contains(meant, network) or _contains(network, meant)):
+                    raise ValueError(
+                        f"{key}: the containers' own addresses (campus.networkCidr {network}) are among "
+                        f"these: choose another networkCidr, received {cidr!r}"
+                    )
+
+    def _check_accounts_of_nat(self) -> None:
+        """Every workload behind a NAT has its address, and whoever may push can also stop that Loki."""
+        for name, one in self.loki.instances.items():
+            key = f"loki.instances.{name}"
+            if one.allows_nat and not one.accounts and not one.nat_without_password:
+                raise ValueError(
+                    f"{key}.accounts: at least one is needed with `nat`, which lets everything behind it "
+                    "push; or natWithoutPassword: true, if that is meant; received []"
+                )
 
     def _check_shippers(self) -> None:
         """Each has a Loki, an account there, and a Docker host of its own."""
@@ -1530,6 +1676,13 @@ class Settings(Area):
                     raise ValueError(
                         f"{key}: portPolicy.rules let anybody in to port {port}/tcp, and Loki "
                         "knows no users: name sources in the rule's `from`"
+                    )
+                wide = [cidr for cidr in named_sources(self.rules_at(None), port, "tcp") if _is_wide(cidr)]
+                if wide and not instance.published_wide:
+                    raise ValueError(
+                        f"{key}: portPolicy.rules let {wide[0]} in to port {port}/tcp, and Loki knows no "
+                        "users: name private networks, of size /8 at most, unless publishedWide: true is "
+                        "written beside it, received true"
                     )
 
     def _check_replica_hosts(self) -> None:
@@ -1711,7 +1864,9 @@ def _received(location: list[str], tree: dict[str, Any]) -> str:
         except (KeyError, IndexError, ValueError, TypeError):
             return ""
     # A whole area may hold a password further down.
-    return f", received {json.dumps(value)}" if not isinstance(value, (dict, list)) else ""
+    if isinstance(value, (dict, list)) or _has_password(str(value)):
+        return ""
+    return f", received {json.dumps(value)}"
 
 
 def load() -> Settings:

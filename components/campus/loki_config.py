@@ -175,6 +175,8 @@ def _config(instance: LokiInstance) -> dict[str, Any]:
             "max_query_length": "0",
             "allow_structured_metadata": instance.keeps_structured_metadata,
             "volume_enabled": True,
+            # Retention alone removes lines. Loki's own `filter-and-delete` lets whoever reaches it do so.
+            "deletion_mode": "disabled",
             **_limits(instance.limits),
         },
         "analytics": {"reporting_enabled": False},

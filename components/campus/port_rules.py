@@ -111,6 +111,12 @@ def lets_in(rules: Sequence[Rule], port: int, protocol: Protocol) -> Literal["no
     return found
 
 
+def named_sources(rules: Sequence[Rule], port: int, protocol: Protocol) -> list[str]:
+    """The CIDRs that rules name for those whom they let in to a port, also if another rule denies them."""
+    let_in = [rule for rule in rules if rule.is_for(port, protocol) and rule.action != "deny"]
+    return [source for rule in let_in for source in rule.sources]
+
+
 def _sources(rule: Rule, family: Family) -> list[str | None]:
     """The rule's sources of one family, without those that others contain; None means anywhere."""
     if not rule.sources:

@@ -373,6 +373,7 @@ class CampusServer(pulumi.ComponentResource):
                 more_upstreams=tuple(upstreams[1:]),
                 cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
                 allow_nat=one.allows_nat,
+                accounts_optional=one.accounts_optional,
                 otlp=one.otlp,
             )
             for key, one in instances.items()

@@ -171,6 +171,7 @@ def test_a_role_of_the_services_own_is_taken(engine: Engine) -> None:
 def test_the_secrets_of_every_listed_account_are_kept() -> None:
     tree = settings_of("local")
     tree["loki"]["instances"]["aws"]["accounts"] = [{"user": "one"}, {"user": "two"}]
+    tree["loki"]["instances"]["aws"]["natWithoutPassword"] = False
     tree["services"]["admin-api"] = tree["services"]["client-api"] | {
         "account": "two",
         "memoryMib": 1024,

@@ -16,7 +16,7 @@ from tests.support.fake_engine import Engine, build, plain, running_engine
 from tests.support.settings import SECRET, TREE
 
 ACME = {"directory": "https://ca.example.org/acme", "root": made_authority("ca.example.org").root}
-AWS = {"port": 3100, "route": "/lokiaws", "allow": ["nat"]}
+AWS = {"port": 3100, "route": "/lokiaws", "allow": ["nat"], "natWithoutPassword": True}
 
 DYNAMIC = "pulumi-python:dynamic"
 
@@ -97,13 +97,20 @@ def test_caddy_finds_its_upstreams_without_dns(usual: Engine) -> None:
 def test_another_acme_authority_is_no_other_container(engine: Engine) -> None:
     made: list[dict[str, Any]] = []
     for authority in ({}, {"acme": ACME}, {"acme": ACME | {"directory": "https://other.example.org"}}):
-        build(edge=TREE["edge"] | {"tls": "acme", "email": "a@example.org"} | authority)
+        build(
+            edge=TREE["edge"]
+            | {"domain": "campus.example.org", "tls": "acme", "email": "a@example.org"}
+            | authority
+        )
         made.append(engine.containers()["t-caddy"])
     assert made[0] == made[1] == made[2]
 
 
 def test_the_root_of_an_acme_authority_is_where_the_caddyfile_says(engine: Engine) -> None:
-    build(edge=TREE["edge"] | {"tls": "acme", "email": "a@example.org", "acme": ACME})
+    build(
+        edge=TREE["edge"]
+        | {"domain": "campus.example.org", "tls": "acme", "email": "a@example.org", "acme": ACME}
+    )
     mounts = {one["volumeName"]: one["containerPath"] for one in engine.containers()["t-caddy"]["volumes"]}
     root = engine.made["campus-edge-acme-root"].inputs
     [(name, file)] = plain(root["files"]).items()
@@ -212,7 +219,7 @@ def provisioned(engine: Engine, name: str = "provisioned") -> dict[str, Any]:
 
 def test_what_grafana_shows_and_tells_changes_no_container(usual: Engine) -> None:
     """A new instance, another retention, rules, contacts: all of it is brought to the one that runs."""
-    more = TREE["loki"]["instances"] | {"stage": {"port": 3101, "route": "/lokistage", "allow": ["nat"]}}
+    more = TREE["loki"]["instances"] | {"stage": AWS | {"port": 3101, "route": "/lokistage"}}
     changes: dict[str, Any] = {
         "loki": {"instances": more},
         "campus": TREE["campus"] | {"logsTo": "test"},
