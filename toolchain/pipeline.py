@@ -128,8 +128,11 @@ def _report(runs: dict[str, subprocess.CompletedProcess[str]], good: str, bad: s
     for stack, run in runs.items():
         verdict = good if run.returncode == 0 else bad
         shown = _shortened(html.escape(f"{run.stdout}\n{run.stderr}".strip()), TEXT_CHARACTERS // len(runs))
+        # Only `<pre>` at the beginning of a line goes on over blank lines; after the first one inside of
+        # `<details>`, Pulumi's text would be Markdown (CommonMark, section 4.6).
         parts.append(
-            f"### {stack} {verdict}\n\n<details><summary>preview</summary><pre>\n{shown}\n</pre></details>\n"
+            f"### {stack} {verdict}\n\n"
+            f"<details><summary>preview</summary>\n\n<pre>\n{shown}\n</pre>\n</details>\n"
         )
     text = "\n".join(parts)
     _summarise(text)

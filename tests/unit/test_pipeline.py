@@ -6,15 +6,23 @@ import json
 import re
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pulumi
 import pytest
 import yaml
 
+from components.aws.services import Services, ServicesArgs
+from components.settings import parse
+from tests.rig.stack import settings_of
+from tests.support.fake_engine import known, running_engine
+from tests.support.guide import blocks
 from toolchain import cache, github, paths, pipeline
 from toolchain.verify.checks import Result, Verdict
 
@@ -168,6 +176,8 @@ class TestPreview:
         assert (method, where) == ("POST", "issues/5/comments")
         assert body["body"].startswith(pipeline.MARKER)
         assert "+ 1 to create &lt;/pre&gt;" in body["body"]
+        # What begins an HTML block that only `</pre>` ends (CommonMark, section 4.6).
+        assert "<summary>preview</summary>\n\n<pre>\n+ 1 to create" in body["body"]
         assert "### stage can be deployed" in body["body"]
         assert "https://github.com/Team/judge/actions/runs/77" in body["body"]
         assert "### prod can be deployed" in summary.read_text()
@@ -409,6 +419,67 @@ class TestWorkflows:
             for step in job["steps"]:
                 assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step.get("uses", f"a/b@{'0' * 40}"))
                 assert not set(step.get("run", "")) & set("\n;|&$`")
+
+
+class TestRoles:
+    """docs/ci.md's policies, as far as nobody has to ask AWS."""
+
+    TRUST, PREVIEW, DRIFT = (json.loads(one) for one in blocks("ci.md", "json")["What to set up once"])
+    # What tells a secret, and may be read where it is the stack's own.
+    TELLING = frozenset({"kms:Decrypt", "s3:GetObject", "ssm:GetParameter"})
+
+    def test_each_role_is_for_one_environment(self) -> None:
+        [statement] = self.TRUST["Statement"]
+        subject = statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
+        assert subject == "repo:OWNER/REPOSITORY:environment:preview"
+
+    @pytest.mark.parametrize("policy", [PREVIEW, DRIFT], ids=["preview", "drift"])
+    def test_nothing_is_written_and_no_secret_of_others_read(self, policy: dict[str, Any]) -> None:
+        for action, resource in _allowed(policy):
+            assert re.fullmatch(r"(kms:Decrypt|\w+:(Get|List|Describe)[A-Za-z]+)", action)
+            assert (resource == "*") <= (action not in self.TELLING)
+
+    def test_a_preview_reads_no_parameter(self) -> None:
+        assert {action for action, _ in _allowed(self.PREVIEW)} & self.TELLING == {
+            "kms:Decrypt",
+            "s3:GetObject",
+        }
+
+    def test_drift_reads_what_the_stack_makes(self) -> None:
+        """Each kind of resource by the service that has it, and the parameters by the names they get."""
+        may = {action for policy in (self.PREVIEW, self.DRIFT) for action, _ in _allowed(policy)}
+        settings = parse(settings_of("prod"))
+        passwords = {name: defaultdict[str, str](str) for name in settings.loki.instances}
+        urls = dict.fromkeys(passwords, "https://grafana.codedang.com/lokiaws/loki/api/v1/push")
+        args = ServicesArgs(settings=settings, push_urls=urls, passwords=passwords, vpc_id=None)
+        with running_engine() as engine:
+            known(lambda: pulumi.Output.all(**Services("services", args).task_definition_arns))
+        made = [one for parts in engine.registered.values() for one in parts]
+        assert {READ_BY[one.typ.rsplit(":", 1)[1]] for one in made} <= may
+        [pattern] = [where for action, where in _allowed(self.DRIFT) if action == "ssm:GetParameter"]
+        for one in made:
+            if one.typ.endswith(":Parameter"):
+                assert fnmatch(f"arn:aws:ssm:REGION:ACCOUNT:parameter/{one.name}-1234567", pattern)
+
+
+# What AWS is asked first, by the kind of resource.
+READ_BY = {
+    "LogGroup": "logs:DescribeLogGroups",
+    "LogMetricFilter": "logs:DescribeMetricFilters",
+    "MetricAlarm": "cloudwatch:DescribeAlarms",
+    "Parameter": "ssm:GetParameter",
+    "Role": "iam:GetRole",
+    "RolePolicy": "iam:GetRolePolicy",
+    "TaskDefinition": "ecs:DescribeTaskDefinition",
+}
+
+
+def _allowed(policy: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each action, and what it may be done to."""
+    for statement in policy["Statement"]:
+        actions = statement["Action"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            yield action, statement["Resource"]
 
 
 def test_stage_comes_before_prod_and_each_alone() -> None:
