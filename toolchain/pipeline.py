@@ -27,9 +27,6 @@ DRIFT_TITLE = "Drift: what runs is not what main declares"
 TEXT_CHARACTERS = 60_000
 QUIET = ("--non-interactive", "--color", "never")
 PREVIEW_SECONDS = 1800
-# The Docker plugin logs in by SSH once per resource until the first login is through, and sshd by default
-# turns some of them away from the 11th on (MaxStartups 10:30:100). Pulumi's own default is 4 per core.
-FEW_AT_ONCE = ("--parallel", "8")
 
 
 def setup(_: Sequence[str]) -> None:
@@ -55,7 +52,7 @@ def deploy(stacks: Sequence[str]) -> None:
     """Bring a stack up, then prove it; stop at the first thing that fails."""
     for stack in stacks:
         _must(
-            ["pulumi", "up", "--stack", stack, "--yes", *FEW_AT_ONCE, *QUIET],
+            ["pulumi", "up", "--stack", stack, "--yes", *QUIET],
             f"the update of {stack} failed and stopped. What it had done stays done, the rest is as before. "
             "Mend the cause and run this job again: an update goes on where the last one was",
         )
@@ -64,7 +61,7 @@ def deploy(stacks: Sequence[str]) -> None:
 
 def drift(stacks: Sequence[str]) -> None:
     """Open or rewrite the one issue on drift; close it when there is none any more."""
-    options = ("--refresh", "--expect-no-changes", "--diff", *FEW_AT_ONCE)
+    options = ("--refresh", "--expect-no-changes", "--diff")
     runs = {stack: _pulumi_preview(stack, *options) for stack in stacks}
     text = _report(runs, "is as declared", "is not as declared, or could not be asked")
     if any(run.returncode != 0 for run in runs.values()):

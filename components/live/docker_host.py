@@ -11,11 +11,14 @@ import logging
 import posixpath
 import re
 import tarfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+from components.live import ssh_connect
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -33,6 +36,9 @@ HELPER_MOUNT = "/campus-monitor-files"
 
 # A relative path in plain characters; no part of it begins with a dot, those are our own.
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]*(/[A-Za-z0-9_][A-Za-z0-9_.:@+-]*)*")
+
+# How paramiko says that the server hung up before it had greeted (its Transport._check_banner).
+NOT_GREETED = "Error reading SSH protocol banner"
 
 # What becomes of an ssh connection, our own errors tell; paramiko alone would print it with a traceback.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -74,13 +80,11 @@ class Ran:
 @contextmanager
 def client(docker_host: str) -> Iterator[DockerClient]:
     """A connection to the engine, closed at the end. The engine's own errors become LiveErrors."""
-    import docker
     from docker.errors import DockerException
     from paramiko.ssh_exception import SSHException
 
     try:
-        # Over ssh the SDK's own client: it refuses a host that known_hosts doesn't name.
-        made = docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
+        made = _connected(docker_host)
     except Exception as error:  # paramiko, requests and the SDK each have errors of their own
         raise UnreachableError(
             f"no Docker Engine answers at {docker_host} "
@@ -97,6 +101,22 @@ def client(docker_host: str) -> Iterator[DockerClient]:
     finally:
         with suppress(OSError, EOFError, SSHException):  # one that is broken can't be closed in order
             made.close()
+
+
+def _connected(docker_host: str) -> DockerClient:
+    """A client of the engine; tried again where an SSH server has no room for another login yet."""
+    import docker
+    from paramiko.ssh_exception import SSHException
+
+    deadline = time.monotonic() + ssh_connect.SECONDS
+    while True:
+        try:
+            # Over ssh the SDK's own client: it refuses a host that known_hosts doesn't name.
+            return docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
+        except SSHException as error:
+            if not str(error).startswith(NOT_GREETED) or time.monotonic() > deadline:
+                raise
+        time.sleep(ssh_connect.pause())
 
 
 def find_container(engine: DockerClient, name: str) -> Container | None:

@@ -121,6 +121,7 @@ def test_the_file_is_brought_up_verified_changed_and_destroyed(
             is_proven(made, tmp_path)
             assert made.stack.changes() == {}
             takes_a_change(made)
+            is_as_declared(made)
             keeps_its_data(made, environment)
         # What holds lines and certificates outlives the stack, and so do addresses that others list.
         assert docker_contents(rig) - before == {f"volume {name}" for name in data_of(environment)}
@@ -232,6 +233,13 @@ def takes_a_change(made: Deployment) -> None:
     assert made.stack.changes() == {}
     lines = lines_in_loki(made.rig.network.campus, made.loki("test"), '{job="environment"}')
     assert f"from {NAT} to test" in lines
+
+
+def is_as_declared(made: Deployment) -> None:
+    """As the drift job asks, and as an operator does who looks for changes by hand."""
+    made.stack.run("preview", "--refresh", "--expect-no-changes")
+    made.stack.run("refresh", "--yes")
+    assert made.stack.changes() == {}
 
 
 def keeps_its_data(made: Deployment, environment: str) -> None:

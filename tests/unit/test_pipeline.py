@@ -227,7 +227,7 @@ class TestPreview:
 
 @pytest.mark.usefixtures("summary")
 class TestDeploy:
-    UP = "pulumi up --stack stage --yes --parallel 8 --non-interactive --color never"
+    UP = "pulumi up --stack stage --yes --non-interactive --color never"
 
     @pytest.fixture
     def proven(self, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
@@ -301,7 +301,7 @@ class TestDrift:
     ) -> None:
         assert run(monkeypatch, "drift", "stage", "prod") == 0
         assert programs.calls() == [
-            f"pulumi preview --stack {stack} --refresh --expect-no-changes --diff --parallel 8"
+            f"pulumi preview --stack {stack} --refresh --expect-no-changes --diff"
             " --non-interactive --color never"
             for stack in ("stage", "prod")
         ]
