@@ -10,6 +10,7 @@ import io
 import logging
 import posixpath
 import re
+import secrets
 import tarfile
 import time
 from collections.abc import Iterator, Mapping
@@ -31,6 +32,8 @@ READS = 5
 # Longer chains are loops (path_resolution(7): Linux itself follows 40).
 MAX_LINKS = 40
 HELPER_LABEL = "campus-monitor.helper"
+# One asks the engine for its files, each within REQUEST_SECONDS, and is gone.
+HELPER_SECONDS = 600
 # Where a helper container sees its volume; no image has it, so that nothing is copied from there.
 HELPER_MOUNT = "/campus-monitor-files"
 
@@ -218,12 +221,17 @@ def read_file(container: Container, path: str) -> HostFile | None:
 
 
 @contextmanager
-def volume_helper(engine: DockerClient, volume: str, image: str, purpose: str) -> Iterator[Container]:
+def volume_helper(
+    engine: DockerClient, volume: str, image: str, purpose: str | None = None
+) -> Iterator[Container]:
     """A container that never runs and has the volume at HELPER_MOUNT; removed at the end.
 
-    One purpose has one helper: a helper that a killed run left is removed first.
+    With a purpose it may write: Pulumi's lock lets one run do so at a time, so that a helper of the same
+    purpose was left by a killed run, and is removed. Without one it looks, beside whoever else does: a
+    search for drift takes no lock.
     """
-    name = f"campus-monitor-files-{sha256(f'{volume} {purpose}'.encode())[:16]}"
+    mark = secrets.token_hex(8) if purpose is None else sha256(f"{volume} {purpose}".encode())[:16]
+    name = f"campus-monitor-files-{mark}"
     left = find_container(engine, name)
     if left is not None:
         left.remove(force=True)
@@ -235,9 +243,22 @@ def volume_helper(engine: DockerClient, volume: str, image: str, purpose: str) -
     }
     made = engine.containers.create(image, name=name, **options)
     try:
+        _remove_left(engine, volume, made)
         yield made
     finally:
         made.remove(force=True)
+
+
+def _remove_left(engine: DockerClient, volume: str, made: Container) -> None:
+    """Remove the volume's helpers that are too old to be at work, by the engine's own clock."""
+    from docker.errors import APIError
+
+    listed = engine.api.containers(all=True, filters={"label": f"{HELPER_LABEL}={volume}"})
+    created = {one["Id"]: one["Created"] for one in listed}
+    for left, since in created.items():
+        if since < created[made.id] - HELPER_SECONDS:
+            with suppress(APIError):  # somebody else removes it, too
+                engine.api.remove_container(left, force=True)
 
 
 def check_path(path: str) -> str:
