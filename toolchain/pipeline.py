@@ -11,10 +11,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from toolchain import cache, pulumi_cli, say, system, venv
+from toolchain import cache, downloads, pulumi_cli, pulumi_plugins, say, system, venv
 from toolchain.github import Repository, variable
 from toolchain.paths import ROOT, VENV
 from toolchain.say import Problem
@@ -30,11 +31,15 @@ PREVIEW_SECONDS = 1800
 
 
 def setup(_: Sequence[str]) -> None:
-    """Have the virtualenv and Pulumi, and put them on the next steps' PATH."""
+    """Have the virtualenv and Pulumi with its plugins, and put them on the next steps' PATH."""
     system.check_machine()
     venv.ensure()
     with cache.lock():
         pulumi = pulumi_cli.ensure(cache.Refusals())
+        pulumi_plugins.install_official(pulumi)
+    if downloads.unpinned:
+        print("::warning::what was downloaded isn't pinned yet: see the summary", flush=True)
+        _tell_unpinned()
     # The last line is first on PATH.
     _append("GITHUB_PATH", f"{pulumi}\n{VENV / 'bin'}\n")
 
@@ -68,6 +73,26 @@ def drift(stacks: Sequence[str]) -> None:
         Repository().put_issue(DRIFT_TITLE, text)
     else:
         Repository().close_issue(DRIFT_TITLE, text)
+
+
+def checksums(_: Sequence[str]) -> None:
+    """Download what any machine would, hold it against the repository's checksums, and say what they lack."""
+    machines = ("x86_64", "aarch64")
+    urls = [pulumi_cli.release_url(machine) for machine in machines]
+    urls += [
+        pulumi_plugins.release_url(name, machine) for name in pulumi_plugins.PLUGINS for machine in machines
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for url in filter(None, urls):
+            downloads.fetch(url, Path(folder) / "archive")
+    if downloads.unpinned:
+        _tell_unpinned()
+        raise Problem(f"toolchain/{downloads.CHECKSUMS.name} lacks lines: add those of the summary")
+
+
+def _tell_unpinned() -> None:
+    lines = "\n".join(downloads.unpinned)
+    _summarise(f"For `toolchain/{downloads.CHECKSUMS.name}`, in a pull request:\n\n```\n{lines}\n```\n")
 
 
 def guard_image(_: Sequence[str]) -> None:
@@ -161,6 +186,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "preview": preview,
     "deploy": deploy,
     "drift": drift,
+    "checksums": checksums,
     "guard-image": guard_image,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
@@ -23,7 +24,8 @@ from components.settings import parse
 from tests.rig.stack import settings_of
 from tests.support.fake_engine import known, running_engine
 from tests.support.guide import blocks
-from toolchain import cache, github, paths, pipeline
+from toolchain import cache, downloads, github, paths, pipeline, pulumi_cli, pulumi_plugins
+from toolchain.pulumi_plugins import PLUGINS
 from toolchain.verify.checks import Result, Verdict
 
 WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.yml"))
@@ -346,13 +348,59 @@ def test_setup_puts_the_virtualenv_before_pulumi_and_no_stand_in_plugin(
 ) -> None:
     """GitHub puts each line before the one above it."""
     made: list[str] = []
+    monkeypatch.setattr(downloads, "unpinned", [])
+    monkeypatch.setattr(pipeline.pulumi_plugins, "install_official", lambda _: made.append("plugins"))
     monkeypatch.setenv("CAMPUS_MONITOR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GITHUB_PATH", str(tmp_path / "path"))
     monkeypatch.setattr(pipeline.venv, "ensure", lambda: made.append("venv"))
     monkeypatch.setattr(pipeline.pulumi_cli, "ensure", lambda _: tmp_path / "pulumi")
     assert run(monkeypatch, "setup") == 0
-    assert made == ["venv"]
+    assert made == ["venv", "plugins"]
     assert (tmp_path / "path").read_text() == f"{tmp_path / 'pulumi'}\n{paths.VENV / 'bin'}\n"
+
+
+class TestChecksums:
+    NAMES = (
+        f"pulumi-v{pulumi_cli.VERSION}-linux-x64.tar.gz",
+        f"pulumi-v{pulumi_cli.VERSION}-linux-arm64.tar.gz",
+        *(
+            f"pulumi-resource-{name}-v{version}-linux-{kind}.tar.gz"
+            for name, version in PLUGINS.items()
+            for kind in ("amd64", "arm64")
+        ),
+    )
+
+    @pytest.fixture(autouse=True)
+    def site(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Pulumi's site, with an archive of each name, and a repository that knows none."""
+        for name in self.NAMES:
+            (tmp_path / name).write_text(name)
+        here = tmp_path.as_uri()
+        there = pulumi_cli.release_url
+        monkeypatch.setattr(
+            pulumi_cli, "release_url", lambda machine: f"{here}/{str(there(machine)).rpartition('/')[2]}"
+        )
+        monkeypatch.setattr(pulumi_plugins, "RELEASES", here)
+        monkeypatch.setattr(downloads, "CHECKSUMS", tmp_path / "checksums.txt")
+        monkeypatch.setattr(downloads, "unpinned", [])
+
+    def test_the_first_download_says_every_line_and_the_next_one_none(
+        self, monkeypatch: pytest.MonkeyPatch, summary: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(monkeypatch, "checksums") == 1
+        assert "::error::toolchain/checksums.txt lacks lines" in capfd.readouterr().out
+        lines = [f"{hashlib.sha256(name.encode()).hexdigest()}  {name}" for name in self.NAMES]
+        assert "\n".join(lines) in summary.read_text()
+        downloads.CHECKSUMS.write_text("\n".join(lines) + "\n")
+        monkeypatch.setattr(downloads, "unpinned", [])
+        assert run(monkeypatch, "checksums") == 0
+
+    def test_another_archive_than_the_repositorys_stops_it(
+        self, monkeypatch: pytest.MonkeyPatch, summary: Path
+    ) -> None:
+        downloads.CHECKSUMS.write_text(f"{'0' * 64}  {self.NAMES[-1]}\n")
+        assert run(monkeypatch, "checksums") == 1
+        assert f"{self.NAMES[-1]} is not what toolchain/checksums.txt says" in summary.read_text()
 
 
 class TestGuardImage:
