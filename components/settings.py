@@ -476,8 +476,9 @@ class Campus(Area):
 
 
 class Images(Area):
-    """The images that the campus server runs, each with tag; with digest where `requireDigest`."""
+    """The images that the campus server runs, each with tag."""
 
+    # Then every image has a digest too, those of `services` among them.
     require_digest: bool = True
     caddy: Image
     loki: Image
@@ -489,9 +490,16 @@ class Images(Area):
     @field_validator("caddy", "loki", "grafana", "port_guard", "alloy")
     @classmethod
     def _check_digest(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if info.data.get("require_digest") and value is not None and "@sha256:" not in value:
-            raise ValueError("tag and digest are required here (name:tag@sha256:…, see images.requireDigest)")
+        if info.data.get("require_digest") and value is not None and not _has_digest(value):
+            raise ValueError(DIGEST_RULE)
         return value
+
+
+DIGEST_RULE = "tag and digest are required here (name:tag@sha256:…, see images.requireDigest)"
+
+
+def _has_digest(image: str) -> bool:
+    return "@sha256:" in image
 
 
 def _acme_directory(value: str) -> str:
@@ -1556,6 +1564,7 @@ class Settings(Area):
                     f"services.{name}.account: one of the accounts of loki.instances.{service.loki} {users}, "
                     f"received {service.account!r}"
                 )
+        self._check_digests()
         self._check_zones()
         self._check_private_network()
         self._check_accounts_of_nat()
@@ -1566,6 +1575,15 @@ class Settings(Area):
             self._check_operators()
             self._check_caddy()
         return self
+
+    def _check_digests(self) -> None:
+        """What a tag names may be another image at the next task's start."""
+        for name, service in self.services.items() if self.images.require_digest else ():
+            images = {f"containers.{key}.image": one.image for key, one in service.containers.items()}
+            images["logRouter.image"] = service.log_router.image_name
+            for key, image in images.items():
+                if not _has_digest(image):
+                    raise ValueError(f"services.{name}.{key}: {DIGEST_RULE}, received {image!r}")
 
     def _check_zones(self) -> None:
         """AWS would refuse another region's zone only in the update, half-way."""

@@ -300,9 +300,12 @@ def test_rights_are_those_of_this_process(tmp_path: Path, held: str, state: str)
     assert told(machine.rights(tmp_path / "status")) == (state, False)
 
 
-@pytest.mark.parametrize("absent", ["nft", "ip", "ufw", "jq", "dockerd"])
+PROGRAMS = frozenset({*system.TEST_PROGRAMS, "dockerd"})
+
+
+@pytest.mark.parametrize("absent", sorted(PROGRAMS))
 def test_programs_of_the_tests(bin_folder: Path, absent: str) -> None:
-    for program in {"nft", "ip", "ufw", "jq", "dockerd"} - {absent}:
+    for program in PROGRAMS - {absent}:
         put(bin_folder, program)
     row = machine.test_programs()
     assert told(row) == ("missing", False)
