@@ -149,7 +149,8 @@ class Grafana(pulumi.ComponentResource):
         self, name: str, args: GrafanaArgs, container: docker.Container, secret_files: VolumeFiles
     ) -> None:
         # Here and not above: a stack without Grafana doesn't wait for the SDK.
-        from components.campus.dashboards import render_alert_rules, render_dashboards
+        from components.campus.alert_rules import render_alert_rules
+        from components.campus.dashboards import render_dashboards
 
         contacts = render_contacts(_contacts(args.settings.alerts_to))
         LiveFiles(

@@ -21,6 +21,9 @@ CONTACTS_FILE = "alerting/contacts.yaml"
 ORGANISATION = 1
 # Dashboards and alert rules lie in it.
 FOLDER = "Campus"
+# Of the dashboards.
+LOGS_UID = "campus-logs"
+PIPELINE_UID = "campus-pipeline"
 POLL_SECONDS = 10
 CONTACT_POINT = "team"
 
