@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
-from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,7 +16,6 @@ from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from components.campus.alert_rules import OF_THE_HOST, render_alert_rules
 from components.campus.dashboards import render_dashboards
-from components.campus.grafana import SECRETS
 from components.campus.provisioning import (
     Contacts,
     HostLogs,
@@ -28,9 +24,7 @@ from components.campus.provisioning import (
     render_datasources,
     render_provider,
 )
-from components.live.programs import PROGRAMS
 from tests.support.golden import assert_golden
-from tests.support.programs import program
 from toolchain.paths import ROOT
 
 
@@ -118,6 +112,11 @@ def test_what_a_dashboard_or_rule_asks_is_a_source_that_is_there() -> None:
     text = json.dumps([*dashboards().values(), rules(*SOURCES)])
     asked = set(re.findall(r'"(?:uid|datasourceUid)": "(loki-[^"]*|\$[^"]*)"', text))
     assert asked == known | {"${loki}"}
+
+
+def test_a_visit_of_the_alerting_page_asks_no_loki_for_rules() -> None:
+    for one in json.loads(render_datasources(SOURCES))["datasources"]:
+        assert one["jsonData"] == {"manageAlerts": False}
 
 
 def test_uids_are_such_as_grafana_takes() -> None:
@@ -266,22 +265,3 @@ def test_the_sdk_is_loaded_by_nobody_but_who_renders() -> None:
         "sys.exit(any(name.startswith('grafana_foundation_sdk') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0
-
-
-def test_the_admins_password_is_no_programs_argument(tmp_path: Path) -> None:
-    """Whoever lists processes sees arguments: each program writes down its own here."""
-    secret, log = tmp_path / "admin-password", tmp_path / "arguments"
-    secret.write_text("s3cret-canary")
-    for name in ("cat", "base64", "tr", "env", "printf", "curl"):
-        does = "cat >&2; printf 200" if name == "curl" else f'exec {program(name)} "$@"'
-        (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{log}\n{does}\n')
-        (tmp_path / name).chmod(0o755)
-    script = PROGRAMS["grafana"].apply.replace(f"{SECRETS}/admin-password", str(secret))
-    path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
-    ran = subprocess.run(["sh", "-uc", script], env=path, capture_output=True, text=True, timeout=60)
-    login = b64encode(b"admin:s3cret-canary").decode()
-    assert (ran.returncode, ran.stderr) == (0, f"Authorization: Basic {login}\n" * 3)
-    said = log.read_text()
-    assert said.count("curl ") == 3
-    assert "s3cret-canary" not in said
-    assert login not in said
