@@ -64,8 +64,8 @@ LOGGED = (
     "request>headers>Referer delete",
 )
 
-# Grafana's data source proxy passes any GET on, from each user, and from a page that a logged-in one looks at.
-# By GET a Loki ends (`/ingester/shutdown`), writes out, changes its log and shows its configuration. So the
+# Grafana's data source proxy passes any GET on, from each user, and from a page that one who is logged in looks
+# at. By GET a Loki ends (`/ingester/shutdown`), writes out, changes its log and shows its configuration. So the
 # proxy is for questions alone (Loki's HTTP API), which `make verify` asks.
 LOKI_QUESTIONS = (
     "^/api/datasources/proxy/uid/[A-Za-z0-9_-]+/loki/api/v1/"
