@@ -64,9 +64,9 @@ LOGGED = (
     "request>headers>Referer delete",
 )
 
-# Grafana's data source proxy passes any GET on, from each user, and from a page that one who is logged in looks
-# at. By GET a Loki ends (`/ingester/shutdown`), writes out, changes its log and shows its configuration. So the
-# proxy is for questions alone (Loki's HTTP API), which `make verify` asks.
+# Grafana's data source proxy passes any GET on, of each user, and of a page that one who is logged in has
+# open. By GET a Loki ends (`/ingester/shutdown`), writes out, changes its log and shows its configuration.
+# So the proxy is for questions alone (Loki's HTTP API), which `make verify` asks.
 LOKI_QUESTIONS = (
     "^/api/datasources/proxy/uid/[A-Za-z0-9_-]+/loki/api/v1/"
     "(query|query_range|labels|label/[A-Za-z0-9_]+/values|series|index/(stats|volume|volume_range))([?].*)?$"
