@@ -88,6 +88,17 @@ SITES_URI = r"^(?:(/(?:api|dashboard|public)/[^/?]{0,100}|/[^/?]{0,100}).*|.*)$"
 # one in so many. Docker keeps 50 MB: with ten loggers, each with 1 KiB a second, over an hour.
 STRANGERS_LOGGED = ("10s", 10, 10_000)
 
+# Grafana's data source proxy passes any GET on, of each user, and of a page that one who is logged in has
+# open. By GET a Loki ends (`/ingester/shutdown`), writes out, changes its log and shows its configuration.
+# So the proxy is for questions alone (Loki's HTTP API), which `make verify` asks.
+LOKI_QUESTIONS = (
+    "^/api/datasources/proxy/uid/[A-Za-z0-9_-]+/loki/api/v1/"
+    "(query|query_range|labels|label/[A-Za-z0-9_]+/values|series|index/(stats|volume|volume_range))([?].*)?$"
+)
+# The plugin passes paths of its own on, below `/loki/api/v1/`: none of them may lead out of there.
+DATA_SOURCES = "^/apis?/([^/]*[.])?datasource"
+CLIMBS = "(?i)^[^?]*([.][.]|%2e|%2f|%5c|%25)"
+
 # Of the pushes that Loki took, a route's log holds the first ones of each second, then one in so many: a
 # line for each costs a tenth of the throughput, and washes the refusals out of what Docker keeps. A log
 # router pushes once in a second (its BatchWait), so that those of 20 tasks are all in it.
@@ -370,6 +381,7 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
     ]
     proxy = [*_upstream(), "stream_close_delay 5m"]
     inner = [
+        *_by_data_source(),
         *_block("header ", headers),
         "encode",
         f"@small not path {' '.join(GRAFANA_LARGE)}",
@@ -380,6 +392,19 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
         *_block(f"reverse_proxy {upstream} ", proxy),
     ]
     return _block("handle ", _block("route ", inner))
+
+
+def _by_data_source() -> list[str]:
+    """What Grafana's users may ask a Loki past Grafana's own queries: questions, letter for letter."""
+    asks = ["method GET", f"vars_regexp {{http.request.orig_uri}} {LOKI_QUESTIONS}"]
+    return [
+        *_block("@proxied ", ["path /api/datasources/proxy /api/datasources/proxy/*", *_block("not ", asks)]),
+        "respond @proxied 403",
+        *_block(
+            "@climbs ", [f"path_regexp {DATA_SOURCES}", f"vars_regexp {{http.request.orig_uri}} {CLIMBS}"]
+        ),
+        "respond @climbs 403",
+    ]
 
 
 def _is_trusted(site: Site) -> bool:

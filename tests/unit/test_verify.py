@@ -431,13 +431,14 @@ class TestProof:
         results = dict(verdicts(seen_from(site, ME, STRANGER)))
         assert (results["Grafana"], results["line in Loki"]) == (Verdict.WRONG, Verdict.UNPROVEN)
 
-    def test_a_password_that_was_changed_in_grafana_is_tried_once_a_line(
+    def test_a_password_that_was_changed_in_grafana_is_tried_once_a_run(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """However many lines are to be read back: nobody is shut out by it."""
         monkeypatch.setattr(proof, "READ_BACK_SECONDS", 60.0)
-        deployed = replace(site.deployment(ROUTE), grafana_password="another")
+        deployed = replace(site.deployment(), grafana_password="another")
         results = seen_from(site, ME, STRANGER, deployment=deployed)
-        assert ("line in Loki", Verdict.UNPROVEN) in verdicts(results)
+        assert verdicts(results).count(("line in Loki", Verdict.UNPROVEN)) == 2
         assert site.logins == 1
 
     def test_a_loki_that_starts_is_waited_for(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
