@@ -77,7 +77,7 @@ _WHO: dict[Family, str] = {"ip": "ip saddr", "ip6": "ip6 saddr & ffff:ffff:ffff:
 
 def _statements(row: Row) -> list[str]:
     """The row itself, which `port-guard ports` reads, and what it means."""
-    fits = f"{_source(row)} {_what(row)}"
+    fits = f"{_source(row)} {_what(row.rule)}"
     counted = f"counter name {_counter(row)}"
     lines = [f"# {row}"]
     if row.rule.action == "limit":
@@ -94,14 +94,11 @@ def _source(row: Row) -> str:
     return f"{row.family} saddr {row.source}"
 
 
-def _what(row: Row) -> str:
+def _what(rule: Rule) -> str:
     """The protocol, and its ports if it has any."""
-    rule = row.rule
     if rule.protocol in NUMBERS:
-        # By number: names are in a file that the guard's image hasn't got. nft takes IPv6's AH for an
-        # extension header, and looks at what is behind it.
-        field = "ip6 nexthdr" if (rule.protocol, row.family) == ("ah", "ip6") else "meta l4proto"
-        return f"{field} {NUMBERS[rule.protocol]}"
+        # By number: names are in a file that the guard's image hasn't got.
+        return f"meta l4proto {NUMBERS[rule.protocol]}"
     port = str(rule.first_port)
     if rule.last_port != rule.first_port:
         port += f"-{rule.last_port}"

@@ -72,7 +72,6 @@ def test_nft_takes_protocols_without_ports_and_knows_them_again(tmp_path: Path) 
     """What the guard compares with is what nft lists."""
     (tmp_path / "live.nft").write_text(render_policy(PORTLESS))
     printed = in_namespace("$guard apply live.nft; $guard running; $guard ports", tmp_path)
-    assert printed.count("ip6 nexthdr 51") + printed.count("ip6 nexthdr ah") == 1
     rows = [line.split()[-4:] for line in printed.splitlines() if "Anywhere/" in line]
     assert [row[0] for row in rows] == [f"Anywhere/{protocol}" for protocol in (*NUMBERS, *NUMBERS)]
     assert rows[0] == ["Anywhere/ah", "ALLOW", "IN", "203.0.113.0/24"]
