@@ -39,7 +39,16 @@ from components.aws.buffer_plan import (
 )
 from components.aws.firelens import OUTPUTS, architecture_problem, has_shell, option_problems, seconds
 from components.campus.caddyfile import ACME_STAGING
-from components.campus.port_rules import Kept, Protocol, Rule, lets_in, named_sources, shut_out
+from components.campus.port_rules import (
+    NUMBERS,
+    AnyProtocol,
+    Kept,
+    Protocol,
+    Rule,
+    lets_in,
+    named_sources,
+    shut_out,
+)
 from components.campus.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
 from components.live.password_rule import password_problem
 from components.live.programs import LETS_ENCRYPT
@@ -693,7 +702,7 @@ class S3(Area):
     region: str
     # Where the bucket's service answers; AWS' own, if this says nothing.
     endpoint: str | None = None
-    # The bucket's name in the path and not in the host's name: most but AWS want it so.
+    # The bucket's name in the path and not in the host's name: servers of one's own mostly want it so.
     path_style: bool = False
     access_key_id: str
     secret_access_key: SecretStr
@@ -707,7 +716,7 @@ class S3(Area):
             raise ValueError(f"region: a region such as ap-northeast-2, received {self.region!r}")
         if self.endpoint is not None and not _is_bare_url(self.endpoint):
             raise ValueError(
-                "endpoint: an URL without user and path is needed, such as https://minio.example.org:9000"
+                "endpoint: an URL without user and path is needed, such as https://s3.example.org:3900"
             )
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,128}", self.access_key_id):
             raise ValueError("accessKeyId: 3 to 128 characters of [A-Za-z0-9._-] are needed")
@@ -1025,16 +1034,37 @@ class PortRule(Area):
     """One line of the port policy; reads like ufw's: allow 443/tcp from 203.0.113.0/24."""
 
     action: Literal["allow", "limit", "deny"]
-    # One port, or a range written "6000-6007".
-    port: int | str
+    # One port, or a range written "6000-6007"; none where the protocol has none.
+    port: int | str | None = None
     # ufw's own default is `both`: there it is what nobody has written, here it is one's own word.
-    protocol: Protocol = "tcp"
+    protocol: AnyProtocol = "tcp"
     # Sources; none means anywhere.
     from_: tuple[Cidr, ...] = Field(default=(), alias="from")
     comment: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.protocol in NUMBERS:
+            self._check_portless()
+        else:
+            self._check_ports()
+        if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
+            raise ValueError(
+                "comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes), "
+                f"received {self.comment!r}"
+            )
+        return self
+
+    def _check_portless(self) -> None:
+        if self.port is not None:
+            raise ValueError(f"port: {self.protocol} has no ports: remove it, received {self.port!r}")
+        if self.action == "limit":
+            raise ValueError(
+                f"action: {self.protocol} has no connections that could be counted: allow or deny, "
+                "received 'limit'"
+            )
+
+    def _check_ports(self) -> None:
         first, last = self._bounds()
         for port in (first, last):
             if not 1 <= port <= MAX_PORT:
@@ -1044,12 +1074,6 @@ class PortRule(Area):
         if first < last and self.protocol == "both":
             # ufw(8): "Must specify 'tcp' or 'udp' with multiple ports".
             raise ValueError(f"protocol: a range of ports is for tcp or udp, received {self.protocol!r}")
-        if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
-            raise ValueError(
-                "comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes), "
-                f"received {self.comment!r}"
-            )
-        return self
 
     @property
     def rule(self) -> Rule:
@@ -1065,6 +1089,8 @@ class PortRule(Area):
         )
 
     def _bounds(self) -> tuple[int, int]:
+        if self.protocol in NUMBERS:
+            return 0, 0
         match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(self.port))
         if not match:
             raise ValueError(f"port: a port or a range such as 6000-6007, received {self.port!r}")

@@ -16,7 +16,8 @@ from toolchain.paths import cache as cache_folder
 from toolchain.say import Problem
 
 VERSION = "3.276.0"
-OLDEST = (3, 200)
+# The first one whose `destroy` knows --ignore-protect, which docs/operations.md names.
+OLDEST = (3, 256)
 LANGUAGE_SDK_VERSION = "3.79.0"
 BUILD_SECONDS = 540
 LANGUAGE_BUILD_SECONDS = 60

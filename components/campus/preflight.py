@@ -49,10 +49,9 @@ def check_docker_host(settings: Settings) -> None:
     if scheme != "unix":
         return
     try:
-        problems = [
-            problem
-            for role, image in _images(settings).items()
-            if (problem := _image_problem(path, role, image)) is not None
+        found = [
+            _remapped(path),
+            *(_image_problem(path, role, image) for role, image in _images(settings).items()),
         ]
     except OSError as error:
         raise SettingsError(
@@ -61,6 +60,7 @@ def check_docker_host(settings: Settings) -> None:
                 f"({error.strerror or error}): start Docker, or name the host where it runs"
             ]
         ) from None
+    problems = [problem for problem in found if problem is not None]
     if problems:
         raise SettingsError(problems)
 
@@ -97,6 +97,19 @@ def _images(settings: Settings) -> dict[str, str]:
     if settings.campus.logs_to is not None and images.alloy is not None:
         used["alloy"] = images.alloy
     return used
+
+
+def _remapped(socket_path: str) -> str | None:
+    """Why the engine's containers can't be on the host's network; None where they can."""
+    _, info = _get(socket_path, "/info")
+    options: list[str] = (info or {}).get("SecurityOptions") or []
+    for name, what in (("name=userns", "remaps users"), ("name=rootless", "is rootless")):
+        if any(option.partition(",")[0] == name for option in options):
+            return (
+                f"{PROJECT}:campus.dockerHost: this Docker Engine {what}, so neither Caddy nor port-guard "
+                "could be on its host's network: use another (docs/port-policy.md, Docker versions)"
+            )
+    return None
 
 
 def _image_problem(socket_path: str, role: str, image: str) -> str | None:

@@ -83,7 +83,7 @@ def brought_up(environment: str, rig: Rig, emulator: Emulator, operator: Operato
             made.up()
             yield made
         finally:
-            made.stack.run("state", "unprotect", "--all", "--yes")
+            made.stack.run("destroy", "--yes", "--skip-preview", "--ignore-protect")
 
 
 @contextmanager

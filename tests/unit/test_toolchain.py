@@ -489,7 +489,7 @@ class TestPulumi:
     def test_the_official_release_is_unpacked_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        url = self._release(tmp_path, "v3.250.0")
+        url = self._release(tmp_path, "v3.256.0")
         monkeypatch.setattr(pulumi_cli, "release_url", lambda _: url)
         found = pulumi_cli.ensure(cache.Refusals())
         assert {path.name for path in found.iterdir()} >= set(pulumi_cli.PROGRAMS)
@@ -513,7 +513,7 @@ class TestPulumi:
 
     @pytest.mark.parametrize(
         ("version", "language", "taken"),
-        [("v3.250.0", True, True), ("v3.99.0", True, False), ("v3.250.0", False, False)],
+        [("v3.256.0", True, True), ("v3.99.0", True, False), ("v3.256.0", False, False)],
     )
     def test_one_on_path_is_taken_if_it_fits(
         self,
@@ -532,8 +532,8 @@ class TestPulumi:
     def test_ours_in_the_sourced_environment_is_not_taken_for_a_persons(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        ours = self._program(pulumi_cli.folder() / "pulumi", "v3.250.0").parent
-        self._program(ours / "pulumi-language-python", "v3.250.0")
+        ours = self._program(pulumi_cli.folder() / "pulumi", "v3.256.0").parent
+        self._program(ours / "pulumi-language-python", "v3.256.0")
         monkeypatch.setenv("PATH", f"{ours}:/usr/bin:/bin")
         assert pulumi_cli.find() is None
 

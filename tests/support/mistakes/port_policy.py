@@ -31,6 +31,25 @@ MISTAKES = [
     Mistake(
         {"portPolicy.rules": [{"action": "allow", "port": "9-5"}]}, "portPolicy.rules.0.port: a range", "9-5"
     ),
+    *(
+        Mistake(
+            {"portPolicy.rules": [{"action": "allow", "protocol": protocol, "port": 50}]},
+            f"portPolicy.rules.0.port: {protocol} has no ports",
+            "50",
+        )
+        for protocol in ("ah", "esp", "gre", "vrrp")
+    ),
+    Mistake(
+        {"portPolicy.rules": [{"action": "limit", "protocol": "esp"}]},
+        "portPolicy.rules.0.action: esp has no connections",
+        "limit",
+    ),
+    Mistake({"portPolicy.rules": [{"action": "allow"}]}, "portPolicy.rules.0.port: a port", "None"),
+    Mistake(
+        {"portPolicy.rules": [{"action": "allow", "protocol": "icmp"}]},
+        "portPolicy.rules.0.protocol:",
+        "icmp",
+    ),
     Mistake({"portPolicy.rules": [{"action": "open", "port": 1}]}, "portPolicy.rules.0.action:", "open"),
     Mistake(
         {"portPolicy.rules": [{"action": "allow", "port": 1, "comment": 'a" drop'}]},
