@@ -159,8 +159,9 @@ def _logins_refused(log: HostLogs) -> alerting.Rule:
         "Pushes with a wrong password (401)",
         "critical",
         logql.count(pushed(log, "status == 401"), f"{PUSH_MINUTES}m", "route, ip"),
-        "{{ .Labels.ip }} is let in on {{ .Labels.route }}, and was refused {{ .Values.pushes.Value }} times "
-        f"in {PUSH_MINUTES} minutes for no or a wrong password. Its lines are lost.",
+        "{{ .Labels.ip }} is let in on {{ .Labels.route }}, and was refused at least "
+        f"{{{{ .Values.pushes.Value }}}} times in {PUSH_MINUTES} minutes for no or a wrong password. "
+        "Its lines are lost.",
         REFUSED_PANEL,
     )
 
@@ -175,7 +176,7 @@ def _pushes_refused(log: HostLogs) -> alerting.Rule:
         "Pushes are refused (403)",
         "warning",
         f"topk({STRANGERS}, {refused})",
-        "Somebody at {{ .Labels.network }}* isn't let in on {{ .Labels.route }} and was refused "
+        "Somebody at {{ .Labels.network }}* isn't let in on {{ .Labels.route }} and was refused at least "
         f"{{{{ .Values.pushes.Value }}}} times in {PUSH_MINUTES} minutes. If it is ours, such as a new NAT "
         "address, its lines are lost: the panel *Who was refused* has the address.",
         REFUSED_PANEL,
@@ -188,7 +189,7 @@ def _pushes_not_taken(log: HostLogs) -> alerting.Rule:
         "Loki refuses lines (4xx, 5xx)",
         "warning",
         logql.count(pushed(log, logql.NOT_TAKEN), f"{PUSH_MINUTES}m", "route, status"),
-        "{{ .Values.pushes.Value }} pushes on {{ .Labels.route }} got in and were answered "
+        "At least {{ .Values.pushes.Value }} pushes on {{ .Labels.route }} got in and were answered "
         f"{{{{ .Labels.status }}}} in {PUSH_MINUTES} minutes. "
         "Shippers drop the lines at 4xx, and try again at 429 and 5xx.",
         DROPPED_PANEL,
