@@ -70,32 +70,23 @@ Severity = Literal["critical", "warning"]
 def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> str:
     """The alert rules' file.
 
-    Grafana keeps a rule that the file no longer names, and 13.2.0 doesn't heed `deleteRules`
-    (grafana#131777). So the uids are fixed, a Loki's by its place and not by its name, and a rule that
-    isn't wanted stays as one that is paused and can't fire. Then it is named as deleted: Grafana makes the
-    rules before it deletes (its rules_provisioner.go), so that nothing of it is left where deleting works.
-    Titles go by the place, too: two rules of a folder never have the same one, in whatever order Grafana
-    changes them.
+    Grafana keeps a rule that the file no longer names, and 13.2.0 deletes none, whatever is asked
+    (grafana#131777). So the uids are fixed, a Loki's by its place and not by its name, and a rule that isn't
+    wanted stays as one that is paused, asks for nothing and can't fire. Titles go by the place, too: two
+    rules of a folder never have the same one, in whatever order Grafana changes them.
     """
     ordered = in_order(sources)
     wanted = dict(_wanted(ordered, host_logs))
-    unwanted = [uid for uid in _known() if uid not in wanted]
-    rules = wanted | {uid: _idle(uid, ordered[0]) for uid in unwanted if ordered}
+    idle = {uid: _idle(uid, ordered[0]) for uid in _known() if uid not in wanted and ordered}
     group = {
         "orgId": ORGANISATION,
         "name": "pipeline",
         "folder": FOLDER,
         "interval": f"{EVALUATION_SECONDS}s",
-        "rules": [_in_a_file(uid, rule) for uid, rule in rules.items()],
+        "rules": [_in_a_file(uid, rule) for uid, rule in (wanted | idle).items()],
     }
-    return _text(
-        {
-            "apiVersion": 1,
-            # Grafana refuses a group without rules.
-            "groups": [group] if rules else [],
-            "deleteRules": [{"orgId": ORGANISATION, "uid": uid} for uid in unwanted],
-        }
-    )
+    # Grafana refuses a group without rules.
+    return _text({"apiVersion": 1, "groups": [group] if group["rules"] else []})
 
 
 def _known() -> list[str]:
