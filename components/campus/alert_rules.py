@@ -70,32 +70,23 @@ Severity = Literal["critical", "warning"]
 def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> str:
     """The alert rules' file.
 
-    Grafana keeps a rule that the file no longer names, and 13.2.0 doesn't heed `deleteRules`
-    (grafana#131777). So the uids are fixed, a Loki's by its place and not by its name, and a rule that
-    isn't wanted stays as one that is paused and can't fire. Then it is named as deleted: Grafana makes the
-    rules before it deletes (its rules_provisioner.go), so that nothing of it is left where deleting works.
-    Titles go by the place, too: two rules of a folder never have the same one, in whatever order Grafana
-    changes them.
+    Grafana keeps a rule that the file no longer names, and 13.2.0 deletes none, whatever is asked
+    (grafana#131777). So the uids are fixed, a Loki's by its place and not by its name, and a rule that isn't
+    wanted stays as one that is paused, asks for nothing and can't fire. Titles go by the place, too: two
+    rules of a folder never have the same one, in whatever order Grafana changes them.
     """
     ordered = in_order(sources)
     wanted = dict(_wanted(ordered, host_logs))
-    unwanted = [uid for uid in _known() if uid not in wanted]
-    rules = wanted | {uid: _idle(uid, ordered[0]) for uid in unwanted if ordered}
+    idle = {uid: _idle(uid, ordered[0]) for uid in _known() if uid not in wanted and ordered}
     group = {
         "orgId": ORGANISATION,
         "name": "pipeline",
         "folder": FOLDER,
         "interval": f"{EVALUATION_SECONDS}s",
-        "rules": [_in_a_file(uid, rule) for uid, rule in rules.items()],
+        "rules": [_in_a_file(uid, rule) for uid, rule in (wanted | idle).items()],
     }
-    return _text(
-        {
-            "apiVersion": 1,
-            # Grafana refuses a group without rules.
-            "groups": [group] if rules else [],
-            "deleteRules": [{"orgId": ORGANISATION, "uid": uid} for uid in unwanted],
-        }
-    )
+    # Grafana refuses a group without rules.
+    return _text({"apiVersion": 1, "groups": [group] if group["rules"] else []})
 
 
 def _known() -> list[str]:
@@ -159,8 +150,9 @@ def _logins_refused(log: HostLogs) -> alerting.Rule:
         "Pushes with a wrong password (401)",
         "critical",
         logql.count(pushed(log, "status == 401"), f"{PUSH_MINUTES}m", "route, ip"),
-        "{{ .Labels.ip }} is let in on {{ .Labels.route }}, and was refused {{ .Values.pushes.Value }} times "
-        f"in {PUSH_MINUTES} minutes for no or a wrong password. Its lines are lost.",
+        "{{ .Labels.ip }} is let in on {{ .Labels.route }}, and was refused at least "
+        f"{{{{ .Values.pushes.Value }}}} times in {PUSH_MINUTES} minutes for no or a wrong password. "
+        "Its lines are lost.",
         REFUSED_PANEL,
     )
 
@@ -175,7 +167,7 @@ def _pushes_refused(log: HostLogs) -> alerting.Rule:
         "Pushes are refused (403)",
         "warning",
         f"topk({STRANGERS}, {refused})",
-        "Somebody at {{ .Labels.network }}* isn't let in on {{ .Labels.route }} and was refused "
+        "Somebody at {{ .Labels.network }}* isn't let in on {{ .Labels.route }} and was refused at least "
         f"{{{{ .Values.pushes.Value }}}} times in {PUSH_MINUTES} minutes. If it is ours, such as a new NAT "
         "address, its lines are lost: the panel *Who was refused* has the address.",
         REFUSED_PANEL,
@@ -188,7 +180,7 @@ def _pushes_not_taken(log: HostLogs) -> alerting.Rule:
         "Loki refuses lines (4xx, 5xx)",
         "warning",
         logql.count(pushed(log, logql.NOT_TAKEN), f"{PUSH_MINUTES}m", "route, status"),
-        "{{ .Values.pushes.Value }} pushes on {{ .Labels.route }} got in and were answered "
+        "At least {{ .Values.pushes.Value }} pushes on {{ .Labels.route }} got in and were answered "
         f"{{{{ .Labels.status }}}} in {PUSH_MINUTES} minutes. "
         "Shippers drop the lines at 4xx, and try again at 429 and 5xx.",
         DROPPED_PANEL,

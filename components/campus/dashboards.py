@@ -197,7 +197,7 @@ def _gate_row(page: dashboard.Dashboard, log: HostLogs) -> None:
         events(REFUSED_PANEL, "Refused pushes", source, refused, "{{route}} {{status}} {{network}}*")
         .description(
             "401: an address that is let in, with no or a wrong password. 403: one that isn't let in. By the "
-            "beginning of the address: strangers have many."
+            "beginning of the address: strangers have many. Of a flood of them the log holds a sample."
         )
         .span(12)
     )

@@ -7,11 +7,14 @@ import subprocess
 from base64 import b64encode
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from components.campus.grafana import SECRETS
-from components.live.docker_host import LiveError
+from components.live import files
+from components.live.docker_host import LiveError, Ran
 from components.live.files import LiveFilesProvider, _file_problem
 from components.live.programs import PASSWORD_MARK, PROGRAMS, reasons_in
 from tests.support.programs import program
@@ -155,6 +158,30 @@ def test_why_grafana_refused_is_read_from_its_log_without_secrets() -> None:
         'bad receiver: Post "[URL]": denied',
     ]
     assert reasons_in("nothing\n") == ""
+
+
+class Refusing:
+    """A container whose Grafana refuses its files and says why in its log, by the clock of its host."""
+
+    status = "running"
+    client = SimpleNamespace(info=lambda: {"SystemTime": "2026-11-29T18:44:33.123456789Z"})
+
+    def logs(self, since: float) -> bytes:
+        """What it said since then."""
+        assert since == 1795977873.0
+        return LOG.encode()
+
+
+def test_the_update_shows_why_grafana_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "put_files", lambda *_: None)
+    refused = Ran(status=1, output="", errors="Error: Grafana refuses its new alerting (HTTP 500)")
+    monkeypatch.setattr(files, "run_script", lambda *_: refused)
+    props = {"program": "grafana", "container_name": "grafana", "directory": "/x"}
+    with pytest.raises(LiveError) as raised:
+        files._apply(cast("Any", Refusing()), "owner", "write", props, {}, [])
+    said = str(raised.value).splitlines()
+    assert said[1:4] == [refused.errors, "Its log says:", f"failed to provision: {WHY}"]
+    assert "s3cret" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
