@@ -674,7 +674,7 @@ class LokiLimits(Area):
     # How many streams may be open; a label that changes with each container uses them up.
     streams: int = Field(default=5000, ge=1)
     # A longer line is cut, not refused.
-    line_kib: int = Field(default=256, ge=1, le=8192)  # Caddy lets a push of 8 MB through
+    line_kib: int = Field(default=256, ge=1, le=4096)  # Caddy lets a push of 5 MB through
     # An older line is refused for good.
     max_age: Duration = "7d"
 

@@ -29,8 +29,13 @@ CONFIG_DIRECTORY = "/config"
 # can have: the limited broadcast address (RFC 919, section 7).
 NOBODY = "255.255.255.255/32"
 
-# Eight times the Loki plugin's own batch size.
-MAX_BODY = "8MB"
+# The largest honest push as it is sent (docs/loki.md, "What a push may be"): Fluent Bit's own output makes
+# JSON of a chunk of 2 MB, twice that where its text isn't ASCII. OpenTelemetry's becomes more inside.
+MAX_BODY = "5MB"
+OTLP_MAX_BODY = "2MB"
+# How many pushes a Loki works on at once: its memory has room for so many of the worst (loki_config.py).
+# Others wait, with their bodies unread.
+PUSHES_AT_ONCE = 2
 
 # What Grafana is sent: a dashboard, a query. It asks for a login before it reads one of these...
 GRAFANA_MAX_BODY = "10MB"
@@ -352,18 +357,13 @@ def _push(route: GuardedRoute) -> list[str]:
             if users
             else []
         ),
+        *([f"{otlp} vars {{http.request.orig_uri}} {route.prefix}{OTLP_PATH}"] if route.otlp else []),
+        *(_block(f"request_body {otlp} ", [f"max_size {OTLP_MAX_BODY}"]) if route.otlp else []),
         *_block("request_body ", [f"max_size {MAX_BODY}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
         # The question mark drops the client's query. Of several in one block, the first that fits is done.
-        *(
-            [
-                f"{otlp} vars {{http.request.orig_uri}} {route.prefix}{OTLP_PATH}",
-                f"rewrite {otlp} {OTLP_PATH}?",
-            ]
-            if route.otlp
-            else []
-        ),
+        *([f"rewrite {otlp} {OTLP_PATH}?"] if route.otlp else []),
         f"rewrite * {PUSH_PATH}?",
         *_block(f"reverse_proxy {' '.join([route.upstream, *route.more_upstreams])} ", _proxy(route)),
     ]
@@ -414,19 +414,19 @@ def _is_trusted(site: Site) -> bool:
 
 def _proxy(route: GuardedRoute) -> list[str]:
     return [
-        *_upstream(),
+        *_upstream(f"max_conns_per_host {PUSHES_AT_ONCE}"),
         *(REPLICAS if route.more_upstreams else ()),
         "@taken status 2xx",
         *_block("handle_response @taken ", [f"log_name {_taken(route)}", "copy_response"]),
     ]
 
 
-def _upstream() -> list[str]:
+def _upstream(*transport: str) -> list[str]:
     return [
         # Only a dial that failed is tried again: nothing of such a request has reached the other side.
         f"lb_try_duration {DIAL_RETRY}",
         "lb_try_interval 250ms",
-        *_block("transport http ", [f"keepalive {KEEPALIVE}"]),
+        *_block("transport http ", [f"keepalive {KEEPALIVE}", *transport]),
     ]
 
 

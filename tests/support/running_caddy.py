@@ -52,6 +52,20 @@ class Received:
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     # What it was asked about itself.
     checks: list[str] = field(default_factory=list)
+    # How long an answer to a POST takes, in seconds, and how many waited for one at once.
+    answer_after: float = 0.0
+    most_at_once: int = 0
+    waiting: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait(self) -> None:
+        """Wait for an answer, and be counted meanwhile."""
+        with self.lock:
+            self.waiting += 1
+            self.most_at_once = max(self.most_at_once, self.waiting)
+        time.sleep(self.answer_after)
+        with self.lock:
+            self.waiting -= 1
 
 
 @contextmanager
@@ -72,6 +86,7 @@ def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
                 return
             headers = {key.lower(): value for key, value in self.headers.items()}
             received.requests.append((self.path, headers))
+            received.wait()
             self.send_response(int(headers.get("x-answer-with", 204)))
             self.end_headers()
 
@@ -214,16 +229,24 @@ class RunningCaddy:
 
 @contextmanager
 def running_caddy(
-    folder: Path, *, has_grafana: bool, replicas: Sequence[int] = (), accounts_optional: bool = False
+    folder: Path,
+    *,
+    has_grafana: bool,
+    replicas: Sequence[int] = (),
+    accounts_optional: bool = False,
+    loki: int | None = None,
 ) -> Iterator[RunningCaddy]:
-    """The real Caddy, with the same upstream behind every route; one has replicas on these ports too."""
+    """The real Caddy, with the same upstream behind every route; one has replicas on these ports too.
+
+    `loki` is the port of one that stands behind that route in the upstream's place.
+    """
     site = replace(SITE, http_port=free_port(), https_port=free_port())
     password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
     with upstream() as (port, received):
         aws = replace(AWS, upstream=f"127.0.0.1:{port}")
         test = replace(
             TEST,
-            upstream=aws.upstream,
+            upstream=aws.upstream if loki is None else f"127.0.0.1:{loki}",
             more_upstreams=tuple(f"127.0.0.1:{replica}" for replica in replicas),
             cidrs=("127.0.0.1/32",),
             accounts=(("admin", password),),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import urllib.error
 import urllib.request
@@ -11,9 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.campus.loki import loki_environment
 from components.campus.loki_config import DATA, render_loki_config
 from components.settings import LokiInstance
 from tests.rig.processes import die_with_parent, wait_for
+from tests.support.memory_limit import MemoryLimit
 from tests.support.running_caddy import free_port
 
 READY_SECONDS = 60.0
@@ -40,8 +43,10 @@ class RunningLoki:
 
 
 @contextmanager
-def running_loki(program: str, folder: Path, instance: LokiInstance) -> Iterator[RunningLoki]:
-    """The program, once it takes pushes and answers queries."""
+def running_loki(
+    program: str, folder: Path, instance: LokiInstance, memory: MemoryLimit | None = None
+) -> Iterator[RunningLoki]:
+    """The program, once it takes pushes and answers queries; with so much memory as its container has."""
     config = json.loads(render_loki_config(instance).replace(f'"{DATA}', f'"{folder}'))
     port, grpc = free_port(), free_port()
     config["server"] |= {
@@ -54,9 +59,16 @@ def running_loki(program: str, folder: Path, instance: LokiInstance) -> Iterator
     config["frontend"] = config["frontend_worker"] = {"scheduler_address": f"127.0.0.1:{grpc}"}
     path = folder / "config.yaml"
     path.write_text(json.dumps(config))
+    environment = os.environ | dict(one.split("=", 1) for one in loki_environment(instance))
+
+    def begin() -> None:
+        die_with_parent()
+        if memory is not None:
+            memory.enter()
+
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
-            [program, f"-config.file={path}"], stdout=log, stderr=log, preexec_fn=die_with_parent
+            [program, f"-config.file={path}"], stdout=log, stderr=log, env=environment, preexec_fn=begin
         )
     made = RunningLoki(port, process)
     try:

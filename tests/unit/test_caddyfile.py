@@ -7,6 +7,7 @@ import http.server
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import pytest
 
 from components.campus.caddyfile import (
     CONFIG_DIRECTORY,
+    PUSHES_AT_ONCE,
     AcmeAuthority,
     Site,
     push_url,
@@ -41,7 +43,7 @@ from tests.support.running_caddy import (
     upstream,
 )
 
-PUSH_BYTES = 8_000_000
+PUSH_BYTES, OTLP_BYTES = 5_000_000, 2_000_000
 STRANGERS_BYTES, GRAFANA_BYTES = 256_000, 10_000_000
 ACME = AcmeAuthority(directory="https://ca.example.org:9000/acme/directory", root="a root as PEM")
 PAGES = {
@@ -244,11 +246,15 @@ def test_any_other_method_is_refused(caddy: RunningCaddy, method: str) -> None:
     assert answer.status_code == 403
 
 
-@pytest.mark.parametrize("path", [GUARDED_PUSH, "/lokitest/otlp/v1/logs"])
+@pytest.mark.parametrize(
+    ("path", "most"), [(GUARDED_PUSH, PUSH_BYTES), ("/lokitest/otlp/v1/logs", OTLP_BYTES)]
+)
 @pytest.mark.parametrize("is_chunked", [False, True])
-def test_a_body_above_the_limit_is_refused(caddy: RunningCaddy, path: str, is_chunked: bool) -> None:
+def test_a_body_above_the_limit_is_refused(
+    caddy: RunningCaddy, path: str, most: int, is_chunked: bool
+) -> None:
     before = len(caddy.received.requests)
-    for size, status in ((PUSH_BYTES, 204), (PUSH_BYTES + 1, 413)):
+    for size, status in ((most, 204), (most + 1, 413)):
         content = in_chunks(size) if is_chunked else b"x" * size
         assert caddy.post(path, content=content, auth=("admin", "right")).status_code == status
     assert len(caddy.received.requests) == before + 1
@@ -306,6 +312,16 @@ def test_grafana_sees_the_clients_own_address(tmp_path: Path) -> None:
 def test_another_sites_name_is_refused(caddy: RunningCaddy) -> None:
     answer = caddy.post(GUARDED_PUSH, headers={"Host": "other.example"})
     assert answer.status_code == 421
+
+
+def test_loki_has_so_many_pushes_at_once_by_whatever_path(tmp_path: Path) -> None:
+    """The others wait; each is answered."""
+    with running_caddy(tmp_path, has_grafana=False) as caddy, ThreadPoolExecutor(8) as threads:
+        caddy.received.answer_after = 0.3
+        paths = [GUARDED_PUSH, "/lokitest/otlp/v1/logs"] * 4
+        pushed = [threads.submit(caddy.post, path, auth=("admin", "right")) for path in paths]
+        assert [one.result().status_code for one in pushed] == [204] * len(paths)
+        assert caddy.received.most_at_once == PUSHES_AT_ONCE
 
 
 # --- replicas ---

@@ -22,9 +22,9 @@ def running(loki: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
         yield made
 
 
-def lines(loki: RunningLoki) -> list[str]:
-    """All lines that it finds."""
-    asked = {"query": '{job="kept"}', "start": time.time_ns() - 3600 * 10**9}
+def lines(loki: RunningLoki, stream: str = '{job="kept"}') -> list[str]:
+    """All lines of a stream that it finds."""
+    asked = {"query": stream, "start": time.time_ns() - 3600 * 10**9}
     status, text = loki.ask("GET", f"/loki/api/v1/query_range?{urlencode(asked)}")
     assert status == 200, text
     return [line for stream in json.loads(text)["data"]["result"] for _, line in stream["values"]]
@@ -43,6 +43,26 @@ def test_nobody_deletes_lines_by_its_api(running: RunningLoki, method: str) -> N
     status, said = running.ask(method, f"/loki/api/v1/delete?{urlencode(wanted)}")
     assert (status, "not available" in said) == (403, True), said
     assert lines(running) == before
+
+
+def test_opentelemetrys_labels_and_a_lines_own_attributes_are_kept(running: RunningLoki) -> None:
+    """What a resource has beside them isn't: Loki would copy it into each line, which no memory holds."""
+
+    def attributes(**named: str) -> list[dict[str, object]]:
+        return [{"key": key.replace("_", "."), "value": {"stringValue": text}} for key, text in named.items()]
+
+    record = {
+        "timeUnixNano": str(time.time_ns()),
+        "body": {"stringValue": "a line"},
+        "attributes": attributes(request_id="7"),
+    }
+    resource = {"attributes": attributes(service_name="otlp", host_arch="amd64")}
+    scopes = [{"scope": {"name": "x", "attributes": attributes(scope_kind="y")}, "logRecords": [record]}]
+    pushed = json.dumps({"resourceLogs": [{"resource": resource, "scopeLogs": scopes}]}).encode()
+    asked = ("POST", "/otlp/v1/logs", pushed, {"Content-Type": "application/json"})
+    assert running.ask(*asked)[0] == 204
+    assert lines(running, '{service_name="otlp"} | request_id="7"') == ["a line"]
+    assert lines(running, '{service_name="otlp"} | host_arch="amd64" or scope_kind="y"') == []
 
 
 def test_retention_goes_on(running: RunningLoki) -> None:

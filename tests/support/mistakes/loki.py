@@ -38,7 +38,7 @@ MISTAKES = [
         "loki.instances.aws.limits.streamBurstMib: at least streamRateMib",
         "4",
     ),
-    Mistake({"loki.instances.aws.limits.lineKib": 8193}, "loki.instances.aws.limits.lineKib:", "8193"),
+    Mistake({"loki.instances.aws.limits.lineKib": 4097}, "loki.instances.aws.limits.lineKib:", "4097"),
     Mistake({"loki.instances.aws.limits.maxAge": "7"}, "loki.instances.aws.limits.maxAge: a duration", "7"),
     Mistake(
         {"loki.instances.aws.schemaPeriods": []}, "loki.instances.aws.schemaPeriods: at least one is", "[]"

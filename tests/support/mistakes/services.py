@@ -69,6 +69,8 @@ MISTAKES = [
     option("grafana", {"MinBackoff": "1 s"}, "MinBackoff", "with its unit", "'1 s'"),
     option("grafana", {"BatchWait": "1"}, "BatchWait", "with its unit", "'1'"),
     option("grafana", {"BatchSize": "1MB"}, "BatchSize", "whole bytes", "'1MB'"),
+    option("grafana", {"BatchSize": "1048577"}, "BatchSize", "1048576 at most", "'1048577'"),
+    option("fluent-bit", {"compress": "gzip"}, "compress", "by hand", "1.5 MiB", "remove it"),
     option("grafana", {"MaxRetries": "0"}, "MaxRetries", "from 1", "'0'"),
     option("grafana", {"Buffer": "on"}, "Buffer", "exactly true or false", "'on'"),
     option("grafana", {"Buffer": "True"}, "Buffer", "exactly true or false", "'True'"),
