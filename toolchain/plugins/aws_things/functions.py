@@ -60,7 +60,7 @@ def functions(emulator: Emulator) -> dict[str, Function]:
     }
 
     def caller(_: State) -> State:
-        who = emulator.client("sts").get_caller_identity()
+        who = emulator.identity()
         return {"id": who["Account"], "accountId": who["Account"], "arn": who["Arn"], "userId": who["UserId"]}
 
     identity = Function(inputs={"id": string()}, call=caller)
