@@ -519,6 +519,10 @@ class Images(Area):
         # Since 13.2 Loki's data source is a plugin that only the whole image brings (grafana#129092).
         if re.search(r":[^@]*-slim\b", value):
             raise ValueError("a -slim image has no data source for Loki: name the whole image")
+        if re.search(r":[^@]*-distroless\b", value):
+            raise ValueError(
+                "a -distroless image has no shell to tell Grafana its files: name the whole image"
+            )
         return value
 
 

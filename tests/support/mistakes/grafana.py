@@ -41,5 +41,10 @@ MISTAKES = [
         {"images.grafana": f"x.org:5000/grafana:13.2.3-slim-ubuntu@sha256:{'0' * 64}"},
         "images.grafana: a -slim image has no data source",
     ),
+    Mistake(
+        {"images.grafana": "grafana/grafana:13.2.3-distroless"},
+        "images.grafana: a -distroless image has no shell",
+        "13.2.3-distroless",
+    ),
     Mistake({"grafana.alertsTo.teams": "https://x"}, "grafana.alertsTo.teams: unknown key"),
 ]
