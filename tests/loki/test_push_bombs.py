@@ -84,12 +84,12 @@ class Honest:
     dropped: list[int] = field(default_factory=list)
 
     def ship(self, until: threading.Event) -> None:
-        """Push until then, and the last batch to its end."""
+        """Push until then, and the last batch to its end, unless the Loki has ended."""
         while not until.is_set():
             stamp = time.time_ns()
             lines = [[str(stamp + at), f"line {self.taken + at}"] for at in range(LINES)]
             body = json.dumps({"streams": [{"stream": {"job": self.job}, "values": lines}]}).encode()
-            while True:
+            while self.place.loki.process.poll() is None:
                 status = self.place.push(
                     LOKI_PATH, body, {"Content-Type": "application/json"}, TIMEOUT_SECONDS
                 )
