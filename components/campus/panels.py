@@ -22,6 +22,7 @@ from grafana_foundation_sdk.models.common import (
     TooltipDisplayMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
+    DashboardLink,
     DashboardLinkType,
     DashboardSpecialValueMapOptions,
     DataTransformerConfig,
@@ -185,7 +186,18 @@ def firing_alerts(panel_id: int, title: str) -> dashboard.Panel:
 
 def link(title: str, url: str) -> dashboard.DashboardLink:
     """A link that keeps the time."""
-    return dashboard.DashboardLink(title).type(DashboardLinkType.LINK).url(url).keep_time(True)
+    return _Link(title).type(DashboardLinkType.LINK).url(url).keep_time(True)
+
+
+class _Link(dashboard.DashboardLink):
+    """One that is seen at once: the SDK hides each in a menu."""
+
+    def build(self) -> DashboardLink:
+        """The link without a place."""
+        made = super().build()
+        # Typed as a text, and left out of the JSON where it is None.
+        vars(made)["placement"] = None
+        return made
 
 
 def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.Panel:

@@ -97,7 +97,9 @@ def test_one_source_is_the_default_and_none_is_editable() -> None:
 def test_the_dashboards_are_of_the_sdks_types() -> None:
     register_default_plugins()
     for page in dashboards().values():
-        assert json.loads(json.dumps(Dashboard.from_json(page), cls=JSONEncoder)) == page
+        again = json.dumps(Dashboard.from_json(page), cls=JSONEncoder, sort_keys=True)
+        # The SDK puts this into each link, whatever it reads.
+        assert re.sub(r'"placement": "inControlsMenu", ', "", again) == json.dumps(page, sort_keys=True)
 
 
 def test_the_rules_are_of_the_sdks_types() -> None:

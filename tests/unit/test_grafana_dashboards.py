@@ -133,6 +133,8 @@ def test_each_dashboard_leads_to_the_other_at_the_same_time() -> None:
     found = {name: page["links"] for name, page in pages().items()}
     assert [(one["url"], one["keepTime"]) for one in found["logs.json"]] == [("/d/campus-pipeline", True)]
     assert [(one["url"], one["keepTime"]) for one in found["pipeline.json"]] == [("/d/campus-logs", True)]
+    # In sight, and in no menu.
+    assert not any("placement" in one for links in found.values() for one in links)
 
 
 def links(panel: dict[str, Any]) -> list[str]:
