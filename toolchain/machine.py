@@ -82,7 +82,7 @@ def pulumi() -> Row:
     if folder is not None:
         where = "the cache" if cache_folder() in folder.parents else str(folder)
         return Row("pulumi", "ok", f"{shown(pulumi_cli.version_of(folder / 'pulumi'))} in {where}")
-    get = f"`make up` gets {pulumi_cli.VERSION}, or builds it in a quarter of an hour where that is refused"
+    get = f"`make up` gets {pulumi_cli.VERSION}, or builds it in ten minutes where that is refused"
     if say.have("pulumi"):
         return Row("pulumi", "old", f"before {shown(pulumi_cli.OLDEST)} or without its Python host: {get}")
     return Row("pulumi", "missing", get)
