@@ -242,7 +242,8 @@ def _global_options(site: Site) -> list[str]:
         f"grace_period {GRACE_PERIOD_SECONDS}s",
         *_acme(site),
         # What isn't an access log may hold a request, too.
-        *_log("log default ", STRANGERS_LOGGED, SITES_URI),
+        # To stderr: `caddy adapt --validate` prints the configuration to stdout, and says things meanwhile.
+        *_log("log default ", STRANGERS_LOGGED, SITES_URI, output="stderr"),
         *_block("servers ", servers),
     ]
 
@@ -268,7 +269,7 @@ def _acme(site: Site) -> list[str]:
 
 
 def _logged() -> list[str]:
-    """The snippet that each log imports: with interval, first, thereafter, and the URI's pattern."""
+    """The snippet that each log imports: with interval, first, thereafter, the URI's pattern and where to."""
     sampling = [f"{key} {{args[{at}]}}" for at, key in enumerate(("interval", "first", "thereafter"))]
     filters = [
         "wrap json",
@@ -279,7 +280,7 @@ def _logged() -> list[str]:
         *_filtered("host", "^(.{0,100}).*$"),
         *_filtered("uri", "{args[3]}"),
     ]
-    return [*_block("sampling ", sampling), "output stdout", *_block("format filter ", filters)]
+    return [*_block("sampling ", sampling), "output {args[4]}", *_block("format filter ", filters)]
 
 
 def _filtered(field: str, pattern: str) -> list[str]:
@@ -288,9 +289,9 @@ def _filtered(field: str, pattern: str) -> list[str]:
     return _block(f"request>{field} multi_regexp ", lines)
 
 
-def _log(head: str, sampled: tuple[str, int, int], uri: str, *more: str) -> list[str]:
+def _log(head: str, sampled: tuple[str, int, int], uri: str, *more: str, output: str = "stdout") -> list[str]:
     interval, first, thereafter = sampled
-    return _block(head, [*more, f'import logged {interval} {first} {thereafter} "{uri}"'])
+    return _block(head, [*more, f'import logged {interval} {first} {thereafter} "{uri}" {output}'])
 
 
 def _route_logs(route: GuardedRoute) -> list[str]:
