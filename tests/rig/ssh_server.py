@@ -100,8 +100,14 @@ def ssh_server(
         (run.folder / "passwd").write_text(USERS)
         (run.folder / "authorized_keys").touch()
         process = _start(run, namespace)
+
+        def listens() -> bool:
+            if process.poll() is not None:
+                raise RuntimeError(f"sshd has ended: {server._log()}")
+            return "Server listening on" in server._log()
+
         try:
-            wait_for("sshd listens", lambda: "Server listening on" in server._log(), START_SECONDS)
+            wait_for("sshd listens", listens, START_SECONDS)
             yield server
         finally:
             process.kill()
