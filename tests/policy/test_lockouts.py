@@ -72,12 +72,11 @@ def operated(
 ) -> Iterator[LiveGuard]:
     """The guard of a host that the operator administers over SSH."""
     guard.write(rendered(GOOD))
+    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     socket = guard.docker_host.removeprefix("unix://")
     with ssh_server(site.campus, (SERVER, SSH), socket) as server:
         operators_home(tmp_path, server)
-        # Only now: below the home is the cache, with the server's program in it.
-        monkeypatch.setenv("HOME", str(tmp_path))
         yield guard
 
 

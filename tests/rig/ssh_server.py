@@ -19,6 +19,8 @@ from toolchain import openssh
 
 USER = "operator"
 START_SECONDS = 30.0
+# Found before a test moves the home, which the cache is in.
+SSHD, LIBRARIES = str(openssh.sshd()), openssh.libraries()
 # It asks the system for its users, and for a folder that only it may write to. Who logs in is root by
 # another name, so that Docker's socket opens.
 FIRST_PROCESS = """
@@ -120,11 +122,11 @@ def _start(run: Run, namespace: Namespace) -> subprocess.Popen[bytes]:
     They can't be found by the run's mark: sshd writes its title over it.
     """
     own = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-    first = [*own, "sh", "-c", FIRST_PROCESS, "sshd", str(run.folder), str(openssh.sshd())]
+    first = [*own, "sh", "-c", FIRST_PROCESS, "sshd", str(run.folder), SSHD]
     with (run.folder / "log").open("w") as log:
         return subprocess.Popen(
             ["nsenter", f"--net={namespace.path}", *first],
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": openssh.libraries(), **run.mark},
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LD_LIBRARY_PATH": LIBRARIES, **run.mark},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
