@@ -109,7 +109,7 @@ _RELOAD_CADDY = r"""authorities() {
     if [ "$before" ] && [ "$after" ] && [ "$before" != "$after" ]; then
         ! has_certificate "$running" || to_lose=1
         printf '%s\n' "$config" |
-            sed 's/"srv[0-9]*":{/&"automatic_https":{"disable_certificates":true},/g' |
+            sed 's/"automatic_https":{/&"disable_certificates":true,/g' |
             load --config - || exit 1
     fi
     load --config "$dir/Caddyfile" --adapter caddyfile || exit 1
