@@ -33,7 +33,7 @@ from tests.support.counts import count
 
 pytestmark = pytest.mark.docker
 
-CASES = count(test=10_000, soak=100_000)
+CASES = count(test=20_000, soak=100_000)
 # Random cases beside the essential ones, where the suite itself is tried.
 CASES_PER_FAULT = 300
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
@@ -111,7 +111,7 @@ def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
     wait_for("what the relay saw taken is what the Lokis have", all_is_accounted_for, 30.0)
     assert result.cut_off.total() < CASES / 50
     # Both answers of the oracle were tried, often.
-    assert result.verdicts[Verdict.PASS] > CASES / 16
+    assert result.verdicts[Verdict.PASS] > CASES / 8
     assert result.verdicts[Verdict.NEVER] > CASES / 4
 
 
