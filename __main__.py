@@ -12,7 +12,7 @@ from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNe
 from components.aws.provider import aws_provider
 from components.aws.services import Services, ServicesArgs
 from components.campus.docker_shipper import DockerShippers, DockerShippersArgs
-from components.campus.preflight import check_docker_host, check_guard_image
+from components.campus.preflight import check_docker_host, check_placeholders
 from components.campus.server import CampusServer, CampusServerArgs
 from components.local_state import check_state
 from components.settings import SettingsError
@@ -25,12 +25,12 @@ try:
     settings = settings_module.load()
     check_state(settings, os.environ)
     check_docker_host(settings)
-    unready = check_guard_image(settings, is_preview=pulumi.runtime.is_dry_run())
+    unready = check_placeholders(settings, is_preview=pulumi.runtime.is_dry_run())
 except SettingsError as error:
     # Pulumi prints a RunError as it is, without a traceback.
     raise pulumi.RunError(str(error)) from None
-if unready is not None:
-    pulumi.log.warn(unready)
+for problem in unready:
+    pulumi.log.warn(problem)
 
 # The order matters to a change of the NAT address: it is allowed at the edge before anything sends
 # from it, and disallowed after nothing does. See components/aws/egress.py.

@@ -39,7 +39,16 @@ from components.aws.buffer_plan import (
 )
 from components.aws.firelens import OUTPUTS, architecture_problem, has_shell, option_problems, seconds
 from components.campus.caddyfile import ACME_STAGING
-from components.campus.port_rules import Kept, Protocol, Rule, lets_in, shut_out
+from components.campus.port_rules import (
+    NUMBERS,
+    AnyProtocol,
+    Kept,
+    Protocol,
+    Rule,
+    lets_in,
+    named_sources,
+    shut_out,
+)
 from components.campus.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
 from components.live.password_rule import password_problem
 from components.live.programs import LETS_ENCRYPT
@@ -47,6 +56,7 @@ from components.live.programs import LETS_ENCRYPT
 PROJECT = "campus-monitor"
 
 MAX_PORT = 65535
+MIN_ADMIN_PASSWORD = 16
 
 # The ECS developer guide, "Task definition parameters" and "Amazon ECS service quotas".
 LOG_ROUTER = "log-router"
@@ -90,6 +100,9 @@ class Area(BaseModel):
     )
 
 
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
 def _port(value: int) -> int:
     # Checked here and not left to nft: it takes 999999 for 16959 without a word.
     if not 1 <= value <= MAX_PORT:
@@ -99,16 +112,60 @@ def _port(value: int) -> int:
 
 def _cidr(value: str) -> str:
     try:
-        return str(ipaddress.ip_network(value, strict=True))
+        network = ipaddress.ip_network(value, strict=True)
     except ValueError as error:
         raise ValueError(f"an address or CIDR is needed, without host bits ({error})") from None
+    if "%" in value:
+        raise ValueError("an address or CIDR is needed, without a zone (%…)")
+    _refuse_written_in_ipv6(network)
+    for never in _NEVER_A_SOURCE:
+        if _contains(never, network):
+            raise ValueError(f"no packet comes from {never}: the senders' own addresses are needed")
+    return str(network)
+
+
+def _refuse_written_in_ipv6(network: Network) -> None:
+    """Raise ValueError for IPv4 addresses in IPv6's form: packets carry them in IPv4's, and never match."""
+    if network.version == 4 or network in _NO_IPV4:
+        return
+    if any(network.subnet_of(prefix) for prefix in _IPV4_IN_IPV6):
+        bits = network.prefixlen - 96
+        inside = ipaddress.IPv4Address(int(network.network_address) & 0xFFFF_FFFF)
+        plain = (
+            f"write {inside}/{bits}" if 0 <= bits < 32 else f"write {inside}" if bits == 32 else "write that"
+        )
+        raise ValueError(f"packets carry an IPv4 address in IPv4's own form: {plain}")
+
+
+def _ipv4(value: str, needed: str) -> ipaddress.IPv4Address:
+    """The IPv4 address; a ValueError that says what is needed."""
+    try:
+        return ipaddress.IPv4Address(value)
+    except ValueError:
+        pass
+    try:
+        _refuse_written_in_ipv6(ipaddress.ip_network(value))
+    except ValueError as error:
+        needed = str(error) if "packets carry" in str(error) else needed
+    raise ValueError(needed)
+
+
+# IPv4-compatible and IPv4-mapped (RFC 4291, 2.5.5), IPv4-translated (RFC 2765, 2.1), and NAT64's two prefixes
+# (RFC 6052, 2.1; RFC 8215).
+_IPV4_IN_IPV6 = tuple(
+    ipaddress.IPv6Network(prefix)
+    for prefix in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
+)
+# They lie among the compatible ones, and are none.
+_NO_IPV4 = (ipaddress.IPv6Network("::/128"), ipaddress.IPv6Network("::1/128"))
+# RFC 1122, 3.2.1.3, and RFC 4291, 2.5.2 and 2.7: "this network", multicast, reserved, unspecified.
+_NEVER_A_SOURCE = tuple(
+    ipaddress.ip_network(never) for never in ("0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/128", "ff00::/8")
+)
 
 
 def _public_ipv4(value: str) -> str:
-    try:
-        address = ipaddress.IPv4Address(value)
-    except ValueError:
-        raise ValueError("one IPv4 address is needed, such as 203.0.113.7") from None
+    address = _ipv4(value, "one IPv4 address is needed, such as 203.0.113.7")
     if address.is_multicast or address.is_loopback or address.is_unspecified or _is_private(address):
         raise ValueError("the address must be global unicast: a NAT gateway's public address")
     return str(address)
@@ -132,16 +189,22 @@ _PRIVATE_NETWORKS = tuple(
 )
 
 
+def _contains(outer: Network, inner: Network) -> bool:
+    """Whether all of a network lies in another; never of another family."""
+    return (
+        outer.version == inner.version
+        and int(outer.network_address) <= int(inner.network_address)
+        and int(inner.broadcast_address) <= int(outer.broadcast_address)
+    )
+
+
 def _is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return any(address in network for network in _PRIVATE_NETWORKS if network.version == address.version)
+    return any(_contains(network, ipaddress.ip_network(address)) for network in _PRIVATE_NETWORKS)
 
 
 def _host_address(value: str) -> str:
     """Where one machine reaches another: an IPv4 address that belongs to one machine alone."""
-    try:
-        address = ipaddress.IPv4Address(value)
-    except ValueError:
-        raise ValueError("an IPv4 address is needed") from None
+    address = _ipv4(value, "an IPv4 address is needed")
     if address.is_loopback or address.is_unspecified or address.is_multicast or address.is_reserved:
         raise ValueError("the address of one machine is needed, as others reach it")
     return str(address)
@@ -153,6 +216,20 @@ def _host_name(value: str) -> str:
     if len(value) > 253 or not all(label.fullmatch(part) for part in labels):
         raise ValueError("a lower-case host name is needed, without scheme or port")
     return value
+
+
+def _site_name(value: str) -> str:
+    _host_name(value)
+    last = value.rpartition(".")[2]
+    # What ends in a number is an IPv4 address in one of its forms (the URL standard, "ends in a number").
+    if re.fullmatch(r"\d+|0x[0-9a-f]*", last):
+        raise ValueError("a DNS name is needed: to an address Caddy would give a certificate of its own")
+    return value
+
+
+# For these Caddy makes certificates itself, or asks Tailscale, whatever authority is named (certmagic,
+# SubjectIsInternal; its modules/caddyhttp/autohttps.go).
+_NOT_PUBLIC = (".localhost", ".local", ".internal", ".home.arpa", ".ts.net")
 
 
 def _route(value: str) -> str:
@@ -190,14 +267,39 @@ def _password(value: SecretStr) -> SecretStr:
     return value
 
 
+def _admin_password(value: SecretStr) -> SecretStr:
+    # Grafana counts wrong logins by the address and not by the user (components/campus/grafana.py): a short
+    # password would be found from many addresses.
+    if len(_password(value).get_secret_value()) < MIN_ADMIN_PASSWORD:
+        raise ValueError(f"a password that the internet may try has at least {MIN_ADMIN_PASSWORD} characters")
+    return value
+
+
 def _docker_host(value: str) -> str:
     # Whoever reaches a tcp:// one is root there, and no setting has the certificates that would guard it.
     if not re.fullmatch(r"(unix:///|ssh://)\S+", value):
         raise ValueError("an URL is needed, ssh://user@host or unix:///path, and no other")
+    if _has_password(value):
+        raise ValueError("no password in an URL, which stands in the state and in logs: SSH takes a key")
     # `%2D` is a dash too: who reads the URL decodes it.
     if re.search(r"(^ssh://|@)(-|%2[Dd])", value):
         raise ValueError("neither user nor host may begin with a dash, which ssh takes for an option")
+    if not _has_good_port(value):
+        raise ValueError(f"a port is a whole number from 1 to {MAX_PORT}")
     return value
+
+
+def _has_password(text: str) -> bool:
+    """Whether a URL, or a login, has a password in it."""
+    return bool(re.match(r"(\w+://)?+[^/@]*:.*@", text))
+
+
+def _has_good_port(url: str) -> bool:
+    """Whether the URL has no port, or one that can be."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _ssh_login(value: str) -> str:
@@ -303,11 +405,13 @@ Cidr = Annotated[str, AfterValidator(_cidr)]
 PublicIpv4 = Annotated[str, AfterValidator(_public_ipv4)]
 HostAddress = Annotated[str, AfterValidator(_host_address)]
 HostName = Annotated[str, AfterValidator(_host_name)]
+SiteName = Annotated[str, AfterValidator(_site_name)]
 Route = Annotated[str, AfterValidator(_route)]
 ShortName = Annotated[str, AfterValidator(_short_name)]
 UserName = Annotated[str, AfterValidator(_user_name)]
 Image = Annotated[str, AfterValidator(_image)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
+AdminPassword = Annotated[SecretStr, AfterValidator(_admin_password)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
 MailPassword = Annotated[SecretStr, AfterValidator(_mail_password)]
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
@@ -391,8 +495,9 @@ class Campus(Area):
 
 
 class Images(Area):
-    """The images that the campus server runs, each with tag; with digest where `requireDigest`."""
+    """The images that the campus server runs, each with tag."""
 
+    # Then every image has a digest too, those of `services` among them.
     require_digest: bool = True
     caddy: Image
     loki: Image
@@ -404,9 +509,28 @@ class Images(Area):
     @field_validator("caddy", "loki", "grafana", "port_guard", "alloy")
     @classmethod
     def _check_digest(cls, value: str | None, info: ValidationInfo) -> str | None:
-        if info.data.get("require_digest") and value is not None and "@sha256:" not in value:
-            raise ValueError("tag and digest are required here (name:tag@sha256:…, see images.requireDigest)")
+        if info.data.get("require_digest") and value is not None and not _has_digest(value):
+            raise ValueError(DIGEST_RULE)
         return value
+
+    @field_validator("grafana")
+    @classmethod
+    def _check_grafana(cls, value: str) -> str:
+        # Since 13.2 Loki's data source is a plugin that only the whole image brings (grafana#129092).
+        if re.search(r":[^@]*-slim\b", value):
+            raise ValueError("a -slim image has no data source for Loki: name the whole image")
+        if re.search(r":[^@]*-distroless\b", value):
+            raise ValueError(
+                "a -distroless image has no shell to tell Grafana its files: name the whole image"
+            )
+        return value
+
+
+DIGEST_RULE = "tag and digest are required here (name:tag@sha256:…, see images.requireDigest)"
+
+
+def _has_digest(image: str) -> bool:
+    return "@sha256:" in image
 
 
 def _acme_directory(value: str) -> str:
@@ -480,9 +604,9 @@ def _root_problem(text: str) -> str | None:
 class Edge(Area):
     """Caddy, the one door: its name, certificate and ports."""
 
-    domain: HostName
+    domain: SiteName
     tls: Literal["acme", "acme-staging", "internal"]
-    # Where the ACME authority writes about a certificate; required for acme and acme-staging.
+    # The address of the account at the ACME authority; required for acme and acme-staging.
     email: str | None = None
     # With `tls: acme` alone: whom to ask in place of Let's Encrypt.
     acme: Acme | None = None
@@ -499,6 +623,11 @@ class Edge(Area):
     def _check(self) -> Self:
         if self.tls != "internal" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", self.email or ""):
             raise ValueError(f"email: an address is required with tls: {self.tls}, received {self.email!r}")
+        if self.tls != "internal" and ("." not in self.domain or self.domain.endswith(_NOT_PUBLIC)):
+            raise ValueError(
+                f"domain: a public DNS name is needed with tls: {self.tls}; to others Caddy gives "
+                f"certificates that nobody trusts, received {self.domain!r}"
+            )
         if self.acme is not None and self.tls != "acme":
             raise ValueError(f"acme: names the authority of tls: acme alone, received tls {self.tls!r}")
         if self.http_port == self.https_port:
@@ -507,6 +636,12 @@ class Edge(Area):
             for cidr in self.extra_allowed_cidrs:
                 _refuse_wide("extraAllowedCidrs", cidr)
         return self
+
+
+def _is_wide(cidr: str) -> bool:
+    """Whether a CIDR has public addresses in it; a private network is a /8 at most."""
+    network = ipaddress.ip_network(cidr)
+    return not any(_contains(private, network) for private in _PRIVATE_NETWORKS)
 
 
 def _refuse_wide(key: str, cidr: str) -> None:
@@ -543,7 +678,7 @@ class LokiLimits(Area):
     # How many streams may be open; a label that changes with each container uses them up.
     streams: int = Field(default=5000, ge=1)
     # A longer line is cut, not refused.
-    line_kib: int = Field(default=256, ge=1, le=8192)  # Caddy lets a push of 8 MB through
+    line_kib: int = Field(default=256, ge=1, le=4096)  # Caddy lets a push of 5 MB through
     # An older line is refused for good.
     max_age: Duration = "7d"
 
@@ -565,13 +700,13 @@ Storage = Literal["filesystem", "s3"]
 
 
 class S3(Area):
-    """A bucket of one Loki's own: AWS S3's, MinIO's, or that of anything that speaks like them."""
+    """A bucket of one Loki's own: AWS S3's, or that of anything that speaks like it."""
 
     bucket: str
     region: str
     # Where the bucket's service answers; AWS' own, if this says nothing.
     endpoint: str | None = None
-    # The bucket's name in the path and not in the host's name: MinIO wants it so.
+    # The bucket's name in the path and not in the host's name: servers of one's own mostly want it so.
     path_style: bool = False
     access_key_id: str
     secret_access_key: SecretStr
@@ -585,7 +720,7 @@ class S3(Area):
             raise ValueError(f"region: a region such as ap-northeast-2, received {self.region!r}")
         if self.endpoint is not None and not _is_bare_url(self.endpoint):
             raise ValueError(
-                "endpoint: an URL without user and path is needed, such as https://minio.example.org:9000"
+                "endpoint: an URL without user and path is needed, such as https://s3.example.org:3900"
             )
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,128}", self.access_key_id):
             raise ValueError("accessKeyId: 3 to 128 characters of [A-Za-z0-9._-] are needed")
@@ -664,10 +799,16 @@ class LokiInstance(Area):
     allow_wide: bool = False
     # Users asked for a password on top of the address gate.
     accounts: tuple[Account, ...] = ()
+    # While accounts come to a route that is in use: who names none isn't asked (docs/operations.md).
+    accounts_optional: bool = False
+    # Lets everything behind the AWS network's addresses push, without an account.
+    nat_without_password: bool = False
     # Whether OpenTelemetry logs may be pushed here too (<route>/otlp/v1/logs).
     otlp: bool = False
     # Whether Docker publishes the port: for those whom the port policy names, past the gate.
     published: bool = False
+    # Lets the policy name public addresses, or very many, for that port.
+    published_wide: bool = False
     # How long lines are kept.
     retention: Retention = "31d"
     memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
@@ -782,6 +923,10 @@ class LokiInstance(Area):
         if len(set(users)) != len(users):
             # Caddy refuses a second hash for one user: rotation lists two users instead.
             raise ValueError(f"accounts: each user is listed once, received {users}")
+        if self.accounts_optional and not users:
+            raise ValueError("accountsOptional: there is no account, received true")
+        if self.nat_without_password and (users or not self.allows_nat):
+            raise ValueError("natWithoutPassword: only with `nat` and without accounts, received true")
         return self
 
     @property
@@ -866,8 +1011,9 @@ class Grafana(Area):
     """Grafana, reached through Caddy only."""
 
     enabled: bool = True
-    admin_password: Password | None = None
-    memory_bytes: int = Field(default=512 << 20, ge=128 << 20)
+    admin_password: AdminPassword | None = None
+    # Idle it takes some 240 MiB (reported for 13.2.3 with one bundled plugin).
+    memory_bytes: int = Field(default=512 << 20, ge=256 << 20)
     smtp: Smtp | None = None
     # None leaves the notification policies to Grafana's users; an empty one takes ours away.
     alerts_to: AlertsTo | None = None
@@ -892,16 +1038,37 @@ class PortRule(Area):
     """One line of the port policy; reads like ufw's: allow 443/tcp from 203.0.113.0/24."""
 
     action: Literal["allow", "limit", "deny"]
-    # One port, or a range written "6000-6007".
-    port: int | str
+    # One port, or a range written "6000-6007"; none where the protocol has none.
+    port: int | str | None = None
     # ufw's own default is `both`: there it is what nobody has written, here it is one's own word.
-    protocol: Protocol = "tcp"
+    protocol: AnyProtocol = "tcp"
     # Sources; none means anywhere.
     from_: tuple[Cidr, ...] = Field(default=(), alias="from")
     comment: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        if self.protocol in NUMBERS:
+            self._check_portless()
+        else:
+            self._check_ports()
+        if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
+            raise ValueError(
+                "comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes), "
+                f"received {self.comment!r}"
+            )
+        return self
+
+    def _check_portless(self) -> None:
+        if self.port is not None:
+            raise ValueError(f"port: {self.protocol} has no ports: remove it, received {self.port!r}")
+        if self.action == "limit":
+            raise ValueError(
+                f"action: {self.protocol} has no connections that could be counted: allow or deny, "
+                "received 'limit'"
+            )
+
+    def _check_ports(self) -> None:
         first, last = self._bounds()
         for port in (first, last):
             if not 1 <= port <= MAX_PORT:
@@ -911,12 +1078,6 @@ class PortRule(Area):
         if first < last and self.protocol == "both":
             # ufw(8): "Must specify 'tcp' or 'udp' with multiple ports".
             raise ValueError(f"protocol: a range of ports is for tcp or udp, received {self.protocol!r}")
-        if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
-            raise ValueError(
-                "comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes), "
-                f"received {self.comment!r}"
-            )
-        return self
 
     @property
     def rule(self) -> Rule:
@@ -932,6 +1093,8 @@ class PortRule(Area):
         )
 
     def _bounds(self) -> tuple[int, int]:
+        if self.protocol in NUMBERS:
+            return 0, 0
         match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(self.port))
         if not match:
             raise ValueError(f"port: a port or a range such as 6000-6007, received {self.port!r}")
@@ -1395,9 +1558,8 @@ class Aws(Area):
         if topic is not None and not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+", topic):
             raise ValueError(f"alarmTopicArn: an SNS topic's ARN is needed, received {topic!r}")
         if self.emulator is not None and not _is_loopback_url(self.emulator):
-            raise ValueError(
-                f"emulator: an URL on this machine, http://127.0.0.1:<port>, received {self.emulator!r}"
-            )
+            shown = "" if _has_password(self.emulator) else f", received {self.emulator!r}"
+            raise ValueError(f"emulator: an URL on this machine, http://127.0.0.1:<port>{shown}")
         return self
 
 
@@ -1407,7 +1569,13 @@ def _is_loopback_url(url: str) -> bool:
         port = parts.port
     except ValueError:
         return False
-    return parts.scheme == "http" and parts.hostname == "127.0.0.1" and port is not None
+    return (
+        parts.scheme == "http"
+        and parts.hostname == "127.0.0.1"
+        and port is not None
+        and parts.username is None
+        and not _has_password(url)
+    )
 
 
 class Settings(Area):
@@ -1445,7 +1613,10 @@ class Settings(Area):
                     f"services.{name}.account: one of the accounts of loki.instances.{service.loki} {users}, "
                     f"received {service.account!r}"
                 )
+        self._check_digests()
         self._check_zones()
+        self._check_private_network()
+        self._check_accounts_of_nat()
         self._check_shippers()
         self._check_published()
         self._check_replica_hosts()
@@ -1454,12 +1625,54 @@ class Settings(Area):
             self._check_caddy()
         return self
 
+    def _check_digests(self) -> None:
+        """What a tag names may be another image at the next task's start."""
+        for name, service in self.services.items() if self.images.require_digest else ():
+            images = {f"containers.{key}.image": one.image for key, one in service.containers.items()}
+            images["logRouter.image"] = service.log_router.image_name
+            for key, image in images.items():
+                if not _has_digest(image):
+                    raise ValueError(f"services.{name}.{key}: {DIGEST_RULE}, received {image!r}")
+
     def _check_zones(self) -> None:
         """AWS would refuse another region's zone only in the update, half-way."""
         region = self.aws.region
         for zone in () if self.egress.create is None else self.egress.create.zones:
             if zone[:-1] != region:
                 raise ValueError(f"egress.create.zones: zones of aws.region ({region}), received {zone!r}")
+
+    def _check_private_network(self) -> None:
+        """What is meant for others isn't the containers': they would reach SSH and published Lokis by it."""
+        network = ipaddress.ip_network(self.campus.network_cidr)
+        named = {
+            "portPolicy.operatorCidrs": self.port_policy.operator_cidrs,
+            "edge.extraAllowedCidrs": self.edge.extra_allowed_cidrs,
+            **{f"loki.instances.{key}.allow": one.allowed_cidrs for key, one in self.loki.instances.items()},
+            **{
+                f"portPolicy.rules.{index}.from": rule.from_
+                for index, rule in enumerate(self.port_policy.rules)
+                if rule.action != "deny"
+            },
+        }
+        for key, cidrs in named.items():
+            for cidr in cidrs:
+                meant = ipaddress.ip_network(cidr)
+                # A /0 is everybody, and says so.
+                if meant.prefixlen and (_contains(meant, network) or _contains(network, meant)):
+                    raise ValueError(
+                        f"{key}: the containers' own addresses (campus.networkCidr {network}) are among "
+                        f"these: choose another networkCidr, received {cidr!r}"
+                    )
+
+    def _check_accounts_of_nat(self) -> None:
+        """Every workload behind a NAT has its address, and whoever may push can also stop that Loki."""
+        for name, one in self.loki.instances.items():
+            key = f"loki.instances.{name}"
+            if one.allows_nat and not one.accounts and not one.nat_without_password:
+                raise ValueError(
+                    f"{key}.accounts: at least one is needed with `nat`, which lets everything behind it "
+                    "push; or natWithoutPassword: true, if that is meant; received []"
+                )
 
     def _check_shippers(self) -> None:
         """Each has a Loki, an account there, and a Docker host of its own."""
@@ -1530,6 +1743,13 @@ class Settings(Area):
                     raise ValueError(
                         f"{key}: portPolicy.rules let anybody in to port {port}/tcp, and Loki "
                         "knows no users: name sources in the rule's `from`"
+                    )
+                wide = [cidr for cidr in named_sources(self.rules_at(None), port, "tcp") if _is_wide(cidr)]
+                if wide and not instance.published_wide:
+                    raise ValueError(
+                        f"{key}: portPolicy.rules let {wide[0]} in to port {port}/tcp, and Loki knows no "
+                        "users: name private networks, of size /8 at most, unless publishedWide: true is "
+                        "written beside it, received true"
                     )
 
     def _check_replica_hosts(self) -> None:
@@ -1711,7 +1931,9 @@ def _received(location: list[str], tree: dict[str, Any]) -> str:
         except (KeyError, IndexError, ValueError, TypeError):
             return ""
     # A whole area may hold a password further down.
-    return f", received {json.dumps(value)}" if not isinstance(value, (dict, list)) else ""
+    if isinstance(value, (dict, list)) or _has_password(str(value)):
+        return ""
+    return f", received {json.dumps(value)}"
 
 
 def load() -> Settings:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -18,8 +19,9 @@ from urllib.parse import urlencode
 import pytest
 
 from components.aws.container_definitions import PushTarget, log_configuration
+from components.campus.alert_rules import render_alert_rules
 from components.campus.caddyfile import REPLICAS
-from components.campus.dashboards import render_alert_rules, render_dashboards
+from components.campus.dashboards import render_dashboards
 from components.campus.provisioning import HostLogs, LokiSource
 from components.settings import Service
 from tests.rig.live_caddy import IMAGE as CADDY
@@ -45,10 +47,40 @@ HOST_LOGS = HostLogs(
     source=SOURCE, host="campus", caddy=CONTAINER, guard=GUARD, routes=("/lokiaws", "/lokitest")
 )
 # What Grafana puts in, with "All" chosen.
-VARIABLES = {"$__auto": "10m", "$service": ".*", "$container": ".+", "$search": ""}
+VARIABLES = {"$__auto": "10m", "$service": ".*", "$container": ".+", "$search": "", "$only": ".*"}
 
 APP_LINES = ["GET / 200", 'level="Error" msg="it broke"', "terror is no error word", "GET /x 404"]
 SHIPPED_LINES = ["a container's line", "another"]
+# A service's own lines as they stand in a log router's, wrapped as `key_value` and as JSON, and as they are
+# to be read: with the level that Grafana colours them by.
+PINO = {
+    "level": "error",
+    "time": 1,
+    "pid": 1,
+    "hostname": "ip-10-0-2-17",
+    "took": 426,
+    "msg": "errored",
+}
+NESTED = {"level": 30, "msg": "request completed", "req": {"method": "GET", "url": "/api"}}
+WRAPPED = (
+    (json.dumps(PINO), "error", "client-api  errored took=426"),
+    (json.dumps(NESTED), "info", "client-api  request completed req=map[method:GET url:/api]"),
+    ('10.0.1.67 "GET / HTTP/1.1" 200', "unknown", 'client-api  10.0.1.67 "GET / HTTP/1.1" 200'),
+    ('level=warn msg="a warning"', "warn", 'client-api  level=warn msg="a warning"'),
+    ('{"level":"fatal", cut off', "fatal", 'client-api  {"level":"fatal", cut off'),
+)
+META = {"container_name": "/ecs-client-api-prod-41", "ecs_task_definition": "client-api-prod:41"}
+
+
+def wrapped(line: str, form: str) -> str:
+    """A line as a log router sends it, by its LineFormat (FireLens' metadata, then the line as `log`)."""
+    fields = META | {"log": line}
+    if form == "json":
+        return json.dumps(fields)
+    return " ".join(f"{key}={json.dumps(value)}" for key, value in fields.items())
+
+
+WRAPPED_LINES = [wrapped(line, form) for line, _, _ in WRAPPED for form in ("key_value", "json")]
 # By the path that is asked: what the gate answers. One is no push, and some are no route of ours.
 ANSWERS = {
     f"/lokiaws{PUSH_PATH}": [204, 204, 204, 403, 429, 500, 400],
@@ -92,10 +124,18 @@ class Asked:
 
     def lines(self, logql: str) -> list[str]:
         """A log query's lines."""
+        return sorted(line for _, line in self.streams(logql))
+
+    def streams(self, logql: str) -> list[tuple[str, str]]:
+        """A log query's lines, each with the level that Grafana colours it by."""
         start = int((self.stamp - 600) * 1e9)
         data = self.get("/loki/api/v1/query_range", query=logql, start=start, limit=1000)
         assert data["resultType"] == "streams"
-        return sorted(line for stream in data["result"] for _, line in stream["values"])
+        return [
+            (stream["stream"].get("detected_level", ""), line)
+            for stream in data["result"]
+            for _, line in stream["values"]
+        ]
 
 
 def firelens_labels() -> dict[str, str]:
@@ -176,6 +216,7 @@ def loki(rig: Rig, logged: list[str], guarded: list[str]) -> Iterator[Asked]:
         shipped = {"source": "docker", "host": "campus"}
         for labels, lines in (
             (firelens_labels(), APP_LINES),
+            (firelens_labels() | {"container": "wrapped"}, WRAPPED_LINES),
             (shipped | {"container": CONTAINER}, logged),
             (shipped | {"container": GUARD}, guarded),
             (shipped | {"host": "stage", "container": "judge"}, SHIPPED_LINES),
@@ -197,11 +238,26 @@ def push(
     connection.close()
 
 
+def pages() -> dict[str, list[dict[str, Any]]]:
+    """The panels of each dashboard."""
+    return {name: json.loads(text)["panels"] for name, text in render_dashboards([SOURCE], HOST_LOGS).items()}
+
+
+def variables() -> list[dict[str, Any]]:
+    """The variables of the dashboard with the lines."""
+    return json.loads(render_dashboards([SOURCE], None)["logs.json"])["templating"]["list"]
+
+
+def lines_panel() -> str:
+    """What the panel with the lines asks for, with the variables' names."""
+    return next(one["targets"][0]["expr"] for one in pages()["logs.json"] if one["title"] == "Lines")
+
+
 def panels() -> dict[str, str]:
     """The queries of all panels by title, with what Grafana puts in."""
     found: dict[str, str] = {}
-    for text in render_dashboards([SOURCE], HOST_LOGS).values():
-        for panel in json.loads(text)["panels"]:
+    for page in pages().values():
+        for panel in page:
             for target in panel.get("targets", []):
                 assert panel["title"] not in found
                 found[panel["title"]] = put_in(target["expr"])
@@ -212,7 +268,7 @@ def put_in(logql: str, **chosen: str) -> str:
     """A query with the variables' values in it."""
     for name, value in (VARIABLES | {f"${key}": value for key, value in chosen.items()}).items():
         logql = logql.replace(name, value)
-    assert "$" not in logql
+    assert not re.search(r"\$(__|service|container|search|only|loki)", logql)
     return logql
 
 
@@ -224,6 +280,7 @@ def rules() -> dict[str, str]:
 
 TEN_MINUTES = 600
 APP, GATE, HOST, JUDGE = ("app", "client-api"), (CONTAINER,), (GUARD,), ("judge",)
+WORKER = ("wrapped", "client-api")
 
 
 def by_status(*wanted: int) -> dict[tuple[str, ...], float]:
@@ -237,7 +294,10 @@ def by_status(*wanted: int) -> dict[tuple[str, ...], float]:
 
 
 ALL_STATUSES = (204, 400, 401, 403, 429, 500)
-SIZES = {"app": sum(map(len, APP_LINES)), "judge": sum(map(len, SHIPPED_LINES))}
+SIZES = {
+    name: sum(map(len, lines))
+    for name, lines in (("app", APP_LINES), ("judge", SHIPPED_LINES), ("wrapped", WRAPPED_LINES))
+}
 
 
 def size(lines: list[str]) -> int:
@@ -248,22 +308,21 @@ def size(lines: list[str]) -> int:
 def test_every_panel_has_its_expectation_here() -> None:
     """A panel that nobody expects anything of would be green whatever it asks."""
     assert set(panels()) == {
-        *("Lines per second", "Volume", "Error rate", "Lines"),
-        *("Pushes per second", "Refused pushes", "Dropped pushes", "Pushes that come again"),
+        *("Lines found per second", "Volume found", "Error rate", "Lines"),
+        *("Loki aws: lines in 5m", "Loki aws: from AWS in 10m", "Refused pushes in 5m", "Disk"),
         *(
-            "How long a push takes",
-            "How full the disk is",
-            "Lines per second by source",
-            "Last line by source",
-            "Kept in 7d at this rate",
+            "Pushes per second",
+            "Refused pushes",
+            "Who was refused",
+            "Dropped pushes",
+            "Pushes that come again",
         ),
+        *("How long a push takes", "How full the disk is"),
+        *("Lines per second by source", "Last line by source", "Kept in 7d at this rate"),
     }
-    assert set(rules()) == {
-        "campus-aws-silent",
-        "campus-pushes-refused",
-        "campus-pushes-not-taken",
-        "campus-disk-full",
-        "campus-replica-away",
+    assert {uid for uid in rules() if not re.search(r"-[2-8]$", uid)} == {
+        *("campus-loki-away", "campus-aws-silent", "campus-logins-refused", "campus-pushes-refused"),
+        *("campus-pushes-not-taken", "campus-disk-full", "campus-disk-unknown", "campus-replica-away"),
     }
 
 
@@ -275,37 +334,63 @@ def test_lines_per_second_are_counted_by_container(
     loki: Asked, logged: list[str], guarded: list[str]
 ) -> None:
     counts = {APP: len(APP_LINES), GATE: len(logged), HOST: len(guarded), JUDGE: len(SHIPPED_LINES)}
-    close(loki.values(panels()["Lines per second"]), {key: one / TEN_MINUTES for key, one in counts.items()})
+    counts |= {WORKER: len(WRAPPED_LINES)}
+    found = loki.values(panels()["Lines found per second"])
+    close(found, {key: one / TEN_MINUTES for key, one in counts.items()})
 
 
 def test_the_volume_is_counted_by_container(loki: Asked, logged: list[str], guarded: list[str]) -> None:
     sizes = {APP: SIZES["app"], GATE: size(logged), HOST: size(guarded), JUDGE: SIZES["judge"]}
-    close(loki.values(panels()["Volume"]), {key: one / TEN_MINUTES for key, one in sizes.items()})
+    sizes |= {WORKER: SIZES["wrapped"]}
+    close(loki.values(panels()["Volume found"]), {key: one / TEN_MINUTES for key, one in sizes.items()})
 
 
-def test_errors_are_told_from_other_lines(loki: Asked) -> None:
-    # Of four lines one has `Error`, and one has `error` and `terror`.
+def test_errors_are_told_from_other_lines_and_none_is_a_zero(loki: Asked) -> None:
+    # Of four lines one has `Error`, and one has `error` and `terror`. Of five wrapped ones, one has `error`
+    # and one `fatal`.
     found = loki.values(panels()["Error rate"])
     assert found[APP] == pytest.approx(0.5)
-    assert JUDGE not in found
+    assert found[WORKER] == pytest.approx(0.4)
+    assert found[JUDGE] == 0
+    # Whatever is searched for.
+    text = next(one["targets"][0]["expr"] for one in pages()["logs.json"] if one["title"] == "Error rate")
+    assert loki.values(put_in(text, search="it broke", only="Errors")) == pytest.approx(found)
+
+
+def test_lines_are_readable_and_have_their_level_in_either_format(loki: Asked) -> None:
+    """Those that are stored as `key_value` and those to come as JSON look alike."""
+    found = loki.streams(put_in(lines_panel(), container="wrapped"))
+    assert sorted(found) == sorted((level, text) for _, level, text in WRAPPED for _ in range(2))
+    assert {text for _, text in loki.streams(put_in(lines_panel(), container="judge"))} == {
+        f"stage judge  {line}" for line in SHIPPED_LINES
+    }
+
+
+def test_the_switch_leaves_errors_only(loki: Asked) -> None:
+    [switch] = [one for one in variables() if one["name"] == "only"]
+    options = {one["text"]: one["value"] for one in switch["options"]}
+    assert list(options) == ["All", "Errors"]
+    assert switch["query"] == ", ".join(f"{text} : {value}" for text, value in options.items())
+    everything = loki.lines(put_in(lines_panel(), service="client-api"))
+    assert len(everything) == len(APP_LINES) + len(WRAPPED_LINES)
+    errors = loki.lines(put_in(lines_panel(), service="client-api", only=options["Errors"]))
+    assert len(errors) == 2 + 4
+    assert loki.lines(put_in(lines_panel(), service="client-api", only=options["All"])) == everything
 
 
 def test_the_search_finds_in_any_case_and_the_variables_narrow(loki: Asked) -> None:
-    text = next(
-        target["expr"]
-        for panel in json.loads(render_dashboards([SOURCE], HOST_LOGS)["logs.json"])["panels"]
-        for target in panel.get("targets", [])
-        if panel["title"] == "Lines"
-    )
-    assert loki.lines(put_in(text, search="IT BR.KE")) == [APP_LINES[1]]
-    assert loki.lines(put_in(text, service="client-api|other")) == sorted(APP_LINES)
-    assert loki.lines(put_in(text, container="judge")) == sorted(SHIPPED_LINES)
-    assert set(loki.lines(put_in(text))) > {*APP_LINES, *SHIPPED_LINES}
+    def app(*lines: str) -> list[str]:
+        return sorted(f"client-api  {line}" for line in lines)
+
+    assert loki.lines(put_in(lines_panel(), search="IT BR.KE")) == app(APP_LINES[1])
+    assert loki.lines(put_in(lines_panel(), service="client-api|other", container="app")) == app(*APP_LINES)
+    judge = [f"stage judge  {line}" for line in SHIPPED_LINES]
+    assert loki.lines(put_in(lines_panel(), container="judge")) == sorted(judge)
+    assert set(loki.lines(put_in(lines_panel()))) > {*app(*APP_LINES), *judge}
 
 
 def test_the_variables_offer_what_is_there(loki: Asked) -> None:
-    page = json.loads(render_dashboards([SOURCE], None)["logs.json"])
-    queries = {one["name"]: one["query"] for one in page["templating"]["list"] if one["type"] == "query"}
+    queries = {one["name"]: one["query"] for one in variables() if one["type"] == "query"}
     found = {
         name: loki.get(
             f"/loki/api/v1/label/{query['label']}/values",
@@ -314,32 +399,44 @@ def test_the_variables_offer_what_is_there(loki: Asked) -> None:
         )
         for name, query in queries.items()
     }
-    assert found == {"service": ["client-api"], "container": sorted(["app", CONTAINER, GUARD, "judge"])}
+    assert found == {
+        "service": ["client-api"],
+        "container": sorted(["app", CONTAINER, GUARD, "judge", "wrapped"]),
+    }
     some = loki.get(
         "/loki/api/v1/label/container/values",
         query=put_in(queries["container"]["stream"], service="client-api"),
         start=int((loki.stamp - 600) * 1e9),
     )
-    assert some == ["app"]
+    assert some == ["app", "wrapped"]
 
 
 @pytest.mark.parametrize(
-    ("title", "statuses"),
+    ("title", "statuses", "seconds"),
     [
-        ("Pushes per second", ALL_STATUSES),
-        ("Dropped pushes", (400, 401, 403)),
-        ("Pushes that come again", (429, 500)),
+        ("Pushes per second", ALL_STATUSES, TEN_MINUTES),
+        # Events are counted: one of them is a whole bar.
+        ("Dropped pushes", (400, 401, 403), 1),
+        ("Pushes that come again", (429, 500), 1),
     ],
 )
 def test_pushes_are_told_apart_by_what_they_were_answered(
-    loki: Asked, title: str, statuses: tuple[int, ...]
+    loki: Asked, title: str, statuses: tuple[int, ...], seconds: int
 ) -> None:
-    close(loki.values(panels()[title]), by_status(*statuses))
+    counts = {key: rate * TEN_MINUTES / seconds for key, rate in by_status(*statuses).items()}
+    close(loki.values(panels()[title]), counts)
 
 
 def test_refused_pushes_show_who_was_refused(loki: Asked) -> None:
-    wanted = {("127.0.0.1", *key): rate for key, rate in by_status(401, 403).items()}
+    wanted = {("127.", *key): rate * TEN_MINUTES for key, rate in by_status(401, 403).items()}
     close(loki.values(panels()["Refused pushes"]), wanted)
+    assert loki.lines(panels()["Who was refused"]) == [
+        f"127.0.0.1 401 /lokitest{PUSH_PATH}",
+        f"127.0.0.1 403 /lokiaws{PUSH_PATH}",
+    ]
+    assert loki.values(panels()["Refused pushes in 5m"]) == {(): 2}
+    # A zero that nobody counts would be a lie: the guard is heard no more, and there is no value.
+    assert loki.values(panels()["Refused pushes in 5m"], loki.stamp + 301) == {}
 
 
 def test_the_time_of_a_push_is_read_from_caddys_log(loki: Asked) -> None:
@@ -351,10 +448,12 @@ def test_the_time_of_a_push_is_read_from_caddys_log(loki: Asked) -> None:
 def test_the_disk_is_as_full_as_the_guard_says(loki: Asked, guarded: list[str]) -> None:
     [percent] = {float(line.partition("disk_used_percent=")[2]) for line in guarded if "disk" in line}
     assert 0 < percent <= 100
-    for query in (panels()["How full the disk is"], rules()["campus-disk-full"]):
+    for query in (panels()["How full the disk is"], panels()["Disk"], rules()["campus-disk-full"]):
         assert loki.values(query) == {(): percent}
-    # Silence is no value: the rule says what that means.
+    # Silence is no value here, and a zero for the rule that tells of it.
     assert loki.values(rules()["campus-disk-full"], loki.stamp + 301) == {}
+    assert loki.values(rules()["campus-disk-unknown"]) == {(): len(guarded)}
+    assert loki.values(rules()["campus-disk-unknown"], loki.stamp + 301) == {(): 0}
 
 
 def labels_of(stream: Mapping[str, str]) -> tuple[str, ...]:
@@ -366,6 +465,7 @@ def test_the_pipeline_counts_by_source(loki: Asked, logged: list[str], guarded: 
     shipped = {"source": "docker", "host": "campus"}
     streams = [
         (firelens_labels(), len(APP_LINES)),
+        (firelens_labels() | {"container": "wrapped"}, len(WRAPPED_LINES)),
         (shipped | {"container": CONTAINER}, len(logged)),
         (shipped | {"container": GUARD}, len(guarded)),
         (shipped | {"host": "stage", "container": "judge"}, len(SHIPPED_LINES)),
@@ -385,19 +485,53 @@ def test_what_is_kept_is_the_volume_of_the_retention(
 
 
 def test_silence_of_aws_is_a_zero_and_no_gap(loki: Asked) -> None:
-    query = rules()["campus-aws-silent"]
-    assert loki.values(query) == {(): len(APP_LINES)}
-    # Ten minutes later, and before anything was there: a rule can only compare what is there.
-    assert loki.values(query, loki.stamp + 601) == {(): 0}
-    assert loki.values(query, loki.stamp - 3600) == {(): 0}
+    for query in (rules()["campus-aws-silent"], panels()["Loki aws: from AWS in 10m"]):
+        assert loki.values(query) == {(): len(APP_LINES) + len(WRAPPED_LINES)}
+        # Ten minutes later, and before anything was there: a rule can only compare what is there.
+        assert loki.values(query, loki.stamp + 601) == {(): 0}
+        assert loki.values(query, loki.stamp - 3600) == {(): 0}
+
+
+def test_a_loki_that_answers_has_a_number_whatever_it_holds(
+    loki: Asked, logged: list[str], guarded: list[str]
+) -> None:
+    lines = len(APP_LINES) + len(WRAPPED_LINES) + len(SHIPPED_LINES) + len(logged) + len(guarded)
+    for query in (rules()["campus-loki-away"], panels()["Loki aws: lines in 5m"]):
+        assert loki.values(query) == {(): lines}
+        assert loki.values(query, loki.stamp + 601) == {(): 0}
+    # What stands in for a rule that isn't wanted asks for nothing.
+    assert loki.values(rules()["campus-loki-away-2"]) == {(): 0}
 
 
 def test_the_alerts_of_the_gate_count_what_they_say(loki: Asked) -> None:
-    refused, not_taken = rules()["campus-pushes-refused"], rules()["campus-pushes-not-taken"]
-    assert loki.values(refused) == {("/lokiaws",): 1, ("/lokitest",): 1}
-    assert loki.values(not_taken) == {("/lokiaws",): 3}
-    for query in (refused, not_taken):
+    found = {
+        uid: rules()[f"campus-{uid}"] for uid in ("logins-refused", "pushes-refused", "pushes-not-taken")
+    }
+    assert loki.values(found["logins-refused"]) == {("127.0.0.1", "/lokitest"): 1}
+    assert loki.values(found["pushes-refused"]) == {("127.", "/lokiaws"): 1}
+    assert loki.values(found["pushes-not-taken"]) == {
+        ("/lokiaws", str(status)): 1 for status in (400, 429, 500)
+    }
+    for query in found.values():
         assert loki.values(query, loki.stamp + 301) == {}
+
+
+def test_strangers_hide_nobody_however_many_they_are(loki: Asked, logged: list[str]) -> None:
+    """More addresses than Loki answers series of, from two networks; then a NAT that is refused."""
+    marks = ('"status":403', '"method":"POST"', f'"uri":"/lokiaws{PUSH_PATH}"')
+    entry = next(line for line in logged if all(mark in line for mark in marks))
+    strangers = [f"198.51.{at // 250}.{at % 250}" for at in range(600)]
+    strangers += [f"2001:db8::{at:x}" for at in range(600)]
+    then = loki.stamp - 1200
+    for stamp, addresses in ((then - 1, strangers), (then, ["203.0.113.7"])):
+        lines = [entry.replace('"remote_ip":"127.0.0.1"', f'"remote_ip":"{one}"') for one in addresses]
+        labels = {"source": "docker", "host": "campus", "container": CONTAINER}
+        push(loki.campus, loki.where, labels, lines, stamp)
+    query = rules()["campus-pushes-refused"]
+    wanted = {("198.", "/lokiaws"): 600, ("2001:db8:", "/lokiaws"): 600, ("203.", "/lokiaws"): 1}
+    assert loki.values(query, then + 5) == wanted
+    assert loki.values(panels()["Refused pushes"], then + 5)["203.", "/lokiaws", "403"] == 1
+    assert loki.values(rules()["campus-logins-refused"], then + 5) == {}
 
 
 def test_a_replica_that_is_not_ready_is_told_by_its_address(loki: Asked, logged: list[str]) -> None:

@@ -93,6 +93,9 @@ def test_a_change_reaches_the_grafana_that_runs(stack: Deployment) -> None:
     update(stack, changed, webhook)
     assert webhook["grafana.alertsTo.slack"] in found(stack, f"{PROVISIONING}/alerting/contacts.yaml")
     assert told(stack) == ALL * 2
+    # A new password of the admin is told, too: Grafana wouldn't look for it.
+    update(stack, changed, {"grafana.adminPassword": "an-admin-password-canary"})
+    assert told(stack) == ALL * 3
     assert stack.running_since("grafana") == since
 
     # Its mail server it reads at its start; there it has read its files, and isn't told.

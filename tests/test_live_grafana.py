@@ -9,8 +9,9 @@ import pytest
 from components.campus.grafana import DASHBOARDS, GRAFANA_UID, PROVISIONING
 from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
+from components.live.programs import PASSWORD_MARK
 from tests.rig.live_caddy import outputs
-from tests.rig.live_grafana import REFUSED, LiveGrafana, live_grafana
+from tests.rig.live_grafana import NEW_PASSWORD, REFUSED, LiveGrafana, live_grafana
 from tests.rig.rig import Rig
 
 pytestmark = pytest.mark.docker
@@ -89,11 +90,36 @@ def test_a_password_that_was_changed_in_grafana_is_said_and_changes_nothing(graf
         provider.update(created.id, outputs(created), grafana.props(CHANGED))
     assert "another" not in str(caught.value)
     assert grafana.files() == FILES
-    # Once and not again: Grafana shuts a user out after some wrong passwords.
-    assert grafana.told() == [*TOLD, ("datasources", 401)]
+    # Once and not again: Grafana shuts out who is wrong some times.
+    assert (grafana.told(), grafana.refused()) == (TOLD, 1)
     assert grafana.leftovers() == []
     # It goes on without a password as long as nothing changes.
     provider.update(created.id, outputs(created), grafana.props(FILES))
+
+
+def test_a_new_password_of_the_settings_is_given_to_grafana(grafana: LiveGrafana) -> None:
+    """It reads the file at its first start only; what changes with the password lies beside its files."""
+    provider = LiveFilesProvider()
+    created = provider.create(grafana.props(FILES | {PASSWORD_MARK: "before"}))
+    grafana.put(grafana.secrets, {"admin-password": NEW_PASSWORD})
+    changed = FILES | {PASSWORD_MARK: "now"}
+    outs = outputs(provider.update(created.id, outputs(created), grafana.props(changed)))
+    assert (grafana.told(), grafana.refused()) == (TOLD * 2, 1)
+    assert grafana.files() == changed
+    # From now on it is the one.
+    provider.update(created.id, outs, grafana.props(changed | {"alerting/rules.yaml": "changed"}))
+    assert (grafana.told(), grafana.refused()) == (TOLD * 3, 1)
+
+
+def test_a_new_password_that_grafana_does_not_take_fails_and_changes_nothing(grafana: LiveGrafana) -> None:
+    provider = LiveFilesProvider()
+    before = FILES | {PASSWORD_MARK: "before"}
+    created = provider.create(grafana.props(before))
+    grafana.put(grafana.secrets, {"admin-password": "one that its command refuses"})
+    for _ in range(2):
+        with pytest.raises(LiveError, match="those from before are in place"):
+            provider.update(created.id, outputs(created), grafana.props(FILES | {PASSWORD_MARK: "now"}))
+    assert grafana.files() == before
 
 
 def test_files_that_a_killed_run_left_untold_are_told(grafana: LiveGrafana) -> None:

@@ -125,13 +125,10 @@ def parse_sources(targets: str) -> list[Source]:
     return [*dict.fromkeys(mirror[:1]), *dict.fromkeys(security[:1])]
 
 
-def unpack_packages(packages: list[str], into: Path) -> None:
-    """The files of some packages, without installing them."""
+def unpack_packages(packages: list[str], into: Path, without: str) -> None:
+    """The files of some packages, not installed; `without` is what is said to a machine without apt."""
     if not system.is_debian():
-        raise Problem(
-            "Docker Hub refuses Caddy's image, and this machine has no apt to make one with: "
-            "let Docker pull it, or use a Debian machine"
-        )
+        raise Problem(without)
     into.mkdir(parents=True)
     downloads = into.with_name(into.name + ".packages")
     downloads.mkdir()

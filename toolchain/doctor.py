@@ -103,6 +103,10 @@ def engine(host: str) -> list[Row]:
     if backend == "nftables" and "ENABLED=yes" in ufw and 'DEFAULT_FORWARD_POLICY="ACCEPT"' not in ufw:
         words = f"{host}: cuts Docker's nftables backend off: `ufw default allow routed`, then `ufw reload`"
         rows.append(Row("ufw", "missing", words, stops=True))
+    remapped = re.search(r"name=(userns|rootless)\b", " ".join(info.get("SecurityOptions") or []))
+    if remapped:
+        words = f"{host}: {machine.REMAPPED[remapped[1]]}: docs/port-policy.md, Docker versions"
+        rows.append(Row("docker users", "missing", words, stops=True))
     if say.have("docker"):
         mine = say.capture(["docker", "--host", host, "version"], seconds=ASK_SECONDS)
         if "too old" in mine.stderr:

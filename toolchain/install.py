@@ -14,6 +14,7 @@ from toolchain import (
     fluent_bit_plugin,
     images,
     loki_canary,
+    openssh,
     pebble,
     processes,
     pulumi_cli,
@@ -55,6 +56,7 @@ def for_tests(plugins: Path | None) -> Installed:
         fluent_bit_plugin.ensure()
         loki_canary.ensure()
         pebble.ensure()
+        openssh.ensure()
         alloy_syntax.ensure()
         engines.ensure(TESTS_ENGINE)
     return installed

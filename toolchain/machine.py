@@ -16,6 +16,11 @@ from toolchain.say import Problem
 
 # The local stack's containers may take 3.1 GiB together (their limits), and Pulumi runs beside them.
 MEMORY_GIB = 4
+# What an engine says of itself (`docker info`, SecurityOptions) that can't guard its host.
+REMAPPED = {
+    "userns": "it remaps users, so no container may be on the host's network (`userns-remap` in daemon.json)",
+    "rootless": "it is rootless, so its containers aren't on the host's network",
+}
 OLDEST_PYTHON, OLDEST_KERNEL = (3, 11), (5, 9)
 # linux/capability.h
 NET_ADMIN, SYS_ADMIN = 12, 21

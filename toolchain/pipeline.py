@@ -11,10 +11,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from toolchain import cache, pulumi_cli, say, system, venv
+from toolchain import cache, downloads, pulumi_cli, pulumi_plugins, say, system, venv
 from toolchain.github import Repository, variable
 from toolchain.paths import ROOT, VENV
 from toolchain.say import Problem
@@ -27,17 +28,18 @@ DRIFT_TITLE = "Drift: what runs is not what main declares"
 TEXT_CHARACTERS = 60_000
 QUIET = ("--non-interactive", "--color", "never")
 PREVIEW_SECONDS = 1800
-# The Docker plugin logs in by SSH once per resource until the first login is through, and sshd by default
-# turns some of them away from the 11th on (MaxStartups 10:30:100). Pulumi's own default is 4 per core.
-FEW_AT_ONCE = ("--parallel", "8")
 
 
 def setup(_: Sequence[str]) -> None:
-    """Have the virtualenv and Pulumi, and put them on the next steps' PATH."""
+    """Have the virtualenv and Pulumi with its plugins, and put them on the next steps' PATH."""
     system.check_machine()
     venv.ensure()
     with cache.lock():
         pulumi = pulumi_cli.ensure(cache.Refusals())
+        pulumi_plugins.install_official(pulumi)
+    if downloads.unpinned:
+        print("::warning::what was downloaded isn't pinned yet: see the summary", flush=True)
+        _tell_unpinned()
     # The last line is first on PATH.
     _append("GITHUB_PATH", f"{pulumi}\n{VENV / 'bin'}\n")
 
@@ -55,7 +57,7 @@ def deploy(stacks: Sequence[str]) -> None:
     """Bring a stack up, then prove it; stop at the first thing that fails."""
     for stack in stacks:
         _must(
-            ["pulumi", "up", "--stack", stack, "--yes", *FEW_AT_ONCE, *QUIET],
+            ["pulumi", "up", "--stack", stack, "--yes", *QUIET],
             f"the update of {stack} failed and stopped. What it had done stays done, the rest is as before. "
             "Mend the cause and run this job again: an update goes on where the last one was",
         )
@@ -64,13 +66,33 @@ def deploy(stacks: Sequence[str]) -> None:
 
 def drift(stacks: Sequence[str]) -> None:
     """Open or rewrite the one issue on drift; close it when there is none any more."""
-    options = ("--refresh", "--expect-no-changes", "--diff", *FEW_AT_ONCE)
+    options = ("--refresh", "--expect-no-changes", "--diff")
     runs = {stack: _pulumi_preview(stack, *options) for stack in stacks}
     text = _report(runs, "is as declared", "is not as declared, or could not be asked")
     if any(run.returncode != 0 for run in runs.values()):
         Repository().put_issue(DRIFT_TITLE, text)
     else:
         Repository().close_issue(DRIFT_TITLE, text)
+
+
+def checksums(_: Sequence[str]) -> None:
+    """Download what any machine would, hold it against the repository's checksums, and say what they lack."""
+    machines = ("x86_64", "aarch64")
+    urls = [pulumi_cli.release_url(machine) for machine in machines]
+    urls += [
+        pulumi_plugins.release_url(name, machine) for name in pulumi_plugins.PLUGINS for machine in machines
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        for url in filter(None, urls):
+            downloads.fetch(url, Path(folder) / "archive")
+    if downloads.unpinned:
+        _tell_unpinned()
+        raise Problem(f"toolchain/{downloads.CHECKSUMS.name} lacks lines: add those of the summary")
+
+
+def _tell_unpinned() -> None:
+    lines = "\n".join(downloads.unpinned)
+    _summarise(f"For `toolchain/{downloads.CHECKSUMS.name}`, in a pull request:\n\n```\n{lines}\n```\n")
 
 
 def guard_image(_: Sequence[str]) -> None:
@@ -128,8 +150,11 @@ def _report(runs: dict[str, subprocess.CompletedProcess[str]], good: str, bad: s
     for stack, run in runs.items():
         verdict = good if run.returncode == 0 else bad
         shown = _shortened(html.escape(f"{run.stdout}\n{run.stderr}".strip()), TEXT_CHARACTERS // len(runs))
+        # Only `<pre>` at the beginning of a line goes on over blank lines; after the first one inside of
+        # `<details>`, Pulumi's text would be Markdown (CommonMark, section 4.6).
         parts.append(
-            f"### {stack} {verdict}\n\n<details><summary>preview</summary><pre>\n{shown}\n</pre></details>\n"
+            f"### {stack} {verdict}\n\n"
+            f"<details><summary>preview</summary>\n\n<pre>\n{shown}\n</pre>\n</details>\n"
         )
     text = "\n".join(parts)
     _summarise(text)
@@ -161,6 +186,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
     "preview": preview,
     "deploy": deploy,
     "drift": drift,
+    "checksums": checksums,
     "guard-image": guard_image,
 }
 

@@ -8,18 +8,17 @@ import re
 import shutil
 import tarfile
 import urllib.error
-import urllib.request
 from pathlib import Path
 
-from toolchain import cache, go, say
+from toolchain import cache, downloads, go, say
 from toolchain.paths import VENV
 from toolchain.paths import cache as cache_folder
 from toolchain.say import Problem
 
 VERSION = "3.276.0"
-OLDEST = (3, 200)
+# The first one whose `destroy` knows --ignore-protect, which docs/operations.md names.
+OLDEST = (3, 256)
 LANGUAGE_SDK_VERSION = "3.79.0"
-CONNECT_SECONDS = 5
 BUILD_SECONDS = 540
 LANGUAGE_BUILD_SECONDS = 60
 PROGRAMS = (
@@ -95,17 +94,17 @@ def _download() -> bool:
         return False
     say.step(f"getting Pulumi {VERSION} from its own site (usually 20 s)")
     try:
-        with (
-            cache.new_folder(folder(), FROM_INSTALLER) as made,
-            urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as answer,
-            tarfile.open(fileobj=answer, mode="r|gz") as archive,
-        ):
-            for member in archive:
-                _unpack(archive, member, made)
+        with cache.new_folder(folder(), FROM_INSTALLER) as made:
+            packed = made / "release.tar.gz"
+            downloads.fetch(url, packed)
+            with tarfile.open(packed, mode="r:gz") as archive:
+                for member in archive:
+                    _unpack(archive, member, made)
+            packed.unlink()
             if version_of(made / "pulumi") < OLDEST:
                 raise OSError("the download doesn't run")
     except (OSError, tarfile.TarError) as error:
-        say.note(f"refused ({_reason(error)}): using a build from Go modules instead")
+        say.note(f"refused ({reason(error)}): using a build from Go modules instead")
         return False
     return True
 
@@ -128,7 +127,8 @@ def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> No
         target.chmod(0o755)
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Why a download was refused."""
     inner = error.reason if isinstance(error, urllib.error.URLError) else error
     return str(inner) or type(inner).__name__
 

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
+import tempfile
 from pathlib import Path
 
-from toolchain import cache, docker_plugin, say
+from toolchain import cache, docker_plugin, downloads, pulumi_cli, say
 from toolchain.paths import STAND_IN_PLUGINS
 from toolchain.paths import cache as cache_folder
 from toolchain.say import Problem
 
 PLUGINS = {"docker": "5.2.0", "aws": "7.51.1"}
 IN_PLACE = {"docker": "one built from Go modules", "aws": "the fake of toolchain/plugins"}
+RELEASES = "https://get.pulumi.com/releases/plugins"
 INSTALL_SECONDS = 600
 
 
@@ -67,15 +70,50 @@ def _install(pulumi_folder: Path, name: str, refusals: cache.Refusals) -> bool:
     if refusals.remembers(route):
         return False
     say.step(f"installing Pulumi's {name} plugin {version} (usually 30 s)")
-    command = [pulumi_folder / "pulumi", "plugin", "install", "resource", name, f"v{version}"]
-    done = say.capture(command, env=_environment(), seconds=INSTALL_SECONDS)
-    if done.returncode == 0:
-        refusals.forget(route)
-        return True
-    refusals.remember(route)
-    words = say.last_line(done.stderr).removeprefix("error: ")
-    say.note(f"refused ({words[:160]}): using {IN_PLACE[name]}")
-    return False
+    try:
+        _download(pulumi_folder, name)
+    except OSError as error:
+        refusals.remember(route)
+        say.note(f"refused ({pulumi_cli.reason(error)[:160]}): using {IN_PLACE[name]}")
+        return False
+    refusals.forget(route)
+    return True
+
+
+def _download(pulumi_folder: Path, name: str) -> None:
+    """Download a plugin, look at its checksum, and let Pulumi install it. OSError where that is refused."""
+    version = PLUGINS[name]
+    url = release_url(name, platform.machine())
+    if url is None:
+        raise OSError(f"no release for {platform.machine()}")
+    with tempfile.TemporaryDirectory() as folder:
+        packed = Path(folder) / "plugin.tar.gz"
+        downloads.fetch(url, packed)
+        command = [pulumi_folder / "pulumi", "plugin", "install", "resource", name, f"v{version}"]
+        done = say.capture([*command, "--file", packed], env=_environment(), seconds=INSTALL_SECONDS)
+    if done.returncode != 0:
+        raise OSError(say.last_line(done.stderr).removeprefix("error: "))
+
+
+def release_url(name: str, machine: str) -> str | None:
+    """Where Pulumi itself gets the release of a plugin for this kind of machine."""
+    kind = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine)
+    if kind is None:
+        return None
+    return f"{RELEASES}/pulumi-resource-{name}-v{PLUGINS[name]}-linux-{kind}.tar.gz"
+
+
+def install_official(pulumi_folder: Path) -> None:
+    """Have Pulumi's own plugins and nothing in their place, or a Problem.
+
+    Otherwise Pulumi downloads them itself, and looks at no checksum.
+    """
+    for name in missing(pulumi_folder):
+        say.step(f"installing Pulumi's {name} plugin {PLUGINS[name]} (usually 30 s)")
+        try:
+            _download(pulumi_folder, name)
+        except OSError as error:
+            raise Problem(f"Pulumi's {name} plugin can't be had: {pulumi_cli.reason(error)}") from None
 
 
 def refused_lately(name: str, refusals: cache.Refusals) -> bool:

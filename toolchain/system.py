@@ -13,7 +13,13 @@ from toolchain.paths import LOCAL
 from toolchain.say import Problem
 
 START_SECONDS = 60
-TEST_PROGRAMS = {"nft": "nftables", "ip": "iproute2", "ufw": "ufw", "jq": "jq"}
+TEST_PROGRAMS = {
+    "nft": "nftables",
+    "ip": "iproute2",
+    "ufw": "ufw",
+    "jq": "jq",
+    "ssh": "openssh-client",
+}
 _apt_lists_are_fresh = False
 
 

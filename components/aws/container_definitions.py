@@ -123,7 +123,7 @@ def _log_router(service: Service, plan: BufferPlan, log_group: str, region: str)
     buffer = {"containerPath": BUFFER_DIRECTORY, "sourceVolume": BUFFER_VOLUME, "readOnly": False}
     return {
         "name": LOG_ROUTER,
-        "image": router.image_name,
+        "image": _as_ecs_names(router.image_name),
         "essential": True,
         # The plugin makes its queue's folder with a mode that only root gets past.
         "user": "0",
@@ -143,6 +143,12 @@ def _log_router(service: Service, plan: BufferPlan, log_group: str, region: str)
     }
 
 
+def _as_ecs_names(image: str) -> str:
+    """By tag or by digest, which is all that the ECS API reference knows (ContainerDefinition, image)."""
+    name, _, digest = image.partition("@")
+    return f"{name.rpartition(':')[0]}@{digest}" if digest else image
+
+
 def task_volumes(service: Service) -> list[str]:
     """The names of the task's volumes, all of them empty at its start and gone at its end."""
     return [BUFFER_VOLUME] if service.log_router.output == "grafana" else []
@@ -153,7 +159,7 @@ def _app_container(name: str, container: AppContainer, service: Service) -> dict
     condition = "START" if service.log_router.health_check is None else "HEALTHY"
     return {
         "name": name,
-        "image": container.image,
+        "image": _as_ecs_names(container.image),
         "essential": container.essential,
         "memory": container.memory_mib,
         "stopTimeout": container.stop_timeout_seconds,

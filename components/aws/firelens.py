@@ -77,9 +77,14 @@ _WANTED = {
     "keys": "names parted by commas alone: a space would belong to a name",
 }
 
+# Grafana's plugin counts the lines alone. Around each stand 18 bytes, and a push is 1.5 MiB at most when it
+# is unpacked (components/campus/loki_config.py): enough for lines of 36 bytes, and FireLens' are longer.
+MAX_BATCH = 1 << 20
+
 _ROUTE = "the service's `loki` and its account decide it"
 _OWN_BUFFER = "each container has a queue of its own"
 _TENANT = "the edge takes tenants away; an instance has one"
+_UNPACKED = "a chunk is JSON of 2 MB and more after an outage, and Loki unpacks 1.5 MiB"
 _LABELS = "write them as the service's `labels`"
 _TRUST = "a log router that trusts any certificate sends its password to anyone"
 
@@ -139,7 +144,7 @@ FLUENT_BIT_OPTIONS = _FIRELENS | {
     "line_format": OptionType("choice", ("json", "key_value")),
     "drop_single_key": OptionType("choice", ("on", "off", "raw")),
     "auto_kubernetes_labels": OptionType("switch"),
-    "compress": OptionType("choice", ("gzip",)),
+    "compress": OptionType("text", decided_by=_UNPACKED),
     "workers": OptionType("count"),
     # A number of tries would lose lines that a longer wait delivers.
     "retry_limit": OptionType("choice", ("no_limits",)),
@@ -294,6 +299,8 @@ def _value_problem(
         )
     if key == kind.label_keys_option:
         return label_keys_problem(value, launch)
+    if key == "BatchSize" and int(value) > MAX_BATCH:
+        return f"it is {MAX_BATCH} at most: with what stands around short lines, Loki would refuse the batch"
     return None
 
 

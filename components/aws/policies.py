@@ -14,12 +14,17 @@ _ECR_IMAGE = re.compile(
 )
 
 
-def ecs_tasks_trust() -> dict[str, Any]:
-    """Lets ECS tasks, and nobody else, take a role."""
+def ecs_tasks_trust(account_id: str) -> dict[str, Any]:
+    """Lets ECS take a role for tasks of this account, and nobody else.
+
+    Without the account, somebody else's ECS could be asked to take it (the ECS developer guide, "Task IAM
+    role", on the confused deputy).
+    """
     statement = {
         "Effect": "Allow",
         "Action": "sts:AssumeRole",
         "Principal": {"Service": "ecs-tasks.amazonaws.com"},
+        "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
     }
     return {"Version": _VERSION, "Statement": [statement]}
 

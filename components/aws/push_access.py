@@ -10,9 +10,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
-from components.aws.container_definitions import canonical
 from components.aws.firelens import OutputKind, url_with_credentials
-from components.aws.policies import ecs_tasks_trust
 from components.settings import Service, Settings
 
 
@@ -56,6 +54,8 @@ class PushAccessArgs:
     push_urls: pulumi.Input[Mapping[str, str]]
     # Per Loki instance and user; secret.
     passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
+    # Who may take a role: the text of a trust policy.
+    trust: pulumi.Input[str]
 
 
 class PushAccess(pulumi.ComponentResource):
@@ -72,7 +72,7 @@ class PushAccess(pulumi.ComponentResource):
         role = aws.iam.Role(
             f"{name}-nothing",
             description="Tasks that may do nothing in AWS",
-            assume_role_policy=canonical(ecs_tasks_trust()),
+            assume_role_policy=args.trust,
             opts=ResourceOptions(parent=self),
         )
         self.task_role_arn = role.arn

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_aws as aws
 from pulumi import ResourceOptions
 
+from components.aws.container_definitions import canonical
+from components.aws.policies import ecs_tasks_trust
 from components.aws.push_access import PushAccess, PushAccessArgs, push_secret, push_secrets
 from components.aws.shipped_service import ShippedService, ShippedServiceArgs
 from components.aws.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
@@ -37,10 +40,15 @@ class Services(pulumi.ComponentResource):
     def __init__(self, name: str, args: ServicesArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:Services", name, None, opts)
         settings, child = args.settings, ResourceOptions(parent=self)
+        account = aws.get_caller_identity_output(opts=pulumi.InvokeOutputOptions(parent=self)).account_id
+        trust = account.apply(lambda account_id: canonical(ecs_tasks_trust(account_id)))
         access = PushAccess(
             f"{name}-push",
             PushAccessArgs(
-                secrets=push_secrets(settings), push_urls=args.push_urls, passwords=args.passwords
+                secrets=push_secrets(settings),
+                push_urls=args.push_urls,
+                passwords=args.passwords,
+                trust=trust,
             ),
             child,
         )
@@ -53,6 +61,7 @@ class Services(pulumi.ComponentResource):
                     push_url=urls[service.loki],
                     secret=push_secret(settings, service),
                     access=access,
+                    trust=trust,
                     region=settings.aws.region,
                     alarm_topic_arn=settings.aws.alarm_topic_arn,
                 ),

@@ -16,7 +16,7 @@ from components.aws.container_definitions import (
     task_volumes,
 )
 from components.aws.firelens import OUTPUTS
-from components.aws.policies import ecs_tasks_trust, execution_policy
+from components.aws.policies import execution_policy
 from components.aws.push_access import PushAccess, PushSecret
 from components.settings import Service
 
@@ -32,6 +32,8 @@ class ShippedServiceArgs:
     # None where the route asks for no password.
     secret: PushSecret | None
     access: PushAccess
+    # Who may take its role: the text of a trust policy.
+    trust: pulumi.Input[str]
     region: str
     alarm_topic_arn: str | None
 
@@ -99,9 +101,7 @@ class ShippedService(pulumi.ComponentResource):
 
     def _definition(self, log_group: aws.cloudwatch.LogGroup) -> aws.ecs.TaskDefinition:
         name, args, service = self._name, self._args, self._args.service
-        role = aws.iam.Role(
-            f"{name}-execution", assume_role_policy=canonical(ecs_tasks_trust()), opts=self._child
-        )
+        role = aws.iam.Role(f"{name}-execution", assume_role_policy=args.trust, opts=self._child)
         known = pulumi.Output.all(
             group=log_group.name,
             group_arn=log_group.arn,

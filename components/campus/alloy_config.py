@@ -67,6 +67,9 @@ loki.write "loki" {{
     // Without an end: Docker's own log files are the queue.
     max_backoff_retries = 0
     max_backoff_period  = "30s"
+
+    // With lines of two bytes that is a push of 1.3 MiB, and a Loki takes 1.5 MiB.
+    batch_size = "128KiB"
 {_login(destination)}  }}
 }}
 """

@@ -29,8 +29,30 @@ CONFIG_DIRECTORY = "/config"
 # can have: the limited broadcast address (RFC 919, section 7).
 NOBODY = "255.255.255.255/32"
 
-# Eight times the Loki plugin's own batch size.
-MAX_BODY = "8MB"
+# The largest honest push as it is sent (docs/loki.md, "What a push may be"): Fluent Bit's own output makes
+# JSON of a chunk of 2 MB, twice that where its text isn't ASCII. OpenTelemetry's becomes more inside.
+MAX_BODY = "5MB"
+OTLP_MAX_BODY = "2MB"
+# How many pushes a Loki works on at once: its memory has room for so many of the worst (loki_config.py).
+# Others wait, with their bodies unread.
+PUSHES_AT_ONCE = 2
+
+# What Grafana is sent: a dashboard, a query. It asks for a login before it reads one of these...
+GRAFANA_MAX_BODY = "10MB"
+GRAFANA_LARGE = (
+    "/api/annotations/*",
+    "/api/dashboards/*",
+    "/api/datasources/*",
+    "/api/ds/*",
+    "/api/folders/*",
+    "/api/library-elements/*",
+    "/api/ruler/*",
+    "/api/snapshots",
+    "/api/v1/provisioning/*",
+    "/apis/*",
+)
+# ... and reads all others whole into its memory, three times their size, whoever sends them.
+STRANGERS_MAX_BODY = "256KB"
 
 # How long a push waits for a Loki that restarts; a reload lets such a push end (grace period).
 DIAL_RETRY = "15s"
@@ -56,13 +78,31 @@ REPLICAS = (
 # in order. Not more: a connection has up to 250 requests at once, and the client repeats some of them.
 RENEWED = ("protocol http/2", "vars_regexp {http.request.uuid} ^00")
 
-# Caddy leaves cookies and passwords out by itself. Grafana's mails hold links with a code that is worth a
-# password; it is in the request, and in the Referer of all that its page asks for.
-LOGGED = (
-    "wrap json",
-    'request>uri regexp "(code=|/invite/)[^&?]*" "${1}REDACTED"',
-    "request>headers>Referer delete",
+# What is logged of a request is what the dashboards read, and the host. Not its headers: they may hold
+# anything, and over HTTP/2 one that was sent before costs a byte. What isn't printable ASCII, or would be
+# escaped, becomes one sign, and what is long is cut, so that no line is longer, as Docker writes it.
+LOGGED_BYTES = 1024
+_ODD_SIGNS = r"[^!#-\[\]-~]"
+# Of a route's requests the path, and whether there was a query: strangers may have put a password there.
+ROUTES_URI = r"^([^?]{0,200}\??).*$"
+# Of all others the path's first segment, or two: behind them are Grafana's invitations, snapshots and public
+# dashboards, whose URLs are all that it takes. So is a mailed link's query.
+SITES_URI = r"^(?:(/(?:api|dashboard|public)/[^/?]{0,100}|/[^/?]{0,100}).*|.*)$"
+
+# What strangers ask for is logged so much and no more: by each logger the first ones of ten seconds, then
+# one in so many. Docker keeps 50 MB: with ten loggers, each with 1 KiB a second, over an hour.
+STRANGERS_LOGGED = ("10s", 10, 10_000)
+
+# Grafana's data source proxy passes any GET on, of each user, and of a page that one who is logged in has
+# open. By GET a Loki ends (`/ingester/shutdown`), writes out, changes its log and shows its configuration.
+# So the proxy is for questions alone (Loki's HTTP API), which `make verify` asks.
+LOKI_QUESTIONS = (
+    "^/api/datasources/proxy/uid/[A-Za-z0-9_-]+/loki/api/v1/"
+    "(query|query_range|labels|label/[A-Za-z0-9_]+/values|series|index/(stats|volume|volume_range))([?].*)?$"
 )
+# The plugin passes paths of its own on, below `/loki/api/v1/`: none of them may lead out of there.
+DATA_SOURCES = "^/apis?/([^/]*[.])?datasource"
+CLIMBS = "(?i)^[^?]*([.][.]|%2e|%2f|%5c|%25)"
 
 # Of the pushes that Loki took, a route's log holds the first ones of each second, then one in so many: a
 # line for each costs a tenth of the throughput, and washes the refusals out of what Docker keeps. A log
@@ -116,6 +156,8 @@ class GuardedRoute:
     allow_nat: bool = False
     # (user, bcrypt hash); none means that the address is enough.
     accounts: tuple[tuple[str, str], ...] = ()
+    # Whether who names no account isn't asked for one.
+    accounts_optional: bool = False
     # Whether OpenTelemetry logs may be pushed too.
     otlp: bool = False
 
@@ -123,12 +165,12 @@ class GuardedRoute:
 def render_caddyfile(site: Site, routes: Sequence[GuardedRoute], grafana: str | None) -> str:
     """The Caddyfile; `grafana` is where Grafana answers, or None where the stack has none."""
     body: list[str] = []
-    taken_logs: list[str] = []
+    logs: list[str] = []
     for route in sorted(routes, key=lambda one: one.name):
         body += _guarded_route(route)
-        taken_logs += _taken_log(route)
+        logs += _route_logs(route)
     body += _grafana(site, grafana)
-    return _page(site, body, taken_logs)
+    return _page(site, body, logs)
 
 
 def render_closed(site: Site) -> str:
@@ -157,19 +199,26 @@ def site_url(site: Site) -> str:
 
 def _page(site: Site, body: Sequence[str], more_logs: Sequence[str] = ()) -> str:
     lines = [
+        *_block("(logged) ", _logged()),
+        "",
         *_block("", _global_options(site)),
         "",
         *_block(
             f"{site.domain} ",
             [
                 *(["tls internal"] if site.tls == "internal" else []),
-                *_block("log ", _logged()),
+                *_log("log site ", STRANGERS_LOGGED, SITES_URI),
                 *more_logs,
                 "header -Server",
                 # `route` keeps the order that is written; on its own, Caddy sorts directives.
                 *_block("route ", [*_block("@renewed ", RENEWED), "header @renewed Connection close", *body]),
             ],
         ),
+        "",
+        *_block(f"http://{site.domain} ", [*_plain_http(), f"redir {site_url(site)}{{uri}} 308"]),
+        "",
+        # Under another name, or none: as over HTTPS.
+        *_block("http:// ", [*_plain_http(), "respond 421", *_block("handle_errors ", ["header -Server"])]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -180,17 +229,31 @@ def _global_options(site: Site) -> list[str]:
         f"protocols h1 h2{' h3' if site.http3 else ''}",
         # A Host header for another site than the handshake named is refused.
         "strict_sni_host on",
-        "max_header_size 32KB",
+        "max_header_size 16KB",
         *_block("timeouts ", timeouts),
     ]
     return [
         f"admin unix/{ADMIN_SOCKET}|0600",
         f"http_port {site.http_port}",
         f"https_port {site.https_port}",
+        # Caddy's own would send anybody anywhere: to the host that was asked for, and without our port.
+        "auto_https disable_redirects",
         "skip_install_trust",
         f"grace_period {GRACE_PERIOD_SECONDS}s",
         *_acme(site),
+        # What isn't an access log may hold a request, too.
+        # To stderr: `caddy adapt --validate` prints the configuration to stdout, and says things meanwhile.
+        *_log("log default ", STRANGERS_LOGGED, SITES_URI, output="stderr"),
         *_block("servers ", servers),
+    ]
+
+
+def _plain_http() -> list[str]:
+    """What both sites on the HTTP port have. Caddy answers an ACME authority's challenge before them."""
+    return [
+        *_log("log ", STRANGERS_LOGGED, SITES_URI),
+        "header -Server",
+        *_block("request_body ", [f"max_size {STRANGERS_MAX_BODY}"]),
     ]
 
 
@@ -206,52 +269,105 @@ def _acme(site: Site) -> list[str]:
 
 
 def _logged() -> list[str]:
-    return ["output stdout", *_block("format filter ", LOGGED)]
+    """The snippet that each log imports: with interval, first, thereafter, the URI's pattern and where to."""
+    sampling = [f"{key} {{args[{at}]}}" for at, key in enumerate(("interval", "first", "thereafter"))]
+    filters = [
+        "wrap json",
+        "request>headers delete",
+        "request>tls delete",
+        "resp_headers delete",
+        *_filtered("method", "^(.{0,20}).*$"),
+        *_filtered("host", "^(.{0,100}).*$"),
+        *_filtered("uri", "{args[3]}"),
+    ]
+    return [*_block("sampling ", sampling), "output {args[4]}", *_block("format filter ", filters)]
 
 
-def _taken_log(route: GuardedRoute) -> list[str]:
-    """The log of the pushes that this route's Loki took: by the name alone, not by the site's."""
-    sampling = ["interval 1s", f"first {TAKEN_LOGGED_PER_SECOND}", f"thereafter {TAKEN_LOGGED_ONE_IN}"]
-    return _block(f"log {_taken(route)} ", ["no_hostname", *_block("sampling ", sampling), *_logged()])
+def _filtered(field: str, pattern: str) -> list[str]:
+    """The filter of a request's field: what of it the pattern has in brackets, a byte for each sign."""
+    lines = [f'regexp "{_ODD_SIGNS}" "_"', f'regexp "{pattern}" "${{1}}"']
+    return _block(f"request>{field} multi_regexp ", lines)
+
+
+def _log(head: str, sampled: tuple[str, int, int], uri: str, *more: str, output: str = "stdout") -> list[str]:
+    interval, first, thereafter = sampled
+    return _block(head, [*more, f'import logged {interval} {first} {thereafter} "{uri}" {output}'])
+
+
+def _route_logs(route: GuardedRoute) -> list[str]:
+    """A route's own logs, each by its name alone and not by the site's.
+
+    What a stranger asks for washes out neither what a shipper was refused nor what was taken.
+    """
+    own = ("1s", TAKEN_LOGGED_PER_SECOND, TAKEN_LOGGED_ONE_IN)
+    sampled = {_taken(route): own, _failed(route): own, _refused(route): STRANGERS_LOGGED}
+    return [
+        line
+        for name, rate in sampled.items()
+        for line in _log(f"log {name} ", rate, ROUTES_URI, "no_hostname")
+    ]
 
 
 def _taken(route: GuardedRoute) -> str:
     return f"{route.name}_taken"
 
 
+def _failed(route: GuardedRoute) -> str:
+    """Of what came through the address gate: a wrong password, or Loki didn't take it."""
+    return f"{route.name}_failed"
+
+
+def _refused(route: GuardedRoute) -> str:
+    """Of what the address gate, or the path, kept out."""
+    return f"{route.name}_refused"
+
+
 def _guarded_route(route: GuardedRoute) -> list[str]:
-    lines = _push(route, f"@{route.name}_push", PUSH_PATH)
-    if route.otlp:
-        lines += _push(route, f"@{route.name}_otlp", OTLP_PATH)
+    matcher = f"@{route.name}_push"
     return [
-        *lines,
+        *_block(f"{matcher} ", _gate(route)),
+        *_block(f"handle {matcher} ", _block("route ", _push(route))),
         f"@{route.name} path {route.prefix} {route.prefix}/*",
-        *_block(f"handle @{route.name} ", ['respond "Forbidden" 403']),
+        *_block(f"handle @{route.name} ", [f"log_name {_refused(route)}", 'respond "Forbidden" 403']),
     ]
 
 
-def _push(route: GuardedRoute, matcher: str, path: str) -> list[str]:
-    """The one path of Loki's that a route leads to, behind its gate."""
-    gate = [
+def _gate(route: GuardedRoute) -> list[str]:
+    """Who may push, and how."""
+    paths = [PUSH_PATH, *([OTLP_PATH] if route.otlp else [])]
+    return [
         "method POST",
         # As it was sent, letter for letter, so that an encoded slash or a query is something else.
         # Caddy's own `path` ignores case and repeated slashes.
-        f"vars {{http.request.orig_uri}} {route.prefix}{path}",
+        f"vars {{http.request.orig_uri}} {' '.join(route.prefix + path for path in paths)}",
         f"remote_ip {' '.join([NOBODY, *sorted(set(route.cidrs))])}",
         *([f"import {FRAGMENTS}/*.caddy"] if route.allow_nat else []),
     ]
+
+
+def _push(route: GuardedRoute) -> list[str]:
+    """What becomes of a push: one way to Loki, with a constant path."""
     users = [f"{user} {hashed}" for user, hashed in route.accounts]
-    push = [
+    otlp, login = f"@{route.name}_otlp", f"@{route.name}_login"
+    return [
+        f"log_name {_failed(route)}",
         # Behind the gate: a guess costs a second of the CPU, and strangers get none.
-        *(_block("basic_auth bcrypt ", users) if users else []),
+        *([f"{login} header Authorization *"] if route.accounts_optional else []),
+        *(
+            _block(f"basic_auth {f'{login} ' if route.accounts_optional else ''}bcrypt ", users)
+            if users
+            else []
+        ),
+        *([f"{otlp} vars {{http.request.orig_uri}} {route.prefix}{OTLP_PATH}"] if route.otlp else []),
+        *(_block(f"request_body {otlp} ", [f"max_size {OTLP_MAX_BODY}"]) if route.otlp else []),
         *_block("request_body ", [f"max_size {MAX_BODY}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
-        # The question mark drops the client's query.
-        f"rewrite * {path}?",
+        # The question mark drops the client's query. Of several in one block, the first that fits is done.
+        *([f"rewrite {otlp} {OTLP_PATH}?"] if route.otlp else []),
+        f"rewrite * {PUSH_PATH}?",
         *_block(f"reverse_proxy {' '.join([route.upstream, *route.more_upstreams])} ", _proxy(route)),
     ]
-    return [*_block(f"{matcher} ", gate), *_block(f"handle {matcher} ", _block("route ", push))]
 
 
 def _grafana(site: Site, upstream: str | None) -> list[str]:
@@ -266,13 +382,30 @@ def _grafana(site: Site, upstream: str | None) -> list[str]:
     ]
     proxy = [*_upstream(), "stream_close_delay 5m"]
     inner = [
+        *_by_data_source(),
         *_block("header ", headers),
         "encode",
+        f"@small not path {' '.join(GRAFANA_LARGE)}",
+        *_block("request_body @small ", [f"max_size {STRANGERS_MAX_BODY}"]),
+        *_block("request_body ", [f"max_size {GRAFANA_MAX_BODY}"]),
         # Grafana would believe it before X-Forwarded-For, which Caddy sets.
         "request_header -X-Real-IP",
         *_block(f"reverse_proxy {upstream} ", proxy),
     ]
     return _block("handle ", _block("route ", inner))
+
+
+def _by_data_source() -> list[str]:
+    """What Grafana's users may ask a Loki past Grafana's own queries: questions, letter for letter."""
+    asks = ["method GET", f"vars_regexp {{http.request.orig_uri}} {LOKI_QUESTIONS}"]
+    return [
+        *_block("@proxied ", ["path /api/datasources/proxy /api/datasources/proxy/*", *_block("not ", asks)]),
+        "respond @proxied 403",
+        *_block(
+            "@climbs ", [f"path_regexp {DATA_SOURCES}", f"vars_regexp {{http.request.orig_uri}} {CLIMBS}"]
+        ),
+        "respond @climbs 403",
+    ]
 
 
 def _is_trusted(site: Site) -> bool:
@@ -282,19 +415,19 @@ def _is_trusted(site: Site) -> bool:
 
 def _proxy(route: GuardedRoute) -> list[str]:
     return [
-        *_upstream(),
+        *_upstream(f"max_conns_per_host {PUSHES_AT_ONCE}"),
         *(REPLICAS if route.more_upstreams else ()),
         "@taken status 2xx",
         *_block("handle_response @taken ", [f"log_name {_taken(route)}", "copy_response"]),
     ]
 
 
-def _upstream() -> list[str]:
+def _upstream(*transport: str) -> list[str]:
     return [
         # Only a dial that failed is tried again: nothing of such a request has reached the other side.
         f"lb_try_duration {DIAL_RETRY}",
         "lb_try_interval 250ms",
-        *_block("transport http ", [f"keepalive {KEEPALIVE}"]),
+        *_block("transport http ", [f"keepalive {KEEPALIVE}", *transport]),
     ]
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
+from components.live.ssh_connect import SSH_OPTS
+
 LOG_DRIVER = "json-file"
 # Docker's own default keeps one file without a limit.
 LOG_OPTS = {"max-size": "10m", "max-file": "5"}
@@ -35,6 +37,12 @@ class Host:
     def named(self, role: str) -> str:
         """The physical name of the container, volume or network with this role."""
         return f"{self.name_prefix}{role}"
+
+
+def docker_provider(name: str, docker_host: str, opts: pulumi.ResourceOptions | None) -> docker.Provider:
+    """Docker's provider for one host. Over SSH it logs in for each resource that it works on at once."""
+    over_ssh = docker_host.startswith("ssh://")
+    return docker.Provider(name, host=docker_host, ssh_opts=list(SSH_OPTS) if over_ssh else None, opts=opts)
 
 
 def private_network(name: str, host: Host, cidr: str, opts: pulumi.ResourceOptions) -> docker.Network:

@@ -20,6 +20,7 @@ from components.campus.containers import (
     Host,
     config_label,
     container_options,
+    docker_provider,
     hardened,
     host_entries,
     mounted,
@@ -186,8 +187,8 @@ class DockerShippers(pulumi.ComponentResource):
                 name_prefix=args.settings.campus.name_prefix,
                 protect_data=args.settings.campus.protect_data,
             )
-            provider = docker.Provider(
-                f"{name}-{key}-docker", host=host.docker_host, opts=pulumi.ResourceOptions(parent=self)
+            provider = docker_provider(
+                f"{name}-{key}-docker", host.docker_host, pulumi.ResourceOptions(parent=self)
             )
             own = pulumi.ResourceOptions(parent=self, provider=provider)
             network = docker.Network(f"{name}-{key}-network", name=host.named(f"log-shipper-{key}"), opts=own)

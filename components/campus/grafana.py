@@ -24,6 +24,9 @@ from components.campus.provisioning import (
     ALERT_RULES_FILE,
     CONTACTS_FILE,
     DATASOURCES_FILE,
+    NOTHING,
+    PIPELINE_UID,
+    PLUGINS_FILE,
     PROVIDER_FILE,
     Contacts,
     HostLogs,
@@ -34,6 +37,7 @@ from components.campus.provisioning import (
 )
 from components.live.files import LiveFiles
 from components.live.password_hash import GeneratedPassword
+from components.live.programs import PASSWORD_MARK
 from components.live.volume_files import VolumeFile, VolumeFiles
 from components.settings import GRAFANA_PORT, AlertsTo, Smtp
 from components.settings import Grafana as GrafanaSettings
@@ -97,8 +101,10 @@ class Grafana(pulumi.ComponentResource):
             volume_name=live.name,
             image=args.image_id,
             files={
-                # Grafana refuses to start with alert rules that it can't use; these come when it runs.
+                # Grafana refuses to start with alert rules that it can't use; these come when it runs. Of a
+                # directory that isn't there it logs an error.
                 f"provisioning/{PROVIDER_FILE}": _own(render_provider(DASHBOARDS)),
+                **{f"provisioning/{path}": _own(NOTHING) for path in _AT_FIRST_EMPTY},
                 "dashboards/README": _own(_README),
             },
             only_if_absent=True,
@@ -140,16 +146,22 @@ class Grafana(pulumi.ComponentResource):
             destroy_grace_seconds=STOP_SECONDS,
             opts=container_options(self, [first, secret_files]),
         )
-        self._live_files(name, args, container, secret_files)
+        self._live_files(name, args, container, secret_files, _keyed(secret_key, self.admin_password))
         self.address = pulumi.Output.from_input(f"{args.address}:{GRAFANA_PORT}")
         self.container_id = container.id
         self.register_outputs({"address": self.address, "container_id": self.container_id})
 
     def _live_files(
-        self, name: str, args: GrafanaArgs, container: docker.Container, secret_files: VolumeFiles
+        self,
+        name: str,
+        args: GrafanaArgs,
+        container: docker.Container,
+        secret_files: VolumeFiles,
+        password_mark: pulumi.Output[str],
     ) -> None:
         # Here and not above: a stack without Grafana doesn't wait for the SDK.
-        from components.campus.dashboards import render_alert_rules, render_dashboards
+        from components.campus.alert_rules import render_alert_rules
+        from components.campus.dashboards import render_dashboards
 
         contacts = render_contacts(_contacts(args.settings.alerts_to))
         LiveFiles(
@@ -164,6 +176,9 @@ class Grafana(pulumi.ComponentResource):
                 DATASOURCES_FILE: render_datasources(args.sources),
                 ALERT_RULES_FILE: render_alert_rules(args.sources, args.host_logs),
                 CONTACTS_FILE: pulumi.Output.secret(contacts),
+                PLUGINS_FILE: NOTHING,
+                # With another password it is told anew, and given it (components/live/programs.py).
+                PASSWORD_MARK: password_mark.apply(lambda mark: f"{mark}\n"),
             },
             closed_files={},
             # With the password that is meant now.
@@ -183,6 +198,7 @@ class Grafana(pulumi.ComponentResource):
         )
 
 
+_AT_FIRST_EMPTY = (DATASOURCES_FILE, ALERT_RULES_FILE, CONTACTS_FILE, PLUGINS_FILE)
 _README = "What lies here is written by the stack: see docs/grafana.md in its repository.\n"
 
 
@@ -205,21 +221,57 @@ def _smtp_password(smtp: Smtp | None) -> pulumi.Output[str] | None:
 def _labels(
     smtp_password: pulumi.Output[str] | None, secret_key: pulumi.Output[str]
 ) -> list[docker.ContainerLabelArgs]:
-    """A label that changes with the mail server's password, which only a new container would see.
-
-    Under a key that nobody knows: of a bare hash the password could be guessed.
-    """
+    """A label that changes with the mail server's password, which only a new container would see."""
     if smtp_password is None:
         return []
-    keyed = pulumi.Output.all(secret_key, smtp_password).apply(
+    mark = pulumi.Output.unsecret(_keyed(secret_key, smtp_password))
+    return [docker.ContainerLabelArgs(label="campus-monitor.smtp-password-hmac", value=mark)]
+
+
+def _keyed(key: pulumi.Output[str], password: pulumi.Output[str]) -> pulumi.Output[str]:
+    """What changes with a password, under a key that nobody knows: of a bare hash it could be guessed."""
+    return pulumi.Output.all(key, password).apply(
         lambda known: hmac.new(known[0].encode(), known[1].encode(), "sha256").hexdigest()
     )
-    label = "campus-monitor.smtp-password-hmac"
-    return [docker.ContainerLabelArgs(label=label, value=pulumi.Output.unsecret(keyed))]
 
 
 def _own(content: pulumi.Input[str]) -> VolumeFile:
     return VolumeFile(content=content, uid=GRAFANA_UID, mode=0o400)
+
+
+# Who gets in, and what they can do then.
+_DOORS = (
+    "GF_SECURITY_COOKIE_SECURE=true",
+    "GF_SECURITY_CONTENT_SECURITY_POLICY=true",
+    # By the user, anybody could keep `admin` out with a wrong login a minute, and so every update of
+    # Grafana's files. By the address only who guesses is kept out: Caddy says whose it is, and updates come
+    # from inside the container.
+    "GF_SECURITY_DISABLE_USERNAME_LOGIN_PROTECTION=true",
+    "GF_SECURITY_DISABLE_IP_ADDRESS_LOGIN_PROTECTION=false",
+    "GF_AUTH_ANONYMOUS_ENABLED=false",
+    "GF_USERS_ALLOW_SIGN_UP=false",
+    # Any user could publish lines to whoever has the link, or to somebody else's server.
+    "GF_SNAPSHOTS_ENABLED=false",
+    "GF_SNAPSHOTS_EXTERNAL_ENABLED=false",
+    "GF_PUBLIC_DASHBOARDS_ENABLED=false",
+    # A stolen session of an admin's would run programs beside the Lokis.
+    "GF_PLUGINS_PLUGIN_ADMIN_ENABLED=false",
+    # Metrics would be open to everybody who reaches Grafana.
+    "GF_METRICS_ENABLED=false",
+)
+# What it would ask or tell others, and what only costs memory: Caddy compresses.
+_QUIET = (
+    "GF_SERVER_ENABLE_GZIP=false",
+    "GF_SECURITY_DISABLE_GRAVATAR=true",
+    "GF_ANALYTICS_REPORTING_ENABLED=false",
+    "GF_ANALYTICS_CHECK_FOR_UPDATES=false",
+    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES=false",
+    "GF_ANALYTICS_FEEDBACK_LINKS_ENABLED=false",
+    "GF_NEWS_NEWS_FEED_ENABLED=false",
+    "GF_CLOUD_MIGRATION_ENABLED=false",
+    "GF_PLUGINS_PREINSTALL_DISABLED=true",
+    "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED=true",
+)
 
 
 def _environment(root_url: str, smtp: Smtp | None) -> list[str]:
@@ -230,16 +282,11 @@ def _environment(root_url: str, smtp: Smtp | None) -> list[str]:
         f"GF_PATHS_PROVISIONING={PROVISIONING}",
         f"GF_SECURITY_ADMIN_PASSWORD__FILE={SECRETS}/admin-password",
         f"GF_SECURITY_SECRET_KEY__FILE={SECRETS}/secret-key",
-        "GF_SECURITY_COOKIE_SECURE=true",
-        "GF_SECURITY_DISABLE_GRAVATAR=true",
-        "GF_AUTH_ANONYMOUS_ENABLED=false",
-        "GF_USERS_ALLOW_SIGN_UP=false",
-        # Metrics would be open to everybody who reaches Grafana.
-        "GF_METRICS_ENABLED=false",
-        "GF_ANALYTICS_REPORTING_ENABLED=false",
-        "GF_ANALYTICS_CHECK_FOR_UPDATES=false",
-        "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES=false",
-        "GF_PLUGINS_PREINSTALL_DISABLED=true",
+        # The newer secrets manager's own key; its default is public.
+        f"GF_SECRETS_MANAGER_ENCRYPTION_SECRET_KEY_V1_SECRET_KEY__FILE={SECRETS}/secret-key",
+        *_DOORS,
+        *_QUIET,
+        f"GF_USERS_HOME_PAGE=/d/{PIPELINE_UID}",
         "GF_LOG_MODE=console",
         *_smtp_environment(smtp),
     ]

@@ -180,7 +180,7 @@ class LokiInstance(pulumi.ComponentResource):
                 mounted(volumes.config, CONFIG_DIRECTORY, read_only=True),
             ],
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
-            envs=_environment(settings),
+            envs=loki_environment(settings),
             **hardened(settings.memory_bytes // MIB),
             cpu_shares=BEHIND_THE_GATE_CPU_SHARES,
             # Loki reads its configuration once.
@@ -228,7 +228,8 @@ def _files(config: str, s3: S3 | None) -> dict[str, VolumeFile]:
     return {name: VolumeFile(content=text, uid=LOKI_UID, mode=0o400) for name, text in texts.items()}
 
 
-def _environment(settings: LokiSettings) -> list[str]:
+def loki_environment(settings: LokiSettings) -> list[str]:
+    """The variables of a Loki's container."""
     # Go's collector works harder before the kernel ends Loki.
     envs = [f"GOMEMLIMIT={settings.memory_bytes // MIB * 9 // 10}MiB"]
     if settings.s3 is not None:

@@ -1,6 +1,23 @@
 """Loki's configuration as text. Pure: plain values in, text out.
 
 JSON is YAML, and Loki reads it; so nothing has to know how YAML quotes.
+
+What a Loki's memory has to hold of pushes, with its default of 1 GiB (Go's collector is told 921 MiB): the
+worst are of empty things, two bytes each in protobuf. Measured with Loki 3.7.8 alone and room enough, one
+push at a time, 2 MiB unpacked:
+
+- at rest 116 MiB;
+- 1,048,576 empty entries 428 MiB more, garbage among it; as many empty streams less;
+- 699,050 empty JSON values less; as many OpenTelemetry records 660 MiB more;
+- half of it a resource's attributes, half of it records: over 4 GiB, as Loki copied each attribute into
+  each record. So they aren't copied any more (`otlp_config`).
+
+At 1.5 MiB (`MAX_UNPACKED`) that is 320 MiB and 500 MiB. The gate lets two pushes through at once
+(`PUSHES_AT_ONCE` in caddyfile.py): 116 + 2 x 320 = 756 MiB. Two of OpenTelemetry's worst are more on paper,
+but much of that is garbage, which the collector takes away in time: two at once, of 2 MiB, had their peak
+at 916 MiB. What isn't packed has no such limit in Loki, but in Caddy (`MAX_BODY`, `OTLP_MAX_BODY`): JSON
+needs more bytes for each thing. `tests/loki/test_push_bombs.py` tries all of it, eight at a time, through
+the gate.
 """
 
 from __future__ import annotations
@@ -19,6 +36,10 @@ LOKI_UID = 10001
 GRPC_PORT = 9095
 # Where replicas tell each other who is there (Loki's default).
 GOSSIP_PORT = 7946
+
+
+# Of a compressed push, when it is unpacked. Protobuf always is one.
+MAX_UNPACKED = 3 << 19
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,12 +153,11 @@ def _config(instance: LokiInstance) -> dict[str, Any]:
             # gone (Loki 3.7.8, pkg/distributor/distributor.go, PushWithResolver). In Loki's own 30 s for it
             # Loki takes no other. By then all that takes pushes has ended.
             "graceful_shutdown_timeout": "1s",
-            # A push waits for Caddy's 8 MB; Loki's own 4 MB would refuse it.
+            # What a push of Caddy's 5 MB becomes inside; Loki's own 4 MB would refuse it.
             "grpc_server_max_recv_msg_size": 16 << 20,
             "grpc_server_max_send_msg_size": 16 << 20,
         },
-        # Of a compressed push; Loki's own 5000 MB are more than its container's memory.
-        "distributor": {"max_decompressed_size": 32 << 20},
+        "distributor": {"max_decompressed_size": MAX_UNPACKED},
         "common": {
             "instance_addr": "127.0.0.1",
             "path_prefix": DATA,
@@ -175,6 +195,14 @@ def _config(instance: LokiInstance) -> dict[str, Any]:
             "max_query_length": "0",
             "allow_structured_metadata": instance.keeps_structured_metadata,
             "volume_enabled": True,
+            # Loki copies what it knows of a resource or a scope into each of its lines: 1 MiB of names and
+            # 1 MiB of lines were 4 GiB of memory. Its labels (its own list) stay.
+            "otlp_config": {
+                "resource_attributes": {"attributes_config": [{"action": "drop", "regex": ".*"}]},
+                "scope_attributes": [{"action": "drop", "regex": ".*"}],
+            },
+            # Retention alone removes lines. Loki's own `filter-and-delete` lets whoever reaches it do so.
+            "deletion_mode": "disabled",
             **_limits(instance.limits),
         },
         "analytics": {"reporting_enabled": False},

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.campus.port_rules import Family, Kept, Row, Rule, rows_of
+from components.campus.port_rules import NUMBERS, Family, Kept, Row, Rule, rows_of
 
 TABLE = "inet campus_policy"
 BRIDGES = "container_bridges"
@@ -43,7 +43,7 @@ def render_policy(rules: Sequence[Rule], kept: Sequence[Kept] = ()) -> str:
         *(_limit_set(row) for row in rows if row.rule.action == "limit"),
         _nested("chain refuse", _REFUSE),
         _nested("chain rules", [line for row in rows for line in _statements(row)]),
-        _nested("chain judge", _judge()),
+        _nested("chain judge", _judge(rules)),
         _nested("chain inbound", _inbound(kept)),
         _nested("chain groups", _GROUPS),
     ]
@@ -77,7 +77,7 @@ _WHO: dict[Family, str] = {"ip": "ip saddr", "ip6": "ip6 saddr & ffff:ffff:ffff:
 
 def _statements(row: Row) -> list[str]:
     """The row itself, which `port-guard ports` reads, and what it means."""
-    fits = f"{_source(row)} {_port(row.rule)}"
+    fits = f"{_source(row)} {_what(row.rule)}"
     counted = f"counter name {_counter(row)}"
     lines = [f"# {row}"]
     if row.rule.action == "limit":
@@ -94,7 +94,11 @@ def _source(row: Row) -> str:
     return f"{row.family} saddr {row.source}"
 
 
-def _port(rule: Rule) -> str:
+def _what(rule: Rule) -> str:
+    """The protocol, and its ports if it has any."""
+    if rule.protocol in NUMBERS:
+        # By number: names are in a file that the guard's image hasn't got.
+        return f"meta l4proto {NUMBERS[rule.protocol]}"
     port = str(rule.first_port)
     if rule.last_port != rule.first_port:
         port += f"-{rule.last_port}"
@@ -149,12 +153,21 @@ def _kept(one: Kept) -> str:
     return f"{who} ip daddr {{ {addresses} }} tcp dport {{ {ports} }} drop"
 
 
-def _judge() -> list[str]:
+# To whom VRRP's messages go (RFC 9568, section 5.1.1): a group that the host is in, if a program of it is.
+_VRRP_GROUPS = ("ip daddr 224.0.0.18", "ip6 daddr ff02::12")
+
+
+def _judge(rules: Sequence[Rule]) -> list[str]:
     return [
         *_always(),
         # A container may send from any address that it makes up.
         f"iifname @{BRIDGES} fib saddr . iif oif missing drop",
         "fib daddr type local jump rules",
+        *(
+            f"meta l4proto {NUMBERS['vrrp']} {group} jump rules"
+            for group in _VRRP_GROUPS
+            if any(rule.protocol == "vrrp" for rule in rules)
+        ),
         # What a container sends to a group comes here from the input hook alone.
         f"iifname @{BRIDGES} fib daddr type != local jump rules",
         f"counter name {OTHERS} jump refuse",

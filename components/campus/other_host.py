@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.campus.containers import Host, private_network
+from components.campus.containers import Host, docker_provider, private_network
 from components.campus.port_policy import PortPolicy, PortPolicyArgs
 from components.campus.port_rules import Kept, Rule
 from components.live.confirmation import Confirmation
@@ -39,7 +39,7 @@ class OtherHost(pulumi.ComponentResource):
     """What may enter."""
 
     def __init__(self, name: str, args: OtherHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        provider = docker.Provider(f"{name}-docker", host=args.host.docker_host, opts=opts)
+        provider = docker_provider(f"{name}-docker", args.host.docker_host, opts)
         super().__init__(
             "campus-monitor:campus:OtherHost",
             name,

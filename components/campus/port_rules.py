@@ -9,6 +9,10 @@ from typing import Literal
 
 Action = Literal["allow", "limit", "deny"]
 Protocol = Literal["tcp", "udp", "both"]
+# What has no ports, with its number (IANA, "Protocol Numbers"): IPsec's, a tunnel, and who has an address.
+Portless = Literal["ah", "esp", "gre", "vrrp"]
+AnyProtocol = Literal[Protocol, Portless]
+NUMBERS: dict[Portless, int] = {"ah": 51, "esp": 50, "gre": 47, "vrrp": 112}
 Family = Literal["ip", "ip6"]
 
 _BITS: dict[Family, int] = {"ip": 32, "ip6": 128}
@@ -22,9 +26,10 @@ class Rule:
     """One line of the settings; the first one that fits a new connection decides."""
 
     action: Action
-    protocol: Protocol
-    first_port: int
-    last_port: int
+    protocol: AnyProtocol
+    # 0 where the protocol has none.
+    first_port: int = 0
+    last_port: int = 0
     # CIDRs; none means anywhere.
     sources: tuple[str, ...] = ()
     comment: str = ""
@@ -57,15 +62,21 @@ class Row:
         """The row as ufw prints it."""
         rule = self.rule
         mark = " (v6)" if self.family == "ip6" else ""
-        port = str(rule.first_port)
-        if rule.last_port != rule.first_port:
-            port += f":{rule.last_port}"
-        if rule.protocol != "both":
-            port += f"/{rule.protocol}"
+        port = _written(rule)
         to = port if self.source else port + mark
         comment = f" # {rule.comment}" if rule.comment else ""
         source = self.source or f"Anywhere{mark}"
         return f"[{self.number:2}] {to:<26} {rule.action.upper() + ' IN':<12}{source:<26}{comment}".rstrip()
+
+
+def _written(rule: Rule) -> str:
+    """The ports of a rule, and its protocol."""
+    port = str(rule.first_port)
+    if rule.protocol in NUMBERS:
+        port = "Anywhere"
+    elif rule.last_port != rule.first_port:
+        port += f":{rule.last_port}"
+    return port if rule.protocol == "both" else f"{port}/{rule.protocol}"
 
 
 def rows_of(rules: Sequence[Rule]) -> list[Row]:
@@ -109,6 +120,12 @@ def lets_in(rules: Sequence[Rule], port: int, protocol: Protocol) -> Literal["no
                     found = "some"
                 left = [rest for part in left for rest in _without(part, taken)]
     return found
+
+
+def named_sources(rules: Sequence[Rule], port: int, protocol: Protocol) -> list[str]:
+    """The CIDRs that rules name for those whom they let in to a port, also if another rule denies them."""
+    let_in = [rule for rule in rules if rule.is_for(port, protocol) and rule.action != "deny"]
+    return [source for rule in let_in for source in rule.sources]
 
 
 def _sources(rule: Rule, family: Family) -> list[str | None]:

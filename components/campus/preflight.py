@@ -18,7 +18,7 @@ CONNECT_SECONDS = 5.0
 # The engine asks the image's registry, over the internet.
 REGISTRY_SECONDS = 60.0
 
-# What Pulumi.stage.yaml and Pulumi.prod.yaml name until somebody has pushed port-guard's first image.
+# What Pulumi.stage.yaml and Pulumi.prod.yaml name until somebody has looked the image's own up.
 PLACEHOLDER_DIGEST = f"sha256:{'0' * 64}"
 
 # The registry wants a login that this check doesn't have: the pull itself will show.
@@ -49,10 +49,9 @@ def check_docker_host(settings: Settings) -> None:
     if scheme != "unix":
         return
     try:
-        problems = [
-            problem
-            for role, image in _images(settings).items()
-            if (problem := _image_problem(path, role, image)) is not None
+        found = [
+            _remapped(path),
+            *(_image_problem(path, role, image) for role, image in _images(settings).items()),
         ]
     except OSError as error:
         raise SettingsError(
@@ -61,25 +60,32 @@ def check_docker_host(settings: Settings) -> None:
                 f"({error.strerror or error}): start Docker, or name the host where it runs"
             ]
         ) from None
+    problems = [problem for problem in found if problem is not None]
     if problems:
         raise SettingsError(problems)
 
 
-def check_guard_image(settings: Settings, *, is_preview: bool) -> str | None:
-    """What is wrong with the image of port-guard, where it is the placeholder; None where it isn't.
+def check_placeholders(settings: Settings, *, is_preview: bool) -> list[str]:
+    """A line for each image whose digest is a placeholder.
 
-    A preview may show what would come. For an update it is a SettingsError: the pull would fail half-way.
+    A preview may show what would come. For an update they are a SettingsError: the pull would fail half-way,
+    and tasks would never start.
     """
-    image = settings.images.port_guard
-    if not image.endswith(PLACEHOLDER_DIGEST):
-        return None
-    problem = (
-        f"{PROJECT}:images.portGuard: the digest is a placeholder: push the image and name it here "
+    found = {"images.portGuard": (settings.images.port_guard, "push the image and name it here")}
+    for name, service in settings.services.items():
+        find = "name the digest that `docker buildx imagetools inspect NAME:TAG` prints"
+        found[f"services.{name}.logRouter.image"] = service.log_router.image_name, find
+        for key, one in service.containers.items():
+            found[f"services.{name}.containers.{key}.image"] = one.image, find
+    problems = [
+        f"{PROJECT}:{key}: the digest is a placeholder: {do} "
         f"(docs/operations.md, a new server), received {json.dumps(image)}"
-    )
-    if is_preview:
-        return problem
-    raise SettingsError([problem])
+        for key, (image, do) in found.items()
+        if image.endswith(PLACEHOLDER_DIGEST)
+    ]
+    if problems and not is_preview:
+        raise SettingsError(problems)
+    return problems
 
 
 def _images(settings: Settings) -> dict[str, str]:
@@ -91,6 +97,19 @@ def _images(settings: Settings) -> dict[str, str]:
     if settings.campus.logs_to is not None and images.alloy is not None:
         used["alloy"] = images.alloy
     return used
+
+
+def _remapped(socket_path: str) -> str | None:
+    """Why the engine's containers can't be on the host's network; None where they can."""
+    _, info = _get(socket_path, "/info")
+    options: list[str] = (info or {}).get("SecurityOptions") or []
+    for name, what in (("name=userns", "remaps users"), ("name=rootless", "is rootless")):
+        if any(option.partition(",")[0] == name for option in options):
+            return (
+                f"{PROJECT}:campus.dockerHost: this Docker Engine {what}, so neither Caddy nor port-guard "
+                "could be on its host's network: use another (docs/port-policy.md, Docker versions)"
+            )
+    return None
 
 
 def _image_problem(socket_path: str, role: str, image: str) -> str | None:

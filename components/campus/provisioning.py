@@ -16,11 +16,18 @@ DATASOURCES_FILE = "datasources/loki.yaml"
 PROVIDER_FILE = "dashboards/campus.yaml"
 ALERT_RULES_FILE = "alerting/rules.yaml"
 CONTACTS_FILE = "alerting/contacts.yaml"
+# There are none: without the directory Grafana logs an error at each start.
+PLUGINS_FILE = "plugins/none.yaml"
+# A file that says nothing.
+NOTHING = json.dumps({"apiVersion": 1}) + "\n"
 
 # Grafana's own numbering: the organisation that it begins with.
 ORGANISATION = 1
 # Dashboards and alert rules lie in it.
 FOLDER = "Campus"
+# Of the dashboards.
+LOGS_UID = "campus-logs"
+PIPELINE_UID = "campus-pipeline"
 POLL_SECONDS = 10
 CONTACT_POINT = "team"
 
@@ -80,6 +87,8 @@ def render_datasources(sources: Sequence[LokiSource]) -> str:
             "url": source.url,
             "isDefault": index == 0,
             "editable": False,
+            # Loki has no rules of ours: each visit of the alerting page would ask it for some, in vain.
+            "jsonData": {"manageAlerts": False},
         }
         for index, source in enumerate(in_order(sources))
     ]

@@ -11,7 +11,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.campus.caddyfile import PUSH_PATH, AcmeAuthority, GuardedRoute, Site, push_url, site_url
-from components.campus.containers import Host, private_network
+from components.campus.containers import Host, docker_provider, private_network
 from components.campus.docker_shipper import DockerShipper, DockerShipperArgs
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.campus.grafana import Grafana, GrafanaArgs
@@ -68,10 +68,8 @@ class CampusServer(pulumi.ComponentResource):
             name_prefix=settings.campus.name_prefix,
             protect_data=settings.campus.protect_data,
         )
-        self._provider = docker.Provider(
-            f"{name}-docker",
-            host=settings.campus.docker_host,
-            opts=pulumi.ResourceOptions(parent=self),
+        self._provider = docker_provider(
+            f"{name}-docker", settings.campus.docker_host, pulumi.ResourceOptions(parent=self)
         )
         # A bare `provider` for own resources, `providers` for components and their children.
         self._own = pulumi.ResourceOptions(parent=self, provider=self._provider)
@@ -373,6 +371,7 @@ class CampusServer(pulumi.ComponentResource):
                 more_upstreams=tuple(upstreams[1:]),
                 cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
                 allow_nat=one.allows_nat,
+                accounts_optional=one.accounts_optional,
                 otlp=one.otlp,
             )
             for key, one in instances.items()

@@ -10,12 +10,16 @@ import io
 import logging
 import posixpath
 import re
+import secrets
 import tarfile
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
+
+from components.live import ssh_connect
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -28,11 +32,16 @@ READS = 5
 # Longer chains are loops (path_resolution(7): Linux itself follows 40).
 MAX_LINKS = 40
 HELPER_LABEL = "campus-monitor.helper"
+# One asks the engine for its files, each within REQUEST_SECONDS, and is gone.
+HELPER_SECONDS = 600
 # Where a helper container sees its volume; no image has it, so that nothing is copied from there.
 HELPER_MOUNT = "/campus-monitor-files"
 
 # A relative path in plain characters; no part of it begins with a dot, those are our own.
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]*(/[A-Za-z0-9_][A-Za-z0-9_.:@+-]*)*")
+
+# How paramiko says that the server hung up before it had greeted (its Transport._check_banner).
+NOT_GREETED = "Error reading SSH protocol banner"
 
 # What becomes of an ssh connection, our own errors tell; paramiko alone would print it with a traceback.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
@@ -74,13 +83,11 @@ class Ran:
 @contextmanager
 def client(docker_host: str) -> Iterator[DockerClient]:
     """A connection to the engine, closed at the end. The engine's own errors become LiveErrors."""
-    import docker
     from docker.errors import DockerException
     from paramiko.ssh_exception import SSHException
 
     try:
-        # Over ssh the SDK's own client: it refuses a host that known_hosts doesn't name.
-        made = docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
+        made = _connected(docker_host)
     except Exception as error:  # paramiko, requests and the SDK each have errors of their own
         raise UnreachableError(
             f"no Docker Engine answers at {docker_host} "
@@ -97,6 +104,22 @@ def client(docker_host: str) -> Iterator[DockerClient]:
     finally:
         with suppress(OSError, EOFError, SSHException):  # one that is broken can't be closed in order
             made.close()
+
+
+def _connected(docker_host: str) -> DockerClient:
+    """A client of the engine; tried again where an SSH server has no room for another login yet."""
+    import docker
+    from paramiko.ssh_exception import SSHException
+
+    deadline = time.monotonic() + ssh_connect.SECONDS
+    while True:
+        try:
+            # Over ssh the SDK's own client: it refuses a host that known_hosts doesn't name.
+            return docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
+        except SSHException as error:
+            if not str(error).startswith(NOT_GREETED) or time.monotonic() > deadline:
+                raise
+        time.sleep(ssh_connect.pause())
 
 
 def find_container(engine: DockerClient, name: str) -> Container | None:
@@ -198,12 +221,17 @@ def read_file(container: Container, path: str) -> HostFile | None:
 
 
 @contextmanager
-def volume_helper(engine: DockerClient, volume: str, image: str, purpose: str) -> Iterator[Container]:
+def volume_helper(
+    engine: DockerClient, volume: str, image: str, purpose: str | None = None
+) -> Iterator[Container]:
     """A container that never runs and has the volume at HELPER_MOUNT; removed at the end.
 
-    One purpose has one helper: a helper that a killed run left is removed first.
+    With a purpose it may write: Pulumi's lock lets one run do so at a time, so that a helper of the same
+    purpose was left by a killed run, and is removed. Without one it looks, beside whoever else does: a
+    search for drift takes no lock.
     """
-    name = f"campus-monitor-files-{sha256(f'{volume} {purpose}'.encode())[:16]}"
+    mark = secrets.token_hex(8) if purpose is None else sha256(f"{volume} {purpose}".encode())[:16]
+    name = f"campus-monitor-files-{mark}"
     left = find_container(engine, name)
     if left is not None:
         left.remove(force=True)
@@ -215,9 +243,22 @@ def volume_helper(engine: DockerClient, volume: str, image: str, purpose: str) -
     }
     made = engine.containers.create(image, name=name, **options)
     try:
+        _remove_left(engine, volume, made)
         yield made
     finally:
         made.remove(force=True)
+
+
+def _remove_left(engine: DockerClient, volume: str, made: Container) -> None:
+    """Remove the volume's helpers that are too old to be at work, by the engine's own clock."""
+    from docker.errors import APIError
+
+    listed = engine.api.containers(all=True, filters={"label": f"{HELPER_LABEL}={volume}"})
+    created = {one["Id"]: one["Created"] for one in listed}
+    for left, since in created.items():
+        if since < created[made.id] - HELPER_SECONDS:
+            with suppress(APIError):  # somebody else removes it, too
+                engine.api.remove_container(left, force=True)
 
 
 def check_path(path: str) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
+import json
+import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +42,7 @@ from components.live.programs import (
     Program,
     errors_in,
     readable,
+    reasons_in,
     render_apply_script,
     render_end_script,
     render_read_script,
@@ -216,10 +220,42 @@ def _file_problem(path: str, text: Any) -> str | None:
         check_path(path)
         if isinstance(text, str):
             text.encode()
+            _parse(path, text)
     except LiveError as error:
         return str(error)
     except UnicodeEncodeError:
         return f"{path}: the file is not UTF-8 text"
+    return None
+
+
+def _parse(path: str, text: str) -> None:
+    """Raise a LiveError for a file that isn't what its name says: a program may skip it without a word."""
+    suffix = PurePosixPath(path).suffix
+    if suffix not in (".json", ".yaml", ".yml"):
+        return
+    try:
+        json.loads(text)
+    except ValueError as error:
+        if suffix == ".json":
+            raise LiveError(f"{path}: the file is not JSON ({error})") from None
+        problem = _yaml_problem(text)
+        if problem:
+            raise LiveError(f"{path}: the file is not YAML ({problem})") from None
+
+
+def _yaml_problem(text: str) -> str | None:
+    """What is wrong with a YAML file, and where; nothing of its text, which may be secret."""
+    # Here and not above: JSON is YAML, and ours is.
+    import yaml
+
+    try:
+        yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        return re.sub(r"'[^']*'", "'…'", f"{error.problem}") + where
+    except yaml.YAMLError as error:
+        return type(error).__name__
     return None
 
 
@@ -368,6 +404,7 @@ def _apply(
     program = _program(props)
     staging = _stage(container, props["directory"], files, paths, program.uid)
     script = render_apply_script(program)
+    began = container.client.info()["SystemTime"] if program.reasons_in_log and container.client else ""
     ran = run_script(container, script, props["directory"], staging, owner, action, str(seconds), *paths)
     if ran is None:
         return _Obstacle("the container stopped")
@@ -383,9 +420,19 @@ def _apply(
         after = ", but could not be applied again" if ran.status == NOT_RESTORED else ""
         raise LiveError(
             f"{props['container_name']}: the new files were not applied; "
-            f"those from before are in place{after}:\n{readable(ran.errors)}"
+            f"those from before are in place{after}:\n{readable(ran.errors)}{_said(container, began)}"
         )
     return staging
+
+
+def _said(container: Container, began: str) -> str:
+    """What the program logged as an error since then, by the clock of its host, as lines to append."""
+    if not began:
+        return ""
+    since = datetime.datetime.fromisoformat(re.sub(r"\.\d+", "", began)).timestamp()
+    log: bytes = container.logs(since=since)
+    reasons = reasons_in(log.decode(errors="replace"))
+    return f"\nIts log says:\n{reasons}" if reasons else ""
 
 
 def _not_running(container: Container) -> _Obstacle:

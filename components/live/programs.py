@@ -59,6 +59,8 @@ class Program:
     patience: int = 1
     # What to look at when nobody confirmed the trial.
     unconfirmed: str = ""
+    # Whether it writes why it refuses something to its log alone, as `level=error`.
+    reasons_in_log: bool = False
 
 
 # JSON from the standard input as one line per value, each with its whole path: equal for equal
@@ -107,7 +109,7 @@ _RELOAD_CADDY = r"""authorities() {
     if [ "$before" ] && [ "$after" ] && [ "$before" != "$after" ]; then
         ! has_certificate "$running" || to_lose=1
         printf '%s\n' "$config" |
-            sed 's/"srv[0-9]*":{/&"automatic_https":{"disable_certificates":true},/g' |
+            sed 's/"automatic_https":{/&"disable_certificates":true,/g' |
             load --config - || exit 1
     fi
     load --config "$dir/Caddyfile" --adapter caddyfile || exit 1
@@ -123,32 +125,49 @@ _RELOAD_CADDY = r"""authorities() {
         waited=$((waited + 1))
     done""".replace("CERTIFICATE_SECONDS", str(CERTIFICATE_SECONDS)).replace("LETS_ENCRYPT", LETS_ENCRYPT)
 
+# A file among Grafana's: what changes with its admin's password.
+PASSWORD_MARK = "admin-password.hmac"
+
 _NFT_TABLE = "inet campus_policy"
 # The scripts hold the lock that the guard takes too.
 _GUARD = "PORT_GUARD_LOCKED=yes /usr/local/bin/port-guard"
 
-# The admin's password goes from file to pipe to pipe: an argument could be read by others.
-_RELOAD_GRAFANA = """tell() {
-        login=$(printf 'admin:%s' "$(cat /run/secrets/grafana/admin-password)" | base64 | tr -d '\\n')
-        url=http://127.0.0.1:3000/api/admin/provisioning/$1/reload
-        status=$(printf 'Authorization: Basic %s\\n' "$login" |
-            curl -sS -X POST --max-time 60 -H @- -o /dev/null -w '%{http_code}' "$url") || return 1
-        case $status in
-        200) ;;
-        401 | 403)
-            echo "Error: Grafana refuses its user admin's password. It was changed in Grafana: write the" \\
-                "present one as grafana.adminPassword. Or somebody's wrong logins have shut admin out for" \\
-                "some minutes: wait, then run the update again" >&2
-            return 77
-            ;;
-        *)
-            echo "Error: Grafana refuses its new $1 (HTTP $status): its log says why" >&2
-            return 1
-            ;;
-        esac
+# The admin's password goes from file to pipe to pipe: an argument could be read by others. One that is new in
+# the settings is put in by Grafana's own command, unless Grafana has it already; the mark beside the files,
+# which changes with it, says so. One that was changed in Grafana, and not in the settings, is left alone.
+_RELOAD_GRAFANA = r"""ask() {
+        login=$(printf 'admin:%s' "$(cat /run/secrets/grafana/admin-password)" | base64 | tr -d '\n')
+        status=$(printf 'Authorization: Basic %s\n' "$login" |
+            curl -sS -X "$1" --max-time 60 -H @- -o /dev/null -w '%{http_code}' "http://127.0.0.1:3000/api/$2")
     }
+    is_refused() { [ "$status" = 401 ] || [ "$status" = 403 ]; }
+    is_new() {
+        [ -e "$dir/$before/PASSWORD_MARK" ] && ! cmp -s "$dir/$before/PASSWORD_MARK" "$dir/PASSWORD_MARK"
+    }
+    put_in() {
+        echo "Grafana is given its user admin's new password" >&2
+        grafana cli --homepath "${GF_PATHS_HOME:-/usr/share/grafana}" admin reset-admin-password \
+            --password-from-stdin </run/secrets/grafana/admin-password >/dev/null
+    }
+    tell() {
+        ask POST "admin/provisioning/$1/reload" || return 1
+        [ "$status" != 200 ] || return 0
+        echo "Error: Grafana refuses its new $1 (HTTP $status)" >&2
+        return 1
+    }
+    ask GET plugins/loki/settings || exit 1
+    ! is_refused || ! is_new || { put_in && ask GET plugins/loki/settings; } || exit 1
+    if is_refused; then
+        echo "Error: Grafana refuses its user admin's password. It was changed in Grafana: write the" \
+            "present one as grafana.adminPassword. Or somebody's wrong logins have shut admin out for" \
+            "some minutes: wait, then run the update again" >&2
+        exit 77
+    elif [ "$status" != 200 ]; then
+        echo "Error: Grafana has no data source for Loki (HTTP $status): is its image a whole one?" >&2
+        exit 1
+    fi
     # Alert rules name data sources.
-    tell datasources && tell dashboards && tell alerting"""
+    tell datasources && tell dashboards && tell alerting""".replace("PASSWORD_MARK", PASSWORD_MARK)
 
 PROGRAMS = {
     "caddy": Program(
@@ -190,6 +209,7 @@ PROGRAMS = {
         uid=472,
         # Its first start makes its database.
         patience=5,
+        reasons_in_log=True,
     ),
     # It looks every few seconds whether there are others.
     "grafana-dashboards": Program(ready=":", wanted=":", apply=":", running=":", swaps_first=True, uid=472),
@@ -437,6 +457,25 @@ def errors_in(output: str) -> str:
     lines = [text for line in output.splitlines() if (text := _line(line))]
     chosen = [line for line in lines if line.startswith("Error:")] or lines[-10:]
     return _without_secrets(re.sub(r"/\.tree-[0-9a-f]+", "", "\n".join(chosen)))
+
+
+def reasons_in(log: str) -> str:
+    """Why a program refused something, of the `level=error` lines of its logfmt log; empty if it doesn't say.
+
+    An address in it may be a webhook's, and so a secret: it is left out.
+    """
+    lines = [line for line in log.splitlines() if re.search(r"\blevel=error\b", line)]
+    reasons = [
+        ": ".join(_quoted(line, key) for key in ("msg", "error", "err") if _quoted(line, key))
+        for line in lines
+    ]
+    return _without_secrets(re.sub(r"https?://[^\s\"'\\]+", "[URL]", "\n".join(dict.fromkeys(reasons))))
+
+
+def _quoted(line: str, key: str) -> str:
+    """A value of a logfmt line; empty if it isn't there."""
+    found = re.search(rf'(?:^|\s){key}=(?:"((?:[^"\\]|\\.)*)"|(\S+))', line)
+    return re.sub(r"\\(.)", r"\1", found[1] or found[2] or "") if found else ""
 
 
 def _functions(program: Program) -> str:

@@ -64,7 +64,7 @@ class VolumeFilesProvider(LiveProvider):
         with client(props["docker_host"]) as engine:
             if not volume_exists(engine, props["volume_name"]):
                 return dynamic.ReadResult("", {})
-            with volume_helper(engine, props["volume_name"], props["image"], _purpose(props)) as helper:
+            with volume_helper(engine, props["volume_name"], props["image"]) as helper:
                 found = {path: read_file(helper, f"{HELPER_MOUNT}/{path}") for path in wanted}
         there = {path: file for path, file in found.items() if file is not None}
         if props.get("only_if_absent") and set(there) == set(wanted):

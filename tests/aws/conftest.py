@@ -39,7 +39,7 @@ TOPIC = "arn:aws:sns:ap-northeast-2:123456789012:operators"
 # On top of the address the route asks for a password here, as in stage and prod.
 START: Settings = {
     "egress": network({ZONE_A: NAT, ZONE_C: LATER_NAT}),
-    "loki": {"instances": {"aws": {"accounts": [{"user": "shipper"}]}}},
+    "loki": {"instances": {"aws": {"accounts": [{"user": "shipper"}], "natWithoutPassword": False}}},
     "services": {
         "client-api": {"containers": {"app": APP | {"secrets": {"DB_PASSWORD": DATABASE_SECRET}}}},
         "admin-api": {

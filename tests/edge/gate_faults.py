@@ -122,7 +122,7 @@ FAULTS = [
     Fault("the client's path passed on", _without(r"rewrite \* .*")),
     # The other way round: pushes that are refused.
     Fault("fragments forgotten", _without(r"import allowed/nat/\*\.caddy"), "wrong_refusals"),
-    Fault("a limit too small", _replaced("max_size 8MB", "max_size 80B"), "wrong_refusals"),
+    Fault("a limit too small", _replaced("max_size 5MB", "max_size 80B"), "wrong_refusals"),
     Fault("a login on every route", _replaced("method POST", LOGIN_TOO), "wrong_refusals"),
     Fault("no HTTP/2", _replaced("protocols h1 h2", "protocols h1"), "wrong_refusals"),
 ]  # fmt: skip

@@ -17,7 +17,7 @@ PUSH = b"/loki/api/v1/push"
 # The other way to push, where a route has it: OpenTelemetry's.
 OTLP = b"/otlp/v1/logs"
 # A body of more bytes is refused.
-MAX_BODY = 8_000_000
+MAX_BODY = 5_000_000
 # A head of more bytes may be refused.
 USUAL_HEAD = 16 << 10
 

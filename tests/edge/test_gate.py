@@ -111,7 +111,7 @@ def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
     wait_for("what the relay saw taken is what the Lokis have", all_is_accounted_for, 30.0)
     assert result.cut_off.total() < CASES / 50
     # Both answers of the oracle were tried, often.
-    assert result.verdicts[Verdict.PASS] > CASES / 8
+    assert result.verdicts[Verdict.PASS] > CASES / 16
     assert result.verdicts[Verdict.NEVER] > CASES / 4
 
 
@@ -140,16 +140,17 @@ def test_a_small_body_that_unpacks_to_a_large_one_does_not_end_loki(gate: Gate) 
 def test_the_access_log_is_json_and_tells_no_login(gate: Gate) -> None:
     login, agent = gate.deployment.login(), f"agent-{time.time_ns()}"
     headers = {"User-Agent": agent, "Authorization": login.header(), "Cookie": f"grafana_session={agent}"}
-    assert gate.deployment.client(NAT).request("GET", "/lokitest/config", headers=headers).status == 403
+    path = f"/lokitest/{time.time_ns()}"
+    assert gate.deployment.client(NAT).request("GET", path, headers=headers).status == 403
 
     def entry() -> str | None:
         lines = gate.deployment.caddy().logs(tail=100).decode().splitlines()
-        return next((line for line in lines if f'["{agent}"]' in line), None)
+        return next((line for line in lines if path in line), None)
 
     line = wait_for("Caddy has logged the request", entry, 10.0)
     request = json.loads(line)["request"]
-    assert (request["remote_ip"], request["uri"]) == (NAT, "/lokitest/config")
-    for secret in (login.password, login.header().removeprefix("Basic "), f"grafana_session={agent}"):
+    assert (request["remote_ip"], request["uri"]) == (NAT, path)
+    for secret in (login.password, login.header().removeprefix("Basic "), agent):
         assert secret not in line
 
 

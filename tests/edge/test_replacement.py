@@ -113,6 +113,7 @@ def test_a_container_that_somebody_removed_comes_back_with_its_files(edge: Deplo
 def test_a_container_that_could_not_start_is_made_anew_by_the_next_update(edge: Deployment) -> None:
     """Somebody has its port. Later they haven't: then the update that follows has to bring it up."""
     other = {"port": GUARDED_PORT, "route": "/lokiother", "allow": ["nat"], "published": True}
+    other |= {"natWithoutPassword": True, "publishedWide": True}
     edge.stack.configure(merged(edge.settings, {"loki": {"instances": {"other": other}}}))
     try:
         with edge.rig.network.campus.entered():

@@ -418,6 +418,12 @@ def test_addresses_are_found_by_gateway_and_by_tag(aws: Plugin, world: World) ->
     assert aws.invoke("aws:ec2/getElasticIp:getElasticIp", {"id": allocation})["publicIp"] == "203.0.113.7"
 
 
+def test_the_account_is_the_emulators(aws: Plugin) -> None:
+    found = aws.invoke("aws:index/getCallerIdentity:getCallerIdentity", {})
+    assert found["accountId"] == "123456789012"
+    assert found["arn"].startswith("arn:aws:")
+
+
 @pytest.mark.parametrize(
     ("token", "says"),
     [

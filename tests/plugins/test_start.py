@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from tests.plugins.client import running_plugin
+from tests.rig.emulator import Emulator
 from toolchain.paths import ROOT, STAND_IN_PLUGINS
 
 # What a preview without changes asks of a plugin; says which packages that loaded.
@@ -20,7 +21,7 @@ from toolchain.plugins.server import Server
 from toolchain.plugins.values import to_struct
 from toolchain.plugins.aws_things.provider import AwsProvider
 inputs = {{"cidrBlock": "10.0.0.0/16"}}
-config = {{"region": "r", "endpoints": '[{{"ec2": "http://127.0.0.1:1"}}]'}}
+config = {{"region": "r", "endpoints": '[{{"sts": "{url}"}}]'}}
 server, urn = Server(AwsProvider()), "urn:pulumi:s::p::aws:ec2/vpc:Vpc::x"
 server.GetPluginInfo(None, None)
 server.CheckConfig(pb.CheckRequest(urn=urn, news=to_struct(config)), None)
@@ -28,12 +29,14 @@ server.Configure(pb.ConfigureRequest(args=to_struct(config)), None)
 news = to_struct(inputs)
 server.Check(pb.CheckRequest(urn=urn, news=news), None)
 server.Diff(pb.DiffRequest(urn=urn, olds=news, news=news), None)
+asked = pb.InvokeRequest(tok="aws:index/getCallerIdentity:getCallerIdentity", args=to_struct({{}}))
+assert "123456789012" in str(server.Invoke(asked, None))
 print(" ".join(sorted({{name.split(".")[0] for name in sys.modules}})))
 """
 
 
-def test_a_preview_without_changes_loads_no_sdk() -> None:
-    script = QUIET.format(root=str(ROOT))
+def test_a_preview_without_changes_loads_no_sdk(emulator: Emulator) -> None:
+    script = QUIET.format(root=str(ROOT), url=emulator.url)
     command = [sys.executable, "-I", "-c", script]
     loaded = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
     assert "grpc" in loaded

@@ -102,6 +102,8 @@ class Oracle:
 
 
 def _fits(rule: RuleText, attempt: Attempt) -> bool:
+    if "port" not in rule:  # of a protocol that has none
+        return False
     first, _, last = str(rule["port"]).partition("-")
     return (
         attempt.protocol in protocols(rule)

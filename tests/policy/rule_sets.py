@@ -30,6 +30,7 @@ CIDRS = (
     APPS_6, "fd00:30::/32", f"{OTHER_6}/128", "fd00::/8", "::/0",
 )  # fmt: skip
 MOST_RULES = 14
+PORTLESS = ["ah", "esp", "gre", "vrrp"]
 
 
 def random_rules(rng: random.Random) -> RuleSet:
@@ -38,6 +39,9 @@ def random_rules(rng: random.Random) -> RuleSet:
 
 
 def _rule(rng: random.Random) -> dict[str, Any]:
+    if rng.random() < 0.1:
+        # Opens and closes nothing that has a port.
+        return {"action": rng.choice(["allow", "deny"]), "protocol": rng.choice(PORTLESS)}
     port = _port(rng)
     # A range is for one protocol, as in ufw.
     protocols = ["tcp", "udp", "both"] if isinstance(port, int) else ["tcp", "udp"]

@@ -50,7 +50,7 @@ def settings_for(rig: Rig, emulator: Emulator) -> Settings:
             "aws": {"emulator": emulator.url},
             "grafana": {"enabled": has_grafana},
             "edge": {"httpPort": 80, "httpsPort": HTTPS},
-            "loki": {"instances": {"aws": {"published": True}}},
+            "loki": {"instances": {"aws": {"published": True, "publishedWide": True}}},
             "portPolicy": {
                 "namespace": "host",
                 "rules": rules,

@@ -73,6 +73,7 @@ class EdgeFiles:
                 cidrs=(*one.allowed_cidrs, *edge.extra_allowed_cidrs, *cidrs),
                 allow_nat=one.allows_nat,
                 accounts=tuple((account.user, hashes[account.user]) for account in one.accounts),
+                accounts_optional=one.accounts_optional,
                 otlp=one.otlp,
             )
             for key, one in settings.loki.instances.items()

@@ -2,7 +2,7 @@
 
 A container with the tools of Grafana's image, its user and its directories. In the same network a Caddy
 answers as Grafana's admin API does: it asks for the admin's password, takes or refuses by what lies in the
-directory at that moment, and writes down what it was asked.
+directory at that moment, and writes down what it was asked. A `grafana cli` of ours gives it a new password.
 """
 
 from __future__ import annotations
@@ -32,6 +32,14 @@ from tests.rig.rig import Rig
 TOOLS = "campus-monitor/probe:dev"
 # Nothing of it may be lost on its way through a shell.
 PASSWORD = "p%s \\n'\"$(id) ü"
+# The one that `grafana cli` can give it: the Caddy has its hash.
+NEW_PASSWORD = "another one, not told"
+# That it was given that one.
+GIVEN = f"{PROVISIONING}/.given"
+CLI = f"""#!/bin/sh
+[ "$*" = "cli --homepath /usr/share/grafana admin reset-admin-password --password-from-stdin" ] || exit 1
+[ "$(cat)" = "{NEW_PASSWORD}" ] && : >{GIVEN}
+"""
 # With a file of this name there, Grafana refuses its alerting files.
 REFUSED = "alerting/refused.yaml"
 ANSWER_SECONDS = 60.0
@@ -56,6 +64,9 @@ class LiveGrafana:
             "name": self.name,
             "detach": True,
             "user": str(GRAFANA_UID),
+            "environment": {
+                "PATH": f"{SECRETS}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+            },
             "network_mode": "none",
             "read_only": True,
             "cap_drop": ["ALL"],
@@ -83,9 +94,9 @@ class LiveGrafana:
                 one.remove(force=True, v=True)
         self.api = self.container = None
 
-    def put(self, volume: Volume, contents: Mapping[str, str]) -> None:
+    def put(self, volume: Volume, contents: Mapping[str, str], mode: int = 0o400) -> None:
         """Put files in a volume through VolumeFiles, as Grafana's own."""
-        owned = {"uid": float(GRAFANA_UID), "gid": 0.0, "mode": float(0o400)}
+        owned = {"uid": float(GRAFANA_UID), "gid": 0.0, "mode": float(mode)}
         VolumeFilesProvider().create(
             {
                 "docker_host": self.docker_host,
@@ -113,6 +124,11 @@ class LiveGrafana:
         entries = [json.loads(line) for line in text.decode().splitlines() if '"method":"POST"' in line]
         return [(one["request"]["uri"].split("/")[4], one["status"]) for one in entries]
 
+    def refused(self) -> int:
+        """How often somebody came with a wrong password since its start."""
+        assert self.api is not None
+        return self.api.logs().decode().count('"status":401')
+
     def sh(self, command: str) -> str:
         """What a command in the container prints."""
         assert self.container is not None
@@ -131,7 +147,9 @@ class LiveGrafana:
 
 
 def _admin_api() -> str:
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    before, given = (
+        bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode() for password in (PASSWORD, NEW_PASSWORD)
+    )
     return f"""{{
     admin off
     auto_https off
@@ -148,8 +166,19 @@ http://127.0.0.1:3000 {{
             path /api/admin/provisioning/datasources/reload /api/admin/provisioning/dashboards/reload
             path /api/admin/provisioning/alerting/reload
         }}
-        basic_auth @reload {{
-            admin {hashed}
+        @given file {{
+            root /
+            try_files {GIVEN}
+        }}
+        @before not file {{
+            root /
+            try_files {GIVEN}
+        }}
+        basic_auth @given {{
+            admin {given}
+        }}
+        basic_auth @before {{
+            admin {before}
         }}
         @refused {{
             path /api/admin/provisioning/alerting/reload
@@ -160,6 +189,7 @@ http://127.0.0.1:3000 {{
         }}
         respond @refused 500
         respond @reload 200
+        respond /api/plugins/loki/settings 200
         respond 404
     }}
 }}
@@ -180,6 +210,7 @@ def live_grafana(rig: Rig) -> Iterator[LiveGrafana]:
                 made.live, {"provisioning/dashboards/campus.yaml": "first", "dashboards/README": "first"}
             )
             made.put(made.secrets, {"admin-password": PASSWORD})
+            made.put(made.secrets, {"bin/grafana": CLI}, mode=0o555)
             made.start()
             health = "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:3000/api/health || true"
             wait_for("the API answers", lambda: made.sh(health) == "200", ANSWER_SECONDS)
@@ -207,6 +238,7 @@ http://:3000 {
         header Authorization "Basic *"
     }
     respond @reload 200
+    respond /api/plugins/loki/settings 200
     respond /api/health 200
     # more
     respond 404

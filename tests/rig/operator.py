@@ -6,15 +6,15 @@ import os
 import socket
 import socketserver
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from tests.rig.namespaces import PRIVATE_CLIENT, SERVER_IN_PRIVATE, Namespace
 from tests.rig.rig import Rig
-from tests.rig.ssh_server import USER, SshServer, join, operators_home, ssh_server
+from tests.rig.ssh_server import USER, SshServer, operators_home, ssh_server
 
 # The official plugin runs OpenSSH's client, which looks for its files in the home that the system
 # names, whatever $HOME says.
@@ -65,6 +65,8 @@ def _environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "PULUMI_HOME": os.environ.get("PULUMI_HOME", str(Path.home() / ".pulumi")),
         "SSH_AUTH_SOCK": "",
+        # Pulumi, a Go program, works on four resources per core at once: 64 logins where there are 16.
+        "GOMAXPROCS": "16",
         "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
     }
 
@@ -77,11 +79,13 @@ def _vpn(near: tuple[str, int], world: Namespace, far: tuple[str, int]) -> Itera
         request: socket.socket
 
         def handle(self) -> None:
-            join(self.request, world.connect(far, PRIVATE_CLIENT))
+            _join(self.request, world.connect(far, PRIVATE_CLIENT))
 
     class Server(socketserver.ThreadingTCPServer):
         allow_reuse_address = True
         daemon_threads = True
+        # As many as may come at once.
+        request_queue_size = 256
 
     with Server(near, Onwards) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -89,3 +93,26 @@ def _vpn(near: tuple[str, int], world: Namespace, far: tuple[str, int]) -> Itera
             yield
         finally:
             server.shutdown()
+
+
+def _join(near: socket.socket, far: socket.socket) -> None:
+    """Carry bytes both ways, until the far end has said all; then both are closed."""
+    far.settimeout(None)  # a login that is idle while others work stays
+
+    def inwards() -> None:
+        _copy(near.recv, far.sendall)
+        with suppress(OSError):
+            far.shutdown(socket.SHUT_WR)
+
+    threading.Thread(target=inwards, daemon=True).start()
+    _copy(far.recv, near.sendall)
+    far.close()
+    with suppress(OSError):
+        near.shutdown(socket.SHUT_RDWR)
+        near.close()
+
+
+def _copy(receive: Callable[[int], bytes], send: Callable[[bytes], None]) -> None:
+    with suppress(OSError):
+        while data := receive(1 << 16):
+            send(data)

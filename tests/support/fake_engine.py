@@ -18,6 +18,7 @@ from components.campus.server import CampusServer, CampusServerArgs
 from components.settings import parse
 from tests.support.settings import TREE
 
+ACCOUNT = "123456789012"
 CONTAINER = "docker:index/container:Container"
 
 
@@ -41,7 +42,7 @@ class Engine(mocks.Mocks):
         return f"{args.name}-id", outputs
 
     def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
-        return {}, []
+        return {"accountId": ACCOUNT} if "getCallerIdentity" in args.token else {}, []
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """The containers' inputs by physical name."""

@@ -11,6 +11,9 @@ from tests.rig.stack import Settings, local_settings
 SECRET = "a secret that nobody may read"
 
 LOCAL = local_settings()
+# A route without accounts, and a port that is open to addresses of documentation, which count as public.
+DOMAIN = "campus.example.org"
+OPEN = {"natWithoutPassword": True, "publishedWide": True}
 # A small stack, with every area that a campus server needs.
 TREE: dict[str, Any] = {
     "campus": {"dockerHost": "unix:///nowhere.sock", "namePrefix": "t-", "protectData": False},
@@ -25,7 +28,7 @@ TREE: dict[str, Any] = {
     "edge": {"domain": "campus.localhost", "tls": "internal"},
     "loki": {
         "instances": {
-            "aws": {"port": 3100, "route": "/lokiaws", "allow": ["nat"], "published": True},
+            "aws": {"port": 3100, "route": "/lokiaws", "allow": ["nat"], "published": True, **OPEN},
             "test": {
                 "port": 3199,
                 "route": "/lokitest",
@@ -113,5 +116,6 @@ def put(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 # The local stack's, fit for shippers.
 SHIPPING = put(
     LOCAL,
-    {"images.alloy": "grafana/alloy:v1.18.1", "edge.tls": "acme", "edge.email": "operators@example.org"},
+    {"images.alloy": "grafana/alloy:v1.18.1", "edge.domain": DOMAIN}
+    | {"edge.tls": "acme", "edge.email": "operators@example.org"},
 )

@@ -126,7 +126,7 @@ def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
         changes: dict[str, Any] = {
             "images": {"grafana": PLAYED, "alloy": IDLE},
             # Shippers trust no other; there is no authority to be reached.
-            "edge": {"tls": "acme", "email": "operators@example.org"},
+            "edge": {"domain": "campus.example.org", "tls": "acme", "email": "operators@example.org"},
             "grafana": {
                 "enabled": True,
                 "smtp": {"host": "smtp.example.org", "fromAddress": "grafana@example.org", "user": "campus"},
@@ -136,6 +136,7 @@ def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
                 "instances": {
                     "aws": {
                         "accounts": [{"user": "shipper-1"}, {"user": "shipper-2"}, {"user": "generated"}],
+                        "natWithoutPassword": False,
                         "storage": "s3",
                         "s3": bucket,
                     },
@@ -236,7 +237,7 @@ def failed(trial: Trial) -> None:
     trial.set_canaries("third")
     path = stack.folder / f"Pulumi.{stack.name}.yaml"
     settings = yaml.safe_load(path.read_text())
-    extra = {"port": 3202, "route": "/extra", "allow": ["nat"]}
+    extra = {"port": 3202, "route": "/extra", "allow": ["nat"], "natWithoutPassword": True}
     settings["config"][f"{stack.project}:loki"]["instances"]["extra"] = extra
     path.write_text(yaml.safe_dump(settings))
     with closing(deployment.rig.engine.client()) as engine:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 import pulumi
 import pytest
 
+from components.aws.container_definitions import canonical
 from components.aws.firelens import OUTPUTS, OutputKind
+from components.aws.policies import ecs_tasks_trust
 from components.aws.push_access import (
     PushAccess,
     PushAccessArgs,
@@ -15,12 +18,13 @@ from components.aws.push_access import (
     push_secret,
     push_secrets,
 )
+from components.aws.services import Services, ServicesArgs
 from components.aws.shipped_service import ShippedService, ShippedServiceArgs
 from components.aws.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
 from components.settings import PortRule, Service, parse
 from tests.rig.stack import settings_of
 from tests.support.ecs_services import URL, service
-from tests.support.fake_engine import Engine, known, plain, running_engine
+from tests.support.fake_engine import ACCOUNT, Engine, known, plain, running_engine
 
 INGRESS = PortRule.model_validate({"action": "allow", "port": 80, "from": ["10.0.0.0/16", "2001:db8::/32"]})
 
@@ -65,6 +69,7 @@ def shipped(
             secrets=[secret] if secret else [],
             push_urls={"aws": URL},
             passwords={"aws": {"admin": pulumi.Output.secret(PASSWORD)}},
+            trust="the trust",
         ),
     )
     return ShippedService(
@@ -74,6 +79,7 @@ def shipped(
             push_url=URL,
             secret=secret,
             access=access,
+            trust="the trust",
             region="ap-northeast-2",
             alarm_topic_arn=topic,
         ),
@@ -161,6 +167,18 @@ def test_a_service_without_a_role_of_its_own_takes_the_one_that_may_do_nothing(e
     ]
 
 
+def test_every_role_is_for_tasks_of_the_account_that_the_stack_is_in(engine: Engine) -> None:
+    settings = parse(settings_of("prod"))
+    passwords = {name: defaultdict(str) for name in settings.loki.instances}
+    args = ServicesArgs(
+        settings=settings, push_urls=dict.fromkeys(passwords, URL), passwords=passwords, vpc_id=None
+    )
+    known(lambda: pulumi.Output.all(**Services("services", args).task_definition_arns))
+    made = [one for parts in engine.registered.values() for one in parts]
+    trusts = [one.inputs["assumeRolePolicy"] for one in made if one.typ.endswith("/role:Role")]
+    assert trusts == [canonical(ecs_tasks_trust(ACCOUNT))] * 2
+
+
 def test_a_role_of_the_services_own_is_taken(engine: Engine) -> None:
     own = "arn:aws:iam::123456789012:role/app"
     known(lambda: shipped(service(taskRoleArn=own)))
@@ -171,6 +189,7 @@ def test_a_role_of_the_services_own_is_taken(engine: Engine) -> None:
 def test_the_secrets_of_every_listed_account_are_kept() -> None:
     tree = settings_of("local")
     tree["loki"]["instances"]["aws"]["accounts"] = [{"user": "one"}, {"user": "two"}]
+    tree["loki"]["instances"]["aws"]["natWithoutPassword"] = False
     tree["services"]["admin-api"] = tree["services"]["client-api"] | {
         "account": "two",
         "memoryMib": 1024,

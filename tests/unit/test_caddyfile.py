@@ -2,32 +2,23 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import http.server
 import json
-import os
-import socket
-import ssl
-import subprocess
 import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import bcrypt
 import pytest
 
 from components.campus.caddyfile import (
-    ADMIN_SOCKET,
     CONFIG_DIRECTORY,
-    TAKEN_LOGGED_ONE_IN,
-    TAKEN_LOGGED_PER_SECOND,
+    PUSHES_AT_ONCE,
     AcmeAuthority,
-    GuardedRoute,
     Site,
     push_url,
     render_allowed_address,
@@ -39,19 +30,21 @@ from tests.rig.processes import wait_for
 from tests.support.certificates import made_authority
 from tests.support.golden import assert_golden, assert_golden_variant
 from tests.support.programs import program, run
-
-SITE = Site(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
-HASH = "$2b$04$" + "." * 21 + "u" + "." * 31
-AWS = GuardedRoute(name="aws", prefix="/lokiaws", upstream="loki-aws:3100", allow_nat=True)
-TEST = GuardedRoute(
-    name="test",
-    prefix="/lokitest",
-    upstream="loki-test:3199",
-    allow_nat=True,
-    cidrs=("2001:db8::/64", "198.51.100.0/24"),
-    otlp=True,
-    accounts=(("admin-1", HASH), ("admin-2", HASH)),
+from tests.support.running_caddy import (
+    AWS,
+    GUARDED_PUSH,
+    PUSH,
+    SITE,
+    TEST,
+    RunningCaddy,
+    free_port,
+    logged,
+    running_caddy,
+    upstream,
 )
+
+PUSH_BYTES, OTLP_BYTES = 5_000_000, 2_000_000
+STRANGERS_BYTES, GRAFANA_BYTES = 256_000, 10_000_000
 ACME = AcmeAuthority(directory="https://ca.example.org:9000/acme/directory", root="a root as PEM")
 PAGES = {
     "caddyfile": render_caddyfile(SITE, [TEST, AWS], None),
@@ -138,8 +131,7 @@ def test_fragments_and_the_routes_own_list_are_a_union(tmp_path: Path) -> None:
     nat = ["203.0.113.7/32", "203.0.113.9/32"]
     own = ["255.255.255.255/32", "198.51.100.0/24", "2001:db8::/64"]
     both = [*own, *nat]
-    # Push and OpenTelemetry have a gate each.
-    assert remote_ip_ranges(tmp_path) == [["255.255.255.255/32", *nat], own, own, both, both]
+    assert remote_ip_ranges(tmp_path) == [["255.255.255.255/32", *nat], own, both]
 
 
 def test_urls_name_the_port_only_where_it_is_not_the_usual_one() -> None:
@@ -157,182 +149,11 @@ def test_a_fragment_is_one_address() -> None:
 # --- the real Caddy in front of a stand-in for Loki ---
 
 
-@dataclass
-class Received:
-    """What reached the upstream."""
-
-    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    # What it was asked about itself.
-    checks: list[str] = field(default_factory=list)
-
-
-@contextmanager
-def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
-    """A server that remembers every POST and answers as it asks for, or 204; to a GET, how ready it is."""
-    received = Received()
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            # What stays unread has the connection reset, and maybe the answer lost.
-            self.rfile.read(int(self.headers["Content-Length"] or 0))
-            received.checks.append(self.path)
-            self.send_response(ready)
-            self.end_headers()
-
-        def do_POST(self) -> None:
-            self.rfile.read(int(self.headers["Content-Length"] or 0))
-            headers = {key.lower(): value for key, value in self.headers.items()}
-            received.requests.append((self.path, headers))
-            self.send_response(int(headers.get("x-answer-with", 204)))
-            self.end_headers()
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1], received
-    finally:
-        server.shutdown()
-        server.server_close()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Answer(NamedTuple):
-    """What came back."""
-
-    status_code: int
-    text: str
-
-
-@dataclass
-class RunningCaddy:
-    """A Caddy of the test's own."""
-
-    folder: Path
-    site: Site
-    received: Received
-    environment: dict[str, str]
-
-    def post(
-        self,
-        path: str,
-        *,
-        method: str = "POST",
-        content: bytes = b"{}",
-        headers: dict[str, str] | None = None,
-        auth: tuple[str, str] | None = None,
-    ) -> Answer:
-        """A request from 127.0.0.1, with the path byte for byte as it is written here."""
-        sent = {"Host": self.site.domain, **(headers or {})}
-        if auth:
-            sent["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
-        with self.connected() as connection:
-            connection.request(method, path, content, sent)
-            answer = connection.getresponse()
-            return Answer(answer.status, answer.read().decode())
-
-    @contextmanager
-    def connected(self) -> Iterator[http.client.HTTPConnection]:
-        """A connection from 127.0.0.1."""
-        # Not the default one, which reads every authority of the machine: 20 ms for each connection.
-        trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        trusting.check_hostname = False
-        trusting.verify_mode = ssl.CERT_NONE
-        address = ("127.0.0.1", self.site.https_port)
-        connection = http.client.HTTPConnection(*address)
-        with socket.create_connection(address, timeout=20) as plain:
-            # Head and body are two writes: without this, the second waits 40 ms for an answer to the first.
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sock = trusting.wrap_socket(plain, server_hostname=self.site.domain)
-            with closing(connection):
-                yield connection
-
-    def allow(self, ip: str) -> None:
-        """Add a fragment and reload, as LiveFiles does."""
-        fragments = self.folder / "allowed/nat"
-        fragments.mkdir(parents=True, exist_ok=True)
-        (fragments / f"{ip}.caddy").write_text(render_allowed_address(ip))
-        subprocess.run(
-            [
-                *(program("caddy"), "reload", "--config", "Caddyfile", "--adapter", "caddyfile"),
-                *("--address", f"unix/{self.folder}/admin.sock"),
-            ],
-            cwd=self.folder,
-            env=self.environment,
-            check=True,
-            capture_output=True,
-            timeout=30,
-        )
-
-
 @pytest.fixture(scope="module")
 def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCaddy]:
     """The real Caddy with the rendered file; nobody is allowed yet."""
     with running_caddy(tmp_path_factory.mktemp("caddy"), has_grafana=False) as made:
         yield made
-
-
-@contextmanager
-def running_caddy(folder: Path, *, has_grafana: bool, replicas: Sequence[int] = ()) -> Iterator[RunningCaddy]:
-    """The real Caddy, with the same upstream behind every route; one has replicas on these ports too."""
-    site = replace(SITE, http_port=free_port(), https_port=free_port())
-    password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
-    with upstream() as (port, received):
-        aws = replace(AWS, upstream=f"127.0.0.1:{port}")
-        test = replace(
-            TEST,
-            upstream=aws.upstream,
-            more_upstreams=tuple(f"127.0.0.1:{replica}" for replica in replicas),
-            cidrs=("127.0.0.1/32",),
-            accounts=(("admin", password),),
-            # Each of a route's paths asks the replicas anew.
-            otlp=not replicas,
-        )
-        page = render_caddyfile(site, [aws, test], aws.upstream if has_grafana else None)
-        (folder / "Caddyfile").write_text(page.replace(ADMIN_SOCKET, f"{folder}/admin.sock"))
-        environment = os.environ | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
-        log = (folder / "log").open("w")
-        process = subprocess.Popen(
-            [program("caddy"), "run", "--config", "Caddyfile", "--adapter", "caddyfile"],
-            cwd=folder,
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-        made = RunningCaddy(folder, site, received, environment)
-        try:
-            _wait_until_it_answers(made, process)
-            yield made
-        finally:
-            process.terminate()
-            process.wait(timeout=30)
-            log.close()
-
-
-def _wait_until_it_answers(caddy: RunningCaddy, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 20
-    while True:
-        try:
-            caddy.post("/")
-        except OSError:
-            said = (caddy.folder / "log").read_text()[-2000:]
-            assert process.poll() is None, said
-            assert time.monotonic() < deadline, said
-            time.sleep(0.05)  # Caddy tells nobody when its certificate is there
-        else:
-            return
-
-
-PUSH = "/lokiaws/loki/api/v1/push"
-GUARDED_PUSH = "/lokitest/loki/api/v1/push"
 
 
 def test_a_route_is_closed_until_an_address_is_allowed(caddy: RunningCaddy) -> None:
@@ -374,6 +195,23 @@ def test_a_password_comes_on_top_of_the_address(caddy: RunningCaddy, auth: tuple
     assert caddy.post(GUARDED_PUSH, auth=auth).status_code == 401
 
 
+def test_an_account_comes_to_a_route_without_a_lost_line(tmp_path: Path) -> None:
+    """While it is optional, who has no password yet goes on; a wrong one is refused."""
+    with running_caddy(tmp_path, has_grafana=False, accounts_optional=True) as caddy:
+        for path in (GUARDED_PUSH, "/lokitest/otlp/v1/logs"):
+            answers = [
+                caddy.post(path, auth=auth).status_code
+                for auth in (None, ("admin", "right"), ("admin", "wrong"), ("admin", ""))
+            ]
+            assert answers == [204, 204, 401, 401]
+            assert "authorization" not in caddy.received.requests[-1][1]
+        strange = {"Authorization": "Bearer x"}
+        assert caddy.post(GUARDED_PUSH, headers=strange).status_code == 401
+    pushed = [entry for entry in logged(tmp_path) if entry["logger"].endswith("test_taken")]
+    # Who still pushes without one is seen.
+    assert sorted(entry["user_id"] for entry in pushed) == ["", "", "admin", "admin"]
+
+
 @pytest.mark.parametrize(
     "path",
     [
@@ -408,9 +246,53 @@ def test_any_other_method_is_refused(caddy: RunningCaddy, method: str) -> None:
     assert answer.status_code == 403
 
 
-def test_a_body_above_the_limit_is_refused(caddy: RunningCaddy) -> None:
-    big = b"x" * 8_000_001
-    assert caddy.post(GUARDED_PUSH, content=big, auth=("admin", "right")).status_code == 413
+@pytest.mark.parametrize(
+    ("path", "most"), [(GUARDED_PUSH, PUSH_BYTES), ("/lokitest/otlp/v1/logs", OTLP_BYTES)]
+)
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_above_the_limit_is_refused(
+    caddy: RunningCaddy, path: str, most: int, is_chunked: bool
+) -> None:
+    before = len(caddy.received.requests)
+    for size, status in ((most, 204), (most + 1, 413)):
+        content = in_chunks(size) if is_chunked else b"x" * size
+        assert caddy.post(path, content=content, auth=("admin", "right")).status_code == status
+    assert len(caddy.received.requests) == before + 1
+
+
+# What Grafana reads before it asks who it is, and what it doesn't.
+BODIES_FOR_GRAFANA = {
+    "/login": STRANGERS_BYTES,
+    "/LOGIN": STRANGERS_BYTES,
+    "//login": STRANGERS_BYTES,
+    "/%6cogin": STRANGERS_BYTES,
+    "/api/user/password/send-reset-email": STRANGERS_BYTES,
+    "/api/user/invite/complete": STRANGERS_BYTES,
+    "/api/public/dashboards/x/panels/1/query": STRANGERS_BYTES,
+    "/api/dashboardsx": STRANGERS_BYTES,
+    "/api/dashboards/../user/password/reset": STRANGERS_BYTES,
+    "/api/dashboards/db": GRAFANA_BYTES,
+    "/api/ds/query": GRAFANA_BYTES,
+    "/apis/dashboard.grafana.app/v1/x": GRAFANA_BYTES,
+}
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+def test_a_body_for_grafana_has_a_limit(tmp_path: Path, is_chunked: bool) -> None:
+    with running_caddy(tmp_path, has_grafana=True) as caddy:
+        for path, most in BODIES_FOR_GRAFANA.items():
+            statuses = [
+                caddy.post(path, content=in_chunks(size) if is_chunked else b"x" * size).status_code
+                for size in (most, most + 1)
+            ]
+            assert statuses == [204, 413], path
+
+
+def in_chunks(size: int) -> Iterator[bytes]:
+    """A body of so many bytes that doesn't say how many they are."""
+    piece = b"x" * 64_000
+    for sent in range(0, size, len(piece)):
+        yield piece[: size - sent]
 
 
 def test_without_grafana_everything_else_says_so(caddy: RunningCaddy) -> None:
@@ -427,73 +309,19 @@ def test_grafana_sees_the_clients_own_address(tmp_path: Path) -> None:
     assert "x-real-ip" not in received
 
 
-def logged(folder: Path) -> list[dict[str, Any]]:
-    """What Caddy logged of the requests to it."""
-    entries = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
-    return [entry for entry in entries if entry.get("logger", "").startswith("http.log.access")]
-
-
-def test_the_access_log_has_every_refusal_and_some_of_many_pushes(tmp_path: Path) -> None:
-    """What is taken would wash out what is refused: Docker keeps so many bytes and no more."""
-    pushes = 500
-    credentials = base64.b64encode(b"admin:right").decode()
-    headers = {"Host": SITE.domain, "Authorization": f"Basic {credentials}"}
-    with running_caddy(tmp_path, has_grafana=True) as caddy, caddy.connected() as connection:
-        begun = time.monotonic()
-        for _ in range(pushes):
-            connection.request("POST", GUARDED_PUSH, b"{}", headers)
-            answer = connection.getresponse()
-            answer.read()
-            assert answer.status == 204
-        seconds = time.monotonic() - begun
-        refusals = [
-            (GUARDED_PUSH, ("admin", "wrong"), 401),
-            (PUSH, None, 403),
-            ("/lokitest/config", None, 403),
-            # By Loki itself.
-            (GUARDED_PUSH, ("admin", "right"), 429),
-            (GUARDED_PUSH, ("admin", "right"), 500),
-        ] * (TAKEN_LOGGED_PER_SECOND + 5)
-        for path, auth, status in refusals:
-            answer = caddy.post(path, auth=auth, headers={"X-Answer-With": str(status)})
-            assert answer.status_code == status
-        # On another route no push was taken until now.
-        caddy.allow("127.0.0.1")
-        assert caddy.post(PUSH).status_code == 204
-    entries = [entry for entry in logged(tmp_path) if entry["request"]["method"] == "POST"]
-    taken = [entry for entry in entries if entry["status"] == 204]
-    by_route = {
-        path: sum(1 for entry in taken if entry["request"]["uri"] == path) for path in (GUARDED_PUSH, PUSH)
-    }
-    # Whole seconds of the clock, and those at both ends.
-    at_most = (int(seconds) + 2) * TAKEN_LOGGED_PER_SECOND + pushes // TAKEN_LOGGED_ONE_IN
-    assert TAKEN_LOGGED_PER_SECOND <= by_route[GUARDED_PUSH] <= at_most < pushes
-    assert by_route[PUSH] == 1
-    assert {entry["user_id"] for entry in taken if entry["request"]["uri"] == GUARDED_PUSH} == {"admin"}
-    refused = [entry["status"] for entry in entries if entry["status"] >= 400]
-    assert sorted(refused) == sorted(status for _, _, status in refusals)
-
-
-def test_the_access_log_holds_nothing_to_log_in_with(tmp_path: Path) -> None:
-    code = "a-code-that-is-worth-a-password"
-    reset = f"/user/password/reset?code={code}"
-    headers = {
-        "Cookie": f"grafana_session={code}",
-        "Authorization": f"Bearer {code}",
-        "Referer": f"https://{SITE.domain}{reset}",
-    }
-    with running_caddy(tmp_path, has_grafana=True) as caddy:
-        for path in (reset, f"/invite/{code}?a=b", f"/api/user/invite/{code}"):
-            caddy.post(path, method="GET", headers=headers)
-    written = (tmp_path / "log").read_text()
-    assert "/user/password/reset?code=REDACTED" in written
-    assert "/invite/REDACTED?a=b" in written
-    assert code not in written
-
-
 def test_another_sites_name_is_refused(caddy: RunningCaddy) -> None:
     answer = caddy.post(GUARDED_PUSH, headers={"Host": "other.example"})
     assert answer.status_code == 421
+
+
+def test_loki_has_so_many_pushes_at_once_by_whatever_path(tmp_path: Path) -> None:
+    """The others wait; each is answered."""
+    with running_caddy(tmp_path, has_grafana=False) as caddy, ThreadPoolExecutor(8) as threads:
+        caddy.received.answer_after = 0.3
+        paths = [GUARDED_PUSH, "/lokitest/otlp/v1/logs"] * 4
+        pushed = [threads.submit(caddy.post, path, auth=("admin", "right")) for path in paths]
+        assert [one.result().status_code for one in pushed] == [204] * len(paths)
+        assert caddy.received.most_at_once == PUSHES_AT_ONCE
 
 
 # --- replicas ---

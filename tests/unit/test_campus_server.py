@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import Any
 
 import pulumi
 import pytest
 
 from components.campus import grafana, loki, port_policy
+from components.campus.provisioning import PIPELINE_UID
 from components.live.programs import PROGRAMS
 from components.settings import GRAFANA_PORT
 from tests.support.certificates import made_authority
@@ -16,7 +18,7 @@ from tests.support.fake_engine import Engine, build, plain, running_engine
 from tests.support.settings import SECRET, TREE
 
 ACME = {"directory": "https://ca.example.org/acme", "root": made_authority("ca.example.org").root}
-AWS = {"port": 3100, "route": "/lokiaws", "allow": ["nat"]}
+AWS = {"port": 3100, "route": "/lokiaws", "allow": ["nat"], "natWithoutPassword": True}
 
 DYNAMIC = "pulumi-python:dynamic"
 
@@ -97,13 +99,20 @@ def test_caddy_finds_its_upstreams_without_dns(usual: Engine) -> None:
 def test_another_acme_authority_is_no_other_container(engine: Engine) -> None:
     made: list[dict[str, Any]] = []
     for authority in ({}, {"acme": ACME}, {"acme": ACME | {"directory": "https://other.example.org"}}):
-        build(edge=TREE["edge"] | {"tls": "acme", "email": "a@example.org"} | authority)
+        build(
+            edge=TREE["edge"]
+            | {"domain": "campus.example.org", "tls": "acme", "email": "a@example.org"}
+            | authority
+        )
         made.append(engine.containers()["t-caddy"])
     assert made[0] == made[1] == made[2]
 
 
 def test_the_root_of_an_acme_authority_is_where_the_caddyfile_says(engine: Engine) -> None:
-    build(edge=TREE["edge"] | {"tls": "acme", "email": "a@example.org", "acme": ACME})
+    build(
+        edge=TREE["edge"]
+        | {"domain": "campus.example.org", "tls": "acme", "email": "a@example.org", "acme": ACME}
+    )
     mounts = {one["volumeName"]: one["containerPath"] for one in engine.containers()["t-caddy"]["volumes"]}
     root = engine.made["campus-edge-acme-root"].inputs
     [(name, file)] = plain(root["files"]).items()
@@ -212,7 +221,7 @@ def provisioned(engine: Engine, name: str = "provisioned") -> dict[str, Any]:
 
 def test_what_grafana_shows_and_tells_changes_no_container(usual: Engine) -> None:
     """A new instance, another retention, rules, contacts: all of it is brought to the one that runs."""
-    more = TREE["loki"]["instances"] | {"stage": {"port": 3101, "route": "/lokistage", "allow": ["nat"]}}
+    more = TREE["loki"]["instances"] | {"stage": AWS | {"port": 3101, "route": "/lokistage"}}
     changes: dict[str, Any] = {
         "loki": {"instances": more},
         "campus": TREE["campus"] | {"logsTo": "test"},
@@ -293,12 +302,15 @@ def test_what_reads_caddys_log_is_there_where_it_is_shipped(usual: Engine, engin
 
 
 def test_silence_is_told_of_a_loki_that_a_service_ships_to(usual: Engine, engine: Engine) -> None:
-    assert "loki-aws" not in provisioned(usual)["alerting/rules.yaml"]
+    def asked(text: str) -> list[str]:
+        rules = [rule for group in json.loads(text)["groups"] for rule in group["rules"]]
+        silent = [one for one in rules if "aws-silent" in one["uid"] and not one.get("isPaused")]
+        return [one["data"][0]["datasourceUid"] for one in silent]
+
+    assert asked(provisioned(usual)["alerting/rules.yaml"]) == []
     app = {"image": "nginx:1.29.4", "memoryMib": 256}
     build(services={"api": {"cpuUnits": 512, "memoryMib": 512, "containers": {"app": app}}})
-    text = provisioned(engine)["alerting/rules.yaml"]
-    assert "loki-aws" in text
-    assert "loki-test" not in text
+    assert asked(provisioned(engine)["alerting/rules.yaml"]) == ["loki-aws"]
 
 
 def test_the_adapter_looks_where_the_container_has_its_files(usual: Engine) -> None:
@@ -306,6 +318,7 @@ def test_the_adapter_looks_where_the_container_has_its_files(usual: Engine) -> N
     assert f"GF_SECURITY_ADMIN_PASSWORD__FILE={grafana.SECRETS}/admin-password" in inputs["envs"]
     assert f"GF_PATHS_PROVISIONING={grafana.PROVISIONING}" in inputs["envs"]
     assert f"cat {grafana.SECRETS}/admin-password" in PROGRAMS["grafana"].apply
+    assert f"<{grafana.SECRETS}/admin-password" in PROGRAMS["grafana"].apply
     assert f"http://127.0.0.1:{GRAFANA_PORT}/" in PROGRAMS["grafana"].apply
     assert {PROGRAMS[name].uid for name in ("grafana", "grafana-dashboards")} == {grafana.GRAFANA_UID}
     directories = {
@@ -323,6 +336,52 @@ def test_the_adapter_looks_where_the_container_has_its_files(usual: Engine) -> N
     )
 
 
+def test_a_new_grafana_finds_each_directory_that_it_looks_into(usual: Engine) -> None:
+    """It logs an error for each one that isn't there, at each start."""
+    first = plain(usual.made["campus-grafana-first-files"].inputs["files"])
+    looked_into = {path.split("/")[1] for path in first if path.startswith("provisioning/")}
+    assert looked_into == {"alerting", "dashboards", "datasources", "plugins"}
+    for path, file in first.items():
+        assert path.startswith("dashboards/") or json.loads(file["content"])["apiVersion"] == 1
+
+
+def test_another_password_of_the_admin_is_told_to_the_grafana_that_runs() -> None:
+    """It reads the file when it makes its database, and never again: without a change nobody would say so."""
+    marks: list[str] = []
+    containers: list[dict[str, Any]] = []
+    for password in (SECRET, SECRET, f"{SECRET}, another"):
+        with running_engine() as engine:
+            build(grafana={"adminPassword": password})
+            marks.append(provisioned(engine)["admin-password.hmac"])
+            containers.append(engine.containers()["t-grafana"])
+            assert password not in marks[-1]
+    assert marks[0] == marks[1] != marks[2]
+    assert containers[0] == containers[2]
+
+
+def test_grafanas_doors_are_closed_and_it_asks_nobody(usual: Engine) -> None:
+    envs = dict(one.split("=", 1) for one in usual.containers()["t-grafana"]["envs"])
+    assert envs["GF_USERS_HOME_PAGE"] == f"/d/{PIPELINE_UID}"
+    own_key = "GF_SECRETS_MANAGER_ENCRYPTION_SECRET_KEY_V1_SECRET_KEY__FILE"
+    assert envs[own_key] == envs["GF_SECURITY_SECRET_KEY__FILE"] == f"{grafana.SECRETS}/secret-key"
+    # Who guesses is shut out by address: nobody shuts `admin` out for others.
+    assert envs["GF_SECURITY_DISABLE_USERNAME_LOGIN_PROTECTION"] == "true"
+    assert envs["GF_SECURITY_DISABLE_IP_ADDRESS_LOGIN_PROTECTION"] == "false"
+    for name in (
+        *("SECURITY_COOKIE_SECURE", "SECURITY_CONTENT_SECURITY_POLICY", "SECURITY_DISABLE_GRAVATAR"),
+        *("PLUGINS_PREINSTALL_DISABLED", "PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED"),
+    ):
+        assert envs[f"GF_{name}"] == "true"
+    for name in (
+        *("AUTH_ANONYMOUS_ENABLED", "USERS_ALLOW_SIGN_UP", "SNAPSHOTS_ENABLED", "SNAPSHOTS_EXTERNAL_ENABLED"),
+        *("PUBLIC_DASHBOARDS_ENABLED", "PLUGINS_PLUGIN_ADMIN_ENABLED", "METRICS_ENABLED"),
+        *("SERVER_ENABLE_GZIP", "ANALYTICS_REPORTING_ENABLED", "ANALYTICS_CHECK_FOR_UPDATES"),
+        *("ANALYTICS_CHECK_FOR_PLUGIN_UPDATES", "ANALYTICS_FEEDBACK_LINKS_ENABLED"),
+        *("NEWS_NEWS_FEED_ENABLED", "CLOUD_MIGRATION_ENABLED"),
+    ):
+        assert envs[f"GF_{name}"] == "false"
+
+
 def test_without_grafana_nothing_of_it_is_made(engine: Engine) -> None:
     build(grafana={"enabled": False})
     assert "t-grafana" not in engine.containers()
@@ -335,12 +394,15 @@ def test_the_live_files_are_in_the_containers_that_serve_them(usual: Engine) -> 
         for name, one in usual.made.items()
         if one.typ.startswith(DYNAMIC) and "program" in one.inputs
     }
-    provisioned = ["alerting/contacts.yaml", "alerting/rules.yaml", "dashboards/campus.yaml"]
+    provisioned = [
+        *("admin-password.hmac", "alerting/contacts.yaml", "alerting/rules.yaml"),
+        *("dashboards/campus.yaml", "datasources/loki.yaml", "plugins/none.yaml"),
+    ]
     assert {
         name: (one["program"], one["container_name"], sorted(one["files"])) for name, one in live.items()
     } == {
         "campus-grafana-dashboards": ("grafana-dashboards", "t-grafana", ["logs.json", "pipeline.json"]),
-        "campus-grafana-provisioned": ("grafana", "t-grafana", [*provisioned, "datasources/loki.yaml"]),
+        "campus-grafana-provisioned": ("grafana", "t-grafana", provisioned),
         "campus-edge-caddyfile": ("caddy", "t-caddy", ["Caddyfile"]),
         "campus-port-policy-policy": ("nft", "t-port-guard", ["policy.nft"]),
         "nat-0-fragment": ("caddy", "t-caddy", ["allowed/nat/203.0.113.7.caddy"]),

@@ -17,6 +17,8 @@ from components.settings import Service
 from tests.support.ecs_rules import problems
 from tests.support.ecs_services import APP, PARAMETER, URL, request_for, service, services, some_services
 
+DIGEST = f"sha256:{'ab' * 32}"
+
 
 def fargate(**changes: Any) -> Service:
     """A small service on Fargate, with changes."""
@@ -218,3 +220,16 @@ def test_a_log_router_that_can_tell_its_health_is_waited_for() -> None:
         "config-file-type": "file",
         "config-file-value": "/fluent-bit/etc/own.conf",
     }
+
+
+@pytest.mark.parametrize(
+    ("image", "named"),
+    [
+        ("nginx:1.29.4", "nginx:1.29.4"),
+        (f"nginx:1.29.4@{DIGEST}", f"nginx@{DIGEST}"),
+        (f"registry.example:5000/app:1@{DIGEST}", f"registry.example:5000/app@{DIGEST}"),
+    ],
+)
+def test_an_image_is_named_by_its_digest_where_it_has_one(image: str, named: str) -> None:
+    made = containers(service(containers={"app": {**APP, "image": image}}, logRouter={"image": image}))
+    assert {name: one["image"] for name, one in made.items()} == {"app": named, "log-router": named}

@@ -172,10 +172,10 @@ class TestPulumi:
     LISTED = '[{"name":"docker","version":"5.2.0"},{"name":"aws","version":"7.51.1"}]'
 
     def test_one_that_fits_is_well(self, bin_folder: Path) -> None:
-        self._put(bin_folder, "v3.250.0")
+        self._put(bin_folder, "v3.256.0")
         row = machine.pulumi()
         assert told(row) == ("ok", False)
-        assert row.words == f"3.250.0 in {bin_folder}"
+        assert row.words == f"3.256.0 in {bin_folder}"
 
     def test_an_older_one_is_old_and_none_is_missing(self, bin_folder: Path) -> None:
         assert told(machine.pulumi()) == ("missing", False)
@@ -187,9 +187,9 @@ class TestPulumi:
     def test_plugins_are_official_missing_or_replaced(self, bin_folder: Path, tmp_path: Path) -> None:
         refusals = cache.Refusals(tmp_path / "refusals.json")
         assert told(machine.plugins(refusals)) == ("missing", False)
-        self._put(bin_folder, "v3.250.0", self.LISTED)
+        self._put(bin_folder, "v3.256.0", self.LISTED)
         assert machine.plugins(refusals).words == "docker 5.2.0, aws 7.51.1"
-        self._put(bin_folder, "v3.250.0", self.LISTED.replace("7.51.1", "6.0.0"))
+        self._put(bin_folder, "v3.256.0", self.LISTED.replace("7.51.1", "6.0.0"))
         row = machine.plugins(refusals)
         assert told(row) == ("missing", False)
         assert row.words.startswith("aws:")
@@ -197,17 +197,17 @@ class TestPulumi:
         row = machine.plugins(refusals)
         assert told(row) == ("ok", False)
         assert row.words == "aws was refused: the fake of toolchain/plugins; for local alone"
-        self._put(bin_folder, "v3.250.0")
+        self._put(bin_folder, "v3.256.0")
         # Docker's was not refused, so it is still to be had.
         assert machine.plugins(refusals).words.startswith("docker:")
 
     def test_a_real_stack_wants_pulumis_own(self, bin_folder: Path) -> None:
         assert told(doctor.official_pulumi()) == ("missing", True)
-        self._put(bin_folder, "v3.250.0")
+        self._put(bin_folder, "v3.256.0")
         row = doctor.official_pulumi()
         assert told(row) == ("missing", True)
         assert "without docker, aws" in row.words
-        self._put(bin_folder, "v3.250.0", self.LISTED)
+        self._put(bin_folder, "v3.256.0", self.LISTED)
         assert told(doctor.official_pulumi()) == ("ok", False)
 
     def test_the_versions_listed_here_are_the_pinned_ones(self) -> None:
@@ -300,9 +300,12 @@ def test_rights_are_those_of_this_process(tmp_path: Path, held: str, state: str)
     assert told(machine.rights(tmp_path / "status")) == (state, False)
 
 
-@pytest.mark.parametrize("absent", ["nft", "ip", "ufw", "jq", "dockerd"])
+PROGRAMS = frozenset({*system.TEST_PROGRAMS, "dockerd"})
+
+
+@pytest.mark.parametrize("absent", sorted(PROGRAMS))
 def test_programs_of_the_tests(bin_folder: Path, absent: str) -> None:
-    for program in {"nft", "ip", "ufw", "jq", "dockerd"} - {absent}:
+    for program in PROGRAMS - {absent}:
         put(bin_folder, program)
     row = machine.test_programs()
     assert told(row) == ("missing", False)
@@ -470,6 +473,16 @@ class TestEngine:
     ) -> None:
         self._put(bin_folder, info, f"ENABLED={ufw}", f'DEFAULT_FORWARD_POLICY="{routed}"')
         assert self._rows() == [("docker", "ok", False), *([("ufw", "missing", True)] if stops else [])]
+
+    @pytest.mark.parametrize("option", ["userns", "rootless"])
+    def test_an_engine_whose_containers_are_never_on_the_hosts_network_stops(
+        self, bin_folder: Path, option: str
+    ) -> None:
+        usual = ["name=seccomp,profile=builtin", "name=cgroupns"]
+        self._put(bin_folder, IPTABLES | {"SecurityOptions": usual})
+        assert self._rows() == [("docker", "ok", False)]
+        self._put(bin_folder, IPTABLES | {"SecurityOptions": [*usual, f"name={option}"]})
+        assert self._rows() == [("docker", "ok", False), ("docker users", "missing", True)]
 
     def test_a_client_that_is_too_old_for_it_is_told(self, bin_folder: Path) -> None:
         self._put(bin_folder, NFTABLES)

@@ -10,12 +10,15 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 RENDERERS = (
     "components.outputs",
+    "components.campus.alert_rules",
     "components.campus.alloy_config",
     "components.campus.caddyfile",
     "components.campus.dashboards",
     "components.campus.docker_reader",
+    "components.campus.logql",
     "components.campus.loki_config",
     "components.campus.nftables",
+    "components.campus.panels",
     "components.campus.provisioning",
     "components.aws.buffer_plan",
     "components.aws.container_definitions",

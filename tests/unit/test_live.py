@@ -11,12 +11,23 @@ from typing import Any, cast
 import bcrypt
 import dill
 import pytest
+from docker.errors import NotFound
 from pulumi.dynamic import Config, ConfigureRequest, CreateResult, ResourceProvider
 from pulumi.output import Unknown
 
 from components.live import password_hash
 from components.live.confirmation import Confirmation
-from components.live.docker_host import LiveError, Ran, check_path, read_by_script, run_script, sha256
+from components.live.docker_host import (
+    HELPER_LABEL,
+    HELPER_SECONDS,
+    LiveError,
+    Ran,
+    check_path,
+    read_by_script,
+    run_script,
+    sha256,
+    volume_helper,
+)
 from components.live.files import LiveFiles, LiveFilesProvider, content_sha256
 from components.live.password_hash import (
     GeneratedPasswordProvider,
@@ -521,3 +532,76 @@ def test_what_the_engine_lost_is_known_and_read_again(lost: tuple[bool, bool]) -
     assert (ran, engine.runs) == (Ran(status=3, output="out x", errors="err\n", is_whole=True), 3)
     with pytest.raises(LiveError, match="a-container: 5 times the Docker Engine lost what was printed"):
         read_by_script(cast(Any, Engine(*[lost] * 5)), SAYS)
+
+
+class Helpers:
+    """An engine's containers, as far as helpers need them."""
+
+    def __init__(self) -> None:
+        self.now = 1_000_000
+        # The time that each was made at and its volume, by name, which is its id too.
+        self.there: dict[str, tuple[int, str]] = {}
+        self.containers = self.api = self
+
+    def get(self, name: str) -> Any:
+        if name not in self.there:
+            raise NotFound(name)
+        return SimpleNamespace(id=name, name=name, remove=lambda force: self.remove_container(name, force))
+
+    def create(self, image: str, *, name: str, labels: dict[str, str], **_: Any) -> Any:
+        assert image == "image"
+        assert name not in self.there
+        self.there[name] = (self.now, labels[HELPER_LABEL])
+        return self.get(name)
+
+    def __call__(self, *, all: bool, filters: dict[str, str]) -> list[dict[str, Any]]:  # noqa: A002
+        """What `api.containers` lists."""
+        assert all
+        label, _, volume = filters["label"].partition("=")
+        assert label == HELPER_LABEL
+        return [{"Id": name, "Created": at} for name, (at, of) in self.there.items() if of == volume]
+
+    def remove_container(self, name: str, force: bool) -> None:
+        assert force
+        del self.there[name]
+
+    def helping(self, purpose: str | None = None) -> Any:
+        return volume_helper(cast("Any", self), "data", "image", purpose)
+
+    def leave(self, purpose: str | None = None) -> str:
+        """The helper of a run that is killed now."""
+        with self.helping(purpose) as made:
+            name = made.name
+        self.there[name] = (self.now, "data")
+        return name
+
+
+class TestHelpers:
+    def test_a_look_takes_nothing_from_an_update_and_not_from_another_look(self) -> None:
+        """As a search for drift does while `pulumi up` writes: it takes no lock."""
+        engine = Helpers()
+        with engine.helping("Caddyfile") as writing:
+            with engine.helping() as looking, engine.helping() as other:
+                assert len({writing.name, looking.name, other.name}) == 3
+                assert set(engine.there) == {writing.name, looking.name, other.name}
+            assert set(engine.there) == {writing.name}
+        assert engine.there == {}
+
+    def test_what_a_killed_update_left_is_removed_by_the_next_one(self) -> None:
+        engine = Helpers()
+        killed = engine.leave("Caddyfile")
+        with engine.helping("Caddyfile") as again:
+            assert again.name == killed
+        assert engine.there == {}
+
+    def test_what_a_killed_look_left_is_removed_when_it_can_no_longer_be_at_work(self) -> None:
+        engine = Helpers()
+        engine.there["of another volume"] = (0, "other")
+        killed = engine.leave()
+        engine.now += HELPER_SECONDS
+        with engine.helping():
+            assert killed in engine.there
+        engine.now += 1
+        with engine.helping():
+            assert killed not in engine.there
+        assert set(engine.there) == {"of another volume"}

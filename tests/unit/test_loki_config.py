@@ -28,7 +28,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
             "streamRateMib": 3,
             "streamBurstMib": 4,
             "streams": 5,
-            "lineKib": 8192,
+            "lineKib": 4096,
             "maxAge": "6h",
         },
     },
@@ -70,7 +70,7 @@ def test_loki_reads_the_units_as_they_were_meant(loki: str, tmp_path: Path) -> N
     limits, wal = found["limits_config"], found["ingester"]["wal"]
     assert (limits["ingestion_rate_mb"], limits["ingestion_burst_size_mb"]) == (1, 2)
     assert (limits["per_stream_rate_limit"], limits["per_stream_rate_limit_burst"]) == ("3MB", "4MB")
-    assert (limits["max_global_streams_per_user"], limits["max_line_size"]) == (5, "8MB")
+    assert (limits["max_global_streams_per_user"], limits["max_line_size"]) == (5, "4MB")
     assert (limits["retention_period"], limits["reject_old_samples_max_age"]) == ("1y", "6h")
     assert limits["max_query_length"] == "0s"
     assert (wal["replay_memory_ceiling"], wal["disk_full_threshold"]) == ("128MB", 0.9)

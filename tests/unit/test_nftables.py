@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from components.campus.nftables import EMPTY_POLICY, policy_rows, render_policy
-from components.campus.port_rules import Rule
+from components.campus.port_rules import NUMBERS, Rule
 from components.settings import DEFAULT_RULES
 from tests.support.golden import assert_golden
 from tests.support.programs import in_own_network, nft_check, run
@@ -59,6 +59,39 @@ def test_the_rows_read_like_those_of_ufw_numbered() -> None:
 @pytest.mark.programs
 def test_nft_takes_it(rules: tuple[Rule, ...], tmp_path: Path) -> None:
     nft_check(render_policy(rules), tmp_path)
+
+
+PORTLESS = tuple(
+    Rule(action="allow", protocol=protocol, sources=("203.0.113.0/24", "2001:db8::/64"))
+    for protocol in NUMBERS
+)
+
+
+@pytest.mark.programs
+def test_nft_takes_protocols_without_ports_and_knows_them_again(tmp_path: Path) -> None:
+    """What the guard compares with is what nft lists."""
+    (tmp_path / "live.nft").write_text(render_policy(PORTLESS))
+    printed = in_namespace("$guard apply live.nft; $guard running; $guard ports", tmp_path)
+    rows = [line.split()[-4:] for line in printed.splitlines() if "Anywhere/" in line]
+    assert [row[0] for row in rows] == [f"Anywhere/{protocol}" for protocol in (*NUMBERS, *NUMBERS)]
+    assert rows[0] == ["Anywhere/ah", "ALLOW", "IN", "203.0.113.0/24"]
+
+
+def test_a_group_is_asked_about_for_vrrp_alone() -> None:
+    assert "224.0.0.18" not in render_policy([one for one in PORTLESS if one.protocol != "vrrp"])
+    assert render_policy(PORTLESS).count("meta l4proto 112 ip6 daddr ff02::12 jump rules") == 1
+
+
+def test_rows_without_ports_read_like_ufws() -> None:
+    rules = [
+        Rule(action="allow", protocol="esp"),
+        Rule(action="deny", protocol="gre", sources=("10.0.0.0/8",)),
+    ]
+    assert [row.split() for row in policy_rows(rules)[2:]] == [
+        ["[", "1]", "Anywhere/esp", "ALLOW", "IN", "Anywhere"],
+        ["[", "2]", "Anywhere/gre", "DENY", "IN", "10.0.0.0/8"],
+        ["[", "3]", "Anywhere/esp", "(v6)", "ALLOW", "IN", "Anywhere", "(v6)"],
+    ]
 
 
 @pytest.mark.programs

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import sys
 import threading
+from collections import defaultdict
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import pulumi
 import pytest
 import yaml
 
-from toolchain import cache, github, paths, pipeline
+from components.aws.services import Services, ServicesArgs
+from components.settings import parse
+from tests.rig.stack import settings_of
+from tests.support.fake_engine import known, running_engine
+from tests.support.guide import blocks
+from toolchain import cache, downloads, github, paths, pipeline, pulumi_cli, pulumi_plugins
+from toolchain.pulumi_plugins import PLUGINS
 from toolchain.verify.checks import Result, Verdict
 
 WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.yml"))
@@ -168,6 +178,8 @@ class TestPreview:
         assert (method, where) == ("POST", "issues/5/comments")
         assert body["body"].startswith(pipeline.MARKER)
         assert "+ 1 to create &lt;/pre&gt;" in body["body"]
+        # What begins an HTML block that only `</pre>` ends (CommonMark, section 4.6).
+        assert "<summary>preview</summary>\n\n<pre>\n+ 1 to create" in body["body"]
         assert "### stage can be deployed" in body["body"]
         assert "https://github.com/Team/judge/actions/runs/77" in body["body"]
         assert "### prod can be deployed" in summary.read_text()
@@ -217,7 +229,7 @@ class TestPreview:
 
 @pytest.mark.usefixtures("summary")
 class TestDeploy:
-    UP = "pulumi up --stack stage --yes --parallel 8 --non-interactive --color never"
+    UP = "pulumi up --stack stage --yes --non-interactive --color never"
 
     @pytest.fixture
     def proven(self, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
@@ -291,7 +303,7 @@ class TestDrift:
     ) -> None:
         assert run(monkeypatch, "drift", "stage", "prod") == 0
         assert programs.calls() == [
-            f"pulumi preview --stack {stack} --refresh --expect-no-changes --diff --parallel 8"
+            f"pulumi preview --stack {stack} --refresh --expect-no-changes --diff"
             " --non-interactive --color never"
             for stack in ("stage", "prod")
         ]
@@ -336,13 +348,59 @@ def test_setup_puts_the_virtualenv_before_pulumi_and_no_stand_in_plugin(
 ) -> None:
     """GitHub puts each line before the one above it."""
     made: list[str] = []
+    monkeypatch.setattr(downloads, "unpinned", [])
+    monkeypatch.setattr(pipeline.pulumi_plugins, "install_official", lambda _: made.append("plugins"))
     monkeypatch.setenv("CAMPUS_MONITOR_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GITHUB_PATH", str(tmp_path / "path"))
     monkeypatch.setattr(pipeline.venv, "ensure", lambda: made.append("venv"))
     monkeypatch.setattr(pipeline.pulumi_cli, "ensure", lambda _: tmp_path / "pulumi")
     assert run(monkeypatch, "setup") == 0
-    assert made == ["venv"]
+    assert made == ["venv", "plugins"]
     assert (tmp_path / "path").read_text() == f"{tmp_path / 'pulumi'}\n{paths.VENV / 'bin'}\n"
+
+
+class TestChecksums:
+    NAMES = (
+        f"pulumi-v{pulumi_cli.VERSION}-linux-x64.tar.gz",
+        f"pulumi-v{pulumi_cli.VERSION}-linux-arm64.tar.gz",
+        *(
+            f"pulumi-resource-{name}-v{version}-linux-{kind}.tar.gz"
+            for name, version in PLUGINS.items()
+            for kind in ("amd64", "arm64")
+        ),
+    )
+
+    @pytest.fixture(autouse=True)
+    def site(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Pulumi's site, with an archive of each name, and a repository that knows none."""
+        for name in self.NAMES:
+            (tmp_path / name).write_text(name)
+        here = tmp_path.as_uri()
+        there = pulumi_cli.release_url
+        monkeypatch.setattr(
+            pulumi_cli, "release_url", lambda machine: f"{here}/{str(there(machine)).rpartition('/')[2]}"
+        )
+        monkeypatch.setattr(pulumi_plugins, "RELEASES", here)
+        monkeypatch.setattr(downloads, "CHECKSUMS", tmp_path / "checksums.txt")
+        monkeypatch.setattr(downloads, "unpinned", [])
+
+    def test_the_first_download_says_every_line_and_the_next_one_none(
+        self, monkeypatch: pytest.MonkeyPatch, summary: Path, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run(monkeypatch, "checksums") == 1
+        assert "::error::toolchain/checksums.txt lacks lines" in capfd.readouterr().out
+        lines = [f"{hashlib.sha256(name.encode()).hexdigest()}  {name}" for name in self.NAMES]
+        assert "\n".join(lines) in summary.read_text()
+        downloads.CHECKSUMS.write_text("\n".join(lines) + "\n")
+        monkeypatch.setattr(downloads, "unpinned", [])
+        assert run(monkeypatch, "checksums") == 0
+
+    def test_another_archive_than_the_repositorys_stops_it(
+        self, monkeypatch: pytest.MonkeyPatch, summary: Path
+    ) -> None:
+        downloads.CHECKSUMS.write_text(f"{'0' * 64}  {self.NAMES[-1]}\n")
+        assert run(monkeypatch, "checksums") == 1
+        assert f"{self.NAMES[-1]} is not what toolchain/checksums.txt says" in summary.read_text()
 
 
 class TestGuardImage:
@@ -409,6 +467,67 @@ class TestWorkflows:
             for step in job["steps"]:
                 assert re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", step.get("uses", f"a/b@{'0' * 40}"))
                 assert not set(step.get("run", "")) & set("\n;|&$`")
+
+
+class TestRoles:
+    """docs/ci.md's policies, as far as nobody has to ask AWS."""
+
+    TRUST, PREVIEW, DRIFT = (json.loads(one) for one in blocks("ci.md", "json")["What to set up once"])
+    # What tells a secret, and may be read where it is the stack's own.
+    TELLING = frozenset({"kms:Decrypt", "s3:GetObject", "ssm:GetParameter"})
+
+    def test_each_role_is_for_one_environment(self) -> None:
+        [statement] = self.TRUST["Statement"]
+        subject = statement["Condition"]["StringEquals"]["token.actions.githubusercontent.com:sub"]
+        assert subject == "repo:OWNER/REPOSITORY:environment:preview"
+
+    @pytest.mark.parametrize("policy", [PREVIEW, DRIFT], ids=["preview", "drift"])
+    def test_nothing_is_written_and_no_secret_of_others_read(self, policy: dict[str, Any]) -> None:
+        for action, resource in _allowed(policy):
+            assert re.fullmatch(r"(kms:Decrypt|\w+:(Get|List|Describe)[A-Za-z]+)", action)
+            assert (resource == "*") <= (action not in self.TELLING)
+
+    def test_a_preview_reads_no_parameter(self) -> None:
+        assert {action for action, _ in _allowed(self.PREVIEW)} & self.TELLING == {
+            "kms:Decrypt",
+            "s3:GetObject",
+        }
+
+    def test_drift_reads_what_the_stack_makes(self) -> None:
+        """Each kind of resource by the service that has it, and the parameters by the names they get."""
+        may = {action for policy in (self.PREVIEW, self.DRIFT) for action, _ in _allowed(policy)}
+        settings = parse(settings_of("prod"))
+        passwords = {name: defaultdict[str, str](str) for name in settings.loki.instances}
+        urls = dict.fromkeys(passwords, "https://grafana.codedang.com/lokiaws/loki/api/v1/push")
+        args = ServicesArgs(settings=settings, push_urls=urls, passwords=passwords, vpc_id=None)
+        with running_engine() as engine:
+            known(lambda: pulumi.Output.all(**Services("services", args).task_definition_arns))
+        made = [one for parts in engine.registered.values() for one in parts]
+        assert {READ_BY[one.typ.rsplit(":", 1)[1]] for one in made} <= may
+        [pattern] = [where for action, where in _allowed(self.DRIFT) if action == "ssm:GetParameter"]
+        for one in made:
+            if one.typ.endswith(":Parameter"):
+                assert fnmatch(f"arn:aws:ssm:REGION:ACCOUNT:parameter/{one.name}-1234567", pattern)
+
+
+# What AWS is asked first, by the kind of resource.
+READ_BY = {
+    "LogGroup": "logs:DescribeLogGroups",
+    "LogMetricFilter": "logs:DescribeMetricFilters",
+    "MetricAlarm": "cloudwatch:DescribeAlarms",
+    "Parameter": "ssm:GetParameter",
+    "Role": "iam:GetRole",
+    "RolePolicy": "iam:GetRolePolicy",
+    "TaskDefinition": "ecs:DescribeTaskDefinition",
+}
+
+
+def _allowed(policy: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Each action, and what it may be done to."""
+    for statement in policy["Statement"]:
+        actions = statement["Action"]
+        for action in [actions] if isinstance(actions, str) else actions:
+            yield action, statement["Resource"]
 
 
 def test_stage_comes_before_prod_and_each_alone() -> None:

@@ -78,7 +78,8 @@ def test_a_configuration_in_s3_can_be_read_and_nothing_else_there() -> None:
     assert found["s3:GetBucketLocation"] == ["arn:aws:s3:::bucket"]
 
 
-def test_only_ecs_tasks_may_take_a_role() -> None:
-    [statement] = ecs_tasks_trust()["Statement"]
+def test_only_ecs_tasks_of_this_account_may_take_a_role() -> None:
+    [statement] = ecs_tasks_trust("123456789012")["Statement"]
     wanted: dict[str, Any] = {"Service": "ecs-tasks.amazonaws.com"}
     assert (statement["Principal"], statement["Action"]) == (wanted, "sts:AssumeRole")
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": "123456789012"}}

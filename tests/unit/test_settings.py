@@ -157,7 +157,7 @@ def test_a_published_port_is_one_that_the_policy_opens_to_some(
     rules: list[dict[str, Any]], says: str | None
 ) -> None:
     tree = guarded(ssh("limit"), *rules)
-    tree["loki"]["instances"]["aws"]["published"] = True
+    tree["loki"]["instances"]["aws"] |= {"published": True, "publishedWide": True}
     if says is None:
         assert parse(tree).loki.instances["aws"].published
         return
@@ -233,6 +233,32 @@ def test_an_older_schema_period_refuses_opentelemetry() -> None:
     tree["loki"]["instances"]["aws"]["otlp"] = True
     with pytest.raises(SettingsError, match=r"loki\.instances\.aws\.otlp: OpenTelemetry logs need"):
         parse(tree)
+
+
+@pytest.mark.parametrize(
+    ("key", "url"),
+    [
+        ("campus.dockerHost", "ssh://me:s3cret-canary@campus"),
+        ("campus.dockerHost", "tcp://me:s3cret-canary@campus"),
+        ("campus.dockerHost", "ssh://me:s3cret-canary/@campus"),
+        ("campus.otherHosts", {"b": {"dockerHost": "ssh://me:s3cret-canary@b", "address": "10.0.0.2"}}),
+        ("shippers", {"b": {"dockerHost": "ssh://me:s3cret-canary@b", "loki": "test", "account": "admin"}}),
+        ("portPolicy.confirmTarget", "me:s3cret-canary@campus"),
+        ("aws.emulator", "http://me:s3cret-canary@127.0.0.1:15000"),
+        ("edge.acme", {"directory": "https://me:s3cret-canary@ca.example.org/"}),
+    ],
+)
+def test_a_password_in_an_url_is_refused_and_not_echoed(key: str, url: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(changed(key, url))
+    assert any(key in line for line in caught.value.problems)
+    assert "s3cret-canary" not in str(caught.value)
+
+
+def test_rules_for_everybody_are_for_the_containers_too() -> None:
+    everybody = {"action": "allow", "port": 9000, "from": ["0.0.0.0/0", "::/0"]}
+    denied = {"action": "deny", "port": 9001, "from": ["172.16.0.0/12"]}
+    parse(changed("portPolicy.rules", [everybody, denied]))
 
 
 def test_a_password_is_not_in_the_settings_repr() -> None:

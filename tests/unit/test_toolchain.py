@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import os
 import re
@@ -22,6 +23,7 @@ from toolchain import (
     cache,
     debian,
     docker_plugin,
+    downloads,
     emulator,
     environment,
     go,
@@ -487,7 +489,7 @@ class TestPulumi:
     def test_the_official_release_is_unpacked_once(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        url = self._release(tmp_path, "v3.250.0")
+        url = self._release(tmp_path, "v3.256.0")
         monkeypatch.setattr(pulumi_cli, "release_url", lambda _: url)
         found = pulumi_cli.ensure(cache.Refusals())
         assert {path.name for path in found.iterdir()} >= set(pulumi_cli.PROGRAMS)
@@ -511,7 +513,7 @@ class TestPulumi:
 
     @pytest.mark.parametrize(
         ("version", "language", "taken"),
-        [("v3.250.0", True, True), ("v3.99.0", True, False), ("v3.250.0", False, False)],
+        [("v3.256.0", True, True), ("v3.99.0", True, False), ("v3.256.0", False, False)],
     )
     def test_one_on_path_is_taken_if_it_fits(
         self,
@@ -530,8 +532,8 @@ class TestPulumi:
     def test_ours_in_the_sourced_environment_is_not_taken_for_a_persons(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        ours = self._program(pulumi_cli.folder() / "pulumi", "v3.250.0").parent
-        self._program(ours / "pulumi-language-python", "v3.250.0")
+        ours = self._program(pulumi_cli.folder() / "pulumi", "v3.256.0").parent
+        self._program(ours / "pulumi-language-python", "v3.256.0")
         monkeypatch.setenv("PATH", f"{ours}:/usr/bin:/bin")
         assert pulumi_cli.find() is None
 
@@ -564,6 +566,68 @@ class TestPins:
             assert f"pulumi-{name}=={version} " in text
 
 
+def pinned(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str) -> None:
+    """Let the repository say that an archive of this name has this content."""
+    digest = hashlib.sha256(content.encode()).hexdigest()
+    (folder / "checksums.txt").write_text(f"{digest}  {name}\n")
+    monkeypatch.setattr(downloads, "CHECKSUMS", folder / "checksums.txt")
+
+
+class TestDownloads:
+    @pytest.fixture(autouse=True)
+    def archive(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+        """An archive's address."""
+        (tmp_path / "some.tar.gz").write_text("content")
+        monkeypatch.setattr(downloads, "CHECKSUMS", tmp_path / "none")
+        monkeypatch.setattr(downloads, "unpinned", [])
+        return (tmp_path / "some.tar.gz").as_uri()
+
+    def test_what_is_as_pinned_is_taken_without_a_word(
+        self,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        archive: str,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        pinned(tmp_path, monkeypatch, "some.tar.gz", "content")
+        downloads.fetch(archive, tmp_path / "got")
+        assert (tmp_path / "got").read_text() == "content"
+        assert downloads.unpinned == []
+        assert capsys.readouterr() == ("", "")
+
+    def test_what_is_not_is_a_problem_and_is_gone(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: str
+    ) -> None:
+        pinned(tmp_path, monkeypatch, "some.tar.gz", "other content")
+        with pytest.raises(Problem, match="Nothing of it was run"):
+            downloads.fetch(archive, tmp_path / "got")
+        assert not (tmp_path / "got").exists()
+
+    def test_what_nobody_has_pinned_is_told_with_the_line_that_does(
+        self, tmp_path: Path, archive: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        downloads.fetch(archive, tmp_path / "got")
+        [line] = downloads.unpinned
+        downloads.CHECKSUMS.write_text(f"{line}\n")
+        monkeypatch.setattr(downloads, "unpinned", [])
+        downloads.fetch(archive, tmp_path / "got")
+        assert downloads.unpinned == []
+
+    def test_the_repositorys_own_lines_are_for_what_is_downloaded_now(self) -> None:
+        """Another version without its lines would go unpinned and unseen."""
+        known = paths.TOOLCHAIN / "checksums.txt"
+        lines = known.read_text().splitlines() if known.exists() else []
+        urls = [pulumi_cli.release_url(machine) for machine in ("x86_64", "aarch64")]
+        urls += [
+            pulumi_plugins.release_url(name, machine)
+            for name in pulumi_plugins.PLUGINS
+            for machine in ("x86_64", "aarch64")
+        ]
+        names = {str(url).rpartition("/")[2] for url in urls}
+        assert {line.partition("  ")[2] for line in lines} <= names
+        assert all(re.fullmatch(r"[0-9a-f]{64}  \S+", line) for line in lines)
+
+
 class TestPlugins:
     @pytest.fixture(autouse=True)
     def built(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -574,6 +638,12 @@ class TestPlugins:
         folder = docker_plugin.folder(version)
         with cache.new_folder(folder, cache.key_of(version, go.module_folder(docker_plugin.MODULE))) as made:
             self._program(made / "pulumi-resource-docker", ":")
+        site = tmp_path / "site"
+        site.mkdir()
+        for name in pulumi_plugins.PLUGINS:
+            (site / f"{name}.tar.gz").write_text("an archive")
+        monkeypatch.setattr(pulumi_plugins, "release_url", lambda name, _: (site / f"{name}.tar.gz").as_uri())
+        monkeypatch.setattr(downloads, "unpinned", [])
         return folder
 
     @staticmethod
@@ -584,7 +654,8 @@ class TestPlugins:
 
     def _pulumi(self, tmp_path: Path, refuses: str) -> Path:
         """A pulumi that has no plugin and notes which it is asked to install."""
-        asked = f"[ $2 = ls ] && echo '[]' || {{ echo $4 >> {tmp_path}/asked; ! [ '{refuses}' = $4 ]; }}"
+        install = f"echo $4 >> {tmp_path}/asked; test -s $7 && ! [ '{refuses}' = $4 ]"
+        asked = f"[ $2 = ls ] && echo '[]' || {{ {install}; }}"
         self._program(tmp_path / "pulumi" / "pulumi", asked)
         return tmp_path / "pulumi"
 
@@ -598,6 +669,25 @@ class TestPlugins:
         )
         # The last time, Docker's had been refused already.
         assert (tmp_path / "asked").read_text().split() == ["docker", "aws", "docker", "aws", "aws"]
+
+    def test_one_that_the_site_refuses_has_its_own_in_its_place(self, tmp_path: Path, built: Path) -> None:
+        (tmp_path / "site" / "docker.tar.gz").unlink()
+        refusals = cache.Refusals()
+        assert pulumi_plugins.ensure(self._pulumi(tmp_path, "none"), None, refusals) == (built,)
+
+    def test_one_that_is_another_than_the_repository_says_is_installed_nowhere(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        pinned(tmp_path, monkeypatch, "docker.tar.gz", "another archive")
+        with pytest.raises(Problem, match=r"docker\.tar\.gz is not what toolchain/checksums\.txt says"):
+            pulumi_plugins.ensure(self._pulumi(tmp_path, "none"), None, cache.Refusals())
+        assert not (tmp_path / "asked").exists()
+
+    def test_for_a_real_stack_nothing_takes_a_plugins_place(self, tmp_path: Path) -> None:
+        pulumi_plugins.install_official(self._pulumi(tmp_path, "none"))
+        assert (tmp_path / "asked").read_text().split() == ["docker", "aws"]
+        with pytest.raises(Problem, match="Pulumi's aws plugin can't be had"):
+            pulumi_plugins.install_official(self._pulumi(tmp_path, "aws"))
 
     def test_where_only_what_is_official_counts_none_is_built(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

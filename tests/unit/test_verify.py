@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.campus.nftables import policy_rows
-from components.campus.port_rules import Rule, shut_out
+from components.campus.port_rules import NUMBERS, Rule, shut_out
 from components.campus.provisioning import LokiSource, render_datasources
 from tests.support.certificates import made_authority
 from tests.support.outputs import GOOD, SECRETS
@@ -101,7 +101,7 @@ def rules(draw: st.DrawFn) -> Rule:
     sources = ["10.0.0.0/8", "10.9.0.0/16", "192.0.2.7/32", "2001:db8::/32", "2001:db8::7/128"]
     return Rule(
         action=draw(st.sampled_from(["allow", "limit", "deny"])),
-        protocol=draw(st.sampled_from(["tcp", "udp", "both"])),
+        protocol=draw(st.sampled_from(["tcp", "udp", "both", *NUMBERS])),
         first_port=first,
         last_port=first + draw(st.integers(0, 2)),
         sources=tuple(draw(st.lists(st.sampled_from(sources), max_size=3, unique=True))),
@@ -431,13 +431,14 @@ class TestProof:
         results = dict(verdicts(seen_from(site, ME, STRANGER)))
         assert (results["Grafana"], results["line in Loki"]) == (Verdict.WRONG, Verdict.UNPROVEN)
 
-    def test_a_password_that_was_changed_in_grafana_is_tried_once_a_line(
+    def test_a_password_that_was_changed_in_grafana_is_tried_once_a_run(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        """However many lines are to be read back: nobody is shut out by it."""
         monkeypatch.setattr(proof, "READ_BACK_SECONDS", 60.0)
-        deployed = replace(site.deployment(ROUTE), grafana_password="another")
+        deployed = replace(site.deployment(), grafana_password="another")
         results = seen_from(site, ME, STRANGER, deployment=deployed)
-        assert ("line in Loki", Verdict.UNPROVEN) in verdicts(results)
+        assert verdicts(results).count(("line in Loki", Verdict.UNPROVEN)) == 2
         assert site.logins == 1
 
     def test_a_loki_that_starts_is_waited_for(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ class PortRow:
 
     first: int
     last: int
-    protocol: Literal["tcp", "udp", "both"]
+    protocol: Literal["tcp", "udp", "both", "ah", "esp", "gre", "vrrp"]
     opens: bool
     # 4 or 6.
     version: int
@@ -81,7 +81,7 @@ class PortRow:
 
     def names(self, port: int) -> bool:
         """Whether it speaks of this TCP port."""
-        return self.protocol != "udp" and self.first <= port <= self.last
+        return self.protocol in ("tcp", "both") and self.first <= port <= self.last
 
 
 @dataclass(frozen=True)
@@ -136,8 +136,8 @@ def _row(text: str) -> PortRow:
         raise Problem(f"the output port_policy has a row that isn't understood: {text!r}")
     source = None if found["source"] == "Anywhere" else found["source"]
     return PortRow(
-        first=int(found["first"]),
-        last=int(found["last"] or found["first"]),
+        first=int(found["first"] or 0),
+        last=int(found["last"] or found["first"] or 0),
         protocol=cast(Any, found["protocol"] or "both"),
         opens=found["action"] != "DENY",
         version=ipaddress.ip_network(source).version if source else 6 if found["v6"] else 4,
@@ -146,7 +146,7 @@ def _row(text: str) -> PortRow:
 
 
 _ROW = re.compile(
-    r"\[ *\d+\] (?P<first>\d+)(:(?P<last>\d+))?(/(?P<protocol>tcp|udp))?( \(v6\))? +"
+    r"\[ *\d+\] (Anywhere|(?P<first>\d+)(:(?P<last>\d+))?)(/(?P<protocol>\w+))?( \(v6\))? +"
     r"(?P<action>ALLOW|LIMIT|DENY) IN +(?P<source>\S+)(?P<v6> \(v6\))?( +#.*)?"
 )
 
@@ -262,14 +262,14 @@ def _time(seconds: float) -> str:
 
 def tcp_ports(rows: Sequence[PortRow], version: int) -> list[int]:
     """The ports to knock at: the first and the last one of each row, and some that none should open."""
-    mine = [row for row in rows if row.version == version and row.protocol != "udp"]
+    mine = [row for row in rows if row.version == version and row.protocol in ("tcp", "both")]
     ends = [port for row in mine for port in (row.first, row.last)]
     return sorted({*ends, *NEVER_OPEN})
 
 
 def udp_notes(rows: Sequence[PortRow], version: int) -> list[Result]:
     """The lines for what isn't knocked at."""
-    mine = [row for row in rows if row.version == version and row.protocol != "tcp"]
+    mine = [row for row in rows if row.version == version and row.protocol in ("udp", "both")]
     spans = {f"{row.first}" + (f":{row.last}" if row.last != row.first else "") for row in mine}
     mark = " (v6)" if version == 6 else ""
     return [

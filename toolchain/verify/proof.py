@@ -71,8 +71,12 @@ def _grafana(deployed: Deployment, place: Place) -> list[Result]:
 def through_grafana(deployed: Deployment, place: Place) -> Reader:
     """Loki is asked by way of Grafana's data sources, as nothing else of it is to be had from outside."""
     password = deployed.grafana_password
+    is_refused = False
 
     def read(loki: str, query: str) -> list[str] | None:
+        nonlocal is_refused
+        if is_refused:
+            raise CannotReadError(_REFUSED)
         if password is None:
             raise CannotReadError("the stack has no Grafana, by way of which Loki could be asked")
         if place.request("GET", HEALTH).status != 200:
@@ -82,11 +86,15 @@ def through_grafana(deployed: Deployment, place: Place) -> Reader:
         path = f"/api/datasources/proxy/uid/loki-{loki}/loki/api/v1/query_range?{asked}"
         answer = place.request("GET", path, headers=basic_auth(Login("admin", password)))
         if answer.status == 401:
-            # Once and not again: after five wrong logins Grafana refuses the right one too.
-            raise CannotReadError("Grafana refuses the stack's password of `admin` (docs/grafana.md)")
+            # Once in a run: after five wrong logins Grafana refuses the right one too.
+            is_refused = True
+            raise CannotReadError(_REFUSED)
         return lines_of(answer.body) if answer.status == 200 else None
 
     return read
+
+
+_REFUSED = "Grafana refuses the stack's password of `admin` (docs/grafana.md)"
 
 
 def lines_of(body: bytes | str) -> list[str] | None:

@@ -19,5 +19,10 @@ MISTAKES = [
     Mistake(
         {"campus.dockerHost": "ssh://%2DoProxyCommand=id@campus"}, "campus.dockerHost: neither user", "%2D"
     ),
+    Mistake({"campus.dockerHost": "npipe:////./pipe/docker_engine"}, "campus.dockerHost: an URL", "npipe"),
+    Mistake({"campus.dockerHost": "ssh://me@campus:99999"}, "campus.dockerHost: a port is", "99999"),
+    # The value isn't told.
+    Mistake({"campus.dockerHost": "ssh://me:pass@campus"}, "campus.dockerHost: no password in an URL"),
+    Mistake({"campus.address": "::ffff:10.0.0.1"}, "campus.address: packets carry", "write 10.0.0.1"),
     Mistake({"images.caddy": ""}, "images.caddy:", "tag", '""'),
 ]

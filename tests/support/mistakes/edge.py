@@ -25,6 +25,19 @@ MISTAKES = [
     Mistake({"edges": {"domain": "x"}}, "edges: unknown key"),
     Mistake({"edge.domain": ...}, "edge.domain: required key is missing"),
     Mistake({"edge.domain": "https://x.org"}, "edge.domain: a lower-case host name", "https://x.org"),
+    *(
+        Mistake({"edge.domain": address}, "edge.domain: a DNS name is needed", address)
+        for address in ("203.0.113.9", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "campus.0xa")
+    ),
+    Mistake({"edge.domain": "2001:db8::1"}, "edge.domain: a lower-case host name", "2001:db8::1"),
+    *(
+        Mistake(
+            {"edge.domain": name, "edge.tls": "acme", "edge.email": "a@example.org"},
+            "edge.domain: a public DNS name is needed with tls: acme",
+            f"'{name}'",
+        )
+        for name in ("campus", "campus.localhost", "campus.internal", "campus.home.arpa", "campus.ts.net")
+    ),
     Mistake({"edge.httpsPort": 999999}, "edge.httpsPort: a port is a whole number", "1 to 65535", "999999"),
     Mistake({"edge.httpsPort": 0}, "edge.httpsPort: a port is a whole number", "0"),
     Mistake({"edge.httpsPort": "web"}, "edge.httpsPort:", "web"),
@@ -47,6 +60,30 @@ MISTAKES = [
     acme({"root": ROOT_PEM[:200] + ROOT_PEM}, "edge.acme.root: a certificate can't", "char"),
     acme({"root": SERVER_PEM}, "edge.acme.root: an authority's certificate", "characters"),
     Mistake({"edge.extraAllowedCidrs": ["1.2.3.4/33"]}, "edge.extraAllowedCidrs.0:", "CIDR", "1.2.3.4/33"),
+    *(
+        Mistake(
+            {"edge.extraAllowedCidrs": [written]}, "edge.extraAllowedCidrs.0: packets carry", right, written
+        )
+        for written, right in (
+            ("::ffff:203.0.113.7", "write 203.0.113.7"),
+            ("::ffff:cb00:7100/120", "write 203.0.113.0/24"),
+            ("64:ff9b::203.0.113.7", "write 203.0.113.7"),
+            ("64:ff9b:1::203.0.113.7", "write 203.0.113.7"),
+            ("::203.0.113.7", "write 203.0.113.7"),
+            ("::ffff:0:203.0.113.7", "write 203.0.113.7"),
+        )
+    ),
+    *(
+        Mistake({"edge.extraAllowedCidrs": [cidr]}, "edge.extraAllowedCidrs.0: no packet comes from", cidr)
+        for cidr in ("0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1")
+    ),
+    Mistake({"edge.extraAllowedCidrs": ["fe80::1%eth0"]}, "edge.extraAllowedCidrs.0:", "a zone", "fe80::1%"),
+    Mistake(
+        {"edge.extraAllowedCidrs": ["172.29.1.1"], "edge.allowWide": True},
+        "edge.extraAllowedCidrs: the containers' own addresses",
+        "172.29.0.0/16",
+        "'172.29.1.1/32'",
+    ),
     Mistake({"edge.extraAllowedCidrs": ["1.2.3.0/24"]}, "edge.extraAllowedCidrs: an entry", "1.2.3.0/24"),
     Mistake({"edge.extraAllowedCidrs": ["0.0.0.0/0"]}, "edge.extraAllowedCidrs: an entry", "0.0.0.0/0"),
     Mistake({"edge.extraAllowedCidrs": ["10.0.0.1/32"]}, "edge.extraAllowedCidrs:", "10.0.0.1/32"),

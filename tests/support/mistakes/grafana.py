@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.support.mistakes.mistake import Mistake
-from tests.support.settings import SMTP
+from tests.support.settings import CANARY, SMTP
 
 MISTAKES = [
     Mistake({"grafana.stmp": {}}, "grafana.stmp: unknown key"),
@@ -26,6 +26,25 @@ MISTAKES = [
         {"grafana.alertsTo.mail": ["a@x.org;b@x.org"]},
         "grafana.alertsTo.mail.0: a mail address",
         "a@x.org;b@x.org",
+    ),
+    Mistake(
+        {"grafana.adminPassword": f"{CANARY}-1"[:15]}, "grafana.adminPassword: a password that the internet"
+    ),
+    Mistake({"grafana.adminPassword": ""}, "grafana.adminPassword: a password has 1 to"),
+    Mistake({"grafana.memoryBytes": 255 << 20}, "grafana.memoryBytes: Input should be greater", "267386880"),
+    Mistake(
+        {"images.grafana": "grafana/grafana:13.2.3-slim"},
+        "images.grafana: a -slim image has no data source",
+        "13.2.3-slim",
+    ),
+    Mistake(
+        {"images.grafana": f"x.org:5000/grafana:13.2.3-slim-ubuntu@sha256:{'0' * 64}"},
+        "images.grafana: a -slim image has no data source",
+    ),
+    Mistake(
+        {"images.grafana": "grafana/grafana:13.2.3-distroless"},
+        "images.grafana: a -distroless image has no shell",
+        "13.2.3-distroless",
     ),
     Mistake({"grafana.alertsTo.teams": "https://x"}, "grafana.alertsTo.teams: unknown key"),
 ]

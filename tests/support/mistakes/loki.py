@@ -38,7 +38,7 @@ MISTAKES = [
         "loki.instances.aws.limits.streamBurstMib: at least streamRateMib",
         "4",
     ),
-    Mistake({"loki.instances.aws.limits.lineKib": 8193}, "loki.instances.aws.limits.lineKib:", "8193"),
+    Mistake({"loki.instances.aws.limits.lineKib": 4097}, "loki.instances.aws.limits.lineKib:", "4097"),
     Mistake({"loki.instances.aws.limits.maxAge": "7"}, "loki.instances.aws.limits.maxAge: a duration", "7"),
     Mistake(
         {"loki.instances.aws.schemaPeriods": []}, "loki.instances.aws.schemaPeriods: at least one is", "[]"
@@ -101,6 +101,31 @@ MISTAKES = [
         "loki.instances.aws.allow:",
         "global unicast",
         "10.1.2.3/32",
+    ),
+    Mistake(
+        {"loki.instances.aws.allow": ["nat", "::ffff:203.0.113.7/128"]},
+        "loki.instances.aws.allow: packets carry an IPv4 address",
+        "write 203.0.113.7",
+        "::ffff:203.0.113.7/128",
+    ),
+    Mistake(
+        {"loki.instances.aws.allow": ["nat", "172.16.0.0/12"], "loki.instances.aws.allowWide": True},
+        "loki.instances.aws.allow: the containers' own addresses",
+        "'172.16.0.0/12'",
+    ),
+    Mistake(
+        {"loki.instances.aws.natWithoutPassword": False},
+        "loki.instances.aws.accounts: at least one is needed with `nat`",
+        "natWithoutPassword: true",
+        "[]",
+    ),
+    Mistake(
+        {"loki.instances.test.natWithoutPassword": True},
+        "loki.instances.test.natWithoutPassword: only with `nat` and without accounts",
+    ),
+    Mistake(
+        {"loki.instances.aws.accountsOptional": True},
+        "loki.instances.aws.accountsOptional: there is no account",
     ),
     Mistake({"loki.instances.aws.allow": ...}, "loki.instances.aws.allow: required key is missing"),
 ]

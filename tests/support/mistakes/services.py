@@ -12,6 +12,11 @@ from tests.support.settings import CANARY, LOCAL, put
 
 AT = "services.client-api."
 OLD = "grafana/fluent-bit-plugin-loki:2.0.0-amd64"
+DIGEST = f"@sha256:{'ab' * 32}"
+WITH_DIGESTS = {
+    **{f"images.{key}": LOCAL["images"][key] + DIGEST for key in LOCAL["images"] if key != "requireDigest"},
+    AT + "containers.app.image": "nginx:1.29.4" + DIGEST,
+}
 ON_FARGATE = put(LOCAL, {AT + "launch": "fargate", AT + "memoryMib": 1024})
 
 
@@ -32,6 +37,23 @@ def ingress(rule: Mapping[str, Any], says: str, *words: str) -> Mistake:
 
 
 MISTAKES = [
+    *(
+        Mistake(
+            {"images.requireDigest": True, **WITH_DIGESTS, AT + key: image},
+            f"{AT}{key}: tag and digest are required",
+            image,
+        )
+        for key, image in (
+            ("containers.app.image", "nginx:1.29.4"),
+            ("logRouter.image", "fluent/fluent-bit:4.2.3"),
+        )
+    ),
+    # The output's default image, of which no digest is known.
+    Mistake(
+        {"images.requireDigest": True, **WITH_DIGESTS},
+        f"{AT}logRouter.image: tag and digest are required",
+        OUTPUTS["grafana"].image,
+    ),
     service({"loki": "none"}, "loki: one of", "none"),
     service({"memoryMib": 100}, "memoryMib:", "100"),
     service({"ingress": [ingress_rule()]}, "ingress: with bridge networking", "ec2"),
@@ -47,6 +69,8 @@ MISTAKES = [
     option("grafana", {"MinBackoff": "1 s"}, "MinBackoff", "with its unit", "'1 s'"),
     option("grafana", {"BatchWait": "1"}, "BatchWait", "with its unit", "'1'"),
     option("grafana", {"BatchSize": "1MB"}, "BatchSize", "whole bytes", "'1MB'"),
+    option("grafana", {"BatchSize": "1048577"}, "BatchSize", "1048576 at most", "'1048577'"),
+    option("fluent-bit", {"compress": "gzip"}, "compress", "by hand", "1.5 MiB", "remove it"),
     option("grafana", {"MaxRetries": "0"}, "MaxRetries", "from 1", "'0'"),
     option("grafana", {"Buffer": "on"}, "Buffer", "exactly true or false", "'on'"),
     option("grafana", {"Buffer": "True"}, "Buffer", "exactly true or false", "'True'"),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
 from collections.abc import Mapping
+from http.client import HTTPConnection, HTTPSConnection
 from typing import Any
+from urllib.parse import urlsplit
 
 from toolchain.plugins.loopback import is_loopback
 from toolchain.plugins.provider import PluginError
@@ -13,6 +16,7 @@ from toolchain.plugins.provider import PluginError
 # Never a person's own keys, even where the program gives some.
 _NO_KEY = "emulated"
 SCHEMES = ("http", "https")
+STS_SECONDS = 30
 
 
 class Emulator:
@@ -41,13 +45,40 @@ class Emulator:
                 self._clients[service] = self._connected(service)
             return self._clients[service]
 
-    def _connected(self, service: str) -> Any:
+    def identity(self) -> dict[str, str]:
+        """Who asks, by AWS' own names. Every preview does, so that boto3 isn't loaded for it."""
+        endpoint = urlsplit(self._endpoint("sts"))
+        kind = HTTPSConnection if endpoint.scheme == "https" else HTTPConnection
+        connection = kind(endpoint.netloc, timeout=STS_SECONDS)
+        # The service is told by the signature, which nobody looks at.
+        scope = f"{_NO_KEY}/20260101/{self._region}/sts/aws4_request"
+        headers = {
+            "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
+            "Content-Type": "application/x-www-form-urlencoded",
+        }
+        try:
+            connection.request("POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", headers)
+            answer = connection.getresponse().read().decode()
+        except OSError as error:
+            raise PluginError(f"the emulator doesn't say whose account it is: {error}") from None
+        finally:
+            connection.close()
+        found = dict(re.findall(r"<(Account|Arn|UserId)>([^<]+)</", answer))
+        if len(found) != 3:
+            raise PluginError(f"the emulator doesn't say whose account it is: {answer[:200]}")
+        return found
+
+    def _endpoint(self, service: str) -> str:
         endpoint = self._endpoints.get(service, "")
         if not is_loopback(endpoint, *SCHEMES):
             raise PluginError(
                 f"the stand-in plugin aws has no endpoint for {service}: give the provider one "
                 "on this machine (endpoints), or install the official plugin"
             )
+        return endpoint
+
+    def _connected(self, service: str) -> Any:
+        endpoint = self._endpoint(service)
         # No profile, no role of this machine: only what is given right here.
         os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
         os.environ["AWS_EC2_METADATA_DISABLED"] = "true"

@@ -1,4 +1,4 @@
-"""The functions of aws.ec2 that look public addresses up."""
+"""The functions that look public addresses up, and whose account it is."""
 
 from __future__ import annotations
 
@@ -58,4 +58,13 @@ def functions(emulator: Emulator) -> dict[str, Function]:
         "getEips": many(addresses, both),
         "getElasticIp": one(addresses, "allocation-id", address, "EIP"),
     }
-    return {f"aws:ec2/{name}:{name}": function for name, function in found_by_token.items()}
+
+    def caller(_: State) -> State:
+        who = emulator.identity()
+        return {"id": who["Account"], "accountId": who["Account"], "arn": who["Arn"], "userId": who["UserId"]}
+
+    identity = Function(inputs={"id": string()}, call=caller)
+    return {
+        "aws:index/getCallerIdentity:getCallerIdentity": identity,
+        **{f"aws:ec2/{name}:{name}": function for name, function in found_by_token.items()},
+    }

@@ -1,0 +1,154 @@
+"""The worst pushes that the gate lets through, and an honest shipper beside them.
+
+The real Caddy in front of the real Loki, with the stack's configuration of both and with the memory that the
+stack gives a Loki.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+
+import pytest
+
+from components.campus.loki_config import MAX_UNPACKED
+from tests.support.loki import loki_instance
+from tests.support.memory_limit import MemoryLimit, memory_limit
+from tests.support.programs import program_of_image
+from tests.support.push_bombs import LOKI_PATH, Bomb, bombs
+from tests.support.running_caddy import SITE, RunningCaddy, running_caddy
+from tests.support.running_loki import RunningLoki, running_loki
+
+# The Caddyfile's limits, in bytes.
+BOMBS = bombs(MAX_UNPACKED, plain=5_000_000, plain_otlp=2_000_000)
+AT_ONCE = 8
+LOGIN = {"Host": SITE.domain, "Authorization": "Basic " + base64.b64encode(b"admin:right").decode()}
+# Grafana's plugin: its Timeout, and the longest pause between tries.
+TIMEOUT_SECONDS, PAUSE_SECONDS = 10.0, 1.0
+LINES = 100
+# Who leaves before the answer isn't counted by the gate any more, and Loki goes on with the push.
+PATIENCE_SECONDS = 600.0
+# What is tried in each run; the others take too long for it.
+QUICK = ("entries, snappy in gzip", "entries, JSON", "a resource's attributes, OpenTelemetry")
+
+
+@dataclass
+class Field:
+    """The gate, the Loki behind it, and how much memory that has."""
+
+    caddy: RunningCaddy
+    loki: RunningLoki
+    memory: MemoryLimit
+
+    def push(self, path: str, body: bytes, headers: dict[str, str], seconds: float) -> int | None:
+        """The status of a push; None where none came in time."""
+        try:
+            with self.caddy.connected() as connection:
+                if connection.sock is not None:
+                    connection.sock.settimeout(seconds)
+                connection.request("POST", path, body, LOGIN | headers)
+                answer = connection.getresponse()
+                answer.read()
+                return answer.status
+        except (OSError, http.client.HTTPException):
+            return None
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    """A gate and a Loki for all of them: what one leaves behind, the next one finds."""
+    program = program_of_image("loki", "usr/bin/loki", tmp_path_factory.mktemp("program"))
+    instance = loki_instance(otlp=True, accounts=[{"user": "admin"}])
+    with (
+        memory_limit("bombs", instance.memory_bytes) as memory,
+        running_loki(program, tmp_path_factory.mktemp("loki"), instance, memory) as loki,
+        running_caddy(tmp_path_factory.mktemp("caddy"), has_grafana=False, loki=loki.port) as caddy,
+    ):
+        yield Field(caddy, loki, memory)
+
+
+@dataclass
+class Honest:
+    """A shipper that pushes batches, one after the other, each until it is taken."""
+
+    place: Field
+    job: str
+    taken: int = 0
+    # What no shipper sends again.
+    dropped: list[int] = field(default_factory=list)
+
+    def ship(self, until: threading.Event) -> None:
+        """Push until then, and the last batch to its end, unless the Loki has ended."""
+        while not until.is_set():
+            stamp = time.time_ns()
+            lines = [[str(stamp + at), f"line {self.taken + at}"] for at in range(LINES)]
+            body = json.dumps({"streams": [{"stream": {"job": self.job}, "values": lines}]}).encode()
+            while self.place.loki.process.poll() is None:
+                status = self.place.push(
+                    LOKI_PATH, body, {"Content-Type": "application/json"}, TIMEOUT_SECONDS
+                )
+                if status == 204:
+                    self.taken += LINES
+                    break
+                if status is not None and 400 <= status < 500 and status != 429:
+                    self.dropped.append(status)
+                    return
+                time.sleep(PAUSE_SECONDS)
+            until.wait(PAUSE_SECONDS)
+
+    def found(self) -> int:
+        """How many of its lines the Loki has."""
+        asked = {"query": f'sum(count_over_time({{job="{self.job}"}}[1h]))'}
+        status, text = self.place.loki.ask("GET", f"/loki/api/v1/query?{urlencode(asked)}")
+        assert status == 200, text
+        return int(json.loads(text)["data"]["result"][0]["value"][1])
+
+
+def bombard(place: Field, bomb: Bomb, seconds: float) -> list[int | None]:
+    """So many at once, for so long; their answers."""
+    answers: list[int | None] = []
+    end = time.monotonic() + seconds
+
+    def send() -> None:
+        while time.monotonic() < end:
+            answers.append(place.push(bomb.path, bomb.body, dict(bomb.headers), PATIENCE_SECONDS))
+
+    threads = [threading.Thread(target=send) for _ in range(AT_ONCE)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+def endure(place: Field, name: str, seconds: float) -> None:
+    """A Loki lives on, and the shipper beside the bombs has lost nothing."""
+    until = threading.Event()
+    honest = Honest(place, f"honest {name}")
+    shipping = threading.Thread(target=honest.ship, args=(until,))
+    shipping.start()
+    answers = bombard(place, BOMBS[name], seconds)
+    until.set()
+    shipping.join()
+    assert place.loki.process.poll() is None, f"Loki has ended: {answers}"
+    assert not honest.dropped
+    assert honest.taken
+    assert honest.found() == honest.taken
+    print(f"{name}: {len(answers)} bombs, {honest.taken} lines, peak {place.memory.peak() >> 20} MiB")
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_bomb_ends_no_loki_and_costs_no_line(place: Field, name: str) -> None:
+    endure(place, name, 3)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", BOMBS)
+def test_a_minute_of_bombs_ends_no_loki_and_costs_no_line(place: Field, name: str) -> None:
+    endure(place, name, 60)

@@ -1,0 +1,119 @@
+"""The worst pushes: bodies that are small on the way, within the limits, and large in a Loki's memory.
+
+What fills memory is the number of things, not their size: entries, streams and records that are empty, two
+bytes each in protobuf (the tag and a length of 0).
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+LOKI_PATH = "/lokitest/loki/api/v1/push"
+OTLP_PATH = "/lokitest/otlp/v1/logs"
+_PROTOBUF = "application/x-protobuf"
+_JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Bomb:
+    """One such push."""
+
+    path: str
+    content_type: str
+    body: bytes
+    encoding: str | None = None
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What it is sent with."""
+        encoding = {} if self.encoding is None else {"Content-Encoding": self.encoding}
+        return {"Content-Type": self.content_type, **encoding}
+
+
+def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
+    """By name. They are `unpacked` bytes when unpacked; those that aren't packed `plain` and `plain_otlp`."""
+    now = time.time_ns()
+    entries = _field(1, _field(1, b'{job="x"}') + _field(2, b"") * (unpacked // 2 - 16))
+    streams = _field(1, b"") * (unpacked // 2)
+    lone_entries = _field(1, _field(2, b"")) * (unpacked // 4)
+    values = b'{"streams":[{"stream":{"job":"x"},"values":[%s]}]}'
+    tiny = b'["%d",""]' % now
+    return {
+        "entries, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(entries)),
+        "entries, snappy in gzip": Bomb(LOKI_PATH, _PROTOBUF, gzip.compress(_snappy(entries)), "gzip"),
+        "streams, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(streams)),
+        "streams of an entry, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(lone_entries)),
+        "entries, JSON in gzip": Bomb(
+            LOKI_PATH, _JSON, gzip.compress(values % _list(b"[]", unpacked)), "gzip"
+        ),
+        "entries, JSON": Bomb(LOKI_PATH, _JSON, values % _list(b'["0",""]', plain)),
+        "entries of now, JSON": Bomb(LOKI_PATH, _JSON, values % _list(tiny, plain)),
+        "streams, JSON": Bomb(LOKI_PATH, _JSON, b'{"streams":[%s]}' % _list(b"{}", plain)),
+        "records, OpenTelemetry in gzip": Bomb(
+            OTLP_PATH, _PROTOBUF, gzip.compress(_records(_field(2, b"") * (unpacked // 2 - 16))), "gzip"
+        ),
+        "records, OpenTelemetry": Bomb(
+            OTLP_PATH, _PROTOBUF, _records(_field(2, b"") * (plain_otlp // 2 - 16))
+        ),
+        "a resource's attributes, OpenTelemetry": Bomb(
+            OTLP_PATH, _PROTOBUF, gzip.compress(_copied(unpacked, now, of_scope=False)), "gzip"
+        ),
+        "a scope's attributes, OpenTelemetry": Bomb(
+            OTLP_PATH, _PROTOBUF, gzip.compress(_copied(unpacked, now, of_scope=True)), "gzip"
+        ),
+    }  # fmt: skip
+
+
+def _list(item: bytes, size: int) -> bytes:
+    return b",".join([item] * ((size - 100) // (len(item) + 1)))
+
+
+def _records(records: bytes) -> bytes:
+    return _field(1, _field(2, records))
+
+
+def _copied(size: int, now: int, *, of_scope: bool) -> bytes:
+    """Half of it names, half of it lines: Loki's own configuration puts each name beside each line."""
+    value = _field(2, _field(1, b"v"))
+    key = 6 if not of_scope else 3
+    names = b"".join(
+        _field(1 if not of_scope else key, _field(1, b"k%d" % number) + value) for number in range(size // 40)
+    )
+    records = _field(2, b"\x09" + struct.pack("<Q", now)) * (size // 24)
+    if of_scope:
+        return _field(1, _field(2, _field(1, names) + records))
+    return _field(1, _field(1, names) + _field(2, records))
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A protobuf field with a length in front of its content."""
+    return bytes([number << 3 | 2]) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    made = b""
+    while number > 127:
+        made += bytes([number & 127 | 128])
+        number >>= 7
+    return made + bytes([number])
+
+
+def _snappy(data: bytes) -> bytes:
+    """The data as snappy has it (its format_description.txt): what came 64 bytes before is copied."""
+    made, at = bytearray(_varint(len(data))), 0
+    while at < len(data):
+        same = 0
+        while at >= 64 and same < 64 and at + same < len(data) and data[at + same] == data[at + same - 64]:
+            same += 1
+        if same >= 4:
+            made += bytes([(same - 1) << 2 | 2]) + (64).to_bytes(2, "little")
+            at += same
+        else:
+            piece = data[at : at + 60]
+            made += bytes([(len(piece) - 1) << 2]) + piece
+            at += len(piece)
+    return bytes(made)

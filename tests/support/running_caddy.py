@@ -1,0 +1,295 @@
+"""The real Caddy with a rendered Caddyfile, in front of a stand-in for Loki and Grafana."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import http.server
+import json
+import os
+import socket
+import ssl
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import bcrypt
+
+from components.campus.caddyfile import (
+    ADMIN_SOCKET,
+    GuardedRoute,
+    Site,
+    render_allowed_address,
+    render_caddyfile,
+)
+from tests.support.programs import program
+
+SITE = Site(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
+HASH = "$2b$04$" + "." * 21 + "u" + "." * 31
+AWS = GuardedRoute(name="aws", prefix="/lokiaws", upstream="loki-aws:3100", allow_nat=True)
+TEST = GuardedRoute(
+    name="test",
+    prefix="/lokitest",
+    upstream="loki-test:3199",
+    allow_nat=True,
+    cidrs=("2001:db8::/64", "198.51.100.0/24"),
+    otlp=True,
+    accounts=(("admin-1", HASH), ("admin-2", HASH)),
+)
+PUSH = "/lokiaws/loki/api/v1/push"
+GUARDED_PUSH = "/lokitest/loki/api/v1/push"
+
+
+@dataclass
+class Received:
+    """What reached the upstream."""
+
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    # What it was asked about itself.
+    checks: list[str] = field(default_factory=list)
+    # How long an answer to a POST takes, in seconds, and how many waited for one at once.
+    answer_after: float = 0.0
+    most_at_once: int = 0
+    waiting: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def wait(self) -> None:
+        """Wait for an answer, and be counted meanwhile."""
+        with self.lock:
+            self.waiting += 1
+            self.most_at_once = max(self.most_at_once, self.waiting)
+        time.sleep(self.answer_after)
+        with self.lock:
+            self.waiting -= 1
+
+
+@contextmanager
+def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
+    """A server that remembers every POST and answers as it asks for, or 204; to a GET, how ready it is."""
+    received = Received()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            # What stays unread has the connection reset, and maybe the answer lost.
+            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            received.checks.append(self.path)
+            self.send_response(ready)
+            self.end_headers()
+
+        def do_POST(self) -> None:
+            if not self._read():
+                return
+            headers = {key.lower(): value for key, value in self.headers.items()}
+            received.requests.append((self.path, headers))
+            received.wait()
+            self.send_response(int(headers.get("x-answer-with", 204)))
+            self.end_headers()
+
+        def _read(self) -> bool:
+            """Read a body to its end; whether it has one."""
+            if self.headers["Transfer-Encoding"] is None:
+                size = int(self.headers["Content-Length"] or 0)
+                return len(self.rfile.read(size)) == size
+            while True:
+                line = self.rfile.readline()
+                if not line.strip():
+                    return False
+                size = int(line, 16)
+                self.rfile.read(size + 2)
+                if size == 0:
+                    return True
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_address[1], received
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status_code: int
+    text: str
+
+
+class PlainAnswer(NamedTuple):
+    """What came back over plain HTTP."""
+
+    status_code: int
+    headers: dict[str, str]
+
+
+@dataclass
+class RunningCaddy:
+    """A Caddy of the test's own."""
+
+    folder: Path
+    site: Site
+    received: Received
+    environment: dict[str, str]
+
+    def post(
+        self,
+        path: str,
+        *,
+        method: str = "POST",
+        content: bytes | Iterator[bytes] = b"{}",
+        headers: dict[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> Answer:
+        """A request from 127.0.0.1, with the path byte for byte as it is written here."""
+        sent = {"Host": self.site.domain, **(headers or {})}
+        if not isinstance(content, bytes):
+            sent["Transfer-Encoding"] = "chunked"
+        if auth:
+            sent["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
+        with self.connected() as connection:
+            # A server that refuses a body needn't read it to its end.
+            with suppress(BrokenPipeError, ConnectionResetError):
+                connection.request(method, path, content, sent, encode_chunked=not isinstance(content, bytes))
+            answer = connection.getresponse()
+            return Answer(answer.status, answer.read().decode())
+
+    @contextmanager
+    def connected(self) -> Iterator[http.client.HTTPConnection]:
+        """A connection from 127.0.0.1."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.site.https_port)
+        with self.secured(["http/1.1"]) as connection.sock, closing(connection):
+            yield connection
+
+    @contextmanager
+    def secured(self, protocols: Sequence[str]) -> Iterator[ssl.SSLSocket]:
+        """A connection from 127.0.0.1 for one of these protocols (ALPN), as a socket."""
+        # Not the default one, which reads every authority of the machine: 20 ms for each connection.
+        trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        trusting.check_hostname = False
+        trusting.verify_mode = ssl.CERT_NONE
+        trusting.set_alpn_protocols(list(protocols))
+        with socket.create_connection(("127.0.0.1", self.site.https_port), timeout=20) as plain:
+            # Head and body are two writes: without this, the second waits 40 ms for an answer to the first.
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with trusting.wrap_socket(plain, server_hostname=self.site.domain) as secured:
+                yield secured
+
+    def plainly(self, path: str, headers: dict[str, str] | None = None) -> PlainAnswer:
+        """A GET over plain HTTP."""
+        with closing(http.client.HTTPConnection("127.0.0.1", self.site.http_port, timeout=20)) as connection:
+            connection.request("GET", path, headers={"Host": self.site.domain, **(headers or {})})
+            answer = connection.getresponse()
+            return PlainAnswer(answer.status, {key.lower(): value for key, value in answer.getheaders()})
+
+    def log_lines(self) -> int:
+        """How many lines it has written, all of what it was asked until now among them."""
+        return len(self._lines())
+
+    def new_log_lines(self, before: int) -> list[str]:
+        """What it has written since there were so many lines."""
+        # Caddy answers before it writes; a line that isn't there by now won't come.
+        time.sleep(0.3)
+        return self._lines()[before:]
+
+    def _lines(self) -> list[str]:
+        return (self.folder / "log").read_text().splitlines()
+
+    def allow(self, ip: str) -> None:
+        """Add a fragment and reload, as LiveFiles does."""
+        fragments = self.folder / "allowed/nat"
+        fragments.mkdir(parents=True, exist_ok=True)
+        (fragments / f"{ip}.caddy").write_text(render_allowed_address(ip))
+        subprocess.run(
+            [
+                *(program("caddy"), "reload", "--config", "Caddyfile", "--adapter", "caddyfile"),
+                *("--address", f"unix/{self.folder}/admin.sock"),
+            ],
+            cwd=self.folder,
+            env=self.environment,
+            check=True,
+            capture_output=True,
+            timeout=30,
+        )
+
+
+@contextmanager
+def running_caddy(
+    folder: Path,
+    *,
+    has_grafana: bool,
+    replicas: Sequence[int] = (),
+    accounts_optional: bool = False,
+    loki: int | None = None,
+) -> Iterator[RunningCaddy]:
+    """The real Caddy, with the same upstream behind every route; one has replicas on these ports too.
+
+    `loki` is the port of one that stands behind that route in the upstream's place.
+    """
+    site = replace(SITE, http_port=free_port(), https_port=free_port())
+    password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
+    with upstream() as (port, received):
+        aws = replace(AWS, upstream=f"127.0.0.1:{port}")
+        test = replace(
+            TEST,
+            upstream=aws.upstream if loki is None else f"127.0.0.1:{loki}",
+            more_upstreams=tuple(f"127.0.0.1:{replica}" for replica in replicas),
+            cidrs=("127.0.0.1/32",),
+            accounts=(("admin", password),),
+            accounts_optional=accounts_optional,
+            # Each of a route's paths asks the replicas anew.
+            otlp=not replicas,
+        )
+        page = render_caddyfile(site, [aws, test], aws.upstream if has_grafana else None)
+        (folder / "Caddyfile").write_text(page.replace(ADMIN_SOCKET, f"{folder}/admin.sock"))
+        environment = os.environ | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+        log = (folder / "log").open("w")
+        process = subprocess.Popen(
+            [program("caddy"), "run", "--config", "Caddyfile", "--adapter", "caddyfile"],
+            cwd=folder,
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        made = RunningCaddy(folder, site, received, environment)
+        try:
+            _wait_until_it_answers(made, process)
+            yield made
+        finally:
+            process.terminate()
+            process.wait(timeout=30)
+            log.close()
+
+
+def _wait_until_it_answers(caddy: RunningCaddy, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            caddy.post("/")
+        except OSError:
+            said = (caddy.folder / "log").read_text()[-2000:]
+            assert process.poll() is None, said
+            assert time.monotonic() < deadline, said
+            time.sleep(0.05)  # Caddy tells nobody when its certificate is there
+        else:
+            return
+
+
+def logged(folder: Path) -> list[dict[str, Any]]:
+    """What Caddy logged of the requests to it."""
+    entries = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
+    return [entry for entry in entries if entry.get("logger", "").startswith("http.log.access")]

@@ -1,0 +1,87 @@
+"""The real Loki with the stack's configuration, on this machine's loopback and in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.campus.loki import loki_environment
+from components.campus.loki_config import DATA, render_loki_config
+from components.settings import LokiInstance
+from tests.rig.processes import die_with_parent, wait_for
+from tests.support.memory_limit import MemoryLimit
+from tests.support.running_caddy import free_port
+
+READY_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class RunningLoki:
+    """A Loki of the test's own."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def ask(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> tuple[int, str]:
+        """The status and the text of an answer."""
+        url = f"http://127.0.0.1:{self.port}{path}"
+        request = urllib.request.Request(url, body, dict(headers or {}), method=method)
+        try:
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as refused:
+            return refused.code, refused.read().decode()
+
+
+@contextmanager
+def running_loki(
+    program: str, folder: Path, instance: LokiInstance, memory: MemoryLimit | None = None
+) -> Iterator[RunningLoki]:
+    """The program, once it takes pushes and answers queries; with so much memory as its container has."""
+    config = json.loads(render_loki_config(instance).replace(f'"{DATA}', f'"{folder}'))
+    port, grpc = free_port(), free_port()
+    config["server"] |= {
+        "http_listen_address": "127.0.0.1",
+        "http_listen_port": port,
+        "grpc_listen_port": grpc,
+    }
+    # It waits for no others, and finds its scheduler without a ring: else a start takes 16 s.
+    config["ingester"]["lifecycler"] = {"min_ready_duration": "0s"}
+    config["frontend"] = config["frontend_worker"] = {"scheduler_address": f"127.0.0.1:{grpc}"}
+    path = folder / "config.yaml"
+    path.write_text(json.dumps(config))
+    environment = os.environ | dict(one.split("=", 1) for one in loki_environment(instance))
+
+    def begin() -> None:
+        die_with_parent()
+        if memory is not None:
+            memory.enter()
+
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(
+            [program, f"-config.file={path}"], stdout=log, stderr=log, env=environment, preexec_fn=begin
+        )
+    made = RunningLoki(port, process)
+    try:
+        wait_for("Loki is ready", lambda: _is_ready(made), READY_SECONDS)
+        yield made
+    finally:
+        process.kill()
+        process.wait(timeout=30)
+
+
+def _is_ready(loki: RunningLoki) -> bool:
+    assert loki.process.poll() is None, "Loki has ended"
+    try:
+        return loki.ask("GET", "/ready")[0] == 200
+    except OSError:
+        return False

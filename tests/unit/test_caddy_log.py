@@ -1,0 +1,231 @@
+"""What the real Caddy logs of what it is asked: little of each request, and few of many strangers'."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import h2.config
+import h2.connection
+import h2.events
+import pytest
+
+from components.campus.caddyfile import (
+    LOGGED_BYTES,
+    STRANGERS_LOGGED,
+    TAKEN_LOGGED_ONE_IN,
+    TAKEN_LOGGED_PER_SECOND,
+)
+from tests.support.running_caddy import GUARDED_PUSH, PUSH, SITE, RunningCaddy, logged, running_caddy
+
+# What Docker keeps of a container's log (components/campus/containers.py).
+DOCKER_KEEPS = 5 * 10 * 1000 * 1000
+HOUR = 3600
+LONG = "x" * 12_000
+ODD = "\xff\"\\'\x80<&>" * 1000
+KEY = "a-key-that-is-worth-a-password"
+
+
+@pytest.fixture(scope="module")
+def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCaddy]:
+    """The real Caddy, with Grafana's stand-in; nobody is allowed yet."""
+    with running_caddy(tmp_path_factory.mktemp("caddy"), has_grafana=True) as made:
+        yield made
+
+
+def as_docker_keeps(line: str) -> int:
+    """The bytes that a line of Caddy's takes in Docker's own file (its driver json-file)."""
+    entry = {"log": f"{line}\n", "stream": "stdout", "time": "2026-11-29T23:59:59.123456789Z"}
+    return len(json.dumps(entry, separators=(",", ":"))) + 1
+
+
+def exchange(caddy: RunningCaddy, sent: bytes) -> bytes:
+    """What comes back for bytes over TLS, to the end."""
+    with caddy.secured(["http/1.1"]) as connection:
+        connection.sendall(sent)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+
+
+def h1(method: str = "GET", target: str = "/x", host: str = SITE.domain, **fields: str) -> bytes:
+    """A request over HTTP/1.1, as it is written here."""
+    lines = [
+        f"{method} {target} HTTP/1.1",
+        f"Host: {host}",
+        *(f"{key}: {one}" for key, one in fields.items()),
+    ]
+    return "\r\n".join([*lines, "Connection: close", "", ""]).encode("latin-1")
+
+
+def basic(user: str, password: str = "") -> str:
+    """The value of an Authorization field."""
+    return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
+
+
+OVER_HTTP_1 = {
+    "a long path": h1(target=f"/lokiaws/{LONG}"),
+    "a long query": h1(target=f"/lokiaws/x?{LONG}"),
+    "a long path of Grafana's": h1(target=f"/api/{LONG}"),
+    "odd signs": h1(target=f"/lokiaws/{ODD}"),
+    "odd signs to Grafana": h1(target=f"/{ODD}"),
+    "a whole URL": h1(target=f"http://{SITE.domain}/{ODD}"),
+    "another host": h1(host=f"{LONG}.example"),
+    "a long method": h1(method="M" * 12_000),
+    "long headers": h1(target="/lokiaws/x", A=LONG, Referer="y", B="z" * 2000),
+    "a long user": h1("POST", GUARDED_PUSH, Authorization=basic(LONG)),
+}
+
+
+STRANGERS_LOGGED_SECONDS = int(STRANGERS_LOGGED[0].removesuffix("s"))
+
+
+def test_a_request_costs_a_kibibyte_of_log_at_most(caddy: RunningCaddy) -> None:
+    for what, sent in OVER_HTTP_1.items():
+        before = caddy.log_lines()
+        assert exchange(caddy, sent).startswith(b"HTTP/1.1 "), what
+        lines = caddy.new_log_lines(before)
+        assert lines, what
+        assert sum(map(as_docker_keeps, lines)) <= LOGGED_BYTES, what
+
+
+def over_http_2(caddy: RunningCaddy, path: str, fields: Sequence[tuple[str, str]], number: int) -> list[int]:
+    """The answers to as many requests over one HTTP/2 connection; a field that comes again costs a byte."""
+    statuses: list[int] = []
+    with caddy.secured(["h2"]) as connection:
+        speaking = h2.connection.H2Connection(h2.config.H2Configuration())
+        speaking.initiate_connection()
+        connection.sendall(speaking.data_to_send())
+        head = [(":method", "GET"), (":scheme", "https"), (":authority", SITE.domain), (":path", path)]
+        asked = 0
+        while len(statuses) < number:
+            while asked < number and asked - len(statuses) < 50:
+                speaking.send_headers(
+                    speaking.get_next_available_stream_id(), [*head, *fields], end_stream=True
+                )
+                asked += 1
+            connection.sendall(speaking.data_to_send())
+            data = connection.recv(65536)
+            if not data:
+                break
+            for event in speaking.receive_data(data):
+                if isinstance(event, h2.events.ResponseReceived):
+                    statuses.append(int(dict(event.headers)[b":status"]))
+                elif isinstance(event, h2.events.ConnectionTerminated):
+                    return statuses
+            connection.sendall(speaking.data_to_send())
+    return statuses
+
+
+def test_headers_that_cost_their_sender_a_byte_cost_no_log(caddy: RunningCaddy) -> None:
+    before = caddy.log_lines()
+    statuses = over_http_2(caddy, "/lokiaws/x", [("x-a", "v" * 4000)] * 3, 200)
+    assert set(statuses) == {403}
+    lines = caddy.new_log_lines(before)
+    assert lines
+    assert max(map(as_docker_keeps, lines)) <= LOGGED_BYTES
+    assert sum(map(as_docker_keeps, lines)) < 50 * len(statuses)
+
+
+def test_a_strangers_flood_leaves_room_for_an_hour_and_hides_no_refused_push(caddy: RunningCaddy) -> None:
+    """By every way but the push's own route: each route's refusals are a log of their own."""
+    before, begun = caddy.log_lines(), time.monotonic()
+    asked = 0
+    while time.monotonic() - begun < STRANGERS_LOGGED_SECONDS:
+        for path in ("/lokitest/x", "/login", "/x"):
+            asked += len(over_http_2(caddy, path, [("x-a", "v" * 4000)], 100))
+    windows = (time.monotonic() - begun) / STRANGERS_LOGGED_SECONDS + 1
+    lines = caddy.new_log_lines(before)
+    assert asked > 5 * len(lines)
+    written = sum(map(as_docker_keeps, lines))
+    assert written / windows * (HOUR / STRANGERS_LOGGED_SECONDS) < DOCKER_KEEPS
+    before = caddy.log_lines()
+    assert caddy.post(PUSH).status_code == 403
+    [line] = caddy.new_log_lines(before)
+    entry = json.loads(line)
+    assert entry["logger"] == "http.log.access.aws_refused"
+    # What the dashboards read (components/campus/dashboards.py).
+    assert (entry["status"], type(entry["duration"])) == (403, float)
+    request = {"method": "POST", "uri": PUSH, "remote_ip": "127.0.0.1"}
+    assert request.items() <= entry["request"].items()
+
+
+def test_the_access_log_has_refusals_and_some_of_many_pushes(tmp_path: Path) -> None:
+    """What is taken would wash out what is refused: Docker keeps so many bytes and no more."""
+    pushes = 500
+    headers = {"Host": SITE.domain, "Authorization": basic("admin", "right")}
+    with running_caddy(tmp_path, has_grafana=True) as caddy, caddy.connected() as connection:
+        begun = time.monotonic()
+        for _ in range(pushes):
+            connection.request("POST", GUARDED_PUSH, b"{}", headers)
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == 204
+        seconds = time.monotonic() - begun
+        refusals = [
+            (GUARDED_PUSH, ("admin", "wrong"), 401),
+            (PUSH, None, 403),
+            ("/lokitest/config", None, 403),
+            # By Loki itself.
+            (GUARDED_PUSH, ("admin", "right"), 429),
+            (GUARDED_PUSH, ("admin", "right"), 500),
+        ]
+        for path, auth, status in refusals:
+            answer = caddy.post(path, auth=auth, headers={"X-Answer-With": str(status)})
+            assert answer.status_code == status
+        # On another route no push was taken until now.
+        caddy.allow("127.0.0.1")
+        assert caddy.post(PUSH).status_code == 204
+    entries = [entry for entry in logged(tmp_path) if entry["request"]["method"] == "POST"]
+    taken = [entry for entry in entries if entry["status"] == 204]
+    by_route = {
+        path: sum(1 for entry in taken if entry["request"]["uri"] == path) for path in (GUARDED_PUSH, PUSH)
+    }
+    # Whole seconds of the clock, and those at both ends.
+    at_most = (int(seconds) + 2) * TAKEN_LOGGED_PER_SECOND + pushes // TAKEN_LOGGED_ONE_IN
+    assert TAKEN_LOGGED_PER_SECOND <= by_route[GUARDED_PUSH] <= at_most < pushes
+    assert by_route[PUSH] == 1
+    assert {entry["user_id"] for entry in taken if entry["request"]["uri"] == GUARDED_PUSH} == {"admin"}
+    refused = [entry["status"] for entry in entries if entry["status"] >= 400]
+    assert sorted(refused) == sorted(status for _, _, status in refusals)
+
+
+# Whoever has one of these URLs needs no password (Grafana's documentation and its API reference).
+CAPABILITIES = {
+    f"/user/password/reset?code={KEY}": "/user",
+    f"/invite/{KEY}?a=b": "/invite",
+    f"/api/user/invite/{KEY}": "/api/user",
+    f"/dashboard/snapshot/{KEY}": "/dashboard/snapshot",
+    f"/api/snapshots/{KEY}": "/api/snapshots",
+    f"/api/snapshots-delete/{KEY}": "/api/snapshots-delete",
+    f"/public-dashboards/{KEY}": "/public-dashboards",
+    f"/api/public/dashboards/{KEY}/panels/1/query": "/api/public",
+    f"/login?auth_token={KEY}": "/login",
+    f"//invite/{KEY}": "/",
+    f"/%69nvite/{KEY}": "/%69nvite",
+    f"http://{SITE.domain}/invite/{KEY}": "",
+    f"/lokiaws/loki/api/v1/push?token={KEY}": "/lokiaws/loki/api/v1/push?",
+}
+
+
+def test_the_access_log_holds_nothing_to_log_in_with(tmp_path: Path) -> None:
+    headers = {
+        "Cookie": f"grafana_session={KEY}",
+        "Authorization": f"Bearer {KEY}",
+        "Referer": f"https://{SITE.domain}/user/password/reset?code={KEY}",
+        "X-Api-Key": KEY,
+        "X-Nobody-Knows-It": KEY,
+        # What fails is counted by itself, so that all of them are logged.
+        "X-Answer-With": "500",
+    }
+    with running_caddy(tmp_path, has_grafana=True) as caddy:
+        for number, path in enumerate(CAPABILITIES):
+            caddy.post(path, method=("GET", "POST")[number % 2], headers=headers)
+        # Over plain HTTP, under our name and another, and to the log of what fails.
+        for host in (SITE.domain, "other.example"):
+            caddy.plainly(f"/invite/{KEY}?code={KEY}", {"Host": host, "X-Api-Key": KEY})
+        caddy.post("/x", headers={"Host": KEY} | headers)
+    assert KEY[:-1] not in (tmp_path / "log").read_text().replace(f'"host":"{KEY}"', "")
+    uris = [entry["request"]["uri"] for entry in logged(tmp_path)]
+    assert set(CAPABILITIES.values()) <= set(uris)

@@ -1,0 +1,181 @@
+"""What every dashboard of ours keeps to, so that somebody can read it at three in the morning."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from components.campus.dashboards import render_dashboards
+from components.campus.provisioning import HostLogs, LokiSource
+
+
+def source(name: str, *, expects_aws: bool = False) -> LokiSource:
+    return LokiSource(
+        name=name, url="http://x", retention="31d", retention_seconds=31 * 86400, expects_aws=expects_aws
+    )
+
+
+AWS, TEST = source("aws", expects_aws=True), source("test")
+HOST_LOGS = HostLogs(
+    source=TEST, host="campus", caddy="caddy", guard="port-guard", routes=("/lokitest", "/lokiaws")
+)
+
+
+def pages(*sources: LokiSource, host_logs: HostLogs | None = HOST_LOGS) -> dict[str, dict[str, Any]]:
+    rendered = render_dashboards(sources or (AWS, TEST), host_logs)
+    return {name: json.loads(text) for name, text in rendered.items()}
+
+
+def panels(kind: str) -> list[dict[str, Any]]:
+    """The panels of a kind, of all dashboards."""
+    return [one for page in pages().values() for one in page["panels"] if one["type"] == kind]
+
+
+def steps(panel: dict[str, Any]) -> list[tuple[float | None, str]]:
+    found = panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+    return [(one["value"], one["color"]) for one in found]
+
+
+def test_every_line_of_a_graph_has_a_name_and_its_value_under_the_mouse() -> None:
+    graphs = panels("timeseries")
+    assert len(graphs) == 11
+    for panel in graphs:
+        assert panel["options"]["legend"]["showLegend"] is True
+        assert panel["options"]["tooltip"]["mode"] == "multi"
+        assert all(target["legendFormat"] for target in panel["targets"])
+
+
+def test_a_minute_is_the_shortest_step_so_that_rare_events_are_no_dots() -> None:
+    """Grafana's own are 4.5 s at one hour: the guard speaks once a minute, and a rare 403 is one pixel."""
+    for panel in panels("timeseries"):
+        assert panel["interval"] == "1m"
+        custom = panel["fieldConfig"]["defaults"]["custom"]
+        counted = "count_over_time" in panel["targets"][0]["expr"]
+        assert (custom.get("drawStyle") == "bars") == counted
+        # A bar is six minutes wide at 24 hours; a line goes through a gap.
+        assert (panel.get("maxDataPoints") == 240) == counted
+        assert counted or custom["spanNulls"] == 600_000
+        # Each step is as long as the range: nothing falls between two.
+        assert "[$__auto]" in panel["targets"][0]["expr"]
+
+
+def test_nothing_healthy_is_red_and_nothing_silent_is_green() -> None:
+    """Grafana's own thresholds are green, and red from 80: of bytes and dates always."""
+    coloured = [one for one in panels("stat") if one["options"]["colorMode"] != "none"]
+    assert len(coloured) == 5
+    for panel in coloured:
+        base, *others = steps(panel)
+        assert base == (None, "red")
+        defaults = panel["fieldConfig"]["defaults"]
+        assert defaults["noValue"] in ("can't be asked", "no news")
+        nothing = {"match": "null+nan", "result": {"text": defaults["noValue"], "color": "red"}}
+        assert {"type": "special", "options": nothing} in defaults["mappings"]
+        if "from AWS" in panel["title"] or "lines in" in panel["title"]:
+            assert others == [(0, "red" if "AWS" in panel["title"] else "orange"), (1, "green")]
+    [refused, disk] = [steps(one) for one in coloured if one["title"][:4] in ("Refu", "Disk")]
+    assert refused[1:] == [(0, "green"), (1, "orange")]
+    assert disk[1:] == [(0, "green"), (70, "orange"), (80, "red")]
+
+
+def test_an_answer_that_was_taken_is_green_and_one_that_was_not_is_not() -> None:
+    [panel] = [one for one in panels("timeseries") if one["title"] == "Pushes per second"]
+    found = {
+        one["matcher"]["options"]: one["properties"][0]["value"]["fixedColor"]
+        for one in panel["fieldConfig"]["overrides"]
+    }
+    assert found == {"/ 2..$/": "green", "/ 4..$/": "orange", "/ 5..$/": "red"}
+
+
+def test_the_first_screen_says_what_is_broken() -> None:
+    page = pages()["pipeline.json"]
+    kinds = [(one["type"], one["title"]) for one in page["panels"]]
+    assert kinds[0] == ("row", "What is broken")
+    assert [title for kind, title in kinds[1:6] if kind == "stat"] == [
+        "Loki aws: lines in 5m",
+        "Loki aws: from AWS in 10m",
+        "Loki test: lines in 5m",
+        "Refused pushes in 5m",
+        "Disk",
+    ]
+    assert kinds[6] == ("alertlist", "Alerts")
+    shown = page["panels"][6]["options"]["stateFilter"]
+    assert {state for state, is_shown in shown.items() if is_shown} == {
+        *("firing", "pending", "error", "noData", "recovering")
+    }
+    assert page["panels"][6]["gridPos"]["y"] + page["panels"][6]["gridPos"]["h"] <= 12
+
+
+@pytest.mark.parametrize("lokis", range(1, 12))
+def test_panels_fill_the_page_and_do_not_overlap(lokis: int) -> None:
+    for page in pages(*(source(f"l{at}", expects_aws=at % 2 == 0) for at in range(lokis))).values():
+        taken: set[tuple[int, int]] = set()
+        for panel in page["panels"]:
+            at = panel["gridPos"]
+            cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+            assert not cells & taken
+            taken |= cells
+        assert taken == {(x, y) for x in range(24) for y in range(max(y for _, y in taken) + 1)}
+
+
+def test_panels_keep_their_numbers_whatever_lokis_there_are() -> None:
+    def numbers(*sources: LokiSource) -> dict[int, str]:
+        page = pages(*sources)["pipeline.json"]
+        found = {one["id"]: one["title"] for one in page["panels"]}
+        assert len(found) == len(page["panels"])
+        return found
+
+    assert numbers(AWS, TEST).items() < numbers(source("a"), AWS, source("b"), TEST).items()
+
+
+def test_each_dashboard_leads_to_the_other_at_the_same_time() -> None:
+    found = {name: page["links"] for name, page in pages().items()}
+    assert [(one["url"], one["keepTime"]) for one in found["logs.json"]] == [("/d/campus-pipeline", True)]
+    assert [(one["url"], one["keepTime"]) for one in found["pipeline.json"]] == [("/d/campus-logs", True)]
+    # In sight, and in no menu.
+    assert not any("placement" in one for links in found.values() for one in links)
+
+
+def links(panel: dict[str, Any]) -> list[str]:
+    return [one["url"] for one in panel["fieldConfig"]["defaults"].get("links", [])]
+
+
+def test_a_click_on_a_service_leads_to_its_lines() -> None:
+    chosen = "&var-service=${__field.labels.service}&var-container=${__field.labels.container}"
+    time = "&${__url_time_range}"
+    by_title = {(one["title"], one["id"]): one for page in pages().values() for one in page["panels"]}
+    for (title, _), panel in by_title.items():
+        if title in ("Error rate", "Lines found per second", "Volume found"):
+            assert links(panel) == [f"/d/campus-logs?var-loki=${{loki}}{chosen}{time}"]
+        elif title == "Lines per second by source":
+            assert links(panel)[0] in (
+                f"/d/campus-logs?var-loki=loki-{one}{chosen}{time}" for one in ("aws", "test")
+            )
+        elif title == "Last line by source":
+            in_a_table = chosen.replace("field.labels", "data.fields")
+            assert any(f"var-loki=loki-{one}{in_a_table}{time}" in links(panel)[0] for one in ("aws", "test"))
+
+
+def test_the_last_line_of_each_source_is_a_row_with_its_name() -> None:
+    """Instant answers are one table: a stat makes one number of it, of whatever source comes last."""
+    tables = panels("table")
+    assert len(tables) == 2
+    for panel in tables:
+        assert panel["title"] == "Last line by source"
+        assert panel["options"]["sortBy"] == [{"displayName": "last line", "desc": False}]
+        [organized] = panel["transformations"]
+        assert organized["options"]["renameByName"]["Value #A"] == "last line"
+        assert not {"service", "host", "container"} & set(organized["options"]["excludeByName"])
+        [override] = panel["fieldConfig"]["overrides"]
+        assert override["matcher"] == {"id": "byName", "options": "last line"}
+        assert override["properties"] == [{"id": "unit", "value": "dateTimeFromNow"}]
+
+
+def test_the_error_rate_does_not_depend_on_what_is_searched_for() -> None:
+    [rate] = [one for one in panels("timeseries") if one["title"] == "Error rate"]
+    assert "$search" not in rate["targets"][0]["expr"]
+    assert "$only" not in rate["targets"][0]["expr"]
+    for title in ("Lines found per second", "Volume found"):
+        [found] = [one for one in panels("timeseries") if one["title"] == title]
+        assert "|~ `(?i)$search` |~ `$only`" in found["targets"][0]["expr"]
