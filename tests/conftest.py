@@ -46,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "alone: loads the machine so much that it wants it to itself")
     config.addinivalue_line("markers", "programs: needs nft, or a program out of an image of the stack")
     end_in_order_on_signals()
+    config.pluginmanager.register(NamesFailures(config))
     # Before anybody loads gRPC: otherwise its fork handlers end one in a hundred of the children that are
     # started while it runs, before it is the program that it should be.
     os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
@@ -57,6 +58,19 @@ def pytest_configure(config: pytest.Config) -> None:
     slow = [HealthCheck.too_slow]
     hypothesis.settings.register_profile("patient", deadline=None, suppress_health_check=slow)
     hypothesis.settings.load_profile("patient")
+
+
+class NamesFailures:
+    """Names a test when it fails: what it said comes at the end, many minutes later."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._plugins = config.pluginmanager
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Print the failed test's name; a process of xdist's has no terminal, and prints nothing."""
+        terminal = self._plugins.get_plugin("terminalreporter")
+        if report.failed and terminal is not None:
+            terminal.write_line(f"\nFAILED {report.nodeid} ({report.when})")
 
 
 def pytest_report_header() -> str:
