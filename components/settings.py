@@ -118,10 +118,17 @@ def _cidr(value: str) -> str:
     if "%" in value:
         raise ValueError("an address or CIDR is needed, without a zone (%…)")
     _refuse_written_in_ipv6(network)
-    for never in _NEVER_A_SOURCE:
-        if _contains(never, network):
-            raise ValueError(f"no packet comes from {never}: the senders' own addresses are needed")
+    never = _never_a_source(network)
+    if never:
+        raise ValueError(f"no packet comes from {never}: the senders' own addresses are needed")
     return str(network)
+
+
+def _never_a_source(network: Network) -> Network | None:
+    """What this lies in, and no packet on a wire comes from; None if some may come from it."""
+    if network == _LOOPBACK_IPV6:
+        return None
+    return next((never for never in _NEVER_A_SOURCE if _contains(never, network)), None)
 
 
 def _refuse_written_in_ipv6(network: Network) -> None:
@@ -157,16 +164,18 @@ _IPV4_IN_IPV6 = tuple(
     for prefix in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
 )
 # They lie among the compatible ones, and are none.
-_NO_IPV4 = (ipaddress.IPv6Network("::/128"), ipaddress.IPv6Network("::1/128"))
-# RFC 1122, 3.2.1.3, and RFC 4291, 2.5.2 and 2.7: "this network", multicast, reserved, unspecified.
+_LOOPBACK_IPV6 = ipaddress.IPv6Network("::1/128")
+_NO_IPV4 = (ipaddress.IPv6Network("::/128"), _LOOPBACK_IPV6)
+# RFC 1122, 3.2.1.3: "this network", multicast and reserved. RFC 4291, 2.4 and 2.7: what comes before global
+# unicast, such as the unspecified address, and multicast.
 _NEVER_A_SOURCE = tuple(
-    ipaddress.ip_network(never) for never in ("0.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/128", "ff00::/8")
+    ipaddress.ip_network(never) for never in ("0.0.0.0/8", "224.0.0.0/3", "::/3", "ff00::/8")
 )
 
 
 def _public_ipv4(value: str) -> str:
     address = _ipv4(value, "one IPv4 address is needed, such as 203.0.113.7")
-    if address.is_multicast or address.is_loopback or address.is_unspecified or _is_private(address):
+    if _never_a_source(ipaddress.IPv4Network(address)) or _is_private(address):
         raise ValueError("the address must be global unicast: a NAT gateway's public address")
     return str(address)
 
@@ -205,7 +214,7 @@ def _is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 def _host_address(value: str) -> str:
     """Where one machine reaches another: an IPv4 address that belongs to one machine alone."""
     address = _ipv4(value, "an IPv4 address is needed")
-    if address.is_loopback or address.is_unspecified or address.is_multicast or address.is_reserved:
+    if address.is_loopback or _never_a_source(ipaddress.IPv4Network(address)):
         raise ValueError("the address of one machine is needed, as others reach it")
     return str(address)
 
@@ -272,15 +281,29 @@ def _admin_password(value: SecretStr) -> SecretStr:
     # password would be found from many addresses.
     if len(_password(value).get_secret_value()) < MIN_ADMIN_PASSWORD:
         raise ValueError(f"a password that the internet may try has at least {MIN_ADMIN_PASSWORD} characters")
+    return _as_grafana_reads(value)
+
+
+def _as_grafana_reads(value: SecretStr) -> SecretStr:
+    """The password, if Grafana takes what stands in a file of its image as it is; a ValueError otherwise."""
+    text = value.get_secret_value()
+    # The image takes white space away from a file's end, and ends a value at a line's. In the value Grafana
+    # looks for variables (its documentation, "Variable expansion").
+    if not text or text != text.strip() or not text.isprintable():
+        raise ValueError("a password is one line of text, without white space around it")
+    if re.search(r"\$(__\w+)?\{", text):
+        raise ValueError(
+            "a password has no `${` in it, nor `$__name{`: Grafana would look for a variable there"
+        )
     return value
 
 
 def _docker_host(value: str) -> str:
-    # Whoever reaches a tcp:// one is root there, and no setting has the certificates that would guard it.
-    if not re.fullmatch(r"(unix:///|ssh://)\S+", value):
-        raise ValueError("an URL is needed, ssh://user@host or unix:///path, and no other")
     if _has_password(value):
         raise ValueError("no password in an URL, which stands in the state and in logs: SSH takes a key")
+    # Whoever reaches a tcp:// one is root there, and no setting has the certificates that would guard it.
+    if not re.fullmatch(r"unix:///\S+|ssh://([^\s/?#@]+@)?[^\s/?#@][^\s?#@]*", value):
+        raise ValueError("an URL is needed, ssh://user@host or unix:///path, and no other")
     # `%2D` is a dash too: who reads the URL decodes it.
     if re.search(r"(^ssh://|@)(-|%2[Dd])", value):
         raise ValueError("neither user nor host may begin with a dash, which ssh takes for an option")
@@ -290,8 +313,8 @@ def _docker_host(value: str) -> str:
 
 
 def _has_password(text: str) -> bool:
-    """Whether a URL, or a login, has a password in it."""
-    return bool(re.match(r"(\w+://)?+[^/@]*:.*@", text))
+    """Whether a URL, or a login, has a password in it. Who reads a URL decodes `%3A`, a colon."""
+    return bool(re.match(r"(\w+://)?+[^/]*(:|%3[Aa]).*@", text))
 
 
 def _has_good_port(url: str) -> bool:
@@ -303,24 +326,20 @@ def _has_good_port(url: str) -> bool:
 
 
 def _ssh_login(value: str) -> str:
-    match = re.fullmatch(r"[A-Za-z0-9._-]+@([A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?", value)
+    # Neither begins with a dash, which ssh takes for an option.
+    match = re.fullmatch(
+        r"(?!-)[A-Za-z0-9._-]+@((?!-)[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?", value
+    )
     if not match or (match[2] and not 1 <= int(match[2]) <= MAX_PORT):
         raise ValueError("a login on another machine is needed, user@host or user@host:port")
     return value
 
 
 def _mail_address(value: str) -> str:
-    # Several stand in one text of Grafana's, parted by semicolons, commas or line breaks.
-    if not re.fullmatch(r"[A-Za-z0-9.!#%&*+/=?^_`{|}~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", value):
+    # Several stand in one text of Grafana's, parted by semicolons, commas or line breaks. In a Caddyfile a
+    # quotation mark or a backslash would end the text, and a brace begin a placeholder.
+    if not re.fullmatch(r"[A-Za-z0-9.!#%&*+/=?^_`|~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", value):
         raise ValueError("a mail address is needed, such as operators@example.org")
-    return value
-
-
-def _mail_password(value: SecretStr) -> SecretStr:
-    text = value.get_secret_value()
-    # Grafana's image takes white space away from a file's end, and ends a value at a line's.
-    if not text or text != text.strip() or not text.isprintable():
-        raise ValueError("a password is one line of text, without white space around it")
     return value
 
 
@@ -413,7 +432,7 @@ Image = Annotated[str, AfterValidator(_image)]
 Password = Annotated[SecretStr, AfterValidator(_password)]
 AdminPassword = Annotated[SecretStr, AfterValidator(_admin_password)]
 MailAddress = Annotated[str, AfterValidator(_mail_address)]
-MailPassword = Annotated[SecretStr, AfterValidator(_mail_password)]
+MailPassword = Annotated[SecretStr, AfterValidator(_as_grafana_reads)]
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
 DockerHost = Annotated[str, AfterValidator(_docker_host)]
 Duration = Annotated[str, AfterValidator(_duration)]
@@ -459,7 +478,9 @@ class Campus(Area):
                 f"namePrefix: [a-z0-9_.-] and a dash at the end, or nothing, received {self.name_prefix!r}"
             )
         network = ipaddress.ip_network(self.network_cidr)
-        if network.version != 4 or network.prefixlen != 16 or not _is_private(network.network_address):
+        address = network.network_address
+        usable = _is_private(address) and not address.is_loopback and not address.is_link_local
+        if network.version != 4 or network.prefixlen != 16 or not usable:
             raise ValueError(
                 "networkCidr: a private IPv4 network of size /16 is needed "
                 f"(an address is chosen per port), received {self.network_cidr!r}"
@@ -517,9 +538,10 @@ class Images(Area):
     @classmethod
     def _check_grafana(cls, value: str) -> str:
         # Since 13.2 Loki's data source is a plugin that only the whole image brings (grafana#129092).
-        if re.search(r":[^@]*-slim\b", value):
+        words = re.split(r"[^a-z]", value.partition("@")[0].lower())
+        if "slim" in words:
             raise ValueError("a -slim image has no data source for Loki: name the whole image")
-        if re.search(r":[^@]*-distroless\b", value):
+        if "distroless" in words:
             raise ValueError(
                 "a -distroless image has no shell to tell Grafana its files: name the whole image"
             )
@@ -607,7 +629,7 @@ class Edge(Area):
     domain: SiteName
     tls: Literal["acme", "acme-staging", "internal"]
     # The address of the account at the ACME authority; required for acme and acme-staging.
-    email: str | None = None
+    email: MailAddress | None = None
     # With `tls: acme` alone: whom to ask in place of Let's Encrypt.
     acme: Acme | None = None
     http_port: Port = 80
@@ -621,7 +643,7 @@ class Edge(Area):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if self.tls != "internal" and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", self.email or ""):
+        if self.tls != "internal" and self.email is None:
             raise ValueError(f"email: an address is required with tls: {self.tls}, received {self.email!r}")
         if self.tls != "internal" and ("." not in self.domain or self.domain.endswith(_NOT_PUBLIC)):
             raise ValueError(
@@ -787,6 +809,8 @@ REPLICA_STEP = 10_000
 # A line is in so many replicas, or in the only one.
 REPLICATION = 3
 MAX_REPLICAS = 5
+# Of more than these some alert rules would stay in Grafana for ever (components/campus/alert_rules.py).
+MAX_LOKIS = 8
 
 
 class LokiInstance(Area):
@@ -961,6 +985,11 @@ class Loki(Area):
 
     @model_validator(mode="after")
     def _check_unique(self) -> Self:
+        if len(self.instances) > MAX_LOKIS:
+            raise ValueError(
+                f"instances: {MAX_LOKIS} at most: Grafana keeps an alert rule of each that there was, and so "
+                f"the stack has to know them all, received {len(self.instances)}"
+            )
         seen: dict[tuple[str, object], str] = {}
         for name, instance in self.instances.items():
             wanted: list[tuple[str, object]] = [
@@ -1254,6 +1283,12 @@ class Egress(Area):
         if self.vpc_id is not None and self.create is not None:
             raise ValueError(f"vpcId: with create the stack makes the network, received {self.vpc_id!r}")
         return self
+
+    @property
+    def stated_addresses(self) -> tuple[str, ...]:
+        """The public addresses that stand in the settings; AWS knows others."""
+        stated = self.given or self.create
+        return () if stated is None else stated.addresses
 
 
 def found_addresses_problem(lookup: EgressLookup, addresses: list[str]) -> str | None:
@@ -1667,12 +1702,22 @@ class Settings(Area):
     def _check_accounts_of_nat(self) -> None:
         """Every workload behind a NAT has its address, and whoever may push can also stop that Loki."""
         for name, one in self.loki.instances.items():
-            key = f"loki.instances.{name}"
-            if one.allows_nat and not one.accounts and not one.nat_without_password:
+            if one.accounts or one.nat_without_password:
+                continue
+            key = f"loki.instances.{name}.accounts"
+            if one.allows_nat:
                 raise ValueError(
-                    f"{key}.accounts: at least one is needed with `nat`, which lets everything behind it "
+                    f"{key}: at least one is needed with `nat`, which lets everything behind it "
                     "push; or natWithoutPassword: true, if that is meant; received []"
                 )
+            for cidr in (*one.allowed_cidrs, *self.edge.extra_allowed_cidrs):
+                for address in self.egress.stated_addresses:
+                    if _contains(ipaddress.ip_network(cidr), ipaddress.ip_network(address)):
+                        raise ValueError(
+                            f"{key}: at least one is needed, since {cidr} lets everything behind the NAT "
+                            f"{address} push; or `nat` and natWithoutPassword: true, if that is meant; "
+                            "received []"
+                        )
 
     def _check_shippers(self) -> None:
         """Each has a Loki, an account there, and a Docker host of its own."""

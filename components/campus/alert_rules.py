@@ -36,6 +36,7 @@ from components.campus.provisioning import (
     LokiSource,
     in_order,
 )
+from components.settings import MAX_LOKIS
 
 LOKI_AWAY = "campus-loki-away"
 AWS_SILENT = "campus-aws-silent"
@@ -47,13 +48,11 @@ DISK_UNKNOWN = "campus-disk-unknown"
 REPLICA_AWAY = "campus-replica-away"
 # What needs the host's own logs.
 OF_THE_HOST = (LOGINS_REFUSED, PUSHES_REFUSED, PUSHES_NOT_TAKEN, DISK_FULL, DISK_UNKNOWN, REPLICA_AWAY)
-# For so many Lokis the rules that aren't wanted any more are known. More Lokis work as well.
-PLACES = 8
 
 # A restart takes some 16 s until Loki answers queries, a new image some more.
 AWAY_MINUTES = 2
 PUSH_MINUTES = 5
-# Of how many networks of strangers is told at once.
+# Of how many networks of strangers is told at once, on each route.
 STRANGERS = 20
 # Caddy looks every few seconds whether a replica is ready (caddyfile.py). A restart takes a minute or two.
 REPLICA_SEEN_MINUTES = 1
@@ -90,7 +89,7 @@ def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None
 
 
 def _known() -> list[str]:
-    places = range(PLACES)
+    places = range(MAX_LOKIS)
     return [*(_uid(base, at) for base in (LOKI_AWAY, AWS_SILENT) for at in places), *OF_THE_HOST]
 
 
@@ -158,15 +157,17 @@ def _logins_refused(log: HostLogs) -> alerting.Rule:
 
 
 def _pushes_refused(log: HostLogs) -> alerting.Rule:
-    """An instance for each network: strangers elsewhere don't hide an address of ours that is refused."""
-    refused = logql.count(
-        logql.by_network(pushed(log, "status == 403")), f"{PUSH_MINUTES}m", "route, network"
-    )
+    """An instance for each network: strangers elsewhere don't hide an address of ours that is refused.
+
+    A /24: strangers in the cloud that our NAT is in share its first number, and maybe the second.
+    """
+    by_network = logql.by_network(pushed(log, "status == 403"), numbers=3)
+    refused = logql.count(by_network, f"{PUSH_MINUTES}m", "route, network")
     return _pushes(
         log,
         "Pushes are refused (403)",
         "warning",
-        f"topk({STRANGERS}, {refused})",
+        f"topk({STRANGERS}, {refused}) by (route)",
         "Somebody at {{ .Labels.network }}* isn't let in on {{ .Labels.route }} and was refused at least "
         f"{{{{ .Values.pushes.Value }}}} times in {PUSH_MINUTES} minutes. If it is ours, such as a new NAT "
         "address, its lines are lost: the panel *Who was refused* has the address.",

@@ -82,7 +82,8 @@ RENEWED = ("protocol http/2", "vars_regexp {http.request.uuid} ^00")
 # anything, and over HTTP/2 one that was sent before costs a byte. What isn't printable ASCII, or would be
 # escaped, becomes one sign, and what is long is cut, so that no line is longer, as Docker writes it.
 LOGGED_BYTES = 1024
-_ODD_SIGNS = r"[^!#-\[\]-~]"
+# Docker makes six bytes of each `&`, `<` and `>` (moby's jsonlogbytes.go).
+_ODD_SIGNS = r"[^!#-%'-;=?-\[\]-~]"
 # Of a route's requests the path, and whether there was a query: strangers may have put a password there.
 ROUTES_URI = r"^([^?]{0,200}\??).*$"
 # Of all others the path's first segment, or two: behind them are Grafana's invitations, snapshots and public
@@ -92,6 +93,10 @@ SITES_URI = r"^(?:(/(?:api|dashboard|public)/[^/?]{0,100}|/[^/?]{0,100}).*|.*)$"
 # What strangers ask for is logged so much and no more: by each logger the first ones of ten seconds, then
 # one in so many. Docker keeps 50 MB: with ten loggers, each with 1 KiB a second, over an hour.
 STRANGERS_LOGGED = ("10s", 10, 10_000)
+
+# Why Grafana's route failed isn't logged, but that it did: a stranger who breaks a request off, or ends it
+# with nonsense, has part of the reason to write. Sampling goes by the text, and there each one is another.
+SITES_ERRORS = "http.log.error.site"
 
 # Grafana's data source proxy passes any GET on, of each user, and of a page that one who is logged in has
 # open. By GET a Loki ends (`/ingester/shutdown`), writes out, changes its log and shows its configuration.
@@ -243,7 +248,7 @@ def _global_options(site: Site) -> list[str]:
         *_acme(site),
         # What isn't an access log may hold a request, too.
         # To stderr: `caddy adapt --validate` prints the configuration to stdout, and says things meanwhile.
-        *_log("log default ", STRANGERS_LOGGED, SITES_URI, output="stderr"),
+        *_log("log default ", STRANGERS_LOGGED, SITES_URI, f"exclude {SITES_ERRORS}", output="stderr"),
         *_block("servers ", servers),
     ]
 

@@ -39,13 +39,14 @@ def pushed(log: HostLogs, which: str) -> str:
     )
 
 
-def by_network(pushes: str) -> str:
-    """Pushes by the sender's network: the first number of an IPv4 address, the first two of an IPv6 one.
+def by_network(pushes: str, numbers: int = 1) -> str:
+    """Pushes by the sender's network: the first numbers of an IPv4 address, two of an IPv6 one.
 
-    Not by the address: Loki answers at most 500 series (its max_query_series), and one stranger with a /64
-    has more addresses than that.
+    Not by the address: Loki answers with so many series and no more (its max_query_series), and one stranger
+    with a /64 has more addresses than that.
     """
-    return f"{pushes} | line_format `{{{{.ip}}}}` | regexp `^(?P<network>[0-9]+\\.|[0-9a-f]+:[0-9a-f]*:?)`"
+    four = r"[0-9]+\." * numbers
+    return f"{pushes} | line_format `{{{{.ip}}}}` | regexp `^(?P<network>{four}|[0-9a-f]+:[0-9a-f]*:?)`"
 
 
 def one_by_one(pushes: str) -> str:

@@ -195,6 +195,9 @@ def _config(instance: LokiInstance) -> dict[str, Any]:
             "max_query_length": "0",
             "allow_structured_metadata": instance.keeps_structured_metadata,
             "volume_enabled": True,
+            # An alert counts refused pushes by network, and strangers may be in very many. Of each route
+            # Caddy logs some 300 in its five minutes (STRANGERS_LOGGED). Loki's own 500 are one route's.
+            "max_query_series": 5000,
             # Loki copies what it knows of a resource or a scope into each of its lines: 1 MiB of names and
             # 1 MiB of lines were 4 GiB of memory. Its labels (its own list) stay.
             "otlp_config": {

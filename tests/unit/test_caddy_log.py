@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
+import struct
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +21,7 @@ from components.campus.caddyfile import (
     TAKEN_LOGGED_ONE_IN,
     TAKEN_LOGGED_PER_SECOND,
 )
+from tests.rig.processes import wait_for
 from tests.support.running_caddy import GUARDED_PUSH, PUSH, SITE, RunningCaddy, logged, running_caddy
 
 # What Docker keeps of a container's log (components/campus/containers.py).
@@ -39,7 +42,9 @@ def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCaddy]:
 def as_docker_keeps(line: str) -> int:
     """The bytes that a line of Caddy's takes in Docker's own file (its driver json-file)."""
     entry = {"log": f"{line}\n", "stream": "stdout", "time": "2026-11-29T23:59:59.123456789Z"}
-    return len(json.dumps(entry, separators=(",", ":"))) + 1
+    # It writes each of these as `\u00` and two digits (moby's jsonlogbytes.go).
+    text = json.dumps(entry, separators=(",", ":"))
+    return len(text) + 5 * sum(map(text.count, "<>&")) + 1
 
 
 def exchange(caddy: RunningCaddy, sent: bytes) -> bytes:
@@ -71,6 +76,8 @@ OVER_HTTP_1 = {
     "odd signs": h1(target=f"/lokiaws/{ODD}"),
     "odd signs to Grafana": h1(target=f"/{ODD}"),
     "a whole URL": h1(target=f"http://{SITE.domain}/{ODD}"),
+    "signs that Docker escapes": h1(target=f"/lokiaws/{'<' * 9000}"),
+    "signs that Docker escapes, to Grafana": h1(target=f"/api/{'&' * 9000}", host="&" * 200),
     "another host": h1(host=f"{LONG}.example"),
     "a long method": h1(method="M" * 12_000),
     "long headers": h1(target="/lokiaws/x", A=LONG, Referer="y", B="z" * 2000),
@@ -189,6 +196,31 @@ def test_the_access_log_has_refusals_and_some_of_many_pushes(tmp_path: Path) -> 
     assert {entry["user_id"] for entry in taken if entry["request"]["uri"] == GUARDED_PUSH} == {"admin"}
     refused = [entry["status"] for entry in entries if entry["status"] >= 400]
     assert sorted(refused) == sorted(status for _, _, status in refusals)
+
+
+# Caddy's words for these have the client's port, or what it sent, in them: each text is another.
+BROKEN_OFF = {
+    "reset": h1("POST", "/login", **{"Content-Length": "1000"}),
+    "ended by nonsense": h1("POST", "/login", **{"Transfer-Encoding": "chunked"})
+    + f"0\r\nX-Api-Key {KEY}{LONG[:3000]}\r\n\r\n".encode(),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN_OFF)
+def test_a_request_that_breaks_off_is_logged_as_any_other(caddy: RunningCaddy, how: str) -> None:
+    before = caddy.log_lines()
+    for _ in range(5):
+        with caddy.secured(["http/1.1"]) as connection:
+            connection.sendall(BROKEN_OFF[how])
+            if how != "reset":
+                connection.recv(65536)
+            at_once = struct.pack("ii", 1, 0)
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+    wait_for("Caddy has noticed", lambda: caddy.log_lines() > before, 20.0)
+    lines = caddy.new_log_lines(before)
+    assert {json.loads(line)["logger"] for line in lines} == {"http.log.access.site"}
+    assert KEY not in "".join(lines)
+    assert max(map(as_docker_keeps, lines)) <= LOGGED_BYTES
 
 
 # Whoever has one of these URLs needs no password (Grafana's documentation and its API reference).

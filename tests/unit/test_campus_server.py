@@ -367,6 +367,8 @@ def test_grafanas_doors_are_closed_and_it_asks_nobody(usual: Engine) -> None:
     # Who guesses is shut out by address: nobody shuts `admin` out for others.
     assert envs["GF_SECURITY_DISABLE_USERNAME_LOGIN_PROTECTION"] == "true"
     assert envs["GF_SECURITY_DISABLE_IP_ADDRESS_LOGIN_PROTECTION"] == "false"
+    # Its log holds no path and no Referer of a stranger's.
+    assert set(envs["GF_LOG_FILTERS"].split()) == {"context:error", "authn.service:error"}
     for name in (
         *("SECURITY_COOKIE_SECURE", "SECURITY_CONTENT_SECURITY_POLICY", "SECURITY_DISABLE_GRAVATAR"),
         *("PLUGINS_PREINSTALL_DISABLED", "PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED"),

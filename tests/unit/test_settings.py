@@ -241,6 +241,8 @@ def test_an_older_schema_period_refuses_opentelemetry() -> None:
         ("campus.dockerHost", "ssh://me:s3cret-canary@campus"),
         ("campus.dockerHost", "tcp://me:s3cret-canary@campus"),
         ("campus.dockerHost", "ssh://me:s3cret-canary/@campus"),
+        ("campus.dockerHost", "ssh://me%3As3cret-canary@campus"),
+        ("campus.dockerHost", "ssh://me@here:s3cret-canary@campus"),
         ("campus.otherHosts", {"b": {"dockerHost": "ssh://me:s3cret-canary@b", "address": "10.0.0.2"}}),
         ("shippers", {"b": {"dockerHost": "ssh://me:s3cret-canary@b", "loki": "test", "account": "admin"}}),
         ("portPolicy.confirmTarget", "me:s3cret-canary@campus"),
@@ -309,11 +311,22 @@ def test_a_webhook_is_checked_and_not_echoed(kind: str, url: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["", "s3cret-canary\n", " s3cret-canary", "s3cret\0-canary", {"s3cret-canary": 1}]
+    "password",
+    [
+        "",
+        "s3cret-canary---\n",
+        " s3cret-canary---",
+        "s3cret\0-canary---",
+        "s3cret-canary-${HOME}",
+        "s3cret-canary-$__file{/x}",
+        {"s3cret-canary": 1},
+    ],
 )
-def test_a_mail_password_is_checked_and_not_echoed(password: Any) -> None:
-    with pytest.raises(SettingsError, match=r"grafana\.smtp\.password") as caught:
-        parse(changed("grafana.smtp", SMTP | {"user": "u", "password": password}))
+@pytest.mark.parametrize("key", ["grafana.smtp.password", "grafana.adminPassword"])
+def test_a_password_for_grafana_is_checked_and_not_echoed(key: str, password: Any) -> None:
+    tree = changed("grafana.smtp", SMTP | {"user": "u", "password": "p"})
+    with pytest.raises(SettingsError, match=key.replace(".", r"\.")) as caught:
+        parse(put(tree, {key: password}))
     assert "canary" not in str(caught.value)
 
 

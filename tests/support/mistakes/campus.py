@@ -10,6 +10,8 @@ MISTAKES = [
     Mistake({"images.loki": "grafana/loki:latest"}, "images.loki: the tag 'latest'", "latest"),
     Mistake({"campus.networkCidr": "172.29.0.0/24"}, "campus.networkCidr:", "172.29.0.0/24"),
     Mistake({"campus.networkCidr": "8.8.0.0/16"}, "campus.networkCidr:", "8.8.0.0/16"),
+    Mistake({"campus.networkCidr": "127.0.0.0/16"}, "campus.networkCidr: a private IPv4", "127.0.0.0/16"),
+    Mistake({"campus.networkCidr": "169.254.0.0/16"}, "campus.networkCidr: a private", "169.254.0.0/16"),
     Mistake({"campus.dockerHost": "localhost"}, "campus.dockerHost: an URL", "localhost"),
     Mistake({"campus.dockerHost": "tcp://198.51.100.7:2376"}, "campus.dockerHost: an URL", "tcp://198"),
     Mistake(
@@ -21,8 +23,13 @@ MISTAKES = [
     ),
     Mistake({"campus.dockerHost": "npipe:////./pipe/docker_engine"}, "campus.dockerHost: an URL", "npipe"),
     Mistake({"campus.dockerHost": "ssh://me@campus:99999"}, "campus.dockerHost: a port is", "99999"),
+    *(
+        Mistake({"campus.dockerHost": url}, "campus.dockerHost: an URL", url)
+        for url in ("ssh://", "ssh://me@", "ssh:///campus", "ssh://me@campus?a=b", "ssh://me@campus#a")
+    ),
     # The value isn't told.
     Mistake({"campus.dockerHost": "ssh://me:pass@campus"}, "campus.dockerHost: no password in an URL"),
+    Mistake({"campus.address": "0.1.2.3"}, "campus.address: the address of one machine", "0.1.2.3"),
     Mistake({"campus.address": "::ffff:10.0.0.1"}, "campus.address: packets carry", "write 10.0.0.1"),
     Mistake({"images.caddy": ""}, "images.caddy:", "tag", '""'),
 ]

@@ -44,6 +44,11 @@ MISTAKES = [
     Mistake({"edge.httpPort": 18443}, "edge.httpPort: must differ", "18443"),
     Mistake({"edge.tls": "none"}, "edge.tls:", "none"),
     Mistake({"edge.tls": "acme"}, "edge.email: an address is required", "acme"),
+    # What would be something else in a Caddyfile.
+    *(
+        Mistake({"edge.email": email}, "edge.email: a mail address is needed")
+        for email in ("a@example.org\\", 'a"@example.org', "{env.HOME}@example.org")
+    ),
     acme({}, "edge.acme: names the authority of tls: acme", "'internal'"),
     Mistake({"edge.acme": {}}, "edge.acme.directory: required key is missing"),
     acme({"directory": "http://ca.test"}, "edge.acme.directory: the URL of an ACME", "http://"),
@@ -75,7 +80,10 @@ MISTAKES = [
     ),
     *(
         Mistake({"edge.extraAllowedCidrs": [cidr]}, "edge.extraAllowedCidrs.0: no packet comes from", cidr)
-        for cidr in ("0.0.0.0", "224.0.0.1", "255.255.255.255", "::", "ff02::1")
+        for cidr in (
+            *("0.0.0.0", "224.0.0.1", "255.255.255.255", "224.0.0.0/3"),
+            *("::", "ff02::1", "::/64", "::/8", "100::1"),
+        )
     ),
     Mistake({"edge.extraAllowedCidrs": ["fe80::1%eth0"]}, "edge.extraAllowedCidrs.0:", "a zone", "fe80::1%"),
     Mistake(

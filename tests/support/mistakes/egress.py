@@ -44,6 +44,14 @@ MISTAKES = [
         "egress.given.addresses.0: the address must be global",
         "10.0.0.1",
     ),
+    *(
+        Mistake(
+            {"egress": {"given": {"addresses": [address]}}},
+            "egress.given.addresses.0: the address must be global",
+            address,
+        )
+        for address in ("240.0.0.1", "255.255.255.255", "0.1.2.3")
+    ),
     Mistake(
         {"egress": {"given": {"addresses": ["224.0.0.1"]}}},
         "egress.given.addresses.0: the address must be",

@@ -32,6 +32,10 @@ MISTAKES = [
     ),
     Mistake({"grafana.adminPassword": ""}, "grafana.adminPassword: a password has 1 to"),
     Mistake({"grafana.memoryBytes": 255 << 20}, "grafana.memoryBytes: Input should be greater", "267386880"),
+    *(
+        Mistake({"images.grafana": image}, "images.grafana: a -slim image has no data source", image)
+        for image in ("x.org/grafana-slim:13.2.3", "grafana/grafana:slim", "grafana/grafana:13-SLIM")
+    ),
     Mistake(
         {"images.grafana": "grafana/grafana:13.2.3-slim"},
         "images.grafana: a -slim image has no data source",

@@ -11,6 +11,14 @@ MISTAKES = [
     Mistake({"loki.instances.aws.route": "lokiaws"}, "loki.instances.aws.route: a route", "lokiaws"),
     Mistake({"loki.instances.aws.route": "/a/../b"}, "loki.instances.aws.route: a route", "/a/../b"),
     Mistake({"loki.instances.aws.port": 3199}, "loki.instances.test.port: 3199 is already", "aws"),
+    Mistake(
+        {
+            f"loki.instances.l{at}": {"port": 4000 + at, "route": f"/l{at}", "allow": ["192.0.2.1"]}
+            for at in range(8)
+        },
+        "loki.instances: 8 at most",
+        "received 10",
+    ),
     Mistake({"loki.instances.aws.port": 3000}, "loki.instances.aws.port: 3000 is Grafana's"),
     Mistake({"loki.instances.aws.port": 1}, "loki.instances.aws.port: the private network's", "1"),
     Mistake({"loki.instances.aws.port": 9095}, "loki.instances.aws.port: Loki's own gRPC", "9095"),
@@ -112,6 +120,24 @@ MISTAKES = [
         {"loki.instances.aws.allow": ["nat", "172.16.0.0/12"], "loki.instances.aws.allowWide": True},
         "loki.instances.aws.allow: the containers' own addresses",
         "'172.16.0.0/12'",
+    ),
+    # What lets the NAT in under another name.
+    *(
+        Mistake(
+            {
+                "egress": {"given": {"addresses": ["198.51.100.9", "203.0.113.7"]}},
+                "loki.instances.aws.natWithoutPassword": False,
+                "loki.instances.aws.allow": ["192.0.2.1"],
+            }
+            | changes,
+            "loki.instances.aws.accounts: at least one is needed",
+            "the NAT 203.0.113.7",
+        )
+        for changes in (
+            {"loki.instances.aws.allow": ["203.0.113.7"]},
+            {"loki.instances.aws.allow": ["203.0.113.0/24"], "loki.instances.aws.allowWide": True},
+            {"edge.extraAllowedCidrs": ["203.0.113.7/32"]},
+        )
     ),
     Mistake(
         {"loki.instances.aws.natWithoutPassword": False},

@@ -93,6 +93,8 @@ MISTAKES = [
     Mistake({"portPolicy.confirmSeconds": 51}, "portPolicy.confirmSeconds:", "51"),
     Mistake({"portPolicy.confirmTarget": "host"}, "portPolicy.confirmTarget: a login", "host"),
     Mistake({"portPolicy.confirmTarget": "me:pass@host"}, "portPolicy.confirmTarget: a login"),
+    Mistake({"portPolicy.confirmTarget": "-F@host"}, "portPolicy.confirmTarget: a login", "-F@host"),
+    Mistake({"portPolicy.confirmTarget": "me@-F"}, "portPolicy.confirmTarget: a login", "me@-F"),
     Mistake(
         {"portPolicy.confirmTarget": "me@host:99999"}, "portPolicy.confirmTarget: a login", "me@host:99999"
     ),
