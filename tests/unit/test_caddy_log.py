@@ -163,12 +163,14 @@ def test_a_strangers_flood_leaves_room_for_an_hour_and_hides_no_refused_push(cad
 
 def test_a_strangers_pushes_hide_no_refusal_of_an_address_that_is_listed(caddy: RunningCaddy) -> None:
     """On its very route, and letter for letter: who is let in elsewhere is counted by itself."""
-    asked = over_http_2(caddy, PUSH, [], 300, "POST")
-    assert set(asked) == {403}
-    before = caddy.log_lines()
-    asked = over_http_2(caddy, PUSH, [], 300, "POST")
+    before, asked = caddy.log_lines(), 0
+    # One connection in some hundred requests is ended in order.
+    while asked < 600:
+        answers = over_http_2(caddy, PUSH, [], 100, "POST")
+        assert set(answers) <= {403}
+        asked += len(answers)
     # The flood is sampled, also where ten seconds of the clock end in it.
-    assert len(caddy.new_log_lines(before)) < len(asked) / 10
+    assert len(caddy.new_log_lines(before)) < asked / 10
     assert_logged(caddy, LISTED, "aws_listed")
 
 
