@@ -39,6 +39,9 @@ from components.aws.buffer_plan import (
 )
 from components.aws.firelens import OUTPUTS, architecture_problem, has_shell, option_problems, seconds
 from components.campus.caddyfile import ACME_STAGING
+from components.campus.connection_limit import DEFAULT as DEFAULT_CONNECTIONS
+from components.campus.connection_limit import LEAST as LEAST_CONNECTIONS
+from components.campus.connection_limit import MOST as MOST_CONNECTIONS
 from components.campus.port_rules import (
     NUMBERS,
     AnyProtocol,
@@ -636,6 +639,9 @@ class Edge(Area):
     https_port: Port = 443
     # HTTP/3 too; the port policy has to let the HTTPS port's UDP twin in.
     http3: bool = False
+    # How many TCP connections to Caddy an IPv4 address, or an IPv6 /64, may have open at once; a /48 four
+    # times as many. The port policy keeps it, with `namespace: host`.
+    connections_per_source: int = DEFAULT_CONNECTIONS
     # Operators' own addresses, allowed on every guarded route beside the route's list.
     extra_allowed_cidrs: tuple[Cidr, ...] = ()
     # Lets an entry be wider than one address.
@@ -654,6 +660,12 @@ class Edge(Area):
             raise ValueError(f"acme: names the authority of tls: acme alone, received tls {self.tls!r}")
         if self.http_port == self.https_port:
             raise ValueError(f"httpPort: must differ from httpsPort, received {self.http_port}")
+        if not LEAST_CONNECTIONS <= self.connections_per_source <= MOST_CONNECTIONS:
+            raise ValueError(
+                f"connectionsPerSource: from {LEAST_CONNECTIONS}, for a few browsers behind one address, to "
+                f"{MOST_CONNECTIONS}, so that no stranger can fill Caddy's memory, "
+                f"received {self.connections_per_source}"
+            )
         if not self.allow_wide:
             for cidr in self.extra_allowed_cidrs:
                 _refuse_wide("extraAllowedCidrs", cidr)

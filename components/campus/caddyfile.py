@@ -91,7 +91,8 @@ ROUTES_URI = r"^([^?]{0,200}\??).*$"
 SITES_URI = r"^(?:(/(?:api|dashboard|public)/[^/?]{0,100}|/[^/?]{0,100}).*|.*)$"
 
 # What strangers ask for is logged so much and no more: by each logger the first ones of ten seconds, then
-# one in so many. Docker keeps 50 MB: with ten loggers, each with 1 KiB a second, over an hour.
+# one in so many. Docker keeps 50 MB: with ten such loggers (two for each of three routes, and four beside
+# them), each with 1 KiB a second, over an hour.
 STRANGERS_LOGGED = ("10s", 10, 10_000)
 
 # Why Grafana's route failed isn't logged, but that it did: a stranger who breaks a request off, or ends it
@@ -172,7 +173,7 @@ def render_caddyfile(site: Site, routes: Sequence[GuardedRoute], grafana: str | 
     body: list[str] = []
     logs: list[str] = []
     for route in sorted(routes, key=lambda one: one.name):
-        body += _guarded_route(route)
+        body += _guarded_route(route, routes)
         logs += _route_logs(route)
     body += _grafana(site, grafana)
     return _page(site, body, logs)
@@ -302,10 +303,17 @@ def _log(head: str, sampled: tuple[str, int, int], uri: str, *more: str, output:
 def _route_logs(route: GuardedRoute) -> list[str]:
     """A route's own logs, each by its name alone and not by the site's.
 
-    What a stranger asks for washes out neither what a shipper was refused nor what was taken.
+    What a stranger asks for washes out neither what a shipper was refused nor what was taken: what the gate
+    refuses whom some route lets in, and pushes among what it refuses others, are counted by themselves.
     """
     own = ("1s", TAKEN_LOGGED_PER_SECOND, TAKEN_LOGGED_ONE_IN)
-    sampled = {_taken(route): own, _failed(route): own, _refused(route): STRANGERS_LOGGED}
+    sampled = {
+        _taken(route): own,
+        _failed(route): own,
+        _listed(route): STRANGERS_LOGGED,
+        _refused(route): STRANGERS_LOGGED,
+        _astray(route): STRANGERS_LOGGED,
+    }
     return [
         line
         for name, rate in sampled.items()
@@ -322,31 +330,61 @@ def _failed(route: GuardedRoute) -> str:
     return f"{route.name}_failed"
 
 
+def _listed(route: GuardedRoute) -> str:
+    """Of what the gate kept out, what came from an address that some route lets in."""
+    return f"{route.name}_listed"
+
+
 def _refused(route: GuardedRoute) -> str:
-    """Of what the address gate, or the path, kept out."""
+    """Of what the gate kept out, others' pushes: only the address was wrong."""
     return f"{route.name}_refused"
 
 
-def _guarded_route(route: GuardedRoute) -> list[str]:
+def _astray(route: GuardedRoute) -> str:
+    """Of what the gate kept out, all else."""
+    return f"{route.name}_astray"
+
+
+def _guarded_route(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[str]:
     matcher = f"@{route.name}_push"
     return [
-        *_block(f"{matcher} ", _gate(route)),
+        *_block(f"{matcher} ", [*_pushes(route), *_addresses([route])]),
         *_block(f"handle {matcher} ", _block("route ", _push(route))),
         f"@{route.name} path {route.prefix} {route.prefix}/*",
-        *_block(f"handle @{route.name} ", [f"log_name {_refused(route)}", 'respond "Forbidden" 403']),
+        *_block(f"handle @{route.name} ", _block("route ", _refusal(route, routes))),
     ]
 
 
-def _gate(route: GuardedRoute) -> list[str]:
-    """Who may push, and how."""
+def _refusal(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[str]:
+    """403, and in which log: the last name that fits."""
+    pushes, listed = f"@{_refused(route)}", f"@{_listed(route)}"
+    return [
+        f"log_name {_astray(route)}",
+        *_block(f"{pushes} ", _pushes(route)),
+        f"log_name {pushes} {_refused(route)}",
+        *_block(f"{listed} ", _addresses(routes)),
+        f"log_name {listed} {_listed(route)}",
+        'respond "Forbidden" 403',
+    ]
+
+
+def _pushes(route: GuardedRoute) -> list[str]:
+    """What is a push on this route, whoever sends it."""
     paths = [PUSH_PATH, *([OTLP_PATH] if route.otlp else [])]
     return [
         "method POST",
         # As it was sent, letter for letter, so that an encoded slash or a query is something else.
         # Caddy's own `path` ignores case and repeated slashes.
         f"vars {{http.request.orig_uri}} {' '.join(route.prefix + path for path in paths)}",
-        f"remote_ip {' '.join([NOBODY, *sorted(set(route.cidrs))])}",
-        *([f"import {FRAGMENTS}/*.caddy"] if route.allow_nat else []),
+    ]
+
+
+def _addresses(routes: Sequence[GuardedRoute]) -> list[str]:
+    """Whom any of these routes lets in."""
+    cidrs = sorted({cidr for route in routes for cidr in route.cidrs})
+    return [
+        f"remote_ip {' '.join([NOBODY, *cidrs])}",
+        *([f"import {FRAGMENTS}/*.caddy"] if any(route.allow_nat for route in routes) else []),
     ]
 
 

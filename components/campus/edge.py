@@ -18,6 +18,7 @@ from components.campus.caddyfile import (
     render_caddyfile,
     render_closed,
 )
+from components.campus.connection_limit import CADDY_MEMORY_MIB
 from components.campus.containers import (
     Host,
     container_options,
@@ -33,8 +34,9 @@ from components.live.volume_files import VolumeFile, VolumeFiles
 LIVE_DIRECTORY = "/etc/caddy/live"
 CADDYFILE = "Caddyfile"
 # Twice what it took for 400 reloads in five minutes under 1,000 pushes a second: for 20 s after each one
-# the configuration before lives on. Caddy itself tells Go's collector of the limit.
-MEMORY_MIB = 512
+# the configuration before lives on. The other half is for connections. Caddy itself tells Go's collector of
+# the limit.
+MEMORY_MIB = CADDY_MEMORY_MIB
 # Longer than Caddy waits for its own requests.
 STOP_SECONDS = GRACE_PERIOD_SECONDS + 10
 

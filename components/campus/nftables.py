@@ -6,6 +6,8 @@ address. What containers ask of the host's own addresses is judged there too: Do
 another container, and its proxy never sees it. All else that containers send is let through; what
 they send to a whole group of hosts is judged at the input hook, if the host is one of them.
 
+What one source may have open to some ports (`ConnectionLimit`) is counted before the rules are asked.
+
 An open connection is judged packet by packet, by the rules as they are now: a packet that goes its
 connection's way has the addresses and ports of the first one still, so early in prerouting.
 """
@@ -14,12 +16,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.campus.connection_limit import SITE_SHARE, ConnectionLimit
 from components.campus.port_rules import NUMBERS, Family, Kept, Row, Rule, rows_of
 
 TABLE = "inet campus_policy"
 BRIDGES = "container_bridges"
 # Counts what no row fits.
 OTHERS = "others"
+# Counts what was over a limit of connections.
+CROWDED = "crowded"
 
 # Before Docker's DNAT (-100), after connection tracking (-200): netfilter_ipv4.h.
 PRIORITY = -150
@@ -31,19 +36,23 @@ LIMIT = "12/minute burst 6 packets"
 EMPTY_POLICY = f"table {TABLE}\ndelete table {TABLE}\n\ntable {TABLE} {{\n}}\n"
 
 
-def render_policy(rules: Sequence[Rule], kept: Sequence[Kept] = ()) -> str:
+def render_policy(
+    rules: Sequence[Rule], kept: Sequence[Kept] = (), limit: ConnectionLimit | None = None
+) -> str:
     """The whole table, replaced in one transaction; what no rule allows in is dropped.
 
     `kept` is what containers don't reach elsewhere; all else they do.
     """
     rows = rows_of(rules)
+    counters = [*map(_counter, rows), *([] if limit is None else [CROWDED]), OTHERS]
     parts = [
-        *(_nested(f"counter {name}", []) for name in (*map(_counter, rows), OTHERS)),
+        *(_nested(f"counter {name}", []) for name in counters),
         _nested(f"set {BRIDGES}", ["type ifname"]),
         *(_limit_set(row) for row in rows if row.rule.action == "limit"),
+        *([] if limit is None else _connections(limit)),
         _nested("chain refuse", _REFUSE),
         _nested("chain rules", [line for row in rows for line in _statements(row)]),
-        _nested("chain judge", _judge(rules)),
+        _nested("chain judge", _judge(rules, limit)),
         _nested("chain inbound", _inbound(kept)),
         _nested("chain groups", _GROUPS),
     ]
@@ -107,6 +116,36 @@ def _what(rule: Rule) -> str:
     return f"{rule.protocol} dport {port}"
 
 
+# A source of connections: its set's name, its type, its address, and how many times the limit it may have.
+_SOURCES = (
+    ("ip", "ipv4_addr", _WHO["ip"], 1),
+    ("ip6", "ipv6_addr", _WHO["ip6"], 1),
+    ("site", "ipv6_addr", "ip6 saddr & ffff:ffff:ffff::", SITE_SHARE),
+)
+
+
+def _connections(limit: ConnectionLimit) -> list[str]:
+    """The sets and the chain that count what each source begins, and what it has open.
+
+    The kernel notes each connection that is begun, and clears what has ended when the next one comes: not
+    all of it, and since Linux 5.19 not more than once in a few milliseconds. So a flood of what is refused
+    anyway would fill its memory; the rate in front keeps it below what is cleared. An entry goes by itself
+    when its last connection has gone. With a full set newcomers aren't counted, as with a limit's.
+    """
+    parts: list[str] = []
+    rates: list[str] = []
+    counts: list[str] = []
+    for name, kind, who, share in _SOURCES:
+        most = limit.per_source * share
+        begun = [f"type {kind}", "size 65535", "flags dynamic,timeout", "timeout 1m"]
+        parts.append(_nested(f"set begun_{name}", begun))
+        parts.append(_nested(f"set open_{name}", [f"type {kind}", "size 65535", "flags dynamic"]))
+        rate = f"limit rate over {most}/second burst {most} packets"
+        rates.append(f"update @begun_{name} {{ {who} {rate} }} counter name {CROWDED} drop")
+        counts.append(f"add @open_{name} {{ {who} ct count over {most} }} counter name {CROWDED} drop")
+    return [*parts, _nested("chain connections", [*rates, *counts])]
+
+
 # A connection that isn't let in any more is told so, and may tell the server's end: a peer that was reset
 # answers with a reset itself.
 _REFUSE = [
@@ -157,11 +196,12 @@ def _kept(one: Kept) -> str:
 _VRRP_GROUPS = ("ip daddr 224.0.0.18", "ip6 daddr ff02::12")
 
 
-def _judge(rules: Sequence[Rule]) -> list[str]:
+def _judge(rules: Sequence[Rule], limit: ConnectionLimit | None) -> list[str]:
     return [
         *_always(),
         # A container may send from any address that it makes up.
         f"iifname @{BRIDGES} fib saddr . iif oif missing drop",
+        *([] if limit is None else [_limited(limit)]),
         "fib daddr type local jump rules",
         *(
             f"meta l4proto {NUMBERS['vrrp']} {group} jump rules"
@@ -173,6 +213,12 @@ def _judge(rules: Sequence[Rule]) -> list[str]:
         f"counter name {OTHERS} jump refuse",
         "drop",
     ]
+
+
+def _limited(limit: ConnectionLimit) -> str:
+    """What the limit is asked about: the first packet of a connection."""
+    ports = ", ".join(map(str, sorted(limit.ports)))
+    return f"fib daddr type local tcp dport {{ {ports} }} ct state new jump connections"
 
 
 def _inbound(kept: Sequence[Kept]) -> list[str]:

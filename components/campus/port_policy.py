@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pulumi
 import pulumi_docker as docker
 
+from components.campus.connection_limit import ConnectionLimit
 from components.campus.containers import (
     Host,
     config_label,
@@ -48,6 +49,8 @@ class PortPolicyArgs:
     rules: Sequence[Rule]
     # What its containers don't reach elsewhere.
     kept: Sequence[Kept] = ()
+    # How many connections each source may have to one of its programs.
+    limit: ConnectionLimit | None = None
     # How new rules are confirmed; without effect where they guard nothing but the guard.
     confirmation: Confirmation
 
@@ -65,7 +68,7 @@ class PortPolicy(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PortPolicyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:PortPolicy", name, None, opts)
-        policy = render_policy(args.rules, args.kept)
+        policy = render_policy(args.rules, args.kept, args.limit)
         is_host = args.namespace == "host"
         if is_host and args.host.docker_host.startswith("unix://") and args.confirmation.target is None:
             pulumi.log.warn(UNPROVED, resource=self)

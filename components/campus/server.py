@@ -11,6 +11,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.campus.caddyfile import PUSH_PATH, AcmeAuthority, GuardedRoute, Site, push_url, site_url
+from components.campus.connection_limit import ConnectionLimit
 from components.campus.containers import Host, docker_provider, private_network
 from components.campus.docker_shipper import DockerShipper, DockerShipperArgs
 from components.campus.edge import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
@@ -162,6 +163,10 @@ class CampusServer(pulumi.ComponentResource):
                 namespace=settings.port_policy.namespace,
                 rules=settings.rules_at(None),
                 kept=settings.kept_at(None),
+                limit=ConnectionLimit(
+                    ports=(settings.edge.http_port, settings.edge.https_port),
+                    per_source=settings.edge.connections_per_source,
+                ),
                 confirmation=Confirmation(
                     seconds=settings.port_policy.confirm_seconds,
                     target=settings.port_policy.confirm_target,

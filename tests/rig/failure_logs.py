@@ -1,4 +1,4 @@
-"""What the containers of the running rigs said last: shown with a test that fails."""
+"""What the containers of the running rigs and other hosts said last: shown with a test that fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import requests
 from docker.errors import DockerException
 from docker.models.containers import Container
 
-from tests.rig.rig import Rig, running
+from tests.rig import other_hosts, rig
+from tests.rig.docker_engine import DockerEngine
 
 LINES = 40
 ANSWER_SECONDS = 10
@@ -15,18 +16,19 @@ ANSWER_SECONDS = 10
 
 def last_words() -> list[tuple[str, str]]:
     """A title and the last lines of each container in each rig of this process."""
-    return [section for rig in running for section in _of_rig(rig)]
+    engines = [*(one.engine for one in rig.running), *other_hosts.running]
+    return [section for engine in engines for section in _of_engine(engine)]
 
 
-def _of_rig(rig: Rig) -> list[tuple[str, str]]:
+def _of_engine(engine: DockerEngine) -> list[tuple[str, str]]:
     try:
-        client = docker.DockerClient(base_url=rig.engine.url, timeout=ANSWER_SECONDS)
+        client = docker.DockerClient(base_url=engine.url, timeout=ANSWER_SECONDS)
     except DockerException as error:
-        return [(f"Docker of {rig.run.name}", f"doesn't answer: {error}")]
+        return [(f"Docker of {engine.run.name}", f"doesn't answer: {error}")]
     try:
         return [_of_container(one) for one in client.containers.list(all=True)]
     except (DockerException, requests.RequestException) as error:
-        return [(f"Docker of {rig.run.name}", f"lists no containers: {error}")]
+        return [(f"Docker of {engine.run.name}", f"lists no containers: {error}")]
     finally:
         client.close()
 

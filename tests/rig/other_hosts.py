@@ -19,6 +19,9 @@ STRANGER_ON_LAN = "10.40.0.9"
 ROUTER = "10.40.0.254"
 FIRST_OTHER = 2
 
+# The engines of the hosts that run now.
+running: list[DockerEngine] = []
+
 
 @dataclass(frozen=True)
 class OtherHost:
@@ -48,27 +51,29 @@ def running_other_hosts(
     rig: Rig, names: Sequence[str], images: Sequence[str]
 ) -> Iterator[dict[str, OtherHost]]:
     """Hosts with these images, for the length of the block; nothing of them is left, however it ends."""
-    with ExitStack() as running:
-        switch = _switch(running.enter_context(opened_run()))
+    with ExitStack() as kept:
+        switch = _switch(kept.enter_context(opened_run()))
         _plug_in(switch, rig.network.campus, [SERVER_ON_LAN])
         _plug_in(switch, rig.network.world, [ROUTER, STRANGER_ON_LAN])
         made: dict[str, OtherHost] = {}
         for number, name in enumerate(names, FIRST_OTHER):
-            made[name] = _start(running, switch, f"10.40.0.{number}")
+            made[name] = _start(kept, switch, f"10.40.0.{number}")
             for image in images:
                 made[name].engine.load(image)
         yield made
 
 
-def _start(running: ExitStack, switch: Namespace, address: str) -> OtherHost:
-    run = running.enter_context(opened_run())
+def _start(kept: ExitStack, switch: Namespace, address: str) -> OtherHost:
+    run = kept.enter_context(opened_run())
     namespace = Namespace(f"{run.name}-host")
     ip("netns", "add", namespace.name)
     ip("-n", namespace.name, "link", "set", "lo", "up")
     _plug_in(switch, namespace, [address])
     _lead_to_the_campus(namespace)
     engine = DockerEngine.start(run, namespace)
-    running.callback(engine.stop)
+    kept.callback(engine.stop)
+    running.append(engine)
+    kept.callback(running.remove, engine)
     return OtherHost(address, namespace, engine)
 
 

@@ -41,6 +41,8 @@ TEST = GuardedRoute(
     otlp=True,
     accounts=(("admin-1", HASH), ("admin-2", HASH)),
 )
+# Who asks: on one route's list, or on none.
+LISTED, STRANGER = "127.0.0.1", "127.0.0.2"
 PUSH = "/lokiaws/loki/api/v1/push"
 GUARDED_PUSH = "/lokitest/loki/api/v1/push"
 
@@ -154,14 +156,15 @@ class RunningCaddy:
         content: bytes | Iterator[bytes] = b"{}",
         headers: dict[str, str] | None = None,
         auth: tuple[str, str] | None = None,
+        source: str = LISTED,
     ) -> Answer:
-        """A request from 127.0.0.1, with the path byte for byte as it is written here."""
+        """A request, with the path byte for byte as it is written here."""
         sent = {"Host": self.site.domain, **(headers or {})}
         if not isinstance(content, bytes):
             sent["Transfer-Encoding"] = "chunked"
         if auth:
             sent["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
-        with self.connected() as connection:
+        with self.connected(source) as connection:
             # A server that refuses a body needn't read it to its end.
             with suppress(BrokenPipeError, ConnectionResetError):
                 connection.request(method, path, content, sent, encode_chunked=not isinstance(content, bytes))
@@ -169,21 +172,22 @@ class RunningCaddy:
             return Answer(answer.status, answer.read().decode())
 
     @contextmanager
-    def connected(self) -> Iterator[http.client.HTTPConnection]:
-        """A connection from 127.0.0.1."""
+    def connected(self, source: str = LISTED) -> Iterator[http.client.HTTPConnection]:
+        """A connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self.site.https_port)
-        with self.secured(["http/1.1"]) as connection.sock, closing(connection):
+        with self.secured(["http/1.1"], source) as connection.sock, closing(connection):
             yield connection
 
     @contextmanager
-    def secured(self, protocols: Sequence[str]) -> Iterator[ssl.SSLSocket]:
-        """A connection from 127.0.0.1 for one of these protocols (ALPN), as a socket."""
+    def secured(self, protocols: Sequence[str], source: str = LISTED) -> Iterator[ssl.SSLSocket]:
+        """A connection for one of these protocols (ALPN), as a socket."""
         # Not the default one, which reads every authority of the machine: 20 ms for each connection.
         trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusting.check_hostname = False
         trusting.verify_mode = ssl.CERT_NONE
         trusting.set_alpn_protocols(list(protocols))
-        with socket.create_connection(("127.0.0.1", self.site.https_port), timeout=20) as plain:
+        server = ("127.0.0.1", self.site.https_port)
+        with socket.create_connection(server, timeout=20, source_address=(source, 0)) as plain:
             # Head and body are two writes: without this, the second waits 40 ms for an answer to the first.
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with trusting.wrap_socket(plain, server_hostname=self.site.domain) as secured:
@@ -248,7 +252,7 @@ def running_caddy(
             TEST,
             upstream=aws.upstream if loki is None else f"127.0.0.1:{loki}",
             more_upstreams=tuple(f"127.0.0.1:{replica}" for replica in replicas),
-            cidrs=("127.0.0.1/32",),
+            cidrs=(f"{LISTED}/32",),
             accounts=(("admin", password),),
             accounts_optional=accounts_optional,
             # Each of a route's paths asks the replicas anew.

@@ -22,7 +22,16 @@ from components.campus.caddyfile import (
     TAKEN_LOGGED_PER_SECOND,
 )
 from tests.rig.processes import wait_for
-from tests.support.running_caddy import GUARDED_PUSH, PUSH, SITE, RunningCaddy, logged, running_caddy
+from tests.support.running_caddy import (
+    GUARDED_PUSH,
+    LISTED,
+    PUSH,
+    SITE,
+    STRANGER,
+    RunningCaddy,
+    logged,
+    running_caddy,
+)
 
 # What Docker keeps of a container's log (components/campus/containers.py).
 DOCKER_KEEPS = 5 * 10 * 1000 * 1000
@@ -97,14 +106,16 @@ def test_a_request_costs_a_kibibyte_of_log_at_most(caddy: RunningCaddy) -> None:
         assert sum(map(as_docker_keeps, lines)) <= LOGGED_BYTES, what
 
 
-def over_http_2(caddy: RunningCaddy, path: str, fields: Sequence[tuple[str, str]], number: int) -> list[int]:
-    """The answers to as many requests over one HTTP/2 connection; a field that comes again costs a byte."""
+def over_http_2(
+    caddy: RunningCaddy, path: str, fields: Sequence[tuple[str, str]], number: int, method: str = "GET"
+) -> list[int]:
+    """The answers to a stranger's requests over one HTTP/2 connection; a field that comes again is a byte."""
     statuses: list[int] = []
-    with caddy.secured(["h2"]) as connection:
+    with caddy.secured(["h2"], STRANGER) as connection:
         speaking = h2.connection.H2Connection(h2.config.H2Configuration())
         speaking.initiate_connection()
         connection.sendall(speaking.data_to_send())
-        head = [(":method", "GET"), (":scheme", "https"), (":authority", SITE.domain), (":path", path)]
+        head = [(":method", method), (":scheme", "https"), (":authority", SITE.domain), (":path", path)]
         asked = 0
         while len(statuses) < number:
             while asked < number and asked - len(statuses) < 50:
@@ -135,26 +146,51 @@ def test_headers_that_cost_their_sender_a_byte_cost_no_log(caddy: RunningCaddy) 
     assert sum(map(as_docker_keeps, lines)) < 50 * len(statuses)
 
 
+# On a route everything but a push, the push itself, and beside the routes.
+FLOODS = (
+    *(("GET", "/lokiaws/x"), ("GET", PUSH), ("POST", f"{PUSH}?")),
+    *(("GET", "/lokitest/x"), ("POST", GUARDED_PUSH), ("GET", "/login"), ("GET", "/x")),
+)
+
+
 def test_a_strangers_flood_leaves_room_for_an_hour_and_hides_no_refused_push(caddy: RunningCaddy) -> None:
-    """By every way but the push's own route: each route's refusals are a log of their own."""
+    """By every way but the push's own route: each route's refused pushes are a log of their own."""
     before, begun = caddy.log_lines(), time.monotonic()
     asked = 0
     while time.monotonic() - begun < STRANGERS_LOGGED_SECONDS:
-        for path in ("/lokitest/x", "/login", "/x"):
-            asked += len(over_http_2(caddy, path, [("x-a", "v" * 4000)], 100))
+        for method, path in FLOODS:
+            asked += len(over_http_2(caddy, path, [("x-a", "v" * 4000)], 50, method))
     windows = (time.monotonic() - begun) / STRANGERS_LOGGED_SECONDS + 1
     lines = caddy.new_log_lines(before)
     assert asked > 5 * len(lines)
     written = sum(map(as_docker_keeps, lines))
     assert written / windows * (HOUR / STRANGERS_LOGGED_SECONDS) < DOCKER_KEEPS
+    assert_logged(caddy, STRANGER, "aws_refused")
+
+
+def test_a_strangers_pushes_hide_no_refusal_of_an_address_that_is_listed(caddy: RunningCaddy) -> None:
+    """On its very route, and letter for letter: who is let in elsewhere is counted by itself."""
+    before, asked = caddy.log_lines(), 0
+    # One connection in some hundred requests is ended in order.
+    while asked < 600:
+        answers = over_http_2(caddy, PUSH, [], 100, "POST")
+        assert set(answers) <= {403}
+        asked += len(answers)
+    # The flood is sampled, also where ten seconds of the clock end in it.
+    assert len(caddy.new_log_lines(before)) < asked / 10
+    assert_logged(caddy, LISTED, "aws_listed")
+
+
+def assert_logged(caddy: RunningCaddy, source: str, logger: str) -> None:
+    """A push from there that is refused is logged so, with what the alert and the dashboards read."""
     before = caddy.log_lines()
-    assert caddy.post(PUSH).status_code == 403
+    assert caddy.post(PUSH, source=source).status_code == 403
     [line] = caddy.new_log_lines(before)
     entry = json.loads(line)
-    assert entry["logger"] == "http.log.access.aws_refused"
-    # What the dashboards read (components/campus/dashboards.py).
+    assert entry["logger"] == f"http.log.access.{logger}"
+    # components/campus/logql.py, `pushed`.
     assert (entry["status"], type(entry["duration"])) == (403, float)
-    request = {"method": "POST", "uri": PUSH, "remote_ip": "127.0.0.1"}
+    request = {"method": "POST", "uri": PUSH, "remote_ip": source}
     assert request.items() <= entry["request"].items()
 
 

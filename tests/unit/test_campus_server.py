@@ -129,6 +129,13 @@ def test_a_port_is_published_only_where_the_settings_say_so(usual: Engine) -> No
     }
 
 
+def test_the_policy_bounds_the_connections_to_caddy(engine: Engine) -> None:
+    build(edge=TREE["edge"] | {"connectionsPerSource": 321})
+    policy = plain(policy_files(engine)["files"])["policy.nft"]
+    assert "tcp dport { 80, 443 } ct state new jump connections" in policy
+    assert "ip saddr ct count over 321 }" in policy
+
+
 def test_a_policy_in_a_namespace_of_its_own_reaches_no_network(engine: Engine) -> None:
     build(portPolicy={"namespace": "own"}, loki={"instances": {"aws": AWS}})
     guard = engine.containers()["t-port-guard"]

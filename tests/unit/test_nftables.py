@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
+from components.campus.connection_limit import (
+    CADDY_MEMORY_MIB,
+    CADDY_WORK_MIB,
+    CONNECTION_KIB,
+    DEFAULT,
+    MOST,
+    SITE_SHARE,
+    ConnectionLimit,
+)
 from components.campus.nftables import EMPTY_POLICY, policy_rows, render_policy
 from components.campus.port_rules import NUMBERS, Rule
 from components.settings import DEFAULT_RULES
@@ -39,6 +49,8 @@ RULES = (
     Rule(action="allow", protocol="both", first_port=53, last_port=53, sources=("2001:db8::/64",)),
 )
 
+LIMIT = ConnectionLimit(ports=(443, 80), per_source=DEFAULT)
+
 
 def in_namespace(script: str, folder: Path) -> str:
     """What the shell script prints in an empty network namespace; $guard is the guard."""
@@ -48,7 +60,7 @@ def in_namespace(script: str, folder: Path) -> str:
 
 
 def test_the_policy_is_the_agreed_one() -> None:
-    assert_golden("policy.nft", render_policy(RULES))
+    assert_golden("policy.nft", render_policy(RULES, limit=LIMIT))
 
 
 def test_the_rows_read_like_those_of_ufw_numbered() -> None:
@@ -59,6 +71,77 @@ def test_the_rows_read_like_those_of_ufw_numbered() -> None:
 @pytest.mark.programs
 def test_nft_takes_it(rules: tuple[Rule, ...], tmp_path: Path) -> None:
     nft_check(render_policy(rules), tmp_path)
+    nft_check(render_policy(rules, limit=LIMIT), tmp_path)
+
+
+def test_a_source_may_have_as_many_connections_as_caddys_memory_has_room_for() -> None:
+    """As the settings bound it: the worst that one stranger, with a whole IPv6 site, may have open."""
+    room = (CADDY_MEMORY_MIB - CADDY_WORK_MIB) * 1024
+    assert SITE_SHARE * MOST * CONNECTION_KIB <= room < SITE_SHARE * (MOST + 1) * CONNECTION_KIB
+    assert room > 3 * SITE_SHARE * DEFAULT * CONNECTION_KIB
+
+
+# Connects to a port so often, and prints how many are established (1, in the first byte of TCP_INFO).
+CONNECTS = """
+import socket, sys, time
+tries = [socket.socket() for _ in range(int(sys.argv[2]))]
+for one in tries:
+    one.setblocking(False)
+    one.connect_ex(("203.0.113.1", int(sys.argv[1])))
+time.sleep(1.5)
+print(sum(one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == bytes([1]) for one in tries))
+"""
+LISTENS = """
+import socket, time
+servers = [socket.create_server(("203.0.113.1", port), backlog=64) for port in (443, 444)]
+print("listening", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.programs
+def test_the_kernel_lets_a_source_have_so_many_connections_at_once(tmp_path: Path) -> None:
+    """In tests/policy it is asked for more: other sources, IPv6, and what goes when a connection ends."""
+    rules = [rule("allow", 443, last=444)]
+    policy = render_policy(rules, limit=ConnectionLimit(ports=(443,), per_source=5))
+    (tmp_path / "live.nft").write_text(policy)
+    (tmp_path / "connects.py").write_text(CONNECTS)
+    (tmp_path / "listens.py").write_text(LISTENS)
+    printed = in_namespace(
+        f"""
+unshare --net sleep 60 & client=$!
+world="nsenter --net=/proc/$client/ns/net"
+# Until it has its own network.
+until [[ $(readlink /proc/$client/ns/net) != "$(readlink /proc/self/ns/net)" ]]; do sleep 0.01; done
+ip link add wan type veth peer name wan netns $client
+ip addr add 203.0.113.1/24 dev wan; ip link set wan up
+$world ip addr add 203.0.113.8/24 dev wan; $world ip link set wan up
+exec {{up}}< <(exec {sys.executable} listens.py 2>&1); server=$!; trap 'kill $client $server' EXIT
+read -r _ <&$up
+$guard apply live.nft
+for port in 443 444; do $world {sys.executable} connects.py $port 9; done
+$guard ports | grep Over
+""",
+        tmp_path,
+    )
+    at_once, free, over = printed.splitlines()
+    assert (at_once, free) == ("5", "9")
+    assert int(over.split()[0]) >= 4
+
+
+@pytest.mark.programs
+def test_what_was_over_a_limit_is_a_row_where_there_is_one(tmp_path: Path) -> None:
+    (tmp_path / "without.nft").write_text(render_policy(RULES))
+    (tmp_path / "with.nft").write_text(render_policy(RULES, limit=LIMIT))
+    printed = in_namespace(
+        "for one in without with; do\n"
+        "cp $one.nft live.nft; $guard apply live.nft; $guard ports | tail -n 2\n"
+        "done",
+        tmp_path,
+    )
+    others = "     Anything else              DENY IN     Anywhere"
+    over = "     Over connectionsPerSource  DENY IN     Anywhere"
+    assert [line[30:] for line in printed.splitlines()][1:] == [others, over, others]
 
 
 PORTLESS = tuple(

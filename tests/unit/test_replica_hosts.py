@@ -181,6 +181,10 @@ def test_each_host_has_a_guard_with_rules_of_its_own(made: dict[str, Any]) -> No
     }
     assert f"ip saddr {SECOND}/32 tcp dport 13100" in guards["campus-port-policy-policy"]
     assert f"ip saddr {HERE}/32 tcp dport 3100" in guards["campus-host-log2-port-policy-policy"]
+    # Caddy is on the campus server alone.
+    assert [name for name, policy in guards.items() if "ct count over" in policy] == [
+        "campus-port-policy-policy"
+    ]
 
 
 def test_caddy_and_grafana_reach_every_replica(made: dict[str, Any]) -> None:

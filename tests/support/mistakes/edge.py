@@ -41,6 +41,14 @@ MISTAKES = [
     Mistake({"edge.httpsPort": 999999}, "edge.httpsPort: a port is a whole number", "1 to 65535", "999999"),
     Mistake({"edge.httpsPort": 0}, "edge.httpsPort: a port is a whole number", "0"),
     Mistake({"edge.httpsPort": "web"}, "edge.httpsPort:", "web"),
+    *(
+        Mistake(
+            {"edge.connectionsPerSource": number}, "edge.connectionsPerSource: from 50", "1927", str(number)
+        )
+        for number in (0, 49, 1928, 100_000)
+    ),
+    Mistake({"edge.connectionsPerSource": "many"}, "edge.connectionsPerSource:", "many"),
+    Mistake({"edge.connectionsPerSource": None}, "edge.connectionsPerSource:", "null"),
     Mistake({"edge.httpPort": 18443}, "edge.httpPort: must differ", "18443"),
     Mistake({"edge.tls": "none"}, "edge.tls:", "none"),
     Mistake({"edge.tls": "acme"}, "edge.email: an address is required", "acme"),
