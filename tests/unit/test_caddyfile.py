@@ -103,7 +103,8 @@ def remote_ip_ranges(folder: Path) -> list[list[str]]:
 
     def look(node: Any) -> None:
         if isinstance(node, dict):
-            if "remote_ip" in node:
+            # Alone, it only says in which log a refusal is.
+            if "remote_ip" in node and "method" in node:
                 found.append(node["remote_ip"]["ranges"])
             for value in node.values():
                 look(value)
