@@ -166,7 +166,7 @@ class RunningCaddy:
             sent["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
         with self.connected(source) as connection:
             # A server that refuses a body needn't read it to its end.
-            with suppress(BrokenPipeError, ConnectionResetError):
+            with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 connection.request(method, path, content, sent, encode_chunked=not isinstance(content, bytes))
             answer = connection.getresponse()
             return Answer(answer.status, answer.read().decode())
