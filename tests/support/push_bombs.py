@@ -26,6 +26,8 @@ class Bomb:
     content_type: str
     body: bytes
     encoding: str | None = None
+    # Whether its sender goes when half of it is sent.
+    is_cut: bool = False
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -38,13 +40,17 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
     """By name. They are `unpacked` bytes when unpacked; those that aren't packed `plain` and `plain_otlp`."""
     now = time.time_ns()
     entries = _field(1, _field(1, b'{job="x"}') + _field(2, b"") * (unpacked // 2 - 16))
+    packed = gzip.compress(_snappy(entries))
     streams = _field(1, b"") * (unpacked // 2)
     lone_entries = _field(1, _field(2, b"")) * (unpacked // 4)
     values = b'{"streams":[{"stream":{"job":"x"},"values":[%s]}]}'
     tiny = b'["%d",""]' % now
+    empty = b'{"streams":[%s]}' % _list(b"{}", plain)
+    # Each at a time of its own, so that Loki keeps them all.
+    short = b",".join(b'["%d","x"]' % (now + at) for at in range((plain - 100) // len(tiny + b"x,")))
     return {
         "entries, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(entries)),
-        "entries, snappy in gzip": Bomb(LOKI_PATH, _PROTOBUF, gzip.compress(_snappy(entries)), "gzip"),
+        "entries, snappy in gzip": Bomb(LOKI_PATH, _PROTOBUF, packed, "gzip"),
         "streams, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(streams)),
         "streams of an entry, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(lone_entries)),
         "entries, JSON in gzip": Bomb(
@@ -52,7 +58,11 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
         ),
         "entries, JSON": Bomb(LOKI_PATH, _JSON, values % _list(b'["0",""]', plain)),
         "entries of now, JSON": Bomb(LOKI_PATH, _JSON, values % _list(tiny, plain)),
-        "streams, JSON": Bomb(LOKI_PATH, _JSON, b'{"streams":[%s]}' % _list(b"{}", plain)),
+        "short lines, JSON": Bomb(LOKI_PATH, _JSON, values % short),
+        "half of short lines, JSON": Bomb(LOKI_PATH, _JSON, values % short, is_cut=True),
+        "half of entries, snappy in gzip": Bomb(LOKI_PATH, _PROTOBUF, packed, "gzip", is_cut=True),
+        "streams, JSON": Bomb(LOKI_PATH, _JSON, empty),
+        "half of streams, JSON": Bomb(LOKI_PATH, _JSON, empty, is_cut=True),
         "records, OpenTelemetry in gzip": Bomb(
             OTLP_PATH, _PROTOBUF, gzip.compress(_records(_field(2, b"") * (unpacked // 2 - 16))), "gzip"
         ),

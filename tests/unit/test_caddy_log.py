@@ -33,6 +33,8 @@ from tests.support.running_caddy import (
     running_caddy,
 )
 
+pytestmark = pytest.mark.programs
+
 # What Docker keeps of a container's log (components/campus/containers.py).
 DOCKER_KEEPS = 5 * 10 * 1000 * 1000
 HOUR = 3600
