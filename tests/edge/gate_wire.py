@@ -6,6 +6,7 @@ import http.client
 import re
 import socket
 import ssl
+import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ HTTP, HTTPS = 80, 443
 THREADS = 4
 # So many streams of HTTP/2 are open at once on a connection.
 STREAMS_AT_ONCE = 16
+# A connection that was idle for longer isn't used again: Caddy closes it after two minutes.
+KEPT_SECONDS = 60.0
 # After so long a silence a connection is closed on our side: the server waits for more.
 SILENCE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
@@ -80,12 +83,15 @@ class _Sender:
 
     def __init__(self, world: Namespace, trusts: dict[str, ssl.SSLContext]) -> None:
         self._world, self._trusts = world, trusts
-        self._kept: dict[tuple[str, str | None], socket.socket] = {}
+        # With the time of its last answer.
+        self._kept: dict[tuple[str, str | None], tuple[socket.socket, float]] = {}
         self._kept_h2: dict[str, _H2Connection] = {}
 
     def close(self) -> None:
         """Close what is open."""
-        for one in (*self._kept.values(), *self._kept_h2.values()):
+        for connection, _ in self._kept.values():
+            connection.close()
+        for one in self._kept_h2.values():
             one.close()
         self._kept.clear()
         self._kept_h2.clear()
@@ -127,7 +133,7 @@ class _Sender:
         assert isinstance(case.sent, bytes)
         key = case.source, case.site
         try:
-            connection = self._kept.pop(key, None) or self._connect(case)
+            connection = self._fresh(key) or self._connect(case)
             response = http.client.HTTPResponse(
                 connection, method=case.sent.split(b" ", 1)[0].decode("latin-1")
             )
@@ -143,8 +149,16 @@ class _Sender:
         if response.will_close:
             connection.close()
         else:
-            self._kept[key] = connection
+            self._kept[key] = connection, time.monotonic()
         return Reply((response.status,))
+
+    def _fresh(self, key: tuple[str, str | None]) -> socket.socket | None:
+        """The connection that was kept, unless the server may be about to close it."""
+        connection, since = self._kept.pop(key, (None, 0.0))
+        if connection is None or time.monotonic() - since < KEPT_SECONDS:
+            return connection
+        connection.close()
+        return None
 
     def _send_alone(self, case: Case) -> Reply:
         """Send anything, and read until the server closes the connection."""
