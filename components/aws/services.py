@@ -49,6 +49,7 @@ class Services(pulumi.ComponentResource):
                 push_urls=args.push_urls,
                 passwords=args.passwords,
                 trust=trust,
+                key_arn=settings.aws.kms_key_arn,
             ),
             child,
         )
@@ -64,6 +65,7 @@ class Services(pulumi.ComponentResource):
                     trust=trust,
                     region=settings.aws.region,
                     alarm_topic_arn=settings.aws.alarm_topic_arn,
+                    push_key_arn=settings.aws.kms_key_arn,
                 ),
                 child,
             ).task_definition_arn
