@@ -26,8 +26,8 @@ class Bomb:
     content_type: str
     body: bytes
     encoding: str | None = None
-    # Whether its sender goes when half of it is sent.
-    is_cut: bool = False
+    # How much of it is sent when its sender goes; None where the sender waits for the answer.
+    sent_when_gone: float | None = None
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -51,6 +51,9 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
     return {
         "entries, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(entries)),
         "entries, snappy in gzip": Bomb(LOKI_PATH, _PROTOBUF, packed, "gzip"),
+        "entries, snappy in gzip, not waited for": Bomb(
+            LOKI_PATH, _PROTOBUF, packed, "gzip", sent_when_gone=1.0
+        ),
         "streams, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(streams)),
         "streams of an entry, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(lone_entries)),
         "entries, JSON in gzip": Bomb(
@@ -59,10 +62,13 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
         "entries, JSON": Bomb(LOKI_PATH, _JSON, values % _list(b'["0",""]', plain)),
         "entries of now, JSON": Bomb(LOKI_PATH, _JSON, values % _list(tiny, plain)),
         "short lines, JSON": Bomb(LOKI_PATH, _JSON, values % short),
-        "half of short lines, JSON": Bomb(LOKI_PATH, _JSON, values % short, is_cut=True),
-        "half of entries, snappy in gzip": Bomb(LOKI_PATH, _PROTOBUF, packed, "gzip", is_cut=True),
+        "half of short lines, JSON": Bomb(LOKI_PATH, _JSON, values % short, sent_when_gone=0.5),
+        "half of entries, snappy in gzip": Bomb(LOKI_PATH, _PROTOBUF, packed, "gzip", sent_when_gone=0.5),
         "streams, JSON": Bomb(LOKI_PATH, _JSON, empty),
-        "half of streams, JSON": Bomb(LOKI_PATH, _JSON, empty, is_cut=True),
+        "entries, JSON, not waited for": Bomb(
+            LOKI_PATH, _JSON, values % _list(b'["0",""]', plain), sent_when_gone=1.0
+        ),
+        "half of streams, JSON": Bomb(LOKI_PATH, _JSON, empty, sent_when_gone=0.5),
         "records, OpenTelemetry in gzip": Bomb(
             OTLP_PATH, _PROTOBUF, gzip.compress(_records(_field(2, b"") * (unpacked // 2 - 16))), "gzip"
         ),
@@ -71,6 +77,13 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
         ),
         "a resource's attributes, OpenTelemetry": Bomb(
             OTLP_PATH, _PROTOBUF, gzip.compress(_copied(unpacked, now, of_scope=False)), "gzip"
+        ),
+        "a resource's attributes, OpenTelemetry, not waited for": Bomb(
+            OTLP_PATH,
+            _PROTOBUF,
+            gzip.compress(_copied(unpacked, now, of_scope=False)),
+            "gzip",
+            sent_when_gone=1.0,
         ),
         "a scope's attributes, OpenTelemetry": Bomb(
             OTLP_PATH, _PROTOBUF, gzip.compress(_copied(unpacked, now, of_scope=True)), "gzip"
