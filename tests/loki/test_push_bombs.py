@@ -68,7 +68,7 @@ class Field:
     def push_half(self, bomb: Bomb) -> None:
         """Send half of the body, and go."""
         with suppress(OSError), self.caddy.connected() as connection:
-            connection.putrequest("POST", bomb.path)
+            connection.putrequest("POST", bomb.path, skip_host=True)
             for key, value in (LOGIN | {"Content-Length": str(len(bomb.body)), **bomb.headers}).items():
                 connection.putheader(key, value)
             connection.endheaders(bomb.body[: len(bomb.body) // 2])
