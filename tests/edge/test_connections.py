@@ -11,6 +11,7 @@ import pytest
 from components.campus.connection_limit import DEFAULT
 from tests.rig.deployment import HTTPS, Deployment
 from tests.rig.namespaces import NAT, SERVER, STRANGER
+from tests.rig.probe import is_connected
 from tests.rig.processes import wait_for
 
 pytestmark = pytest.mark.docker
@@ -31,16 +32,7 @@ def test_a_stranger_has_so_many_connections_and_a_nat_gets_in_beside_them(edge: 
             one.setblocking(False)
             one.bind((STRANGER, 0))
             one.connect_ex((SERVER, HTTPS))
-        wait_for("many are in", lambda: sum(map(is_open, tries)) >= DEFAULT - OTHERS, ALL_IN_SECONDS)
+        wait_for("many are in", lambda: sum(map(is_connected, tries)) >= DEFAULT - OTHERS, ALL_IN_SECONDS)
         time.sleep(TWICE_MORE_SECONDS)
-        assert sum(map(is_open, tries)) <= DEFAULT
+        assert sum(map(is_connected, tries)) <= DEFAULT
         assert edge.push_status(NAT, "aws") == 204
-
-
-def is_open(one: socket.socket) -> bool:
-    """Whether the connection has come about."""
-    try:
-        one.getpeername()
-    except OSError:
-        return False
-    return True

@@ -33,6 +33,7 @@ from tests.rig.namespaces import (
     ip,
     make_network,
 )
+from tests.rig.probe import is_connected
 from tests.rig.processes import wait_for
 from tests.rig.run import opened_run
 
@@ -118,16 +119,8 @@ def counted(network: Network) -> list[str]:
     return [name for name, text in listed.items() if "elements" in text]
 
 
-def is_open(one: socket.socket) -> bool:
-    try:
-        one.getpeername()
-    except OSError:
-        return False
-    return True
-
-
 def opened(tries: Mapping[str, Sequence[socket.socket]]) -> dict[str, int]:
-    return {source: sum(map(is_open, made)) for source, made in tries.items()}
+    return {source: sum(map(is_connected, made)) for source, made in tries.items()}
 
 
 def test_each_source_has_so_many_and_no_more(network: Network) -> None:
@@ -156,9 +149,9 @@ def test_each_source_has_so_many_and_no_more(network: Network) -> None:
         now = opened(tries)
         assert now[STRANGER_6] + now[NAT_6] <= MOST
         assert all(now[one] <= MOST for one in SITE)
-        assert all(map(is_open, free))
+        assert all(map(is_connected, free))
         # Who is over the limit gets in when others of that source have gone.
-        for one in [one for one in tries[STRANGER] if is_open(one)][:20]:
+        for one in [one for one in tries[STRANGER] if is_connected(one)][:20]:
             one.close()
         wait_for("as many come in", lambda: opened(tries)[STRANGER] == MOST, ALL_IN_SECONDS)
     wait_for("nobody is counted any more", lambda: not counted(network), ALL_IN_SECONDS)
@@ -171,7 +164,7 @@ def test_a_source_begins_so_many_a_second(network: Network) -> None:
         gone_in = 0
         for _ in range(20 * MOST):
             one = begin(network, kept, STRANGER, HTTPS)
-            gone_in += is_open(one)
+            gone_in += is_connected(one)
             one.close()
     at_most = MOST * (1 + time.monotonic() - begun)
     assert MOST // 2 <= gone_in <= at_most + 1 < 20 * MOST

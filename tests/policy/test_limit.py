@@ -15,6 +15,7 @@ from tests.policy.prober import ANSWER_SECONDS, family_of, fence
 from tests.policy.rule_sets import RuleSet
 from tests.policy.site import SECOND_LINK, Site, Source
 from tests.rig.namespaces import Namespace
+from tests.rig.probe import is_connected
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_guard")]
 
@@ -36,14 +37,6 @@ def come_about(site: Site, source: Source, addresses: Sequence[str], server: str
             assert one.connect_ex((server, PORT)) == errno.EINPROGRESS
         assert fence(site.probes(source), ANSWER_SECONDS) == []
         return sum(is_connected(one) for one in tries)
-
-
-def is_connected(one: socket.socket) -> bool:
-    try:
-        one.getpeername()
-    except OSError:
-        return False
-    return True
 
 
 @pytest.mark.parametrize("family", [0, 1], ids=["IPv4", "IPv6"])

@@ -177,6 +177,15 @@ def wait_for_line(
     )
 
 
+def is_connected(one: socket.socket) -> bool:
+    """Whether a connection that was begun has come about."""
+    try:
+        one.getpeername()
+    except OSError:
+        return False
+    return True
+
+
 def can_connect(namespace: Namespace, source: str | None, server: tuple[str, int]) -> bool:
     """Whether a TCP connection comes about, from this address, in two seconds."""
     try:

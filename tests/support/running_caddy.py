@@ -27,6 +27,7 @@ from components.campus.caddyfile import (
     render_allowed_address,
     render_caddyfile,
 )
+from tests.support.http_server import serving
 from tests.support.programs import program
 
 SITE = Site(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
@@ -106,16 +107,8 @@ def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
                 if size == 0:
                     return True
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1], received
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as port:
+        yield port, received
 
 
 def free_port() -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import http.server
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +12,7 @@ import pytest
 
 from components.campus.caddyfile import PUSHES_AT_ONCE
 from tests.rig.processes import wait_for
+from tests.support.http_server import serving
 from tests.support.running_caddy import (
     GUARDED_PUSH,
     PUSH,
@@ -264,13 +263,5 @@ def breaking_off() -> Iterator[tuple[int, list[str]]]:
             met.append(self.path)
             self.close_connection = True
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield server.server_address[1], met
-    finally:
-        server.shutdown()
-        server.server_close()
+    with serving(Handler) as port:
+        yield port, met

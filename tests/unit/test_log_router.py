@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,6 +16,7 @@ from components.aws.firelens import OUTPUTS, seconds, url_with_credentials
 from components.settings import Service
 from tests.rig.log_router import run_plugin
 from tests.support.ecs_services import URL, request_for, service, services, some_services
+from tests.support.http_server import serving
 
 pytestmark = pytest.mark.programs
 
@@ -105,18 +104,8 @@ def answering(status: int) -> Iterator[tuple[str, list[dict[str, str]]]]:
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/loki/api/v1/push", seen
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(Handler) as port:
+        yield f"http://127.0.0.1:{port}/loki/api/v1/push", seen
 
 
 def quick(url: str, folder: Path, **changes: str) -> dict[str, str]:
