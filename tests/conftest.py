@@ -27,7 +27,10 @@ GROUPS = (
     ("edge/test_interrupted.py", "edge/test_rotation.py"),
     ("policy/",),
     (
-        *("edge/test_gate.py", "edge/test_flood.py", "edge/test_hardening.py", "edge/test_connections.py"),
+        "edge/test_gate.py",
+        "edge/test_flood.py",
+        "edge/test_hardening.py",
+        "edge/test_connections.py",
         "edge/test_loki_restarts.py",
     ),
     ("edge/test_acme.py", "edge/test_replacement.py", "edge/test_renewal.py"),

@@ -89,10 +89,9 @@ def _records(records: bytes) -> bytes:
 def _copied(size: int, now: int, *, of_scope: bool) -> bytes:
     """Half of it names, half of it lines: Loki's own configuration puts each name beside each line."""
     value = _field(2, _field(1, b"v"))
-    key = 6 if not of_scope else 3
-    names = b"".join(
-        _field(1 if not of_scope else key, _field(1, b"k%d" % number) + value) for number in range(size // 40)
-    )
+    # The attributes' number, in a scope and in a resource.
+    key = 3 if of_scope else 1
+    names = b"".join(_field(key, _field(1, b"k%d" % number) + value) for number in range(size // 40))
     records = _field(2, b"\x09" + struct.pack("<Q", now)) * (size // 24)
     if of_scope:
         return _field(1, _field(2, _field(1, names) + records))
