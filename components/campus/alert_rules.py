@@ -6,12 +6,10 @@ state meanwhile), somebody who is silent, and something that is over its limit.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from grafana_foundation_sdk.builders import alerting, expr, loki
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.alerting import RelativeTimeRange
 from grafana_foundation_sdk.models.common import DataSourceRef
 
@@ -25,7 +23,9 @@ from components.campus.dashboards import (
     PUSHES_PANEL,
     REFUSED_PANEL,
     SILENT_MINUTES,
+    as_json,
     loki_panel,
+    ref_of,
 )
 from components.campus.logql import pushed
 from components.campus.provisioning import (
@@ -85,7 +85,7 @@ def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None
         "rules": [_in_a_file(uid, rule) for uid, rule in (wanted | idle).items()],
     }
     # Grafana refuses a group without rules.
-    return _text({"apiVersion": 1, "groups": [group] if group["rules"] else []})
+    return as_json({"apiVersion": 1, "groups": [group] if group["rules"] else []})
 
 
 def _known() -> list[str]:
@@ -279,8 +279,7 @@ def _told(rule: alerting.Rule, summary: str, panel: int) -> alerting.Rule:
 
 
 def _asked(ref_id: str, source: LokiSource, asked: str, minutes: int) -> alerting.Query:
-    ref = DataSourceRef(type_val="loki", uid=source.uid)
-    query = loki.Dataquery().ref_id(ref_id).expr(asked).query_type("instant").datasource(ref)
+    query = loki.Dataquery().ref_id(ref_id).expr(asked).query_type("instant").datasource(ref_of(source))
     return (
         alerting.Query(ref_id)
         .datasource_uid(source.uid)
@@ -303,7 +302,3 @@ def _in_a_file(uid: str, rule: alerting.Rule) -> dict[str, Any]:
     """A rule as the file has it: what the API's own format says beside, the group says there."""
     beside = ("folderUID", "orgID", "ruleGroup")
     return {key: value for key, value in rule.uid(uid).build().to_json().items() if key not in beside}
-
-
-def _text(document: object) -> str:
-    return json.dumps(document, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"

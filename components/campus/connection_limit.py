@@ -1,6 +1,6 @@
 """How many connections one source may have open to Caddy, and why so many. Pure.
 
-Caddy's container has 512 MiB. Reloads under load need half of it (`edge.py`); the other half is for
+Caddy's container has 512 MiB. Reloads under load need half of it; the other half is for
 connections on which nothing happens. One over HTTP/1.1 with TLS costs 34 KiB, measured with Caddy 2.11.7 and
 a rendered Caddyfile: 2,000 of them raised its resident memory from 53 to 121 MiB. So 7,710 fit.
 
@@ -16,7 +16,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# The container's limit, and what Caddy itself and its reloads need of it.
+# The container's limit (Caddy itself tells Go's collector of it), and what Caddy needs of it for 400 reloads
+# in five minutes under 1,000 pushes a second: for 20 s after each one the configuration before lives on.
 CADDY_MEMORY_MIB = 512
 CADDY_WORK_MIB = 256
 CONNECTION_KIB = 34

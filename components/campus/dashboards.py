@@ -60,8 +60,8 @@ def loki_panel(name: str, which: int) -> int:
 def render_dashboards(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> dict[str, str]:
     """The dashboards' files by name."""
     return {
-        "logs.json": _text(_logs().build()),
-        "pipeline.json": _text(_pipeline(in_order(sources), host_logs).build()),
+        "logs.json": as_json(_logs().build()),
+        "pipeline.json": as_json(_pipeline(in_order(sources), host_logs).build()),
     }
 
 
@@ -159,7 +159,7 @@ def _alive(source: LokiSource) -> Tile:
     title = f"Loki {source.name}: lines in {RECENT}"
     steps, texts = {0.0: DOUBTFUL, 1.0: GOOD}, {"0": "silent"}
     return (
-        tile(loki_panel(source.name, ALIVE), title, _ref(source), lines, steps, texts, "can't be asked")
+        tile(loki_panel(source.name, ALIVE), title, ref_of(source), lines, steps, texts, "can't be asked")
         .description("Red: this Loki doesn't answer. Orange: it got no line.")
         .data_links([link("Its lines", f"/d/{LOGS_UID}?var-loki={source.uid}&${{__url_time_range}}")])
     )
@@ -171,7 +171,7 @@ def _aws_arrives(source: LokiSource) -> Tile:
     title = f"Loki {source.name}: from AWS in {span}"
     steps, texts = {0.0: BAD, 1.0: GOOD}, {"0": "silent"}
     return tile(
-        loki_panel(source.name, AWS_ARRIVES), title, _ref(source), lines, steps, texts, "can't be asked"
+        loki_panel(source.name, AWS_ARRIVES), title, ref_of(source), lines, steps, texts, "can't be asked"
     ).description("Lines of ECS services' log routers.")
 
 
@@ -179,18 +179,18 @@ def _refused(log: HostLogs) -> Tile:
     refused = logql.or_none(logql.count(pushed(log, logql.REFUSED), RECENT))
     heard = logql.while_heard(refused, log, RECENT)
     return tile(
-        REFUSED_TILE, f"Refused pushes in {RECENT}", _ref(log.source), heard, {0.0: GOOD, 1.0: DOUBTFUL}
+        REFUSED_TILE, f"Refused pushes in {RECENT}", ref_of(log.source), heard, {0.0: GOOD, 1.0: DOUBTFUL}
     ).description("401 and 403, strangers' too. Who it is: *Refused pushes* below.")
 
 
 def _disk(log: HostLogs) -> Tile:
     steps = {0.0: GOOD, float(DISK_NOTABLE_PERCENT): DOUBTFUL, float(DISK_PERCENT): BAD}
     used = logql.disk_used(log, RECENT)
-    return tile(DISK_TILE, "Disk", _ref(log.source), used, steps).unit("percent").description(_DISK)
+    return tile(DISK_TILE, "Disk", ref_of(log.source), used, steps).unit("percent").description(_DISK)
 
 
 def _gate_row(page: dashboard.Dashboard, log: HostLogs) -> None:
-    source = _ref(log.source)
+    source = ref_of(log.source)
     page.with_row(dashboard.Row("The gate").id(20))
     refused = logql.count(logql.by_network(pushed(log, logql.REFUSED)), AUTO, "route, status, network")
     page.with_panel(
@@ -218,7 +218,7 @@ def _gate_row(page: dashboard.Dashboard, log: HostLogs) -> None:
 def _pushes(log: HostLogs) -> Graph:
     rate = f"sum by (route, status) (rate({pushed(log, 'status > 0')} [{AUTO}]))"
     panel = graph(
-        PUSHES_PANEL, "Pushes per second", _ref(log.source), rate, "{{route}} {{status}}", stacked=True
+        PUSHES_PANEL, "Pushes per second", ref_of(log.source), rate, "{{route}} {{status}}", stacked=True
     )
     return (
         coloured(panel, {"/ 2..$/": GOOD, "/ 4..$/": DOUBTFUL, "/ 5..$/": BAD})
@@ -235,7 +235,7 @@ def _lag(log: HostLogs) -> Graph:
     durations = f"{pushed(log, 'status > 0')} | unwrap duration [{AUTO}]"
     lag = f"max by (route) (quantile_over_time(0.95, {durations}))"
     return (
-        graph(LAG_PANEL, "How long a push takes", _ref(log.source), lag, "{{route}}")
+        graph(LAG_PANEL, "How long a push takes", ref_of(log.source), lag, "{{route}}")
         .description("The slowest twentieth takes longer. A push waits here while its Loki restarts.")
         .unit("s")
         .min(0)
@@ -245,7 +245,7 @@ def _lag(log: HostLogs) -> Graph:
 def _disk_over_time(log: HostLogs) -> Graph:
     used = logql.disk_used(log, AUTO)
     return (
-        graph(DISK_PANEL, "How full the disk is", _ref(log.source), used, "used")
+        graph(DISK_PANEL, "How full the disk is", ref_of(log.source), used, "used")
         .description(_DISK)
         .unit("percent")
         .min(0)
@@ -254,7 +254,7 @@ def _disk_over_time(log: HostLogs) -> Graph:
 
 
 def _loki_row(page: dashboard.Dashboard, source: LokiSource) -> None:
-    ref, legend = _ref(source), "{{service}}{{host}} {{container}}"
+    ref, legend = ref_of(source), "{{service}}{{host}} {{container}}"
 
     def panel(which: int) -> int:
         return loki_panel(source.name, which)
@@ -341,9 +341,11 @@ def _errors_only() -> dashboard.CustomVariable:
     )
 
 
-def _ref(source: LokiSource) -> DataSourceRef:
+def ref_of(source: LokiSource) -> DataSourceRef:
+    """The Loki, as panels and rules name it."""
     return DataSourceRef(type_val="loki", uid=source.uid)
 
 
-def _text(document: object) -> str:
+def as_json(document: object) -> str:
+    """A document of the SDK's, as a file that a person can compare with the one before."""
     return json.dumps(document, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
