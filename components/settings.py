@@ -150,14 +150,13 @@ def _refuse_written_in_ipv6(network: Network) -> None:
 def _ipv4(value: str, needed: str) -> ipaddress.IPv4Address:
     """The IPv4 address; a ValueError that says what is needed."""
     try:
-        return ipaddress.IPv4Address(value)
+        network = ipaddress.ip_network(value)
     except ValueError:
-        pass
-    try:
-        _refuse_written_in_ipv6(ipaddress.ip_network(value))
-    except ValueError as error:
-        needed = str(error) if "packets carry" in str(error) else needed
-    raise ValueError(needed)
+        raise ValueError(needed) from None
+    _refuse_written_in_ipv6(network)
+    if isinstance(network, ipaddress.IPv6Network) or "/" in value:
+        raise ValueError(needed)
+    return network.network_address
 
 
 # IPv4-compatible and IPv4-mapped (RFC 4291, 2.5.5), IPv4-translated (RFC 2765, 2.1), and NAT64's two prefixes
@@ -1705,7 +1704,7 @@ class Settings(Area):
             for cidr in cidrs:
                 meant = ipaddress.ip_network(cidr)
                 # A /0 is everybody, and says so.
-                if meant.prefixlen and (_contains(meant, network) or _contains(network, meant)):
+                if meant.prefixlen and meant.overlaps(network):
                     raise ValueError(
                         f"{key}: the containers' own addresses (campus.networkCidr {network}) are among "
                         f"these: choose another networkCidr, received {cidr!r}"
