@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import struct
 import time
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -46,6 +47,8 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
     values = b'{"streams":[{"stream":{"job":"x"},"values":[%s]}]}'
     tiny = b'["%d",""]' % now
     empty = b'{"streams":[%s]}' % _list(b"{}", plain)
+    labels = b"{%s}" % b",".join(b'l%d="v"' % number for number in range(unpacked // 14))
+    records = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[%s]}]}]}'
     # Each at a time of its own, so that Loki keeps them all.
     short = b",".join(b'["%d","x"]' % (now + at) for at in range((plain - 100) // len(tiny + b"x,")))
     return {
@@ -61,6 +64,22 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
         "short lines, JSON": Bomb(LOKI_PATH, _JSON, values % short),
         "half of short lines, JSON": Bomb(LOKI_PATH, _JSON, values % short, is_cut=True),
         "half of entries, snappy in gzip": Bomb(LOKI_PATH, _PROTOBUF, packed, "gzip", is_cut=True),
+        "entries, JSON in deflate": Bomb(
+            LOKI_PATH, _JSON, _deflated(values % _list(b"[]", 50 * plain)), "deflate"
+        ),
+        "entries, JSON in gzip, much more than is taken": Bomb(
+            LOKI_PATH, _JSON, gzip.compress(values % _list(b"[]", 50 * plain)), "gzip"
+        ),
+        "entries, JSON in snappy": Bomb(LOKI_PATH, _JSON, _snappy(values % _list(b"[]", unpacked)), "snappy"),
+        "entries, snappy in gzip in gzip": Bomb(LOKI_PATH, _PROTOBUF, gzip.compress(packed), "gzip, gzip"),
+        "brackets, JSON": Bomb(LOKI_PATH, _JSON, b'{"streams":[{"stream":' + b"[" * (plain - 100)),
+        "groups, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(b"\x0b" * unpacked)),
+        "labels, snappy": Bomb(LOKI_PATH, _PROTOBUF, _snappy(_field(1, _field(1, labels) + _field(2, b"")))),
+        "metadata, snappy": Bomb(
+            LOKI_PATH,
+            _PROTOBUF,
+            _snappy(_field(1, _field(1, b'{job="x"}') + _field(2, _field(3, b"") * (unpacked // 2 - 32)))),
+        ),
         "streams, JSON": Bomb(LOKI_PATH, _JSON, empty),
         "half of streams, JSON": Bomb(LOKI_PATH, _JSON, empty, is_cut=True),
         "records, OpenTelemetry in gzip": Bomb(
@@ -68,6 +87,19 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
         ),
         "records, OpenTelemetry": Bomb(
             OTLP_PATH, _PROTOBUF, _records(_field(2, b"") * (plain_otlp // 2 - 16))
+        ),
+        "records, OpenTelemetry's JSON": Bomb(OTLP_PATH, _JSON, records % _list(b"{}", plain_otlp)),
+        "values in a value, OpenTelemetry": Bomb(
+            OTLP_PATH, _PROTOBUF, gzip.compress(_record(_values(unpacked - 64))), "gzip"
+        ),
+        "a value in a value in a value, OpenTelemetry": Bomb(
+            OTLP_PATH, _PROTOBUF, gzip.compress(_record(_nested(unpacked - 64))), "gzip"
+        ),
+        "a record's attributes, OpenTelemetry": Bomb(
+            OTLP_PATH,
+            _PROTOBUF,
+            gzip.compress(_records(_field(2, _field(6, b"") * (unpacked // 2 - 32)))),
+            "gzip",
         ),
         "a resource's attributes, OpenTelemetry": Bomb(
             OTLP_PATH, _PROTOBUF, gzip.compress(_copied(unpacked, now, of_scope=False)), "gzip"
@@ -86,6 +118,28 @@ def _records(records: bytes) -> bytes:
     return _field(1, _field(2, records))
 
 
+def _record(body: bytes) -> bytes:
+    """One record with such a body."""
+    return _records(_field(2, _field(5, body)))
+
+
+def _values(size: int) -> bytes:
+    """An array of empty values."""
+    return _field(5, _field(1, b"") * (size // 2))
+
+
+def _nested(size: int) -> bytes:
+    """An array of an array of an array."""
+    heads: list[bytes] = []
+    inside = 0
+    while inside < size:
+        value = b"\x0a" + _varint(inside)
+        head = b"\x2a" + _varint(inside + len(value)) + value
+        heads.append(head)
+        inside += len(head)
+    return b"".join(reversed(heads))
+
+
 def _copied(size: int, now: int, *, of_scope: bool) -> bytes:
     """Half of it names, half of it lines: Loki's own configuration puts each name beside each line."""
     value = _field(2, _field(1, b"v"))
@@ -96,6 +150,12 @@ def _copied(size: int, now: int, *, of_scope: bool) -> bytes:
     if of_scope:
         return _field(1, _field(2, _field(1, names) + records))
     return _field(1, _field(1, names) + _field(2, records))
+
+
+def _deflated(data: bytes) -> bytes:
+    """Without zlib's head: RFC 1951 alone, as Go has it."""
+    packing = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packing.compress(data) + packing.flush()
 
 
 def _field(number: int, content: bytes) -> bytes:
