@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from tests.policy.engine_ways import is_closed_anyway
 from tests.policy.oracle import Attempt, Oracle, RuleText, Verdict
 from tests.policy.prober import ANSWER_SECONDS, Outcome, Prober, Seen
-from tests.policy.site import Probe, Site
+from tests.policy.site import Probe, Site, open_what_docker_refuses
 from tests.rig.namespaces import Namespace
 from tests.rig.processes import wait_for
 
@@ -58,6 +58,7 @@ class Differences:
 
     def under(self, rules: Sequence[RuleText], patience: float = ANSWER_SECONDS) -> Result:
         """Try every probe; the rules are in force. Neighbours have to find each other anew."""
+        open_what_docker_refuses(self.site)
         for namespace in {source.namespace for source in self.site.sources()}:
             forget_neighbours(namespace)
         oracle = Oracle(rules)

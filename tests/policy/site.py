@@ -238,17 +238,24 @@ def open_containers(site: Site) -> None:
     # router"): only the policy is in the way of what is routed.
     for program in ("iptables", "ip6tables"):
         site.campus.run(program, "--policy", "FORWARD", "ACCEPT")
-    # Docker 28 and later refuse some of it by themselves, such as what is for 127.0.0.1 (moby#49325).
-    if site.rig.engine.kind.has_nftables:
-        for family in ("ip", "ip6"):
-            site.campus.run("nft", "flush", "chain", family, "docker-bridges", "raw-PREROUTING")
-    else:
-        site.campus.run("iptables", "--table", "raw", "--flush", "PREROUTING")
+    open_what_docker_refuses(site)
     wait_for(
         "the container on the host's network answers",
         lambda: can_connect(site.campus, None, (SERVER, HOST_NETWORK_PORT)),
         60.0,
     )
+
+
+def open_what_docker_refuses(site: Site) -> None:
+    """Remove Docker's own refusals, such as of what is for 127.0.0.1 (since Docker 28: moby#49325).
+
+    With nftables Docker writes all of its rules again where a network comes or goes.
+    """
+    if site.rig.engine.kind.has_nftables:
+        for family in ("ip", "ip6"):
+            site.campus.run("nft", "flush", "chain", family, "docker-bridges", "raw-PREROUTING")
+    else:
+        site.campus.run("iptables", "--table", "raw", "--flush", "PREROUTING")
 
 
 def attach(site: Site, name: str) -> bool:
