@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import json
+import posixpath
 import re
 import ssl
 from collections.abc import Generator
@@ -37,7 +38,18 @@ from components.aws.buffer_plan import (
     buffer_plan,
     tried_seconds,
 )
-from components.aws.firelens import OUTPUTS, architecture_problem, has_shell, option_problems, seconds
+from components.aws.firelens import (
+    MAX_LABELS,
+    OUTPUTS,
+    OWN_LABELS,
+    RESERVED_PATHS,
+    architecture_problem,
+    has_shell,
+    label_keys,
+    option_problems,
+    output_problem,
+    seconds,
+)
 from components.campus.caddyfile import ACME_STAGING
 from components.campus.connection_limit import DEFAULT as DEFAULT_CONNECTIONS
 from components.campus.connection_limit import LEAST as LEAST_CONNECTIONS
@@ -66,8 +78,9 @@ LOG_ROUTER = "log-router"
 MAX_CONTAINERS = 10
 MAX_STOP_SECONDS = 120
 MAX_EC2_CPU = 10240
-# FireLens: where the log router listens, and how many lines a container's log driver may hold.
-FORWARD_PORT = 24224
+# FireLens: where the log router listens (lines, and health), and how many lines a container's log driver may
+# hold (agent/taskresource/firelens; its documentation).
+ROUTER_PORTS = (24224, 8877)
 MAX_DRIVER_LINES = 536870912
 # The ECS developer guide, "Fargate task ephemeral storage": 20 GiB where nothing else is said.
 FARGATE_DISK_MIB = 20 << 10
@@ -726,6 +739,11 @@ class LokiLimits(Area):
                 f"received {self.stream_burst_mib}"
             )
         return self
+
+    @property
+    def max_age_seconds(self) -> int:
+        """The age from which on a line is refused."""
+        return round(_hours(self.max_age) * 3600)
 
 
 # Where lines are kept: on the Loki's own disk, or in a bucket.
@@ -1390,14 +1408,19 @@ class RouterConfig(Area):
         if not re.fullmatch(pattern, self.value):
             what = "an absolute path in the image" if self.type == "file" else "an S3 object's ARN"
             raise ValueError(f"value: {what} is needed with type: {self.type}, received {self.value!r}")
+        if posixpath.normpath(self.value) in RESERVED_PATHS:
+            raise ValueError(
+                f"value: ECS puts a file of its own there: another path, such as /fluent-bit/etc/own.conf, "
+                f"received {self.value!r}"
+            )
         return self
 
 
 class LogRouter(Area):
     """The sidecar that ships a task's lines, and what it is told."""
 
-    # Grafana's plugin, or Fluent Bit's own output (docs/shipping.md compares them).
-    output: Literal["grafana", "fluent-bit"] = "grafana"
+    # Fluent Bit's own output, or Grafana's plugin (docs/shipping.md compares them).
+    output: Literal["grafana", "fluent-bit"] = "fluent-bit"
     # Without one: the output's default image.
     image: Image | None = None
     # Options of the output, over the stack's own.
@@ -1485,7 +1508,7 @@ class Service(Area):
             )
         if self.launch == "fargate":
             # One network interface for all; the log router listens there too.
-            taken = {FORWARD_PORT: LOG_ROUTER}
+            taken: dict[int, str] = dict.fromkeys(ROUTER_PORTS, LOG_ROUTER)
             for name, one in self.containers.items():
                 if one.port in taken:
                     raise ValueError(
@@ -1502,9 +1525,29 @@ class Service(Area):
 
     @model_validator(mode="after")
     def _check_labels(self) -> Self:
-        own = sorted({"job", "service", "container"} & self.labels.keys())
-        if own:
-            raise ValueError(f"labels: the stack sets {own[0]} itself, received {own[0]!r}")
+        router = self.log_router
+        fields = label_keys(router.output, router.options)
+        option = OUTPUTS[router.output].label_keys_option
+        for name in self.labels:
+            if name in OWN_LABELS:
+                raise ValueError(f"labels: the stack sets {name} itself, received {name!r}")
+            if name in fields:
+                raise ValueError(
+                    f"labels: {name} is a field of the lines that is a label already ({option}), "
+                    f"received {name!r}"
+                )
+        for name in fields:
+            if name in OWN_LABELS:
+                raise ValueError(
+                    f"logRouter.options.{option}: the stack sets {name} itself, received {name!r}"
+                )
+        names = {*OWN_LABELS, *self.labels, *fields}
+        if len(names) > MAX_LABELS:
+            raise ValueError(
+                f"labels: with the stack's own {len(OWN_LABELS)} and the {len(fields)} of {option} there are "
+                f"{len(names)}, and Loki refuses every line with more than {MAX_LABELS}: fewer, "
+                f"received {list(self.labels)}"
+            )
         return self
 
     @model_validator(mode="after")
@@ -1513,6 +1556,9 @@ class Service(Area):
         problem = architecture_problem(image, self.architecture)
         if problem:
             raise ValueError(f"logRouter.image: {problem}; received {image!r}")
+        wrong = output_problem(router.output, image)
+        if wrong:
+            raise ValueError(f"logRouter.image: {wrong}; received {image!r}")
         if router.health_check is not None and not has_shell(image):
             raise ValueError(
                 "logRouter.healthCheck: this image has no shell and no program to ask with, so that every "
@@ -1663,6 +1709,7 @@ class Settings(Area):
         self._check_zones()
         self._check_private_network()
         self._check_accounts_of_nat()
+        self._check_late_lines()
         self._check_shippers()
         self._check_published()
         self._check_replica_hosts()
@@ -1729,6 +1776,27 @@ class Settings(Area):
                             f"{address} push; or `nat` and natWithoutPassword: true, if that is meant; "
                             "received []"
                         )
+
+    def _check_late_lines(self) -> None:
+        """What a log router has kept over an outage is taken afterwards, and not removed at once."""
+        for name, service in self.services.items():
+            oldest, minutes = service.plan.oldest_seconds, service.log_rate.outage_minutes
+            key, loki = f"loki.instances.{service.loki}", self.loki.instances[service.loki]
+            for setting, value, taken in (
+                ("limits.maxAge", loki.limits.max_age, loki.limits.max_age_seconds),
+                ("retention", loki.retention, loki.retention_seconds),
+            ):
+                if oldest > taken:
+                    raise ValueError(
+                        f"{key}.{setting}: services.{name} may bring lines that are {oldest} s old "
+                        f"(logRate.outageMinutes {minutes} and the wait after it): at least {oldest}s, or "
+                        f"a shorter outage, received {value!r}"
+                    )
+
+    def oldest_seconds(self, loki: str) -> int:
+        """How old a line may be that a service brings to this Loki after the outage it states."""
+        found = (one.plan.oldest_seconds for one in self.services.values() if one.loki == loki)
+        return max(found, default=0)
 
     def _check_shippers(self) -> None:
         """Each has a Loki, an account there, and a Docker host of its own."""

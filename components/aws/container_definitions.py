@@ -11,17 +11,27 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.aws.buffer_plan import GRAFANA_DEFAULTS, BufferPlan
-from components.aws.firelens import OUTPUTS, output_name
+from components.aws.buffer_plan import FLUENT_BIT_TRY_SECONDS, GRAFANA_DEFAULTS, BufferPlan
+from components.aws.firelens import LABEL_KEYS, OUTPUTS, output_name
 from components.settings import LOG_ROUTER, AppContainer, HealthCheck, Service
 
 # Where Grafana's plugin queues lines: a volume of the task's own, gone with it.
 BUFFER_VOLUME = "log-buffer"
 BUFFER_DIRECTORY = "/log-buffer"
 
-# Few and fixed: anything that differs from task to task would make a stream for each.
-_LABEL_KEYS = ("source", "ecs_cluster")
-_REMOVE_KEYS = ("container_id", "ecs_task_arn")
+# Which task printed a line. FireLens' and Docker's fields; the last three are those of a piece of a line over
+# 16 KiB, as Docker cuts it.
+_ORIGIN_KEYS = (
+    "ecs_task_arn",
+    "ecs_task_definition",
+    "ec2_instance_id",
+    "container_name",
+    "partial_id",
+    "partial_ordinal",
+    "partial_last",
+)
+# Told by the container's name already, and by the piece's number.
+_REMOVE_KEYS = ("container_id", "partial_message")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +42,8 @@ class PushTarget:
     # With both, or with neither: the account, and the parameter that holds its secret option.
     user: str | None = None
     parameter_arn: str | None = None
+    # Whether that Loki keeps metadata beside a line.
+    keeps_metadata: bool = True
 
 
 def canonical(document: object) -> str:
@@ -86,9 +98,10 @@ def _grafana_options(
         **GRAFANA_DEFAULTS,
         "MaxRetries": str(plan.max_retries),
         "Labels": f"{{{quoted}}}",
-        "LabelKeys": ",".join(_LABEL_KEYS),
+        "LabelKeys": ",".join(LABEL_KEYS),
         "RemoveKeys": ",".join(_REMOVE_KEYS),
-        "LineFormat": "key_value",
+        # It knows no metadata. Its key_value takes a backslash and an n for the end of a line.
+        "LineFormat": "json",
         "Buffer": "true",
         "BufferType": "dque",
         "DqueDir": BUFFER_DIRECTORY,
@@ -106,13 +119,26 @@ def _fluent_bit_options(labels: Mapping[str, str], target: PushTarget) -> dict[s
         "uri": parts.path,
         "tls": "on",
         "tls.verify": "on",
+        # Without it, any host's certificate will do.
+        "tls.verify_hostname": "on",
+        "net.connect_timeout": str(FLUENT_BIT_TRY_SECONDS),
+        # Its own is none: a server that never answers would be waited for without a word.
+        "net.io_timeout": str(FLUENT_BIT_TRY_SECONDS),
         "labels": ",".join(f"{name}={value}" for name, value in labels.items()),
-        "label_keys": ",".join(f"${name}" for name in _LABEL_KEYS),
+        "label_keys": ",".join(f"${name}" for name in LABEL_KEYS),
         "remove_keys": ",".join(_REMOVE_KEYS),
-        "line_format": "key_value",
+        "line_format": "json",
+        **(_ORIGIN_BESIDE_THE_LINE if target.keeps_metadata else {}),
         "retry_limit": "no_limits",
         **({} if target.user is None else {"http_user": target.user}),
     }
+
+
+# The line is what was printed, to the letter, and nothing in it can pass for the origin.
+_ORIGIN_BESIDE_THE_LINE = {
+    "structured_metadata": ",".join(f"{name}=${name}" for name in _ORIGIN_KEYS),
+    "drop_single_key": "raw",
+}
 
 
 def _log_router(service: Service, plan: BufferPlan, log_group: str, region: str) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What the log router's two outputs take: their options, and the mistakes that they wouldn't tell of. Pure.
 
-Sources: Grafana's plugin (loki v3.7.8, clients/cmd/fluent-bit), Fluent Bit's own `loki` output
-(plugins/out_loki and its documentation), the ECS agent's FireLens configuration.
+Sources: Grafana's plugin (loki v3.7.8, clients/cmd/fluent-bit), Fluent Bit 4.2.3 and its `loki` output
+(src/, plugins/out_loki), the ECS agent's FireLens configuration.
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ Architecture = Literal["x86_64", "arm64"]
 # Go's time.ParseDuration.
 GO_DURATION = re.compile(r"(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+# Labels of every line, and the fields of a record that are labels too: few and fixed, as anything that
+# differs from task to task would make a stream for each.
+OWN_LABELS = ("job", "service", "container")
+LABEL_KEYS = ("source", "ecs_cluster")
+# Loki's max_label_names_per_series: it refuses a line with more, for good.
+MAX_LABELS = 15
+# What ECS puts into the log router's container by itself (agent/taskresource/firelens).
+RESERVED_PATHS = ("/fluent-bit/etc/fluent-bit.conf", "/fluent-bit/etc/external.conf", "/var/run/fluent.sock")
 
 # Fields that differ from task to task, or from line to line: as a label each makes a stream of its own.
 _PER_TASK = {
@@ -52,6 +61,8 @@ class OptionType:
             fine = bool(value.strip())
         else:
             fine = bool(_PATTERNS[self.kind].fullmatch(value))
+        if self.kind == "duration" and fine and seconds(value) == 0:
+            return "more than nothing: with 0 a try would end at once, or the next one begin"
         return None if fine else wanted
 
 
@@ -87,6 +98,23 @@ _TENANT = "the edge takes tenants away; an instance has one"
 _UNPACKED = "a chunk is JSON of 2 MB and more after an outage, and Loki unpacks 1.5 MiB"
 _LABELS = "write them as the service's `labels`"
 _TRUST = "a log router that trusts any certificate sends its password to anyone"
+_FORM = "the stack says there which task printed a line"
+_LOGIN = "the gate takes the user and the password of an account, and nothing else"
+_FIRELENS_MATCHES = "FireLens matches each container's own lines"
+_NO_MAPS = "FireLens' records have no maps"
+_KUBERNETES = "there is no Kubernetes"
+_QUIET = "an alarm could miss its line"
+_WINDOWS = "for Windows alone"
+_IPV4 = "tasks reach the gate over IPv4 alone, from their NAT address"
+_PLUGIN_TRIES = "the plugin says yes once a line is queued, and tries by itself: MaxRetries"
+_GO_CLIENT = "Fluent Bit's own network isn't used: the plugin has Timeout, ca_file, cert_file and key_file"
+_SECRET = "a password in a task definition is readable for everyone who may look at it"
+
+
+def _not_here(names: str, why: str) -> dict[str, OptionType]:
+    """Options that the program has and that this stack doesn't take."""
+    return {name: OptionType("text", decided_by=why) for name in names.split()}
+
 
 # What FireLens itself takes beside an output's options (ECS developer guide, "Using FireLens").
 _FIRELENS = {
@@ -94,9 +122,24 @@ _FIRELENS = {
     "include-pattern": OptionType("text"),
     "exclude-pattern": OptionType("text"),
     "log-driver-buffer-limit": OptionType("count"),
-    "Match": OptionType("text", decided_by="FireLens matches each container's own lines"),
+    **_not_here("Match Match_Regex", _FIRELENS_MATCHES),
 }
 
+# Every network and TLS option of an output (Fluent Bit 4.2.3: src/flb_upstream.c, src/flb_output.c).
+_NETWORK = (
+    "net.dns.mode net.dns.resolver net.dns.prefer_ipv4 net.dns.prefer_ipv6 net.keepalive "
+    "net.keepalive_idle_timeout net.keepalive_max_recycle net.tcp_keepalive net.tcp_keepalive_time "
+    "net.tcp_keepalive_interval net.tcp_keepalive_probes net.io_timeout net.connect_timeout "
+    "net.connect_timeout_log_error net.source_address net.max_worker_connections net.proxy_env_ignore"
+)
+_TLS = (
+    "tls tls.verify tls.verify_hostname tls.debug tls.vhost tls.ca_path tls.ca_file tls.crt_file "
+    "tls.key_file tls.key_passwd tls.min_version tls.max_version tls.ciphers"
+)
+_TLS_OF_WINDOWS = "tls.windows.certstore_name tls.windows.use_enterprise_store tls.windows.client_thumbprints"
+
+# All that the plugin asks for (loki v3.7.8, clients/cmd/fluent-bit/config.go), and what Fluent Bit 4.2.3
+# takes for any output.
 GRAFANA_OPTIONS = _FIRELENS | {
     "Url": OptionType("text", decided_by=_ROUTE),
     "TenantID": OptionType("text", decided_by=_TENANT),
@@ -108,11 +151,12 @@ GRAFANA_OPTIONS = _FIRELENS | {
     "MaxRetries": OptionType("count"),
     "Labels": OptionType("text", decided_by=_LABELS),
     "LogLevel": OptionType("choice", ("debug", "info", "warn", "error")),
-    "AutoKubernetesLabels": OptionType("boolean"),
+    "AutoKubernetesLabels": OptionType("boolean", decided_by=_KUBERNETES),
     "RemoveKeys": OptionType("keys"),
     "LabelKeys": OptionType("keys"),
     "DropSingleKey": OptionType("boolean"),
-    "LineFormat": OptionType("choice", ("json", "key_value")),
+    # Its key_value makes ends of lines of a backslash and an n.
+    "LineFormat": OptionType("choice", ("json",)),
     "LabelMapPath": OptionType("text"),
     "Buffer": OptionType("boolean"),
     "BufferType": OptionType("choice", ("dque",)),
@@ -124,49 +168,78 @@ GRAFANA_OPTIONS = _FIRELENS | {
     "cert_file": OptionType("text"),
     "key_file": OptionType("text"),
     "insecure_skip_verify": OptionType("boolean", decided_by=_TRUST),
+    "Alias": OptionType("text"),
+    **_not_here("Log_Level log_suppress_interval", _QUIET),
+    **_not_here("Retry_Limit Workers storage.total_limit_size", _PLUGIN_TRIES),
+    **_not_here(f"Host Port ipv6 {_NETWORK} {_TLS} {_TLS_OF_WINDOWS}", _GO_CLIENT),
 }
 
+# All of Fluent Bit 4.2.3: plugins/out_loki/loki.c, and what any output has.
 FLUENT_BIT_OPTIONS = _FIRELENS | {
-    "host": OptionType("text", decided_by=_ROUTE),
-    "port": OptionType("text", decided_by=_ROUTE),
-    "uri": OptionType("text", decided_by=_ROUTE),
-    "http_user": OptionType("text", decided_by=_ROUTE),
-    "http_passwd": OptionType("text", decided_by=_ROUTE),
+    **_not_here("host port uri http_user http_passwd", _ROUTE),
+    **_not_here("ipv6 net.dns.prefer_ipv6", _IPV4),
     "tls": OptionType("switch", decided_by="it is always on"),
-    "tls.verify": OptionType("switch", decided_by=_TRUST),
+    **_not_here("tls.verify tls.verify_hostname tls.vhost", _TRUST),
+    "tls.debug": OptionType("count"),
+    "tls.ca_path": OptionType("text"),
     "tls.ca_file": OptionType("text"),
-    "tenant_id": OptionType("text", decided_by=_TENANT),
-    "tenant_id_key": OptionType("text", decided_by=_TENANT),
+    "tls.crt_file": OptionType("text"),
+    "tls.key_file": OptionType("text"),
+    "tls.key_passwd": OptionType("text", decided_by=_SECRET),
+    "tls.min_version": OptionType("text"),
+    "tls.max_version": OptionType("text"),
+    "tls.ciphers": OptionType("text"),
+    **_not_here(_TLS_OF_WINDOWS, _WINDOWS),
+    **_not_here("tenant_id tenant_id_key", _TENANT),
+    **_not_here("bearer_token header", _LOGIN),
     "labels": OptionType("text", decided_by=_LABELS),
     "label_keys": OptionType("keys"),
     "label_map_path": OptionType("text"),
+    "structured_metadata": OptionType("text", decided_by=_FORM),
+    "structured_metadata_map_keys": OptionType("text", decided_by=_NO_MAPS),
     "remove_keys": OptionType("keys"),
-    "line_format": OptionType("choice", ("json", "key_value")),
+    # Its key_value quotes nothing: a line could forge the fields beside it.
+    "line_format": OptionType("choice", ("json",)),
     "drop_single_key": OptionType("choice", ("on", "off", "raw")),
-    "auto_kubernetes_labels": OptionType("switch"),
+    "auto_kubernetes_labels": OptionType("switch", decided_by=_KUBERNETES),
+    "buffer_size": OptionType("size"),
     "compress": OptionType("text", decided_by=_UNPACKED),
     "workers": OptionType("count"),
+    "Alias": OptionType("text"),
+    "log_level": OptionType("choice", ("info", "debug", "trace")),
+    "log_suppress_interval": OptionType("text", decided_by=_QUIET),
     # A number of tries would lose lines that a longer wait delivers.
     "retry_limit": OptionType("choice", ("no_limits",)),
     "storage.total_limit_size": OptionType("size"),
     "net.connect_timeout": OptionType("seconds"),
+    "net.connect_timeout_log_error": OptionType("switch", decided_by=_QUIET),
     "net.io_timeout": OptionType("seconds"),
     "net.keepalive": OptionType("switch"),
     "net.keepalive_idle_timeout": OptionType("seconds"),
+    "net.keepalive_max_recycle": OptionType("count"),
+    "net.tcp_keepalive": OptionType("switch"),
+    "net.tcp_keepalive_time": OptionType("count"),
+    "net.tcp_keepalive_interval": OptionType("count"),
+    "net.tcp_keepalive_probes": OptionType("count"),
+    "net.dns.mode": OptionType("choice", ("TCP", "UDP")),
+    "net.dns.resolver": OptionType("choice", ("LEGACY", "ASYNC")),
+    "net.dns.prefer_ipv4": OptionType("switch"),
+    "net.source_address": OptionType("text"),
+    "net.max_worker_connections": OptionType("count"),
+    "net.proxy_env_ignore": OptionType("switch"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class OutputType:
-    """One of the two outputs: its options, its default image, and what it logs when lines are lost."""
+    """One of the two outputs: its options, and its default image."""
 
     title: str
     image: str
+    # What becomes of an option that it doesn't have.
+    unknown_option: str
     options: Mapping[str, OptionType]
     label_keys_option: str
-    # CloudWatch filter patterns: any of these terms.
-    loss_pattern: str
-    refusal_pattern: str
 
     def option(self, key: str) -> tuple[str, OptionType] | None:
         """An option and its own spelling. Fluent Bit looks keys up whatever their case."""
@@ -174,43 +247,24 @@ class OutputType:
         return None if spelled is None else (spelled, self.options[spelled])
 
 
-def _any_of(*terms: str) -> str:
-    """A filter pattern for lines with one of these terms (CloudWatch Logs, "Filter pattern syntax")."""
-    return " ".join(f'?"{term}"' for term in terms)
-
-
 OUTPUTS: dict[OutputKind, OutputType] = {
     "grafana": OutputType(
         title="Grafana's plugin",
+        unknown_option="would ignore it",
         # Loki's release workflows push it with each version (loki v3.7.8, .github/workflows/release.yml and
         # patch-release-pr.yml; grafana/loki-release, actions/push-images). No public source tells its digest.
         image="grafana/fluent-bit-plugin-loki:3.7.8",
         options=GRAFANA_OPTIONS,
         label_keys_option="LabelKeys",
-        # The plugin tells Fluent Bit "ok" once a line is queued: these lines are the only sign.
-        loss_pattern=_any_of(
-            "final error sending batch",
-            "cannot enqueue record",
-            "error dequeuing record",
-            "error sending record to Loki",
-            "batch add err",
-        ),
-        refusal_pattern=_any_of("server returned HTTP status 401", "server returned HTTP status 403"),
     ),
     "fluent-bit": OutputType(
         title="Fluent Bit's own output",
+        unknown_option="wouldn't start with it",
         # Tag and digest as in the Dockerfile of Grafana's plugin (loki v3.7.8, clients/cmd/fluent-bit).
         image="fluent/fluent-bit:4.2.3"
         "@sha256:a5761fa961cb22dd0875883a4d446b1acd99d4935d77358aa9f50ee177e44fe2",
         options=FLUENT_BIT_OPTIONS,
         label_keys_option="label_keys",
-        loss_pattern=_any_of(
-            "cannot be retried",
-            "Not retrying",
-            "would exceed total limit size",
-            "to place the incoming data",
-        ),
-        refusal_pattern=_any_of("HTTP status=401", "HTTP status=403"),
     ),
 }
 
@@ -273,7 +327,7 @@ def _unknown(kind: OutputType, key: str) -> str:
     else:
         close = difflib.get_close_matches(plain, by_plain, n=1)
         hint = f"did you mean {by_plain[close[0]]}?" if close else "remove it"
-    return f"{kind.title} has no such option and would ignore it: {hint}"
+    return f"{kind.title} has no such option and {kind.unknown_option}: {hint}"
 
 
 def _value_problem(
@@ -301,6 +355,23 @@ def _value_problem(
         return label_keys_problem(value, launch)
     if key == "BatchSize" and int(value) > MAX_BATCH:
         return f"it is {MAX_BATCH} at most: with what stands around short lines, Loki would refuse the batch"
+    return None
+
+
+def label_keys(output: OutputKind, options: Mapping[str, str]) -> tuple[str, ...]:
+    """The fields that become labels: the stack's own choice, or what the hand-written options say."""
+    name = OUTPUTS[output].label_keys_option.lower()
+    by_hand = next((value for key, value in options.items() if key.lower() == name), None)
+    return LABEL_KEYS if by_hand is None else tuple(key.removeprefix("$") for key in by_hand.split(","))
+
+
+def output_problem(output: OutputKind, image: str) -> str | None:
+    """Why an output can't be in an image, told by its name; None if nothing speaks against it."""
+    name = image.split("@")[0].rsplit(":", 1)[0]
+    if output == "grafana" and name in _FLUENT_BIT_ALONE:
+        return "Grafana's plugin isn't in it: write output: fluent-bit, or name the plugin's image"
+    if output == "fluent-bit" and name.endswith("/fluent-bit-plugin-loki"):
+        return "it is that of Grafana's plugin: write output: grafana, or name another"
     return None
 
 
@@ -340,8 +411,9 @@ def architecture_problem(image: str, architecture: Architecture) -> str | None:
     )
 
 
+_FLUENT_BIT_ALONE = ("fluent/fluent-bit", "cr.fluentbit.io/fluent/fluent-bit")
 # Distroless: no shell, so that a health check of any kind can't start.
-_WITHOUT_SHELL = ("grafana/fluent-bit-plugin-loki", "fluent/fluent-bit", "cr.fluentbit.io/fluent/fluent-bit")
+_WITHOUT_SHELL = ("grafana/fluent-bit-plugin-loki", *_FLUENT_BIT_ALONE)
 
 
 def has_shell(image: str) -> bool:

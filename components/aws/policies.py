@@ -30,13 +30,14 @@ def ecs_tasks_trust(account_id: str) -> dict[str, Any]:
 
 
 def execution_policy(
-    *, service: Service, log_group_arn: str, push_parameter_arn: str | None
+    *, service: Service, log_group_arn: str, push_parameter_arns: Sequence[str]
 ) -> dict[str, Any]:
-    """What ECS itself may do to start the task: what the definition names, and nothing else."""
+    """What ECS itself may do to start the task: what its definitions name, and nothing else.
+
+    `push_parameter_arns` are all forms of all accounts that a revision of it may name, the former one too.
+    """
     secrets = [arn for container in service.containers.values() for arn in container.secrets.values()]
-    parameters = [arn for arn in secrets if ":ssm:" in arn]
-    if push_parameter_arn is not None:
-        parameters.append(push_parameter_arn)
+    parameters = [*(arn for arn in secrets if ":ssm:" in arn), *push_parameter_arns]
     # Behind the name: JSON key, version stage and version id; the permission is for the secret.
     kept = [":".join(arn.split(":")[:7]) for arn in secrets if ":secretsmanager:" in arn]
     statements = [

@@ -10,7 +10,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
-from components.aws.firelens import OutputKind, url_with_credentials
+from components.aws.firelens import OUTPUTS, OutputKind, url_with_credentials
 from components.settings import Service, Settings
 
 
@@ -23,17 +23,15 @@ class PushSecret(NamedTuple):
 
 
 def push_secrets(settings: Settings) -> list[PushSecret]:
-    """Every account of the instances that services push to, per output in use.
+    """Every account of the instances that services push to, in the form of either output.
 
-    All of them and not those in use alone: a task that still runs with another account finds its secret
-    as long as the account is listed.
+    All of them and not those in use alone: ECS starts tasks of a service's former revision until it is given
+    the next one, with the account and the output of that revision.
     """
-    wanted: set[tuple[str, OutputKind]] = {
-        (service.loki, service.log_router.output) for service in settings.services.values()
-    }
     return [
         PushSecret(loki, account.user, output)
-        for loki, output in sorted(wanted)
+        for loki in sorted({service.loki for service in settings.services.values()})
+        for output in sorted(OUTPUTS)
         for account in settings.loki.instances[loki].accounts
     ]
 
@@ -78,6 +76,10 @@ class PushAccess(pulumi.ComponentResource):
         self.task_role_arn = role.arn
         self.parameter_arns = {secret: self._parameter(secret, args).arn for secret in args.secrets}
         self.register_outputs({"task_role_arn": self.task_role_arn})
+
+    def arns_of(self, loki: str) -> list[pulumi.Output[str]]:
+        """The parameters of all accounts of a Loki, in either form."""
+        return [arn for secret, arn in self.parameter_arns.items() if secret.loki == loki]
 
     def _parameter(self, secret: PushSecret, args: PushAccessArgs) -> aws.ssm.Parameter:
         form = "push-url" if secret.output == "grafana" else "password"

@@ -64,6 +64,7 @@ class Services(pulumi.ComponentResource):
                     trust=trust,
                     region=settings.aws.region,
                     alarm_topic_arn=settings.aws.alarm_topic_arn,
+                    keeps_metadata=settings.loki.instances[service.loki].keeps_structured_metadata,
                 ),
                 child,
             ).task_definition_arn

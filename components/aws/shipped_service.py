@@ -15,7 +15,7 @@ from components.aws.container_definitions import (
     container_definitions,
     task_volumes,
 )
-from components.aws.firelens import OUTPUTS
+from components.aws.loss_signs import Alarm, pattern
 from components.aws.policies import execution_policy
 from components.aws.push_access import PushAccess, PushSecret
 from components.settings import Service
@@ -36,6 +36,8 @@ class ShippedServiceArgs:
     trust: pulumi.Input[str]
     region: str
     alarm_topic_arn: str | None
+    # Whether its Loki keeps metadata beside a line.
+    keeps_metadata: bool
 
 
 class ShippedService(pulumi.ComponentResource):
@@ -59,23 +61,20 @@ class ShippedService(pulumi.ComponentResource):
             retention_in_days=args.service.log_router.log_retention_days,
             opts=self._child,
         )
-        output = OUTPUTS[args.service.log_router.output]
-        self._alarm(log_group, "lines-lost", output.loss_pattern, "gave lines up for good")
-        self._alarm(
-            log_group, "pushes-refused", output.refusal_pattern, "was refused (401: password, 403: address)"
-        )
+        self._alarm(log_group, "lines-lost", "lost lines")
+        self._alarm(log_group, "pushes-refused", "was refused (401: password, 403: address)")
         definition = self._definition(log_group)
         self.task_definition_arn = definition.arn
         self.register_outputs({"task_definition_arn": self.task_definition_arn})
 
-    def _alarm(self, log_group: aws.cloudwatch.LogGroup, sign: str, pattern: str, what: str) -> None:
+    def _alarm(self, log_group: aws.cloudwatch.LogGroup, alarm: Alarm, what: str) -> None:
         """Count the sidecar's lines that tell of it, and ring at the first one."""
-        resource, metric = f"{self._name}-{sign}", f"{self._family}-{sign}"
+        resource, metric = f"{self._name}-{alarm}", f"{self._family}-{alarm}"
         aws.cloudwatch.LogMetricFilter(
             resource,
             name=metric,
             log_group_name=log_group.name,
-            pattern=pattern,
+            pattern=pattern(alarm),
             metric_transformation=aws.cloudwatch.LogMetricFilterMetricTransformationArgs(
                 name=metric, namespace=METRICS_NAMESPACE, value="1"
             ),
@@ -107,6 +106,7 @@ class ShippedService(pulumi.ComponentResource):
             group_arn=log_group.arn,
             url=args.push_url,
             parameter_arn=args.access.parameter_arns[args.secret] if args.secret else None,
+            readable=args.access.arns_of(args.secret.loki) if args.secret else [],
         )
         policy = aws.iam.RolePolicy(
             f"{name}-execution",
@@ -145,14 +145,17 @@ class ShippedService(pulumi.ComponentResource):
             execution_policy(
                 service=self._args.service,
                 log_group_arn=known["group_arn"].removesuffix(":*"),
-                push_parameter_arn=known["parameter_arn"],
+                push_parameter_arns=known["readable"],
             )
         )
 
     def _containers(self, known: dict[str, Any]) -> str:
         secret = self._args.secret
         target = PushTarget(
-            url=known["url"], user=secret.user if secret else None, parameter_arn=known["parameter_arn"]
+            url=known["url"],
+            user=secret.user if secret else None,
+            parameter_arn=known["parameter_arn"],
+            keeps_metadata=self._args.keeps_metadata,
         )
         return canonical(
             container_definitions(

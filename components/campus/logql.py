@@ -126,7 +126,9 @@ def readable(lines: str) -> str:
 
 _PARSED = ("key_value_log", "json_log", "json_level", "json_severity", "json_lvl", "logfmt_level")
 _UNWRAPPED = (
-    '{{ if and (eq .job "firelens") (or .key_value_log .json_log) }}{{ or .key_value_log .json_log }}'
+    # With the task beside it a line is as it was printed, and a field `log` is its own.
+    '{{ if and (eq .job "firelens") (not .ecs_task_arn) (or .key_value_log .json_log) }}'
+    "{{ or .key_value_log .json_log }}"
     "{{ else }}{{ __line__ }}{{ end }}"
 )
 # pino's and bunyan's numbers, by their names (pino's documentation, `logger.level`).

@@ -75,6 +75,8 @@ class LokiInstanceArgs:
     # One per replica, the campus server's first.
     places: Sequence[Place]
     settings: LokiSettings
+    # How old the lines are that its services bring after an outage (`Settings.oldest_seconds`).
+    oldest_seconds: int
 
 
 class _Volumes(NamedTuple):
@@ -131,7 +133,7 @@ class LokiInstance(pulumi.ComponentResource):
         name, role = _name(name, args.instance, place), place.role
         # What is on another host has that one's provider.
         parent = place.on or self
-        config = render_loki_config(args.settings, replica)
+        config = render_loki_config(args.settings, replica, oldest_seconds=args.oldest_seconds)
         data = data_volume(f"{name}-data", place.host, f"{role}-data", parent)
         config_volume = volume(f"{name}-config", place.host, f"{role}-config", parent)
         files = VolumeFiles(

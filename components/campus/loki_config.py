@@ -43,6 +43,8 @@ GRPC_PORT = 9095
 # Where replicas tell each other who is there (Loki's default).
 GOSSIP_PORT = 7946
 
+# Half of Loki's own max_chunk_age, two hours.
+_WINDOW_SECONDS = 3600
 
 # Of a compressed push, when it is unpacked. Protobuf always is one.
 MAX_UNPACKED = 3 << 19
@@ -93,9 +95,16 @@ def on_hosts_of_their_own(
     ]
 
 
-def render_loki_config(instance: LokiInstance, replica: Replica | None = None) -> str:
-    """The configuration of one Loki, or of one replica among several."""
+def render_loki_config(
+    instance: LokiInstance, replica: Replica | None = None, *, oldest_seconds: int = 0
+) -> str:
+    """The configuration of one Loki, or of one replica among several.
+
+    `oldest_seconds` is how old the oldest line is that a shipper brings after an outage; others of its
+    stream may be new by then.
+    """
     config = _config(instance)
+    _let_in(config, oldest_seconds)
     if replica is not None:
         _join(config, replica)
     return json.dumps(config, indent=2) + "\n"
@@ -108,6 +117,19 @@ def render_s3_credentials(s3: S3) -> str:
         f"aws_access_key_id = {s3.access_key_id}\n"
         f"aws_secret_access_key = {s3.secret_access_key.get_secret_value()}\n"
     )
+
+
+def _let_in(config: dict[str, Any], oldest_seconds: int) -> None:
+    """Have lines of this age taken, and found, whatever is new in their stream.
+
+    What is older than a stream's newest line by more than half of `max_chunk_age` is refused for good
+    (pkg/ingester/stream.go). A chunk stays in memory for as long at the most, and whatever is there is asked
+    for lines of the last three hours alone, if nothing else is said (pkg/querier, query_ingesters_within).
+    """
+    if oldest_seconds <= _WINDOW_SECONDS:
+        return
+    config["ingester"]["max_chunk_age"] = f"{2 * oldest_seconds}s"
+    config["querier"] = {"query_ingesters_within": "0s"}
 
 
 def _join(config: dict[str, Any], replica: Replica) -> None:

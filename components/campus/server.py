@@ -205,6 +205,7 @@ class CampusServer(pulumi.ComponentResource):
                     instance=key,
                     places=self._places(key, image_id, network.name),
                     settings=instance,
+                    oldest_seconds=self._settings.oldest_seconds(key),
                 ),
                 self._guarded,
             )

@@ -41,13 +41,15 @@ START: Settings = {
     "egress": network({ZONE_A: NAT, ZONE_C: LATER_NAT}),
     "loki": {"instances": {"aws": {"accounts": [{"user": "shipper"}], "natWithoutPassword": False}}},
     "services": {
-        "client-api": {"containers": {"app": APP | {"secrets": {"DB_PASSWORD": DATABASE_SECRET}}}},
+        "client-api": {
+            "logRouter": {"output": "grafana"},
+            "containers": {"app": APP | {"secrets": {"DB_PASSWORD": DATABASE_SECRET}}},
+        },
         "admin-api": {
             "launch": "fargate",
             "cpuUnits": 256,
             "memoryMib": 512,
             "ingress": [{"action": "allow", "port": 80, "from": ["10.0.0.0/16"], "comment": "balancer"}],
-            "logRouter": {"output": "fluent-bit"},
             "containers": {
                 "app": APP | {"environment": {"LOG_LEVEL": "info", "PORT": "80"}},
                 "worker": {"image": "app:1", "memoryMib": 64, "essential": False},
@@ -59,7 +61,7 @@ START: Settings = {
             "memoryMib": 1024,
             "labels": {"team": "judge"},
             # Grafana's own image is built for amd64 alone.
-            "logRouter": {"image": "team/fluent-bit-plugin-loki:3.7.8-arm64"},
+            "logRouter": {"output": "grafana", "image": "team/fluent-bit-plugin-loki:3.7.8-arm64"},
             "containers": {"app": APP},
         },
     },

@@ -34,21 +34,33 @@ def run_plugin(
     hosts: Path | None = None,
 ) -> Ran:
     """Give the plugin its options, and records to ship; in a namespace, with a hosts file of its own."""
-    program = fluent_bit_plugin.program()
-    if not program.exists():
-        # A missing one is a failure: what it would show stays unproved.
-        pytest.fail(f"{program.name} is missing: run `make install` once")
-    command = [str(program)]
+    command = [str(_program())]
     if hosts is not None:
         inside = 'mount --bind "$0" /etc/hosts && exec "$1"'
         command = ["unshare", "--mount", "sh", "-c", inside, str(hosts), *command]
     if namespace is not None:
         command = ["nsenter", f"--net={namespace.path}", *command]
-    done = subprocess.run(
-        command,
-        input=json.dumps({"options": dict(options), "records": list(records)}),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    done = _run(command, {"options": dict(options), "records": list(records)})
     return Ran(done.returncode, json.loads(done.stdout or "{}"), done.stderr)
+
+
+def last_try_seconds(options: Mapping[str, str], seeds: int) -> tuple[float, float]:
+    """When the last try of a batch begins, at the earliest and at the latest of so many seeds.
+
+    It is the plugin's own backoff that says so, in seconds after the first try.
+    """
+    done = _run([str(_program())], {"options": dict(options), "seeds": seeds})
+    found = json.loads(done.stdout)
+    return found["shortest"] / 1e9, found["longest"] / 1e9
+
+
+def _program() -> Path:
+    program = fluent_bit_plugin.program()
+    if not program.exists():
+        # A missing one is a failure: what it would show stays unproved.
+        pytest.fail(f"{program.name} is missing: run `make install` once")
+    return program
+
+
+def _run(command: Sequence[str], order: Mapping[str, Any]) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, input=json.dumps(order), capture_output=True, text=True, timeout=120)

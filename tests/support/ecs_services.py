@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from components.aws.container_definitions import PushTarget, container_definitions, task_volumes
-from components.settings import FARGATE_SIZES, Service
+from components.settings import FARGATE_SIZES, ROUTER_PORTS, Service
 
 URL = "https://grafana.codedang.com/lokiaws/loki/api/v1/push"
 PARAMETER = "arn:aws:ssm:ap-northeast-2:123456789012:parameter/push-aws-admin-push-url-1234567"
@@ -61,7 +61,7 @@ def service_trees(draw: st.DrawFn) -> dict[str, Any]:
     """A service's settings, all of them good."""
     launch = draw(st.sampled_from(["ec2", "fargate"]))
     containers = draw(st.lists(names, min_size=1, max_size=9, unique=True))
-    every_port = st.integers(1, 65535).filter(lambda port: port != 24224)
+    every_port = st.integers(1, 65535).filter(lambda port: port not in ROUTER_PORTS)
     ports = draw(st.lists(every_port, min_size=len(containers), max_size=len(containers), unique=True))
     tree: dict[str, Any] = {
         "launch": launch,

@@ -44,10 +44,19 @@ class RunningLoki:
 
 @contextmanager
 def running_loki(
-    program: str, folder: Path, instance: LokiInstance, memory: MemoryLimit | None = None
+    program: str,
+    folder: Path,
+    instance: LokiInstance,
+    memory: MemoryLimit | None = None,
+    *,
+    oldest_seconds: int = 0,
 ) -> Iterator[RunningLoki]:
-    """The program, once it takes pushes and answers queries; with so much memory as its container has."""
-    config = json.loads(render_loki_config(instance).replace(f'"{DATA}', f'"{folder}'))
+    """The program, once it takes pushes and answers queries; with so much memory as its container has.
+
+    It takes lines of a shipper that are so many seconds old.
+    """
+    rendered = render_loki_config(instance, oldest_seconds=oldest_seconds)
+    config = json.loads(rendered.replace(f'"{DATA}', f'"{folder}'))
     port, grpc = free_port(), free_port()
     config["server"] |= {
         "http_listen_address": "127.0.0.1",

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.aws.firelens import OUTPUTS
 from components.settings import Campus
 from tests.rig.deployment import Deployment, configured_as, docker_contents, loki_of
 from tests.rig.emulator import Emulator
@@ -29,7 +28,6 @@ from tests.team.verified import ADMIN, Looking, data_sources
 pytestmark = pytest.mark.docker
 
 PLACEHOLDER = "images.portGuard: the digest is a placeholder"
-ROUTERS_PLACEHOLDER = "services.client-api.logRouter.image: the digest is a placeholder"
 IDLE = "campus-monitor/idle-alloy:test"
 HTTPS = 443
 # One NAT gateway's address each, as the settings of each want.
@@ -55,8 +53,6 @@ def in_the_rig(environment: str, docker_host: str, emulator: Emulator) -> Settin
         "aws": {"emulator": emulator.url},
         "egress": {"create": {"addresses": ADDRESSES[environment]}},
         "grafana": {"enabled": True, "adminPassword": ADMIN.password},
-        # The file's has a placeholder's digest, with which no update begins.
-        "services": {"client-api": {"logRouter": {"image": OUTPUTS["grafana"].image}}},
     }
     return merged(of_the_file, changes)
 
@@ -168,7 +164,6 @@ def test_the_file_is_previewed_where_its_docker_host_cannot_be_reached(
         assert set(stack.changes()) == {"create"}
         said = stack.run("preview")
         assert PLACEHOLDER in said
-        assert ROUTERS_PLACEHOLDER in said
         # What the file names as port-guard's image is nobody's: no update begins with that.
         before = emulator.contents()
         with pytest.raises(PulumiFailedError, match=PLACEHOLDER):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import pulumi
 import pytest
 
 from components.aws.container_definitions import canonical
-from components.aws.firelens import OUTPUTS, OutputKind
+from components.aws.firelens import OutputKind
+from components.aws.loss_signs import Alarm, pattern
 from components.aws.policies import ecs_tasks_trust
 from components.aws.push_access import (
     PushAccess,
@@ -60,15 +63,19 @@ PASSWORD = "p@ss word/€"
 
 
 def shipped(
-    service: Service, *, secret: PushSecret | None = None, topic: str | None = None
+    service: Service,
+    *,
+    secret: PushSecret | None = None,
+    others: Sequence[PushSecret] = (),
+    topic: str | None = None,
 ) -> pulumi.Output[Any]:
     """A service and what it shares with the others, made."""
     access = PushAccess(
         "push",
         PushAccessArgs(
-            secrets=[secret] if secret else [],
-            push_urls={"aws": URL},
-            passwords={"aws": {"admin": pulumi.Output.secret(PASSWORD)}},
+            secrets=[*([secret] if secret else []), *others],
+            push_urls={"aws": URL, "test": URL},
+            passwords={key: {"admin": pulumi.Output.secret(PASSWORD)} for key in ("aws", "test")},
             trust="the trust",
         ),
     )
@@ -82,6 +89,7 @@ def shipped(
             trust="the trust",
             region="ap-northeast-2",
             alarm_topic_arn=topic,
+            keeps_metadata=True,
         ),
     ).task_definition_arn
 
@@ -99,12 +107,11 @@ def test_a_lost_line_and_a_refused_push_ring_an_alarm(engine: Engine, output: Ou
     topic = "arn:aws:sns:ap-northeast-2:123456789012:operators"
     known(lambda: shipped(service(logRouter={"output": output, "logRetentionDays": 30}), topic=topic))
     made = {(one.typ.rsplit(":", 1)[1], one.name): one.inputs for one in engine.registered["app"]}
-    for sign, pattern in (
-        ("lines-lost", OUTPUTS[output].loss_pattern),
-        ("pushes-refused", OUTPUTS[output].refusal_pattern),
-    ):
+    alarms: tuple[Alarm, ...] = ("lines-lost", "pushes-refused")
+    for sign in alarms:
         counted, alarm = made["LogMetricFilter", f"app-{sign}"], made["MetricAlarm", f"app-{sign}"]
-        assert counted["pattern"] == pattern
+        # The same for both outputs: tasks of the former one run on for a while.
+        assert counted["pattern"] == pattern(sign)
         assert counted["logGroupName"] == made["LogGroup", "app-log-router"]["name"]
         metric = counted["metricTransformation"]
         assert (alarm["metricName"], alarm["namespace"]) == (metric["name"], metric["namespace"])
@@ -179,6 +186,21 @@ def test_every_role_is_for_tasks_of_the_account_that_the_stack_is_in(engine: Eng
     assert trusts == [canonical(ecs_tasks_trust(ACCOUNT))] * 2
 
 
+def test_a_former_revision_still_finds_its_secret(engine: Engine) -> None:
+    """Until the service is given the next one, ECS starts its tasks with another account and output."""
+    asked = PushSecret("aws", "admin", "fluent-bit")
+    former = [PushSecret("aws", "admin", "grafana"), PushSecret("test", "admin", "grafana")]
+    known(lambda: shipped(service(), secret=asked, others=former))
+    [policy] = [one for one in engine.registered["app"] if one.typ.endswith("RolePolicy")]
+    [readable] = [
+        one["Resource"]
+        for one in json.loads(policy.inputs["policy"])["Statement"]
+        if one["Action"] == ["ssm:GetParameters"]
+    ]
+    assert len(readable) == 2
+    assert [name.count("aws-admin") for name in readable] == [1, 1]
+
+
 def test_a_role_of_the_services_own_is_taken(engine: Engine) -> None:
     own = "arn:aws:iam::123456789012:role/app"
     known(lambda: shipped(service(taskRoleArn=own)))
@@ -193,7 +215,7 @@ def test_the_secrets_of_every_listed_account_are_kept() -> None:
     tree["services"]["admin-api"] = tree["services"]["client-api"] | {
         "account": "two",
         "memoryMib": 1024,
-        "logRouter": {"output": "fluent-bit"},
+        "logRouter": {"output": "grafana"},
     }
     settings = parse(tree)
     assert push_secrets(settings) == [
@@ -201,7 +223,7 @@ def test_the_secrets_of_every_listed_account_are_kept() -> None:
     ]
     asked = {name: push_secret(settings, one) for name, one in settings.services.items()}
     assert asked == {
-        "client-api": PushSecret("aws", "one", "grafana"),
-        "admin-api": PushSecret("aws", "two", "fluent-bit"),
+        "client-api": PushSecret("aws", "one", "fluent-bit"),
+        "admin-api": PushSecret("aws", "two", "grafana"),
     }
     assert push_secrets(parse(settings_of("local"))) == []

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.container_definitions import canonical
+from components.aws.container_definitions import PushTarget, canonical, log_configuration
 from components.aws.firelens import OUTPUTS
 from components.settings import Service
 from tests.support.ecs_rules import problems
@@ -114,14 +114,16 @@ def _all(request: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize(("broken", "says"), [one[1:] for one in BREAKS], ids=[one[0] for one in BREAKS])
 def test_the_checker_sees_what_ecs_refuses(broken: Callable[[dict[str, Any]], Any], says: str) -> None:
-    request = copy.deepcopy(request_for(fargate(containers={"app": APP | {"environment": {"A": "1"}}})))
+    made = fargate(logRouter={"output": "grafana"}, containers={"app": APP | {"environment": {"A": "1"}}})
+    request = copy.deepcopy(request_for(made))
     assert problems(request) == []
     broken(request)
     assert [problem for problem in problems(request) if says in problem], problems(request)
 
 
 def test_grafanas_plugin_gets_its_options_and_a_queue_per_container() -> None:
-    made = containers(service(containers={"app": APP, "worker": {"image": "app:1", "memoryMib": 64}}))
+    two = {"app": APP, "worker": {"image": "app:1", "memoryMib": 64}}
+    made = containers(service(logRouter={"output": "grafana"}, containers=two))
     options = made["app"]["logConfiguration"]["options"]
     assert options["Name"] == "grafana-loki"
     assert options["Url"] == URL
@@ -152,19 +154,43 @@ def test_the_plan_for_the_stated_rate_reaches_the_definition(service: Service) -
 
 
 def test_fluent_bits_own_output_gets_its_options() -> None:
-    made = containers(service(logRouter={"output": "fluent-bit"}, labels={"team": "judge"}))
+    made = containers(service(labels={"team": "judge"}))
     options = made["app"]["logConfiguration"]["options"]
-    assert {key: options[key] for key in ("Name", "host", "port", "uri", "tls", "retry_limit")} == {
+    wanted = {
         "Name": "loki",
         "host": "grafana.codedang.com",
         "port": "443",
         "uri": "/lokiaws/loki/api/v1/push",
         "tls": "on",
+        "tls.verify": "on",
+        # The program's own default takes any host's certificate.
+        "tls.verify_hostname": "on",
+        # The program's own default waits for ever.
+        "net.io_timeout": "10",
         "retry_limit": "no_limits",
     }
+    assert wanted.items() <= options.items()
     assert options["labels"] == "job=firelens,service=client-api,container=app,team=judge"
     assert options["label_keys"] == "$source,$ecs_cluster"
     assert "mountPoints" not in made["log-router"]
+
+
+@some_services
+@given(service=services, keeps_metadata=st.booleans())
+def test_which_task_printed_a_line_is_always_told_and_never_a_label(
+    service: Service, keeps_metadata: bool
+) -> None:
+    target = PushTarget(url=URL, keeps_metadata=keeps_metadata)
+    options = log_configuration("client-api", "app", service, target, service.plan)["options"]
+    removed = options.get("RemoveKeys", options.get("remove_keys", "")).split(",")
+    beside = options.get("structured_metadata", "").split(",")
+    for field in ("ecs_task_arn", "ecs_task_definition", "container_name", "ec2_instance_id", "partial_id"):
+        assert field not in removed
+        assert (f"{field}=${field}" in beside) == ("structured_metadata" in options)
+    # Metadata where the Loki has room for it; elsewhere fields of JSON, which quotes what is printed.
+    has_room = service.log_router.output == "fluent-bit" and keeps_metadata
+    assert ("structured_metadata" in options) == has_room
+    assert options.get("LineFormat", options.get("line_format")) == "json"
 
 
 @pytest.mark.parametrize(("output", "secret"), [("grafana", "Url"), ("fluent-bit", "http_passwd")])
@@ -177,9 +203,8 @@ def test_a_password_stands_in_a_secret_option_and_nowhere_else(output: str, secr
 
 
 def test_options_by_hand_come_over_the_stacks_own_in_one_spelling() -> None:
-    options = containers(service(logRouter={"options": {"batchwait": "5s", "logLevel": "warn"}}))["app"][
-        "logConfiguration"
-    ]["options"]
+    router = {"output": "grafana", "options": {"batchwait": "5s", "logLevel": "warn"}}
+    options = containers(service(logRouter=router))["app"]["logConfiguration"]["options"]
     assert (options["BatchWait"], options["LogLevel"]) == ("5s", "warn")
     assert not {"batchwait", "logLevel"} & set(options)
 

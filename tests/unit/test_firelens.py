@@ -45,6 +45,7 @@ def test_what_is_right_passes() -> None:
         "memoryMib": 1024,
         # On Fargate a container's name is the definition's.
         "logRouter": {
+            "output": "grafana",
             "image": "team/fluent-bit-plugin-loki:3.7.8-arm64",
             "options": {"LabelKeys": "source,container_name", "batchwait": "2s", "Name": "grafana-loki"},
         },
@@ -56,9 +57,9 @@ def test_what_is_right_passes() -> None:
     "router",
     [
         {"output": "fluent-bit"},
-        {"image": "grafana/fluent-bit-plugin-loki:2.9.3"},
-        {"image": "grafana/fluent-bit-plugin-loki:2.9.3-arm64"},
-        {"image": "ghcr.io/team/fluent-bit-plugin-loki:3.7.8"},
+        {"output": "grafana", "image": "grafana/fluent-bit-plugin-loki:2.9.3"},
+        {"output": "grafana", "image": "grafana/fluent-bit-plugin-loki:2.9.3-arm64"},
+        {"output": "grafana", "image": "ghcr.io/team/fluent-bit-plugin-loki:3.7.8"},
     ],
 )
 def test_log_routers_that_there_are_for_arm_pass(router: dict[str, str]) -> None:
@@ -77,6 +78,19 @@ def test_option_names_are_looked_up_whatever_their_case() -> None:
     for output in OUTPUTS.values():
         lower = [name.lower() for name in output.options]
         assert len(set(lower)) == len(lower)
+
+
+def test_as_many_labels_as_loki_takes_pass() -> None:
+    tree = settings_of("local")
+    labels = {f"label{number}": "x" for number in range(10)}
+    tree["services"]["client-api"] |= {
+        "launch": "fargate",
+        "memoryMib": 1024,
+        "labels": labels,
+        # 3 of the stack's own, 10, and 2.
+        "logRouter": {"options": {"label_keys": "$source,$container_name"}},
+    }
+    assert parse(tree).services["client-api"].labels == labels
 
 
 @pytest.mark.parametrize(("text", "length"), [("500ms", 0.5), ("1m30s", 90), ("1.5h", 5400), ("10us", 1e-5)])

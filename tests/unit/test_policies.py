@@ -18,9 +18,9 @@ ECR = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:1"
 WITHOUT_RESOURCE = {"ecr:GetAuthorizationToken"}
 
 
-def allowed(of: Service, parameter: str | None = None) -> dict[str, list[str]]:
+def allowed(of: Service, *parameters: str) -> dict[str, list[str]]:
     """The resources by action."""
-    policy = execution_policy(service=of, log_group_arn=GROUP, push_parameter_arn=parameter)
+    policy = execution_policy(service=of, log_group_arn=GROUP, push_parameter_arns=parameters)
     found: dict[str, list[str]] = {}
     for statement in policy["Statement"]:
         assert statement["Effect"] == "Allow"
@@ -39,9 +39,9 @@ def wide(resources: list[str]) -> list[str]:
 
 
 @some_services
-@given(service=services, parameter=st.sampled_from([None, PARAMETER]))
-def test_no_policy_has_a_wildcard_resource(service: Service, parameter: str | None) -> None:
-    for action, resources in allowed(service, parameter).items():
+@given(service=services, parameters=st.sampled_from([[], [PARAMETER]]))
+def test_no_policy_has_a_wildcard_resource(service: Service, parameters: list[str]) -> None:
+    for action, resources in allowed(service, *parameters).items():
         assert resources
         assert wide(resources) == [], action
 

@@ -22,7 +22,10 @@ APP = "campus-monitor:services.client-api.containers.app.image: the digest is a 
 
 @pytest.mark.parametrize("stack", ["stage", "prod"])
 def test_a_placeholder_is_shown_by_a_preview_and_refused_by_an_update(stack: str) -> None:
-    app = {"containers": {"app": {"image": f"nginx:1@{PLACEHOLDER_DIGEST}"}}}
+    app = {
+        "containers": {"app": {"image": f"nginx:1@{PLACEHOLDER_DIGEST}"}},
+        "logRouter": {"image": f"team/log-router:1@{PLACEHOLDER_DIGEST}"},
+    }
     settings = parse(merged(settings_of(stack), {"services": {"client-api": app}}))
     problems = check_placeholders(settings, is_preview=True)
     assert [line.startswith(begins) for line, begins in zip(problems, [GUARD, ROUTER, APP], strict=True)] == [

@@ -153,5 +153,22 @@ MISTAKES = [
         {"loki.instances.aws.accountsOptional": True},
         "loki.instances.aws.accountsOptional: there is no account",
     ),
+    # What the local stack's service may bring after its ten minutes.
+    Mistake(
+        {"loki.instances.aws.limits": {"maxAge": "5m"}},
+        "loki.instances.aws.limits.maxAge: services.client-api may bring lines that are",
+        "outageMinutes 10",
+        "'5m'",
+    ),
+    Mistake(
+        {
+            "loki.instances.aws.retention": "24h",
+            "services.client-api.logRouter": {"output": "grafana"},
+            "services.client-api.logRate": {"outageMinutes": 1440},
+        },
+        "loki.instances.aws.retention: services.client-api may bring lines that are",
+        "outageMinutes 1440",
+        "'24h'",
+    ),
     Mistake({"loki.instances.aws.allow": ...}, "loki.instances.aws.allow: required key is missing"),
 ]

@@ -50,7 +50,7 @@ MISTAKES = [
     ),
     # The output's default image, of which no digest is known.
     Mistake(
-        {"images.requireDigest": True, **WITH_DIGESTS},
+        {"images.requireDigest": True, **WITH_DIGESTS, AT + "logRouter.output": "grafana"},
         f"{AT}logRouter.image: tag and digest are required",
         OUTPUTS["grafana"].image,
     ),
@@ -62,10 +62,13 @@ MISTAKES = [
     option("grafana", {"label_keys": "source"}, "label_keys", "did you mean LabelKeys?"),
     option("grafana", {"BatchWat": "1s"}, "BatchWat", "did you mean BatchWait?", "'1s'"),
     option("grafana", {"Colour": "red"}, "Colour", "would ignore it: remove it", "'red'"),
+    option("fluent-bit", {"Colour": "red"}, "Colour", "wouldn't start with it: remove it", "'red'"),
     option("grafana", {"Name": "loki"}, "Name", "'grafana-loki'", "write that", "'loki'"),
     option("grafana", {"Url": "http://x/push"}, "Url", "http://", "clear", "remove it"),
     option("grafana", {"Url": f"https://a:{CANARY}@x/"}, "Url", "by hand", "remove it"),
     option("grafana", {"Timeout": "10"}, "Timeout", "with its unit, such as 10s", "'10'"),
+    option("grafana", {"Timeout": "0s"}, "Timeout", "more than nothing", "'0s'"),
+    option("grafana", {"MinBackoff": "0ms"}, "MinBackoff", "more than nothing", "'0ms'"),
     option("grafana", {"MinBackoff": "1 s"}, "MinBackoff", "with its unit", "'1 s'"),
     option("grafana", {"BatchWait": "1"}, "BatchWait", "with its unit", "'1'"),
     option("grafana", {"BatchSize": "1MB"}, "BatchSize", "whole bytes", "'1MB'"),
@@ -74,7 +77,9 @@ MISTAKES = [
     option("grafana", {"MaxRetries": "0"}, "MaxRetries", "from 1", "'0'"),
     option("grafana", {"Buffer": "on"}, "Buffer", "exactly true or false", "'on'"),
     option("grafana", {"Buffer": "True"}, "Buffer", "exactly true or false", "'True'"),
-    option("grafana", {"LineFormat": "kv"}, "LineFormat", "one of json, key_value", "'kv'"),
+    option("grafana", {"LineFormat": "kv"}, "LineFormat", "one of json", "'kv'"),
+    option("grafana", {"LineFormat": "key_value"}, "LineFormat", "one of json", "'key_value'"),
+    option("fluent-bit", {"line_format": "key_value"}, "line_format", "one of json", "'key_value'"),
     option("grafana", {"LabelKeys": "source, ecs_cluster"}, "LabelKeys", "commas alone"),
     option("grafana", {"LabelKeys": "container_name"}, "LabelKeys", "random hex", "leave it"),
     option("grafana", {"LabelKeys": "source,ecs_task_definition"}, "LabelKeys", "revision", "leave it"),
@@ -86,6 +91,20 @@ MISTAKES = [
     option("grafana", {"insecure_skip_verify": "true"}, "insecure_skip_verify", "password to anyone"),
     option("grafana", {"Match": "*"}, "Match", "FireLens", "remove it"),
     option("grafana", {"timeout": "10s", "Timeout": "9s"}, "Timeout", "same option as timeout"),
+    option("grafana", {"Retry_Limit": "3"}, "Retry_Limit", "by hand", "MaxRetries", "'3'"),
+    option("grafana", {"Workers": "2"}, "Workers", "by hand", "remove it"),
+    option("grafana", {"tls.verify": "off"}, "tls.verify", "by hand", "ca_file"),
+    option("grafana", {"LabelKeys": "source,job"}, "LabelKeys", "sets job itself", "'job'"),
+    option("fluent-bit", {"structured_metadata": "a=$b"}, "structured_metadata", "by hand", "which task"),
+    option("fluent-bit", {"structured_metadata_map_keys": "$a"}, "structured_metadata_map_keys", "no maps"),
+    option("fluent-bit", {"bearer_token": CANARY}, "bearer_token", "an account", "remove it"),
+    option("fluent-bit", {"header": f"A {CANARY}"}, "header", "an account", "remove it"),
+    option("fluent-bit", {"tls.vhost": "x"}, "tls.vhost", "by hand", "any certificate"),
+    option("fluent-bit", {"tls.verify_hostname": "off"}, "tls.verify_hostname", "by hand", "any certificate"),
+    option("fluent-bit", {"tls.key_passwd": CANARY}, "tls.key_passwd", "readable", "remove it"),
+    option("fluent-bit", {"log_level": "error"}, "log_level", "one of info", "'error'"),
+    option("fluent-bit", {"net.dns.resolver": "dig"}, "net.dns.resolver", "LEGACY", "'dig'"),
+    option("fluent-bit", {"match_regex": ".*"}, "match_regex", "FireLens", "remove it"),
     option("fluent-bit", {"LabelKeys": "source"}, "LabelKeys", "did you mean label_keys?"),
     option("fluent-bit", {"Url": "https://x"}, "Url", "no such option"),
     option("fluent-bit", {"host": "x"}, "host", "by hand", "remove it"),
@@ -98,13 +117,26 @@ MISTAKES = [
     option("fluent-bit", {"workers": "-1"}, "workers", "from 1"),
     option("fluent-bit", {"retry_limit": "False"}, "retry_limit", "no_limits"),
     service(
-        {"logRouter": {"image": OLD, "options": {"Name": "grafana-loki"}}},
+        {"logRouter": {"output": "grafana", "image": OLD, "options": {"Name": "grafana-loki"}}},
         "logRouter.options.Name",
         "named 'loki'",
     ),
-    service({"architecture": "arm64", "logRouter": {"image": OLD}}, "logRouter.image", "amd64", "arm64", OLD),
     service(
-        {"architecture": "arm64"},
+        {"architecture": "arm64", "logRouter": {"output": "grafana", "image": OLD}},
+        "logRouter.image",
+        "amd64",
+        "arm64",
+        OLD,
+    ),
+    service({"logRouter": {"image": OLD}}, "logRouter.image", "write output: grafana", OLD),
+    service(
+        {"logRouter": {"output": "grafana", "image": "fluent/fluent-bit:4.2.3"}},
+        "logRouter.image",
+        "write output: fluent-bit",
+        "'fluent/fluent-bit:4.2.3'",
+    ),
+    service(
+        {"architecture": "arm64", "logRouter": {"output": "grafana"}},
         "logRouter.image",
         "amd64 alone",
         "output: fluent-bit",
@@ -133,6 +165,15 @@ MISTAKES = [
         "absolute path",
         "'own.conf'",
     ),
+    *(
+        service(
+            {"logRouter": {"config": {"type": "file", "value": path}}},
+            "logRouter.config.value",
+            "a file of its own there",
+            path,
+        )
+        for path in ("/fluent-bit/etc/fluent-bit.conf", "/fluent-bit/etc/../etc/external.conf")
+    ),
     service(
         {"logRouter": {"healthCheck": {"command": ["CMD-SHELL", "true"]}}},
         "logRouter.healthCheck",
@@ -140,16 +181,41 @@ MISTAKES = [
         "remove it",
     ),
     service(
-        {"logRouter": {"options": {"MaxRetries": "3"}}},
+        {"logRouter": {"output": "grafana", "options": {"MaxRetries": "3"}}},
         "logRouter.options.MaxRetries",
         "10 min",
         "raise it",
         "3",
     ),
+    # Long enough with the longest waits, and not with the shortest.
     service(
-        {"logRouter": {"options": {"Timeout": "60s"}}}, "logRouter.options.Timeout", "128 s", "120 s", "'60s'"
+        {"logRouter": {"output": "grafana", "options": {"MaxRetries": "42"}}},
+        "logRouter.options.MaxRetries",
+        "592 s",
+        "42",
+    ),
+    service(
+        {"logRouter": {"output": "grafana", "options": {"Timeout": "60s"}}},
+        "logRouter.options.Timeout",
+        "128 s",
+        "120 s",
+        "'60s'",
     ),
     service({"labels": {"job": "x"}}, "labels", "sets job itself"),
+    service({"labels": {"source": "web"}}, "labels", "a label already (label_keys)", "'source'"),
+    service({"labels": {"ecs_cluster": "a"}}, "labels", "a label already (label_keys)", "'ecs_cluster'"),
+    service(
+        {
+            "launch": "fargate",
+            "memoryMib": 1024,
+            "labels": {f"label{number}": "x" for number in range(10)},
+            "logRouter": {"options": {"label_keys": "$source,$ecs_cluster,$container_name"}},
+        },
+        "labels",
+        "there are 16",
+        "more than 15",
+        "label9",
+    ),
     service({"labels": {"a-b": "x"}}, "labels.a-b", "a label's name"),
     service({"labels": {"a": 'x"'}}, "labels.a", "a label's value", 'x\\"'),
     service({"account": "admin"}, "account", "one of the accounts", "'admin'"),
@@ -184,15 +250,18 @@ MISTAKES = [
     service({"launch": "fargate", "memoryMib": 1536}, "memoryMib", "1024, 2048", "1536"),
     service({"launch": "fargate", "cpuUnits": 300}, "cpuUnits", "256, 512", "300"),
     service({"cpuUnits": 16384}, "cpuUnits", "10240", "16384"),
-    service(
-        {
-            "launch": "fargate",
-            "memoryMib": 1024,
-            "containers": {"app": {"image": "a:1", "memoryMib": 6, "port": 24224}},
-        },
-        "containers.app.port",
-        "log-router has it",
-        "24224",
+    *(
+        service(
+            {
+                "launch": "fargate",
+                "memoryMib": 1024,
+                "containers": {"app": {"image": "a:1", "memoryMib": 6, "port": port}},
+            },
+            "containers.app.port",
+            "log-router has it",
+            str(port),
+        )
+        for port in (24224, 8877)
     ),
     service(
         {"logRate": {"linesPerSecond": 100000, "outageMinutes": 1440}},
@@ -204,6 +273,7 @@ MISTAKES = [
         {
             "launch": "fargate",
             "memoryMib": 1024,
+            "logRouter": {"output": "grafana"},
             "logRate": {"linesPerSecond": 1000, "bytesPerLine": 1000, "outageMinutes": 600},
         },
         "logRate",

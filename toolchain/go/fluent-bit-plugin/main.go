@@ -4,28 +4,50 @@
 // of the pinned module; what is left out is the binding to C. It reads one JSON document from stdin: the
 // options of an output, and records as Fluent Bit would hand them over. With no records it parses the
 // options. It prints what it made of them, and logs as the plugin does, to stderr.
+//
+// With a number of seeds it doesn't ship: for each seed it asks the plugin's own backoff for the waits of a
+// batch that never gets through, and prints the shortest and the longest sum of them.
 package main
 
+// So that a seed gives the same waits again (math/rand, Seed).
+//
+//go:debug randseednop=0
+
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"math/rand"
 	"os"
 	"strings"
 	"time"
 
+	"github.com/grafana/dskit/backoff"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/grafana/loki/v3/clients/pkg/promtail/client"
 )
 
-// options are looked up as Fluent Bit does it: whatever the case of a key.
-type options map[string]string
+// options are looked up as Fluent Bit does it: whatever the case of a key. They note what is asked for.
+type options struct {
+	values map[string]string
+	asked  []string
+}
 
-func (o options) Get(key string) string { return o[strings.ToLower(key)] }
+func (o *options) Get(key string) string {
+	o.asked = append(o.asked, key)
+	return o.values[strings.ToLower(key)]
+}
 
 type order struct {
 	Options map[string]string `json:"options"`
 	Records []map[string]any  `json:"records"`
+	Seeds   int64             `json:"seeds"`
+}
+
+type waited struct {
+	Shortest time.Duration `json:"shortest"`
+	Longest  time.Duration `json:"longest"`
 }
 
 type parsed struct {
@@ -45,6 +67,7 @@ type parsed struct {
 	Buffer     bool              `json:"buffer"`
 	QueueDir   string            `json:"queueDir"`
 	QueueName  string            `json:"queueName"`
+	Asked      []string          `json:"asked"`
 }
 
 func main() {
@@ -59,18 +82,36 @@ func run() error {
 	if err := json.NewDecoder(os.Stdin).Decode(&given); err != nil {
 		return err
 	}
-	found := options{}
+	found := options{values: map[string]string{}}
 	for key, value := range given.Options {
-		found[strings.ToLower(key)] = value
+		found.values[strings.ToLower(key)] = value
 	}
-	conf, err := parseConfig(found)
+	conf, err := parseConfig(&found)
 	if err != nil {
 		return err
 	}
-	if err := json.NewEncoder(os.Stdout).Encode(describe(conf)); err != nil || len(given.Records) == 0 {
+	if given.Seeds > 0 {
+		return json.NewEncoder(os.Stdout).Encode(tried(conf.clientConfig.BackoffConfig, given.Seeds))
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(describe(conf, found.asked)); err != nil || len(given.Records) == 0 {
 		return err
 	}
 	return ship(conf, given.Records)
+}
+
+// tried says how long after the first try of a batch the last one begins (client.go, sendBatch).
+func tried(conf backoff.Config, seeds int64) waited {
+	found := waited{Shortest: 1<<63 - 1}
+	for seed := int64(1); seed <= seeds; seed++ {
+		rand.Seed(seed)
+		var sum time.Duration
+		retries := backoff.New(context.Background(), conf)
+		for wait := retries.NextDelay(); retries.Ongoing(); wait = retries.NextDelay() {
+			sum += wait
+		}
+		found.Shortest, found.Longest = min(found.Shortest, sum), max(found.Longest, sum)
+	}
+	return found
 }
 
 func ship(conf *config, records []map[string]any) error {
@@ -93,7 +134,7 @@ func ship(conf *config, records []map[string]any) error {
 	return nil
 }
 
-func describe(conf *config) parsed {
+func describe(conf *config, asked []string) parsed {
 	url := conf.clientConfig.URL
 	password, _ := url.User.Password()
 	labels := map[string]string{}
@@ -118,5 +159,6 @@ func describe(conf *config) parsed {
 		Buffer:     conf.bufferConfig.buffer,
 		QueueDir:   conf.bufferConfig.dqueConfig.queueDir,
 		QueueName:  conf.bufferConfig.dqueConfig.queueName,
+		Asked:      asked,
 	}
 }

@@ -1,0 +1,91 @@
+"""Which line of a log router's own log rings which alarm."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from components.aws.loss_signs import MAX_PATTERN, SIGNS, Alarm, pattern
+
+ALARMS: tuple[Alarm, ...] = ("lines-lost", "pushes-refused")
+NAME = "1-1764471907.123456789.flb"
+WAY = "task_id=3, input=forward.0 > output=loki.0"
+# As Fluent Bit 4.2.3 prints them; those of Grafana's plugin are shown to the real one in test_log_router.
+LOST = [
+    f"[error] [engine] chunk '{NAME}' cannot be retried: {WAY}",
+    f"[ warn] [engine] retry for chunk '{NAME}' could not be scheduled: input=forward.0 > output=loki.0",
+    "[ warn] [task] retry for task 3 could not be re-scheduled",
+    "[error] [engine_dispatch] could not retrieve chunk content, removing retry",
+    "[error] [input chunk] discarding corrupted chunk",
+    "[ warn] [input] forward.0 paused (mem buf overlimit - event of size 844B exceeded limit 9 to 10B)",
+    "[ warn] [input] forward.0 paused (storage buf overlimit 128/128)",
+    "[error] [input chunk] no available chunk",
+    "[error] [input chunk] error writing data from forward.0 instance",
+    "[error] [input chunk] fail to drop enough chunks in order to place new data coming from input plugin x",
+    "[ warn] [input:forward:forward.0] fd=34 incoming data exceed limit (6144000 bytes)",
+    "[ info] [engine] service has stopped (4 pending tasks)",
+    "[ info] [engine] service has stopped (10 pending tasks)",
+    "[engine] caught signal (SIGSEGV)",
+    "[engine] caught signal (SIGFPE)",
+    "[error] [output:loki:loki.0] campus.example:443, HTTP status=400 Not retrying.",
+    "[error] [output:loki:loki.0] cannot compose request payload",
+    "panic: send on closed channel",
+    "fatal error: concurrent map writes",
+]
+REFUSED = [
+    f"[error] [output:loki:loki.0] campus.example:443, HTTP status={status}"
+    for status in (301, 308, 401, 403, 404, 405, 413, 415, 421, 422, 428, 431, 451, 499)
+]
+HARMLESS = [
+    "[engine] caught signal (SIGTERM)",
+    "[ warn] [engine] service will shutdown in max 5 seconds",
+    "[ info] [engine] service has stopped (0 pending tasks)",
+    "[ info] [engine] pending chunk count: memory=2, filesystem=0; grace_timer=1",
+    "[ info] [input] pausing forward.0",
+    "[ info] [input] forward.0 resume (mem buf overlimit - buf size 0B now below limit 22000000B)",
+    f"[ warn] [engine] failed to flush chunk '{NAME}', retry in 7 seconds: {WAY} (out_id=1)",
+    f"[ info] [engine] flush chunk '{NAME}' succeeded at retry 2: {WAY} (out_id=1)",
+    "[error] [output:loki:loki.0] could not flush records to campus.example:443 HTTP status=503",
+    "[error] [output:loki:loki.0] campus.example:443, HTTP status=429",
+    "[error] [output:loki:loki.0] no upstream connections available",
+    "[error] [upstream] connection #34 to tcp://a:443 timed out after 10 seconds (connection timeout)",
+]
+
+
+def rung(line: str) -> set[Alarm]:
+    """The alarms that a line rings: CloudWatch's expressions are some of Python's."""
+    return {alarm for alarm in ALARMS if re.search(pattern(alarm).strip("%"), line)}
+
+
+@pytest.mark.parametrize("line", LOST)
+def test_a_line_that_tells_of_a_loss_rings(line: str) -> None:
+    assert rung(line) == {"lines-lost"}
+
+
+@pytest.mark.parametrize("line", REFUSED)
+def test_a_line_that_tells_of_a_refusal_rings(line: str) -> None:
+    assert rung(line) == {"pushes-refused"}
+
+
+@pytest.mark.parametrize("line", HARMLESS)
+def test_what_happens_without_a_loss_rings_nothing(line: str) -> None:
+    assert rung(line) == set()
+
+
+def test_every_sign_is_shown_here_or_by_the_real_plugin() -> None:
+    unseen = [
+        sign.words
+        for sign in SIGNS
+        if sign.program != "Grafana's plugin"
+        and not any(re.search(sign.expression, line) for line in LOST + REFUSED)
+    ]
+    assert unseen == []
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_cloudwatch_takes_the_pattern(alarm: Alarm) -> None:
+    text = pattern(alarm)
+    assert len(text) <= MAX_PATTERN
+    # What its documentation names, without spaces, quotes and brackets to group with.
+    assert re.fullmatch(r"%[A-Za-z0-9_#=@/;,^$?\[\]{}|\\*+.-]+%", text)
