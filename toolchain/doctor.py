@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import re
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -78,6 +79,7 @@ def for_real(stack: str, text: str, environment: Mapping[str, str]) -> list[Row]
         aws(environment, Path.home() / ".aws"),
         # The documents' commands want it, Pulumi doesn't.
         machine.by_hand("aws", "awscli", stops=False),
+        *[site(name) for name in re.findall(r"^ +domain: (\S+)", text, re.MULTILINE)],
         *way,
         *([] if any(row.stops for row in way) else [row for host in hosts for row in engine(host)]),
     ]
@@ -170,6 +172,20 @@ def aws(environment: Mapping[str, str], folder: Path) -> Row:
     if (folder / "credentials").exists() or (folder / "config").exists():
         return Row("credentials", "ok", f"by {folder} (not tried)")
     return Row("credentials", "missing", "no credentials: `aws configure`, or set AWS_PROFILE", stops=True)
+
+
+def site(domain: str) -> Row:
+    """Where the site's name leads to: a log router that takes an IPv6 address gets no line through."""
+    try:
+        answers = socket.getaddrinfo(domain, 443, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return Row("domain", "missing", f"{domain} leads nowhere from here: {error.strerror}")
+    addresses = sorted({str(answer[4][0]) for answer in answers})
+    others = [one for one in addresses if ":" in one]
+    if others:
+        do = "log routers that take it get 403, or no answer: remove the AAAA record (docs/aws.md)"
+        return Row("domain", "old", f"{domain} is {', '.join(others)} too: {do}")
+    return Row("domain", "ok", f"{domain} is {', '.join(addresses)}")
 
 
 def docker_hosts(text: str) -> list[str]:

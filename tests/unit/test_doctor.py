@@ -510,6 +510,30 @@ class TestEngine:
         assert row.words == "ssh://me@campus:21541: Permission denied (publickey)."
 
 
+class TestSite:
+    @pytest.mark.parametrize(
+        ("addresses", "state", "said"),
+        [
+            (["203.0.113.1"], "ok", "campus.example is 203.0.113.1"),
+            (["203.0.113.1", "2001:db8::1"], "old", "campus.example is 2001:db8::1 too: log routers"),
+        ],
+    )
+    def test_an_aaaa_record_is_told_with_what_happens(
+        self, monkeypatch: pytest.MonkeyPatch, addresses: list[str], state: str, said: str
+    ) -> None:
+        answers = [(0, 0, 0, "", (one, 443)) for one in addresses]
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: answers)
+        row = doctor.site("campus.example")
+        assert told(row) == (state, False)
+        assert row.words.startswith(said)
+        assert ("AAAA" in row.words) == (state == "old")
+
+    def test_a_name_that_leads_nowhere_is_told(self) -> None:
+        row = doctor.site("nowhere.invalid")
+        assert told(row) == ("missing", False)
+        assert row.words.startswith("nowhere.invalid leads nowhere from here: ")
+
+
 class TestRun:
     def test_a_row_that_stops_is_an_exit_code_and_a_name(
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

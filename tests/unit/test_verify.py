@@ -198,6 +198,16 @@ class TestSaying:
     def test_exit_code(self, found: list[Verdict], code: int) -> None:
         assert checks.exit_code([Result("a", "b", one, "c") for one in found]) == code
 
+    def test_an_ipv6_address_is_told_of_where_a_route_knows_none(self) -> None:
+        closed = Route("aws", "/lokiaws", ("203.0.113.7/32",), ())
+        opened = Route("six", "/lokisix", ("2001:db8::7/128",), ())
+        [row] = checks.ipv6_notes(["203.0.113.1", "2001:db8::1"], [closed, opened])
+        assert (row.check, row.target, row.verdict) == ("IPv6", "2001:db8::1", Verdict.NOTE)
+        assert "403 from aws," in row.seen
+        assert "AAAA" in row.seen
+        assert checks.ipv6_notes(["203.0.113.1"], [closed]) == []
+        assert checks.ipv6_notes(["2001:db8::1"], [opened]) == []
+
     def test_table(self) -> None:
         results = [
             Result("certificate", "site", Verdict.OK, "good"),

@@ -260,6 +260,16 @@ def _time(seconds: float) -> str:
     return f"{seconds / 86400:.0f} days" if seconds >= 2 * 86400 else f"{seconds / 3600:.1f} h"
 
 
+def ipv6_notes(addresses: Sequence[str], routes: Sequence[Route]) -> list[Result]:
+    """A row for each IPv6 address of the site's name: shippers may go there, and routes know IPv4 alone."""
+    closed = [route.name for route in routes if not any(":" in cidr for cidr in route.allowed)]
+    why = (
+        f"whoever pushes by it gets 403 from {', '.join(closed)}, and a task without IPv6 may try nothing "
+        "else: remove the AAAA record (docs/aws.md)"
+    )
+    return [Result("IPv6", one, Verdict.NOTE, why) for one in addresses if ":" in one and closed]
+
+
 def tcp_ports(rows: Sequence[PortRow], version: int) -> list[int]:
     """The ports to knock at: the first and the last one of each row, and some that none should open."""
     mine = [row for row in rows if row.version == version and row.protocol in ("tcp", "both")]

@@ -207,6 +207,11 @@ def unseen(host: str, port: int, here: Sequence[Place]) -> list[Result]:
     ]
 
 
+def over_ipv6(host: str, port: int, routes: Sequence[checks.Route]) -> list[Result]:
+    """What comes of pushes that take the site's IPv6 addresses, where its name has any."""
+    return checks.ipv6_notes(_addresses(host, port), routes)
+
+
 def _ways(host: str, server: tuple[str, int], sources: Sequence[str], trust: Trust) -> list[Place]:
     own = _own_address(server)
     if own is None:

@@ -14,7 +14,17 @@ from urllib.parse import urlencode
 from toolchain import processes, pulumi, say
 from toolchain.verify import checks
 from toolchain.verify.checks import Deployment, Login, Result, Route, Verdict
-from toolchain.verify.places import JOB, Answer, Place, Pusher, Trust, basic_auth, places, unseen
+from toolchain.verify.places import (
+    JOB,
+    Answer,
+    Place,
+    Pusher,
+    Trust,
+    basic_auth,
+    over_ipv6,
+    places,
+    unseen,
+)
 
 # What is pushed is found at once, but for a Loki that has just started: its queries may take 16 s more.
 READ_BACK_SECONDS = 60.0
@@ -38,7 +48,8 @@ def of_stack(stack: str, sources: Sequence[str] = (), authority: Path | None = N
     deployed = checks.parse(pulumi.outputs_of(stack))
     here = places(deployed.host, deployed.port, sources, Trust.of(authority))
     results = prove(deployed, here, here, through_grafana(deployed, here[0]))
-    return results + unseen(deployed.host, deployed.port, here)
+    site = deployed.host, deployed.port
+    return [*results, *unseen(*site, here), *over_ipv6(*site, deployed.routes)]
 
 
 def prove(
