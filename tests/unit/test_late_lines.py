@@ -42,8 +42,9 @@ def push(loki: RunningLoki, age: float, line: str) -> tuple[int, str]:
 
 
 def found(loki: RunningLoki, age: float) -> set[str]:
-    """All lines of the stream that are no older."""
-    asked = {"query": '{job="firelens"}', "start": time.time_ns() - int((age + 3600) * 1e9), "limit": 100}
+    """The lines of the stream that are about as old."""
+    at = time.time() - age
+    asked = {"query": '{job="firelens"}', "start": at - 60, "end": at + 60}
     status, text = loki.ask("GET", f"/loki/api/v1/query_range?{urlencode(asked)}")
     assert status == 200, text
     return {line for stream in json.loads(text)["data"]["result"] for _, line in stream["values"]}
@@ -64,7 +65,8 @@ def test_a_second_tasks_late_lines_are_taken_and_found(
         ages = [minutes * 30, minutes * 60, oldest - MARGIN]
         for age in ages:
             assert push(running, age, f"{age} s old") == (204, "")
-        assert found(running, oldest) == {"now", *(f"{age} s old" for age in ages)}
+        for age in ages:
+            assert f"{age} s old" in found(running, age)
 
 
 @given(output=st.sampled_from(["grafana", "fluent-bit"]), minutes=st.integers(1, 24 * 60))
