@@ -145,9 +145,9 @@ def firelens_labels() -> dict[str, str]:
     service = Service.model_validate(settings)
     target = PushTarget(url="https://campus.localhost/lokiaws/loki/api/v1/push")
     options = log_configuration("client-api", "app", service, target, service.plan)["options"]
-    pairs = (pair.split("=", 1) for pair in options["Labels"].strip("{}").split(","))
-    fixed = {name: value.strip('"') for name, value in pairs}
-    return fixed | {key: f"a-{key}" for key in options["LabelKeys"].split(",")}
+    fixed = dict(pair.split("=", 1) for pair in options["labels"].split(","))
+    fields = (key.removeprefix("$") for key in options["label_keys"].split(","))
+    return fixed | {field: f"a-{field}" for field in fields}
 
 
 @pytest.fixture(scope="module")

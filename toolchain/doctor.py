@@ -175,7 +175,7 @@ def aws(environment: Mapping[str, str], folder: Path) -> Row:
 
 
 def site(domain: str) -> Row:
-    """Where the site's name leads to: a log router that takes an IPv6 address gets no line through."""
+    """Where the site's name leads to: a shipper that takes an IPv6 address gets no line through."""
     try:
         answers = socket.getaddrinfo(domain, 443, type=socket.SOCK_STREAM)
     except OSError as error:
@@ -183,7 +183,7 @@ def site(domain: str) -> Row:
     addresses = sorted({str(answer[4][0]) for answer in answers})
     others = [one for one in addresses if ":" in one]
     if others:
-        do = "log routers that take it get 403, or no answer: remove the AAAA record (docs/aws.md)"
+        do = "shippers that take it get 403: remove the AAAA record (docs/aws.md)"
         return Row("domain", "old", f"{domain} is {', '.join(others)} too: {do}")
     return Row("domain", "ok", f"{domain} is {', '.join(addresses)}")
 

@@ -124,6 +124,8 @@ def _fluent_bit_options(labels: Mapping[str, str], target: PushTarget) -> dict[s
         "net.connect_timeout": str(FLUENT_BIT_TRY_SECONDS),
         # Its own is none: a server that never answers would be waited for without a word.
         "net.io_timeout": str(FLUENT_BIT_TRY_SECONDS),
+        # Of a name with an AAAA record it would try that first, and nothing else if no answer comes.
+        "net.dns.prefer_ipv4": "on",
         "labels": ",".join(f"{name}={value}" for name, value in labels.items()),
         "label_keys": ",".join(f"${name}" for name in LABEL_KEYS),
         "remove_keys": ",".join(_REMOVE_KEYS),

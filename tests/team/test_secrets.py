@@ -144,12 +144,11 @@ def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
                 }
             },
             "services": {
-                "client-api": {"account": "shipper-1"},
+                "client-api": {"account": "shipper-1", "logRouter": {"output": "grafana"}},
                 "admin-api": {
                     "account": "shipper-2",
                     "cpuUnits": 256,
                     "memoryMib": 512,
-                    "logRouter": {"output": "fluent-bit"},
                     "containers": {"app": app},
                 },
             },

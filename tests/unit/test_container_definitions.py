@@ -167,6 +167,8 @@ def test_fluent_bits_own_output_gets_its_options() -> None:
         "tls.verify_hostname": "on",
         # The program's own default waits for ever.
         "net.io_timeout": "10",
+        # The gate knows the tasks' IPv4 addresses.
+        "net.dns.prefer_ipv4": "on",
         "retry_limit": "no_limits",
     }
     assert wanted.items() <= options.items()

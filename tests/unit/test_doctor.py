@@ -515,7 +515,7 @@ class TestSite:
         ("addresses", "state", "said"),
         [
             (["203.0.113.1"], "ok", "campus.example is 203.0.113.1"),
-            (["203.0.113.1", "2001:db8::1"], "old", "campus.example is 2001:db8::1 too: log routers"),
+            (["203.0.113.1", "2001:db8::1"], "old", "campus.example is 2001:db8::1 too: shippers"),
         ],
     )
     def test_an_aaaa_record_is_told_with_what_happens(

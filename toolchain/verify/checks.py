@@ -264,8 +264,8 @@ def ipv6_notes(addresses: Sequence[str], routes: Sequence[Route]) -> list[Result
     """A row for each IPv6 address of the site's name: shippers may go there, and routes know IPv4 alone."""
     closed = [route.name for route in routes if not any(":" in cidr for cidr in route.allowed)]
     why = (
-        f"whoever pushes by it gets 403 from {', '.join(closed)}, and a task without IPv6 may try nothing "
-        "else: remove the AAAA record (docs/aws.md)"
+        f"whoever pushes by it gets 403 from {', '.join(closed)}, and Grafana's plugin prefers it: "
+        "remove the AAAA record (docs/aws.md)"
     )
     return [Result("IPv6", one, Verdict.NOTE, why) for one in addresses if ":" in one and closed]
 
