@@ -42,7 +42,12 @@ vpc_id, private_subnet_ids = settings.egress.vpc_id, []
 if settings.egress.create is not None:
     network = EgressNetwork(
         "network",
-        EgressNetworkArgs(create=settings.egress.create, allocation_ids=addresses.allocation_ids),
+        EgressNetworkArgs(
+            create=settings.egress.create,
+            region=settings.aws.region,
+            allocation_ids=addresses.allocation_ids,
+            public_ips=addresses.by_zone,
+        ),
         opts=ResourceOptions.merge(aws, ResourceOptions(depends_on=allowed)),
     )
     vpc_id, private_subnet_ids = network.vpc_id, network.private_subnet_ids

@@ -12,7 +12,7 @@ import json
 import posixpath
 import re
 import ssl
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any, Literal, Self, cast
 from urllib.parse import urlsplit
@@ -21,6 +21,7 @@ import pulumi
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -75,6 +76,8 @@ MIN_ADMIN_PASSWORD = 16
 
 # The ECS developer guide, "Task definition parameters" and "Amazon ECS service quotas".
 LOG_ROUTER = "log-router"
+# Where Grafana's plugin queues lines: a volume of the task's own.
+BUFFER_VOLUME = "log-buffer"
 MAX_CONTAINERS = 10
 MAX_STOP_SECONDS = 120
 MAX_EC2_CPU = 10240
@@ -414,6 +417,13 @@ def _secret_arn(value: str) -> str:
     return value
 
 
+def _key_arn(value: str) -> str:
+    # An alias may lead to another key tomorrow; IAM goes by keys.
+    if not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f-]{36})", value):
+        raise ValueError("a KMS key's ARN is needed, not an alias: arn:aws:kms:<region>:<account>:key/<id>")
+    return value
+
+
 def _role_arn(value: str) -> str:
     if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]+", value):
         raise ValueError("a role's ARN is needed: arn:aws:iam::<account>:role/<name>")
@@ -456,6 +466,20 @@ Retention = Annotated[str, AfterValidator(_retention)]
 Day = Annotated[str, AfterValidator(_day)]
 EnvName = Annotated[str, AfterValidator(_env_name)]
 SecretArn = Annotated[str, AfterValidator(_secret_arn)]
+
+
+def _as_port(value: Any) -> Any:
+    """A number alone is a TCP port."""
+    return {"port": value} if isinstance(value, int) else value
+
+
+def _source(value: str) -> str:
+    """A security group, which tells its members' addresses, or a CIDR."""
+    return value if re.fullmatch(r"sg-[0-9a-f]{8,17}", value) else _cidr(value)
+
+
+Source = Annotated[str, AfterValidator(_source)]
+KeyArn = Annotated[str, AfterValidator(_key_arn)]
 RoleArn = Annotated[str, AfterValidator(_role_arn)]
 LabelName = Annotated[str, AfterValidator(_label_name)]
 LabelValue = Annotated[str, AfterValidator(_label_value)]
@@ -1193,6 +1217,8 @@ class PortPolicy(Area):
 
 # One may fail, and its services go on in another.
 MIN_ZONES = 2
+# Which stack a NAT instance and its network interfaces belong to: its role goes by it.
+NAT_TAG = "campus-monitor-nat"
 
 
 class EgressCreate(Area):
@@ -1200,12 +1226,18 @@ class EgressCreate(Area):
 
     vpc_cidr: Cidr = "10.0.0.0/16"
     zones: tuple[str, ...]
-    # One NAT gateway per zone; otherwise one, in the first zone, for all.
+    # One NAT gateway (or instance) per zone; otherwise one, in the first zone, for all.
     nat_per_zone: bool = False
+    # AWS' gateway, or fck-nat on the smallest EC2 instance (docs/aws.md compares them).
+    nat: Literal["gateway", "instance"] = "gateway"
+    # The instance's image, for arm64. Without one: fck-nat's newest at the first update, kept from then on.
+    nat_image: str | None = None
     # Elastic IPs that AWS allocates by address: from a range brought to AWS, or just released (EC2's
     # AllocateAddress). It refuses one that is allocated. Without any, AWS chooses.
     addresses: tuple[PublicIpv4, ...] = ()
-    # Elastic IPs stay allocated when the stack lets go of them.
+    # Elastic IPs that the account has, in place of new ones. The stack never releases them.
+    allocation_ids: tuple[str, ...] = ()
+    # Elastic IPs that the stack made stay allocated when it lets go of them.
     retain_addresses: bool = True
     # On everything of the network, beside its name.
     tags: dict[str, str] = {}
@@ -1231,14 +1263,49 @@ class EgressCreate(Area):
             )
         if len(set(self.addresses)) != len(self.addresses):
             raise ValueError(f"addresses: each address once, received {list(self.addresses)}")
-        if "Name" in self.tags:
-            raise ValueError(f"tags: the stack sets Name itself, received {self.tags['Name']!r}")
+        for key in ("Name", NAT_TAG):
+            if key in self.tags:
+                raise ValueError(f"tags: the stack sets {key} itself, received {self.tags[key]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_allocations(self) -> Self:
+        for one in self.allocation_ids:
+            if not re.fullmatch(r"eipalloc-[0-9a-f]{8,17}", one):
+                raise ValueError(f"allocationIds: an id such as eipalloc-0123456789abcdef0, received {one!r}")
+        if self.allocation_ids and self.addresses:
+            raise ValueError(
+                "allocationIds: either these or addresses (which AWS allocates), "
+                f"received both, {list(self.addresses)} too"
+            )
+        if self.allocation_ids and len(self.allocation_ids) != self.nat_count:
+            raise ValueError(
+                f"allocationIds: one per NAT gateway ({self.nat_count}) or none, "
+                f"received {list(self.allocation_ids)}"
+            )
+        if len(set(self.allocation_ids)) != len(self.allocation_ids):
+            raise ValueError(f"allocationIds: each address once, received {list(self.allocation_ids)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_nat(self) -> Self:
+        if self.nat_image is not None and self.nat != "instance":
+            raise ValueError(
+                f"natImage: a NAT gateway has none: only with nat: instance, received {self.nat_image!r}"
+            )
+        if self.nat_image is not None and not re.fullmatch(r"ami-[0-9a-f]{8,17}", self.nat_image):
+            raise ValueError(f"natImage: an id such as ami-0123456789abcdef0, received {self.nat_image!r}")
         return self
 
     @property
     def nat_count(self) -> int:
-        """How many NAT gateways, and so how many public addresses, there are."""
-        return len(self.zones) if self.nat_per_zone else 1
+        """How many NAT gateways or instances, and so how many public addresses, there are."""
+        return len(self.nat_zones)
+
+    @property
+    def nat_zones(self) -> tuple[str, ...]:
+        """The zones that have one."""
+        return self.zones if self.nat_per_zone else self.zones[:1]
 
 
 class EgressLookup(Area):
@@ -1352,12 +1419,54 @@ class HealthCheck(Area):
         return self
 
 
+class ContainerPort(Area):
+    """A port that a container serves."""
+
+    port: Port
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+class Mount(Area):
+    """Where a container has one of its service's volumes."""
+
+    path: str
+    read_only: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not re.fullmatch(r"/[^\s:]+", self.path):
+            raise ValueError(f"path: an absolute path in the container is needed, received {self.path!r}")
+        return self
+
+
+class Volume(Area):
+    """A volume of a task: its own, empty at its start and gone at its end."""
+
+    # Or else a folder of the EC2 instance, which all tasks there share, and which stays.
+    host_path: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.host_path is not None and not re.fullmatch(r"/[^\s:]+", self.host_path):
+            raise ValueError(
+                f"hostPath: an absolute path on the instance is needed, received {self.host_path!r}"
+            )
+        return self
+
+
 class AppContainer(Area):
     """One container of the team's own in a task."""
 
     image: Image
     # The port that it serves, if it serves one.
     port: Port | None = None
+    # Instead, where it serves several, or UDP: numbers, or each with its protocol.
+    ports: tuple[Annotated[ContainerPort, BeforeValidator(_as_port)], ...] = ()
+    # By the name of one of the service's volumes.
+    mounts: dict[ShortName, Mount] = {}
+    # What it waits for beside the log router: other containers of the task, and how far each has to be
+    # (the ECS API reference, ContainerDependency).
+    depends_on: dict[ShortName, Literal["START", "HEALTHY", "COMPLETE", "SUCCESS"]] = {}
     memory_mib: int = Field(ge=6)  # ECS: Docker needs 6 MiB at least (task definition parameters)
     # Whether the task stops when this container does.
     essential: bool = True
@@ -1374,7 +1483,21 @@ class AppContainer(Area):
         both = sorted(self.environment.keys() & self.secrets.keys())
         if both:
             raise ValueError(f"secrets: a variable is either plain or secret, received {both[0]!r} twice")
+        if self.port is not None and self.ports:
+            raise ValueError(f"ports: either port or ports, received port: {self.port} too")
+        for one in self.ports:
+            if self.ports.count(one) > 1:
+                raise ValueError(f"ports: each port once per protocol, received {one.port}/{one.protocol}")
+        paths = [mount.path for mount in self.mounts.values()]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"mounts: each path once, received {path!r}")
         return self
+
+    @property
+    def served(self) -> tuple[ContainerPort, ...]:
+        """Every port that it serves."""
+        return self.ports if self.port is None else (ContainerPort(port=self.port),)
 
 
 class LogRateStated(Area):
@@ -1428,6 +1551,9 @@ class LogRouter(Area):
     config: RouterConfig | None = None
     # Only where the image has a shell or a program to ask with.
     health_check: HealthCheck | None = None
+    # What happens when it ends by itself: the task stops, and ECS starts another one; or it alone is started
+    # again, and meanwhile the task goes on, with lines lost that nothing tells of (docs/shipping.md).
+    on_exit: Literal["stop-task", "restart"] = "stop-task"
     # How long the sidecar's own log is kept in CloudWatch.
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14
 
@@ -1437,15 +1563,24 @@ class LogRouter(Area):
         return self.image or OUTPUTS[self.output].image
 
 
-def _check_group_rule(key: str, rule: PortRule, ports: list[int]) -> None:
+class GroupIngress(PortRule):
+    """Who may reach a task: a rule in the port policy's words, whose sources may be security groups too."""
+
+    from_: tuple[Source, ...] = Field(default=(), alias="from")
+
+
+def _check_group_rule(key: str, rule: GroupIngress, served: set[tuple[int, str]]) -> None:
     """Refuse what a security group can't do, and ports that aren't the service's own."""
     if rule.action != "allow":
         raise ValueError(
             f"{key}.action: a security group can only allow (what isn't named is refused), "
             f"received {rule.action!r}"
         )
-    if rule.protocol != "tcp":
-        raise ValueError(f"{key}.protocol: the containers' ports are TCP, received {rule.protocol!r}")
+    spoken = sorted({protocol for _, protocol in served})
+    if rule.protocol not in spoken:
+        known = " and ".join(spoken).upper()
+        raise ValueError(f"{key}.protocol: the containers' ports are {known}, received {rule.protocol!r}")
+    ports = sorted(port for port, protocol in served if protocol == rule.protocol)
     if rule.rule.first_port != rule.rule.last_port or rule.rule.first_port not in ports:
         raise ValueError(f"{key}.port: one of the service's own ports {ports}, received {rule.port!r}")
     if not rule.from_:
@@ -1455,6 +1590,33 @@ def _check_group_rule(key: str, rule: PortRule, ports: list[int]) -> None:
         raise ValueError(f"{key}.comment: ASCII only in a security group, received {rule.comment!r}")
 
 
+def _check_dependencies(containers: Mapping[str, AppContainer]) -> None:
+    """Refuse what ECS would, and what would never start (the ECS API reference, ContainerDependency)."""
+    for name, container in containers.items():
+        for other, condition in container.depends_on.items():
+            key = f"containers.{name}.dependsOn.{other}"
+            if other not in containers or other == name:
+                known = ", ".join(sorted(containers.keys() - {name})) or "none"
+                raise ValueError(f"{key}: another container of the service ({known}), received {other!r}")
+            if condition == "HEALTHY" and containers[other].health_check is None:
+                raise ValueError(
+                    f"{key}: {other} has no healthCheck to be healthy by, received {condition!r}"
+                )
+            if condition in ("COMPLETE", "SUCCESS") and containers[other].essential:
+                raise ValueError(
+                    f"{key}: the task stops when {other} ends, unless that has essential: false, "
+                    f"received {condition!r}"
+                )
+    waiting = {name: set(container.depends_on) for name, container in containers.items()}
+    while ready := [name for name, others in waiting.items() if not others & waiting.keys()]:
+        for name in ready:
+            del waiting[name]
+    if waiting:
+        raise ValueError(
+            f"containers.{min(waiting)}.dependsOn: some wait for each other, received {sorted(waiting)}"
+        )
+
+
 class Service(Area):
     """An ECS service's task definition with its log router."""
 
@@ -1462,12 +1624,16 @@ class Service(Area):
     launch: Literal["ec2", "fargate"] = "ec2"
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     # Who may reach a Fargate task's ports; nobody where nothing is named.
-    ingress: tuple[PortRule, ...] = ()
+    ingress: tuple[GroupIngress, ...] = ()
     cpu_units: int = Field(ge=128, le=16384)
     memory_mib: int = Field(ge=64)
     # What the application itself may do in AWS; without one, nothing.
     task_role_arn: RoleArn | None = None
+    # Your own KMS keys that the containers' secrets, or a configuration in S3, are encrypted with; AWS' own
+    # need no permission.
+    kms_key_arns: tuple[KeyArn, ...] = ()
     containers: dict[ShortName, AppContainer] = Field(min_length=1, max_length=MAX_CONTAINERS - 1)
+    volumes: dict[ShortName, Volume] = {}
     # The Loki instance that takes the logs, and as whom; the route's first account where none is named.
     loki: ShortName = "aws"
     account: UserName | None = None
@@ -1489,14 +1655,14 @@ class Service(Area):
                 "ingress: with bridge networking the instance's security group decides; "
                 f"only for launch: fargate, received launch: {self.launch!r}"
             )
-        ports = sorted({one.port for one in self.containers.values() if one.port is not None})
-        seen: set[tuple[int, str]] = set()
+        served = {(one.port, one.protocol) for each in self.containers.values() for one in each.served}
+        seen: set[tuple[int, str, str]] = set()
         for index, rule in enumerate(self.ingress):
-            _check_group_rule(f"ingress.{index}", rule, ports)
-            for cidr in rule.from_:
-                one = (rule.rule.first_port, cidr)
+            _check_group_rule(f"ingress.{index}", rule, served)
+            for source in rule.from_:
+                one = (rule.rule.first_port, rule.protocol, source)
                 if one in seen:
-                    raise ValueError(f"ingress.{index}.from: each source once per port, received {cidr!r}")
+                    raise ValueError(f"ingress.{index}.from: each source once per port, received {source!r}")
                 seen.add(one)
         return self
 
@@ -1508,19 +1674,50 @@ class Service(Area):
             )
         if self.launch == "fargate":
             # One network interface for all; the log router listens there too.
-            taken: dict[int, str] = dict.fromkeys(ROUTER_PORTS, LOG_ROUTER)
-            for name, one in self.containers.items():
-                if one.port in taken:
-                    raise ValueError(
-                        f"containers.{name}.port: {taken[one.port]} has it already in the same network "
-                        f"interface, received {one.port}"
-                    )
-                if one.port is not None:
-                    taken[one.port] = name
+            taken = dict.fromkeys(((port, "tcp") for port in ROUTER_PORTS), LOG_ROUTER)
+            for name, container in self.containers.items():
+                key = "ports" if container.ports else "port"
+                for one in container.served:
+                    if (one.port, one.protocol) in taken:
+                        raise ValueError(
+                            f"containers.{name}.{key}: {taken[one.port, one.protocol]} has it already in the "
+                            f"same network interface, received {one.port}"
+                        )
+                    taken[one.port, one.protocol] = name
+        _check_dependencies(self.containers)
+        config = self.log_router.config
+        kept = any(one.secrets for one in self.containers.values()) or (config and config.type == "s3")
+        if self.kms_key_arns and not kept:
+            raise ValueError(
+                "kmsKeyArns: there is neither a secret nor a configuration in S3 that they could be for, "
+                f"received {list(self.kms_key_arns)}"
+            )
         for name, one in self.containers.items():
             problem = architecture_problem(one.image, self.architecture)
             if problem:
                 raise ValueError(f"containers.{name}.image: {problem}; received {one.image!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_volumes(self) -> Self:
+        if BUFFER_VOLUME in self.volumes:
+            raise ValueError(
+                f"volumes: the log router has a volume of that name, received {BUFFER_VOLUME!r} for another"
+            )
+        for name, volume in self.volumes.items():
+            if volume.host_path is not None and self.launch == "fargate":
+                raise ValueError(
+                    f"volumes.{name}.hostPath: on Fargate there is no instance, received {volume.host_path!r}"
+                )
+            if not any(name in one.mounts for one in self.containers.values()):
+                raise ValueError(f"volumes.{name}: no container mounts it, received {name!r}")
+        for name, container in self.containers.items():
+            for volume in container.mounts.keys() - self.volumes.keys():
+                known = ", ".join(sorted(self.volumes)) or "none"
+                raise ValueError(
+                    f"containers.{name}.mounts.{volume}: one of the service's volumes ({known}), "
+                    f"received {volume!r}"
+                )
         return self
 
     @model_validator(mode="after")
@@ -1639,6 +1836,9 @@ class Aws(Area):
     region: str
     # Whom the alarms tell: an SNS topic made elsewhere. Without one they only show in CloudWatch.
     alarm_topic_arn: str | None = None
+    # Your own KMS key for the passwords that log routers get by SSM. Without one it is AWS' key, which
+    # decrypts for everybody in the account who may read the parameter.
+    kms_key_arn: KeyArn | None = None
     # An emulator's URL. Only loopback: its made-up credentials must never leave this machine.
     emulator: str | None = None
 
@@ -1649,6 +1849,9 @@ class Aws(Area):
         topic = self.alarm_topic_arn
         if topic is not None and not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+", topic):
             raise ValueError(f"alarmTopicArn: an SNS topic's ARN is needed, received {topic!r}")
+        key = self.kms_key_arn
+        if key is not None and key.split(":")[3] != self.region:
+            raise ValueError(f"kmsKeyArn: a key in {self.region} is needed, received {key!r}")
         if self.emulator is not None and not _is_loopback_url(self.emulator):
             shown = "" if _has_password(self.emulator) else f", received {self.emulator!r}"
             raise ValueError(f"emulator: an URL on this machine, http://127.0.0.1:<port>{shown}")
@@ -2012,6 +2215,21 @@ def parse_campus(area: Any) -> Campus:
     """The area `campus` alone, as it stands in a stack's file. Raises SettingsError."""
     with _one_line_each({"campus": area}, "campus"):
         return Campus.model_validate(area)
+
+
+class AwsHalf(Area):
+    """The areas that say what is made in AWS; the others, with their secrets, aren't looked at."""
+
+    egress: Egress
+    services: dict[ShortName, Service] = {}
+    aws: Aws
+
+
+def parse_aws_half(tree: dict[str, Any]) -> AwsHalf:
+    """What is made in AWS, as it stands in a stack's file. Raises SettingsError."""
+    own = {key: tree[key] for key in AwsHalf.model_fields if key in tree}
+    with _one_line_each(own):
+        return AwsHalf.model_validate(own)
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 Moto understands CloudWatch's calls in JSON and in the old query form. AWS' newest SDK for Go, and with it the
 official AWS plugin, sends them as Smithy RPC v2 CBOR
 (https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html). Here these are handed to moto in JSON,
-and its answers back in CBOR.
+and its answers back in CBOR. Beside that, it launches instances from a template's later versions too.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 import cbor2
 from botocore.loaders import Loader
 from botocore.model import ListShape, MapShape, ServiceModel, StructureShape
+from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
+from moto.ec2.utils import parse_user_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.test import run_wsgi_app
@@ -86,8 +88,20 @@ def _typed(value: Any, shape: Any) -> Any:
     return float(value) if shape.type_name in ("double", "float") else value
 
 
+def _new_version(template: LaunchTemplate, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
+    """Moto parses the user data of a launch template's first version alone, and then can't launch others."""
+    user_data = data.get("UserData")
+    parsed = parse_user_data(user_data) if isinstance(user_data, str | bytes) else user_data
+    version = LaunchTemplateVersion(
+        template, len(template.versions) + 1, {**data, "UserData": parsed}, description
+    )
+    template.versions.append(version)
+    return version
+
+
 def made_server(host: str, port: int) -> BaseWSGIServer:
     """The emulator, bound to the address and not serving yet; port 0 takes a free one."""
+    LaunchTemplate.create_version = _new_version
     application = CborToJson(DomainDispatcherApplication(create_backend_app))
     return make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler)
 

@@ -13,10 +13,9 @@ from urllib.parse import urlsplit
 
 from components.aws.buffer_plan import FLUENT_BIT_TRY_SECONDS, GRAFANA_DEFAULTS, BufferPlan
 from components.aws.firelens import LABEL_KEYS, OUTPUTS, output_name
-from components.settings import LOG_ROUTER, AppContainer, HealthCheck, Service
+from components.settings import BUFFER_VOLUME, LOG_ROUTER, AppContainer, HealthCheck, Service
 
-# Where Grafana's plugin queues lines: a volume of the task's own, gone with it.
-BUFFER_VOLUME = "log-buffer"
+# Where the volume with the queue is.
 BUFFER_DIRECTORY = "/log-buffer"
 
 # Which task printed a line. FireLens' and Docker's fields; the last three are those of a piece of a line over
@@ -152,7 +151,8 @@ def _log_router(service: Service, plan: BufferPlan, log_group: str, region: str)
     return {
         "name": LOG_ROUTER,
         "image": _as_ecs_names(router.image_name),
-        "essential": True,
+        "essential": router.on_exit == "stop-task",
+        **_restarts(router.on_exit == "restart"),
         # The plugin makes its queue's folder with a mode that only root gets past.
         "user": "0",
         "memoryReservation": plan.memory_mib,
@@ -171,15 +171,21 @@ def _log_router(service: Service, plan: BufferPlan, log_group: str, region: str)
     }
 
 
+def _restarts(wanted: bool) -> dict[str, Any]:
+    """As often as ECS lets it: after a minute of running (the ECS API reference, ContainerRestartPolicy)."""
+    return {"restartPolicy": {"enabled": True, "restartAttemptPeriod": 60}} if wanted else {}
+
+
 def _as_ecs_names(image: str) -> str:
     """By tag or by digest, which is all that the ECS API reference knows (ContainerDefinition, image)."""
     name, _, digest = image.partition("@")
     return f"{name.rpartition(':')[0]}@{digest}" if digest else image
 
 
-def task_volumes(service: Service) -> list[str]:
-    """The names of the task's volumes, all of them empty at its start and gone at its end."""
-    return [BUFFER_VOLUME] if service.log_router.output == "grafana" else []
+def task_volumes(service: Service) -> dict[str, str | None]:
+    """The task's volumes by name: a folder of the instance, or else one that is gone with the task."""
+    buffer = {BUFFER_VOLUME: None} if service.log_router.output == "grafana" else {}
+    return buffer | {name: volume.host_path for name, volume in sorted(service.volumes.items())}
 
 
 def _app_container(name: str, container: AppContainer, service: Service) -> dict[str, Any]:
@@ -201,18 +207,35 @@ def _app_container(name: str, container: AppContainer, service: Service) -> dict
             if container.secrets
             else {}
         ),
+        **_mounts(container),
         **_health_check(container.health_check),
         # Stopped in the opposite order: the log router last, so that it takes the last lines.
-        "dependsOn": [{"containerName": LOG_ROUTER, "condition": condition}],
+        "dependsOn": [
+            {"containerName": other, "condition": how}
+            for other, how in ({LOG_ROUTER: condition} | dict(sorted(container.depends_on.items()))).items()
+        ],
     }
 
 
+def _mounts(container: AppContainer) -> dict[str, Any]:
+    mounts = [
+        {"sourceVolume": name, "containerPath": mount.path, "readOnly": mount.read_only}
+        for name, mount in sorted(container.mounts.items())
+    ]
+    return {"mountPoints": mounts} if mounts else {}
+
+
 def _port_mappings(container: AppContainer, service: Service) -> dict[str, Any]:
-    if container.port is None:
-        return {}
     # With bridge networking host port 0 lets ECS pick a free one; with awsvpc both are the same.
-    host_port = 0 if service.launch == "ec2" else container.port
-    return {"portMappings": [{"containerPort": container.port, "hostPort": host_port, "protocol": "tcp"}]}
+    mappings = [
+        {
+            "containerPort": one.port,
+            "hostPort": 0 if service.launch == "ec2" else one.port,
+            "protocol": one.protocol,
+        }
+        for one in container.served
+    ]
+    return {"portMappings": mappings} if mappings else {}
 
 
 def _health_check(check: HealthCheck | None) -> dict[str, Any]:

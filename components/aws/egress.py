@@ -8,13 +8,15 @@ then one allowed address per IP at the edge, then `EgressNetwork`, which depends
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
+from components.aws.nat_instance import NatInstances, NatInstancesArgs
 from components.settings import PROJECT, Egress, EgressCreate, EgressLookup, found_addresses_problem
 
 # The team's public subnets are 10.0.90.0/24 and 10.0.91.0/24 of 10.0.0.0/16; private ones begin at
@@ -31,7 +33,7 @@ class EgressAddressesArgs:
 
 
 class EgressAddresses(pulumi.ComponentResource):
-    """The public addresses: Elastic IPs made here, found ones, or given ones."""
+    """The public addresses: Elastic IPs made here or taken over, found ones, or given ones."""
 
     by_key: dict[str, pulumi.Output[str]]
     """Each address by what it stays the same for: its zone where it is made here, itself elsewhere.
@@ -40,48 +42,61 @@ class EgressAddresses(pulumi.ComponentResource):
     public_ips: pulumi.Output[list[str]]
     """All of them, sorted."""
     allocation_ids: dict[str, pulumi.Output[str]]
-    """By zone, where they are made here."""
+    """By zone, where the network is made here."""
+    by_zone: dict[str, pulumi.Output[str]]
+    """The addresses by zone, where the network is made here."""
     retained: dict[str, pulumi.Output[str]]
     """Those of them that are kept in AWS when the stack lets go of them."""
 
     def __init__(self, name: str, args: EgressAddressesArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:EgressAddresses", name, None, opts)
         self._name = name
-        self.allocation_ids = {}
+        self.allocation_ids, self.by_zone = {}, {}
         if args.egress.create is not None:
-            self.by_key = self._created(args.egress.create)
+            create = args.egress.create
+            self.by_key = self._taken_over(create) if create.allocation_ids else self._created(create)
         elif args.egress.lookup is not None:
             self.by_key = _as_they_are(self._found(args.egress.lookup))
         else:
             self.by_key = _as_they_are(args.egress.given.addresses if args.egress.given else [])
-        kept = args.egress.create is not None and args.egress.create.retain_addresses
+        create = args.egress.create
+        kept = create is not None and create.retain_addresses and not create.allocation_ids
         self.retained = self.allocation_ids if kept else {}
         self.public_ips = pulumi.Output.all(*self.by_key.values()).apply(sorted)
         self.register_outputs({"public_ips": self.public_ips})
 
     def _created(self, create: EgressCreate) -> dict[str, pulumi.Output[str]]:
-        zones = create.zones[: create.nat_count]
+        # A gateway and an instance can't hold one address: while one takes the other's place there are both.
+        kind = "" if create.nat == "gateway" else f"{create.nat}-"
         eips = {
             zone: aws.ec2.Eip(
-                f"{self._name}-{zone}",
+                f"{self._name}-{kind}{zone}",
                 domain="vpc",
                 address=create.addresses[index] if create.addresses else None,
-                tags={**create.tags, "Name": f"{self._name}-{zone}"},
+                tags={**create.tags, "Name": f"{self._name}-{kind}{zone}"},
                 opts=ResourceOptions(parent=self, retain_on_delete=create.retain_addresses),
             )
-            for index, zone in enumerate(zones)
+            for index, zone in enumerate(create.nat_zones)
         }
         self.allocation_ids = {zone: eip.allocation_id for zone, eip in eips.items()}
-        return {zone: eip.public_ip for zone, eip in eips.items()}
+        self.by_zone = {zone: eip.public_ip for zone, eip in eips.items()}
+        return {f"{kind}{zone}": ip for zone, ip in self.by_zone.items()}
+
+    def _taken_over(self, create: EgressCreate) -> dict[str, pulumi.Output[str]]:
+        """Elastic IPs that the account has already, asked for while the program runs."""
+        opts = pulumi.InvokeOptions(parent=self)
+        with _asking("create.allocationIds"):
+            found = [aws.ec2.get_elastic_ip(id=one, opts=opts).public_ip for one in create.allocation_ids]
+        allocated = zip(create.nat_zones, create.allocation_ids, strict=True)
+        self.allocation_ids = {zone: pulumi.Output.from_input(one) for zone, one in allocated}
+        by_address = _as_they_are(found)
+        self.by_zone = dict(zip(create.nat_zones, by_address.values(), strict=True))
+        return by_address
 
     def _found(self, lookup: EgressLookup) -> list[str]:
         """The addresses, asked for while the program runs, so that a preview judges them."""
-        try:
+        with _asking(f"lookup.{lookup.key}"):
             found = self._asked_for(lookup, pulumi.InvokeOptions(parent=self))
-        except Exception as error:
-            # The SDK raises bare Exceptions. Pulumi prints a RunError as it is, without a traceback.
-            said = " ".join(str(error).split())
-            raise pulumi.RunError(f"{PROJECT}:egress.lookup.{lookup.key}: AWS was asked: {said}") from None
         problem = found_addresses_problem(lookup, found)
         if problem:
             raise pulumi.RunError(problem)
@@ -99,9 +114,29 @@ class EgressAddresses(pulumi.ComponentResource):
         return [address for gateway in gateways for address in _addresses_of(gateway, opts)]
 
 
+@contextmanager
+def _asking(key: str) -> Iterator[None]:
+    """Let a failed question to AWS end the preview with the setting's key, in one line."""
+    try:
+        yield
+    except Exception as error:
+        # The SDK raises bare Exceptions. Pulumi prints a RunError as it is, without a traceback.
+        said = " ".join(str(error).split())
+        raise pulumi.RunError(f"{PROJECT}:egress.{key}: AWS was asked: {said}") from None
+
+
 def _addresses_of(gateway: str, opts: pulumi.InvokeOptions) -> list[str]:
-    """All that a gateway sends from: its first address, and those that were added."""
+    """All that a gateway sends from: its first address and those that were added, or a regional one's."""
     found = aws.ec2.get_nat_gateway(id=gateway, opts=opts)
+    regional = [one.public_ip for one in found.regional_nat_gateway_addresses or ()]
+    if regional:
+        if "enabled" in (found.auto_scaling_ips, found.auto_provision_zones):
+            pulumi.log.warn(
+                f"egress.lookup: AWS gives {gateway} more addresses by itself, as it sees fit. What comes "
+                "from one of those is refused (403), and lost, until the next update: give the gateway "
+                "Elastic IPs of its own (docs/aws.md)"
+            )
+        return regional
     more = [
         aws.ec2.get_elastic_ip(id=allocation, opts=opts).public_ip
         for allocation in found.secondary_allocation_ids
@@ -115,14 +150,16 @@ def _as_they_are(addresses: Sequence[str]) -> dict[str, pulumi.Output[str]]:
 
 @dataclass(frozen=True, kw_only=True)
 class EgressNetworkArgs:
-    """What `EgressNetwork` is made from; `allocation_ids` come from `EgressAddresses`."""
+    """What `EgressNetwork` is made from; the addresses come from `EgressAddresses`, by zone."""
 
     create: EgressCreate
+    region: str
     allocation_ids: Mapping[str, pulumi.Output[str]]
+    public_ips: Mapping[str, pulumi.Output[str]]
 
 
 class EgressNetwork(pulumi.ComponentResource):
-    """A VPC with a public and a private subnet per zone; private traffic leaves by NAT gateways."""
+    """A VPC with a public and a private subnet per zone; private traffic leaves by NAT."""
 
     vpc_id: pulumi.Output[str]
     """The VPC's id."""
@@ -145,8 +182,13 @@ class EgressNetwork(pulumi.ComponentResource):
         public = self._subnets("public", public_cidrs)
         private = self._subnets("private", private_cidrs)
         internet = self._route_out_directly(public)
-        nats = self._nat_gateways(public, args.allocation_ids, internet)
-        self._route_out_by_nat(private, nats)
+        if args.create.nat == "gateway":
+            gateways = self._nat_gateways(public, args.allocation_ids, internet)
+            ways = {zone: {"nat_gateway_id": gateway.id} for zone, gateway in gateways.items()}
+        else:
+            instances = self._nat_instances(args, public, internet)
+            ways = {zone: {"network_interface_id": one} for zone, one in instances.interface_ids.items()}
+        self._route_out_by_nat(private, ways)
         self.vpc_id = self._vpc.id
         self.private_subnet_ids = [subnet.id for subnet in private]
         self.register_outputs({"vpc_id": self.vpc_id, "private_subnet_ids": self.private_subnet_ids})
@@ -205,10 +247,30 @@ class EgressNetwork(pulumi.ComponentResource):
             if zone in allocation_ids
         }
 
+    def _nat_instances(
+        self, args: EgressNetworkArgs, public: Sequence[aws.ec2.Subnet], internet: Sequence[pulumi.Resource]
+    ) -> NatInstances:
+        return NatInstances(
+            f"{self._name}-nat",
+            NatInstancesArgs(
+                region=args.region,
+                vpc_id=self._vpc.id,
+                vpc_cidr=args.create.vpc_cidr,
+                subnet_ids={zone: one.id for zone, one in zip(self._zones, public, strict=True)},
+                allocation_ids=args.allocation_ids,
+                public_ips=args.public_ips,
+                tags=self._tags,
+                image=args.create.nat_image,
+                internet=internet,
+            ),
+            ResourceOptions(parent=self),
+        )
+
     def _route_out_by_nat(
-        self, private: Sequence[aws.ec2.Subnet], nats: Mapping[str, aws.ec2.NatGateway]
+        self, private: Sequence[aws.ec2.Subnet], ways: Mapping[str, dict[str, pulumi.Output[str]]]
     ) -> None:
-        shared = nats[self._zones[0]]
+        """`ways`: where a zone's route leads, as the route's arguments have it."""
+        shared = ways[self._zones[0]]
         for zone, subnet in zip(self._zones, private, strict=True):
             table = self._route_table(f"private-{zone}")
             self._associate(f"private-{zone}", table, subnet)
@@ -216,7 +278,7 @@ class EgressNetwork(pulumi.ComponentResource):
                 f"{self._name}-private-{zone}",
                 route_table_id=table.id,
                 destination_cidr_block="0.0.0.0/0",
-                nat_gateway_id=nats.get(zone, shared).id,
+                **ways.get(zone, shared),
                 opts=ResourceOptions(parent=self),
             )
 

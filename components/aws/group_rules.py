@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.settings import PortRule
+from components.settings import GroupIngress
 
 # HTTPS is all that a task needs: the push, ECR, CloudWatch Logs, SSM and Secrets Manager.
 HTTPS_PORT = 443
@@ -22,18 +22,22 @@ ANYWHERE = "0.0.0.0/0"
 
 @dataclass(frozen=True, kw_only=True)
 class GroupRule:
-    """One rule of a security group: one direction, one port range, one CIDR (AWS: one CIDR per rule)."""
+    """One rule of a security group: one direction, one port range, one source or destination (AWS: one)."""
 
     direction: Literal["in", "out"]
     first_port: int
     last_port: int
-    cidr: str
+    # A CIDR, or a security group's id: then whoever is in that one.
+    other: str
+    protocol: str = "tcp"
     description: str = ""
 
     @property
-    def is_ipv6(self) -> bool:
-        """Whether the CIDR is an IPv6 one."""
-        return ipaddress.ip_network(self.cidr).version == 6
+    def kind(self) -> Literal["cidr_ipv4", "cidr_ipv6", "group"]:
+        """What the other end is."""
+        if self.other.startswith("sg-"):
+            return "group"
+        return "cidr_ipv6" if ipaddress.ip_network(self.other).version == 6 else "cidr_ipv4"
 
     @property
     def key(self) -> str:
@@ -41,14 +45,15 @@ class GroupRule:
         ports = (
             f"{self.first_port}-{self.last_port}" if self.first_port != self.last_port else self.first_port
         )
+        protocol = "" if self.protocol == "tcp" else f"-{self.protocol}"
         # Two colons part the fields of a Pulumi URN.
-        return f"{self.direction}-{ports}-{self.cidr.replace(':', '.')}"
+        return f"{self.direction}-{ports}{protocol}-{self.other.replace(':', '.')}"
 
 
-def group_rules(ingress: Sequence[PortRule]) -> list[GroupRule]:
+def group_rules(ingress: Sequence[GroupIngress]) -> list[GroupRule]:
     """Out to HTTPS anywhere; in what the rules name, one rule per source; nothing else."""
     out = GroupRule(
-        direction="out", first_port=HTTPS_PORT, last_port=HTTPS_PORT, cidr=ANYWHERE, description="HTTPS"
+        direction="out", first_port=HTTPS_PORT, last_port=HTTPS_PORT, other=ANYWHERE, description="HTTPS"
     )
     return [
         out,
@@ -57,10 +62,11 @@ def group_rules(ingress: Sequence[PortRule]) -> list[GroupRule]:
                 direction="in",
                 first_port=rule.first_port,
                 last_port=rule.last_port,
-                cidr=cidr,
+                other=source,
+                protocol=rule.protocol,
                 description=rule.comment,
             )
             for rule in (one.rule for one in ingress)
-            for cidr in rule.sources
+            for source in rule.sources
         ),
     ]

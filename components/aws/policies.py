@@ -6,11 +6,14 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from components.aws.partitions import partition_of
 from components.settings import LOG_ROUTER, Service
 
 _VERSION = "2012-10-17"
+# By IPv4 (`dkr.ecr`) or by both (`dkr-ecr`), with FIPS or without, under the suffix of the partition
+# (Amazon ECR user guide, "Amazon ECR private registry").
 _ECR_IMAGE = re.compile(
-    r"(?P<account>\d{12})\.dkr\.ecr\.(?P<region>[a-z0-9-]+)\.amazonaws\.com(\.cn)?/(?P<name>[^:@]+)[:@]"
+    r"(?P<account>\d{12})\.dkr[.-]ecr(-fips)?\.(?P<region>[a-z0-9-]+)\.[a-z0-9.-]+/(?P<name>[^:@]+)[:@]"
 )
 
 
@@ -30,21 +33,27 @@ def ecs_tasks_trust(account_id: str) -> dict[str, Any]:
 
 
 def execution_policy(
-    *, service: Service, log_group_arn: str, push_parameter_arns: Sequence[str]
+    *,
+    service: Service,
+    log_group_arn: str,
+    push_parameter_arns: Sequence[str],
+    push_key_arn: str | None = None,
 ) -> dict[str, Any]:
     """What ECS itself may do to start the task: what its definitions name, and nothing else.
 
-    `push_parameter_arns` are all forms of all accounts that a revision of it may name, the former one too.
+    `push_parameter_arns` are all forms of all accounts that a revision of it may name, the former one too;
+    `push_key_arn` is the customer's key that they are encrypted with, if they are.
     """
     secrets = [arn for container in service.containers.values() for arn in container.secrets.values()]
     parameters = [*(arn for arn in secrets if ":ssm:" in arn), *push_parameter_arns]
-    # Behind the name: JSON key, version stage and version id; the permission is for the secret.
-    kept = [":".join(arn.split(":")[:7]) for arn in secrets if ":secretsmanager:" in arn]
+    kept = [_secret_of(arn) for arn in secrets if _is_secret(arn)]
     statements = [
         # The log router's own streams: their names end in the task's id.
         _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group_arn}:log-stream:{LOG_ROUTER}/*"]),
         *_some("ssm:GetParameters", parameters),
         *_some("secretsmanager:GetSecretValue", kept),
+        *_decrypt_own(service),
+        *_decrypt([push_key_arn], "PARAMETER_ARN", push_parameter_arns),
         *_pull(service),
         *_read_config(service),
     ]
@@ -59,6 +68,39 @@ def _some(action: str, resources: Sequence[str]) -> list[dict[str, Any]]:
     return [_allow([action], resources)] if resources else []
 
 
+def _secret_of(arn: str) -> str:
+    """The secret alone: behind its name are JSON key, version stage and version id."""
+    return ":".join(arn.split(":")[:7])
+
+
+def _is_secret(arn: str) -> bool:
+    return ":secretsmanager:" in arn
+
+
+def _decrypt_own(service: Service) -> list[dict[str, Any]]:
+    """For what the definition names and the customer's own keys have encrypted.
+
+    Each service gives KMS the ARN of what is encrypted as encryption context, under a name of its own (AWS
+    KMS developer guide, "Encryption context", on Parameter Store, Secrets Manager and S3).
+    """
+    keys, config = service.kms_key_arns, service.log_router.config
+    secrets = [arn for container in service.containers.values() for arn in container.secrets.values()]
+    objects = [config.value, config.value.partition("/")[0]] if config and config.type == "s3" else []
+    return [
+        *_decrypt(keys, "PARAMETER_ARN", [arn for arn in secrets if ":ssm:" in arn]),
+        *_decrypt(keys, "SecretARN", [_secret_of(arn) for arn in secrets if _is_secret(arn)]),
+        *_decrypt(keys, "aws:s3:arn", objects),
+    ]
+
+
+def _decrypt(keys: Sequence[str | None], context: str, arns: Sequence[str | None]) -> list[dict[str, Any]]:
+    known, about = [key for key in keys if key], sorted({arn for arn in arns if arn})
+    if not known or not about:
+        return []
+    condition = {"StringEquals": {f"kms:EncryptionContext:{context}": about}}
+    return [_allow(["kms:Decrypt"], known) | {"Condition": condition}]
+
+
 def _pull(service: Service) -> list[dict[str, Any]]:
     """For images in ECR: the layers of those repositories, and a login.
 
@@ -69,7 +111,10 @@ def _pull(service: Service) -> list[dict[str, Any]]:
     found = [match for image in images if (match := _ECR_IMAGE.match(image))]
     if not found:
         return []
-    repositories = [f"arn:aws:ecr:{one['region']}:{one['account']}:repository/{one['name']}" for one in found]
+    repositories = [
+        f"arn:{partition_of(one['region']).name}:ecr:{one['region']}:{one['account']}:repository/{one['name']}"
+        for one in found
+    ]
     layers = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
     return [_allow(layers, repositories), _allow(["ecr:GetAuthorizationToken"], ["*"])]
 

@@ -7,7 +7,7 @@ import pulumi_aws as aws
 from components.settings import Aws
 
 # Every AWS service that this stack calls; an emulator answers for all of them at one address.
-_SERVICES = ("cloudwatch", "ec2", "ecs", "iam", "logs", "ssm", "sts")
+_SERVICES = ("autoscaling", "cloudwatch", "ec2", "ecs", "iam", "logs", "ssm", "sts")
 
 
 def aws_provider(settings: Aws) -> aws.Provider:

@@ -54,6 +54,8 @@ class PushAccessArgs:
     passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
     # Who may take a role: the text of a trust policy.
     trust: pulumi.Input[str]
+    # The KMS key of the parameters; AWS' own where there is none.
+    key_arn: str | None = None
 
 
 class PushAccess(pulumi.ComponentResource):
@@ -96,6 +98,7 @@ class PushAccess(pulumi.ComponentResource):
         return aws.ssm.Parameter(
             f"{self._name}-{secret.loki}-{secret.user}-{form}",
             type="SecureString",
+            key_id=args.key_arn,
             value=pulumi.Output.secret(known.apply(value)),
             opts=ResourceOptions(parent=self),
         )

@@ -49,6 +49,7 @@ class Services(pulumi.ComponentResource):
                 push_urls=args.push_urls,
                 passwords=args.passwords,
                 trust=trust,
+                key_arn=settings.aws.kms_key_arn,
             ),
             child,
         )
@@ -65,6 +66,7 @@ class Services(pulumi.ComponentResource):
                     region=settings.aws.region,
                     alarm_topic_arn=settings.aws.alarm_topic_arn,
                     keeps_metadata=settings.loki.instances[service.loki].keeps_structured_metadata,
+                    push_key_arn=settings.aws.kms_key_arn,
                 ),
                 child,
             ).task_definition_arn

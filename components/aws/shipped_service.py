@@ -38,6 +38,8 @@ class ShippedServiceArgs:
     alarm_topic_arn: str | None
     # Whether its Loki keeps metadata beside a line.
     keeps_metadata: bool
+    # The customer's KMS key of the parameters with passwords, if they have one.
+    push_key_arn: str | None = None
 
 
 class ShippedService(pulumi.ComponentResource):
@@ -127,7 +129,10 @@ class ShippedService(pulumi.ComponentResource):
             runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(
                 cpu_architecture=service.architecture.upper(), operating_system_family="LINUX"
             ),
-            volumes=[aws.ecs.TaskDefinitionVolumeArgs(name=volume) for volume in task_volumes(service)],
+            volumes=[
+                aws.ecs.TaskDefinitionVolumeArgs(name=volume, host_path=path)
+                for volume, path in task_volumes(service).items()
+            ],
             execution_role_arn=role.arn,
             task_role_arn=service.task_role_arn or args.access.task_role_arn,
             container_definitions=known.apply(self._containers),
@@ -146,6 +151,7 @@ class ShippedService(pulumi.ComponentResource):
                 service=self._args.service,
                 log_group_arn=known["group_arn"].removesuffix(":*"),
                 push_parameter_arns=known["readable"],
+                push_key_arn=self._args.push_key_arn,
             )
         )
 

@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from components.aws.group_rules import GroupRule, group_rules
-from components.settings import PortRule
+from components.settings import GroupIngress
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,7 +18,7 @@ class TaskSecurityGroupArgs:
     """What `TaskSecurityGroup` is made from."""
 
     vpc_id: pulumi.Input[str]
-    ingress: Sequence[PortRule]
+    ingress: Sequence[GroupIngress]
 
 
 class TaskSecurityGroup(pulumi.ComponentResource):
@@ -54,11 +54,12 @@ class TaskSecurityGroup(pulumi.ComponentResource):
         return kind(
             f"{self._name}-{rule.key}",
             security_group_id=self._group.id,
-            ip_protocol="tcp",
+            ip_protocol=rule.protocol,
             from_port=rule.first_port,
             to_port=rule.last_port,
-            cidr_ipv4=None if rule.is_ipv6 else rule.cidr,
-            cidr_ipv6=rule.cidr if rule.is_ipv6 else None,
+            cidr_ipv4=rule.other if rule.kind == "cidr_ipv4" else None,
+            cidr_ipv6=rule.other if rule.kind == "cidr_ipv6" else None,
+            referenced_security_group_id=rule.other if rule.kind == "group" else None,
             description=rule.description or None,
             opts=ResourceOptions(parent=self),
         )

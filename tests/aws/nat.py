@@ -1,4 +1,4 @@
-"""Tasks in private subnets: their connections come from whatever NAT gateway their route leads to now."""
+"""Tasks in private subnets: their connections come from whatever NAT their route leads to now."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.rig.emulator import Emulator
+from tests.rig.namespaces import AUTHORITY
 from tests.rig.probe import Client, Connection
 
 PRIVATE = "network-private-"
+# What an instance has until it takes its Elastic IP: an address of the world that nobody lets in.
+GIVEN_BY_AWS = AUTHORITY
 ANYWHERE = "0.0.0.0/0"
 
 
@@ -32,22 +35,50 @@ class Nat:
     def source(self, task: int) -> str:
         """The address that a task's connections have outside; without a way out, as without a network."""
         ways = sorted(
-            (_name(table), route["NatGatewayId"])
+            (_name(table), way)
             for table in self._ec2.describe_route_tables()["RouteTables"]
             for route in table["Routes"]
             if _name(table).startswith(PRIVATE)
             and route.get("DestinationCidrBlock") == ANYWHERE
-            and "NatGatewayId" in route
+            and (way := route.get("NatGatewayId") or route.get("NetworkInterfaceId"))
         )
         if not ways:
             raise ConnectionError("no subnet has a way out")
-        _, gateway = ways[task % len(ways)]
+        _, way = ways[task % len(ways)]
+        address = self._of_interface(way) if way.startswith("eni-") else self._of_gateway(way)
+        self.used.add(address)
+        return address
+
+    def _of_gateway(self, gateway: str) -> str:
         [seen] = self._ec2.describe_nat_gateways(NatGatewayIds=[gateway])["NatGateways"]
         if seen["State"] != "available":
             raise ConnectionError(f"{gateway} is {seen['State']}")
-        address = seen["NatGatewayAddresses"][0]["PublicIp"]
-        self.used.add(address)
-        return address
+        return seen["NatGatewayAddresses"][0]["PublicIp"]
+
+    def _of_interface(self, interface: str) -> str:
+        """The address of the instance that has it; nobody answers while none has."""
+        [seen] = self._ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"]
+        instance = seen.get("Attachment", {}).get("InstanceId")
+        if not instance:
+            raise ConnectionError(f"{interface} is at no instance")
+        return address_of(self._ec2, own_interface(self._ec2, instance))
+
+
+def own_interface(ec2: Any, instance: str) -> str:
+    """The network interface that an instance was made with."""
+    [reservation] = ec2.describe_instances(InstanceIds=[instance])["Reservations"]
+    [seen] = reservation["Instances"]
+    if seen["State"]["Name"] != "running":
+        raise ConnectionError(f"{instance} is {seen['State']['Name']}")
+    [own] = [one for one in seen["NetworkInterfaces"] if one["Attachment"]["DeviceIndex"] == 0]
+    return own["NetworkInterfaceId"]
+
+
+def address_of(ec2: Any, interface: str) -> str:
+    """What an interface's connections come from outside: an Elastic IP, or else what AWS gave it."""
+    of_it = [{"Name": "network-interface-id", "Values": [interface]}]
+    found = ec2.describe_addresses(Filters=of_it)["Addresses"]
+    return found[0]["PublicIp"] if found else GIVEN_BY_AWS
 
 
 class SwitchedByHand(Nat):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -25,6 +26,10 @@ INGRESS = "aws:vpc/securityGroupIngressRule:SecurityGroupIngressRule"
 EGRESS = "aws:vpc/securityGroupEgressRule:SecurityGroupEgressRule"
 EIP = "aws:ec2/eip:Eip"
 NAT = "aws:ec2/natGateway:NatGateway"
+INTERFACE = "aws:ec2/networkInterface:NetworkInterface"
+TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
+SCALING_GROUP = "aws:autoscaling/group:Group"
+PROFILE = "aws:iam/instanceProfile:InstanceProfile"
 ROLE = "aws:iam/role:Role"
 POLICY = "aws:iam/rolePolicy:RolePolicy"
 GROUP = "aws:cloudwatch/logGroup:LogGroup"
@@ -94,6 +99,18 @@ class World:
         inputs = {"subnetId": self["subnet"], "allocationId": self["eip"]}
         return self._plugin.create(NAT, inputs)[0]
 
+    def interface(self) -> str:
+        return self._plugin.create(INTERFACE, {"subnetId": self["subnet"]})[0]
+
+    def other_group(self) -> str:
+        return self._plugin.create(SECURITY_GROUP, {"name": "two", "vpcId": self["vpc"]})[0]
+
+    def template(self) -> str:
+        return self._plugin.create(TEMPLATE, {"imageId": "ami-12345678", "instanceType": "t4g.nano"})[0]
+
+    def other_role(self) -> str:
+        return self._plugin.create(ROLE, {**TRUST, "name": "other"})[0]
+
     def role(self) -> str:
         return self._plugin.create(ROLE, {**TRUST, "name": "base"})[0]
 
@@ -105,6 +122,10 @@ class World:
         return {key: self._filled(value) for key, value in values.items()}
 
     def _filled(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return self.fill(value)
+        if isinstance(value, list):
+            return [self._filled(one) for one in value]
         if isinstance(value, str) and value.startswith("<") and value.endswith(">"):
             return self[value[1:-1]]
         return value
@@ -146,6 +167,78 @@ TYPES: list[tuple[str, Values, Values, tuple[str, ...]]] = [
         {"routeTableId": "<table>", "destinationCidrBlock": "0.0.0.0/0", "gatewayId": "<gateway>"},
         {"gatewayId": None, "natGatewayId": "<nat>"},
         (),
+    ),
+    (
+        ROUTE,
+        {"routeTableId": "<table>", "destinationCidrBlock": "0.0.0.0/0", "natGatewayId": "<nat>"},
+        {"natGatewayId": None, "networkInterfaceId": "<interface>"},
+        (),
+    ),
+    (
+        INTERFACE,
+        {
+            "subnetId": "<subnet>",
+            "description": "one",
+            "securityGroups": ["<security_group>"],
+            "sourceDestCheck": False,
+        },
+        {"description": "two", "securityGroups": ["<other_group>"], "sourceDestCheck": True},
+        ("arn",),
+    ),
+    (
+        TEMPLATE,
+        {
+            "imageId": "ami-12345678",
+            "instanceType": "t4g.nano",
+            "userData": "IyEvYmluL3NoCg==",
+            "creditSpecification": {"cpuCredits": "standard"},
+            "iamInstanceProfile": {"arn": "arn:aws:iam::123456789012:instance-profile/nat"},
+            "metadataOptions": {
+                "httpEndpoint": "enabled",
+                "httpTokens": "required",
+                "httpPutResponseHopLimit": 1,
+            },
+            "networkInterfaces": [{"associatePublicIpAddress": "true", "deleteOnTermination": "true"}],
+            "blockDeviceMappings": [
+                {
+                    "deviceName": "/dev/xvda",
+                    "ebs": {"encrypted": "true", "volumeSize": 8, "volumeType": "gp3"},
+                }
+            ],
+            "tagSpecifications": [{"resourceType": "instance", "tags": {"Name": "nat"}}],
+        },
+        # The emulator keeps a template's first tags.
+        {"imageId": "ami-87654321", "instanceType": "t4g.micro"},
+        ("arn", "latestVersion"),
+    ),
+    (
+        SCALING_GROUP,
+        {
+            "name": "nat",
+            "minSize": 1,
+            "maxSize": 1,
+            "desiredCapacity": 1,
+            "vpcZoneIdentifiers": ["<subnet>"],
+            "launchTemplate": {"id": "<template>", "version": "1"},
+            "initialLifecycleHooks": [
+                {
+                    "name": "ready",
+                    "lifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+                    "heartbeatTimeout": 600,
+                    "defaultResult": "ABANDON",
+                }
+            ],
+            "instanceRefresh": {"strategy": "Rolling", "preferences": {"minHealthyPercentage": 0}},
+            "tags": [{"key": "a", "value": "1", "propagateAtLaunch": False}],
+        },
+        {"maxSize": 2, "waitForCapacityTimeout": "20m"},
+        ("arn",),
+    ),
+    (
+        PROFILE,
+        {"name": "nat", "role": "<role>"},
+        {"role": "<other_role>"},
+        ("arn",),
     ),
     (
         ASSOCIATION,
@@ -308,7 +401,7 @@ def test_a_life(
     if in_place:
         after = changed(inputs, in_place)
         assert aws.diff(token, outputs, after).replaces == ()
-        assert {path.split(".")[0] for path in aws.diff(token, outputs, after).paths} == set(in_place)
+        assert {re.split(r"[.[]", path)[0] for path in aws.diff(token, outputs, after).paths} == set(in_place)
         outputs = aws.update(token, made, outputs, after)
         assert changed({}, in_place).items() <= outputs.items()
         assert aws.diff(token, outputs, after).paths == {}
@@ -376,6 +469,19 @@ def test_a_new_group_lets_nothing_in_or_out(aws: Plugin, world: World, emulator:
     assert (permission["FromPort"], seen["IpPermissionsEgress"]) == (80, [])
 
 
+def test_who_is_in_another_group_is_let_in(aws: Plugin, world: World, emulator: Emulator) -> None:
+    rule = {"securityGroupId": world["security_group"], "ipProtocol": "udp", "fromPort": 53, "toPort": 53}
+    made, outputs = aws.create(INGRESS, {**rule, "referencedSecurityGroupId": world["other_group"]})
+    assert aws.read(INGRESS, made, outputs)[1] == outputs
+    [seen] = emulator.client("ec2").describe_security_groups(GroupIds=[world["security_group"]])[
+        "SecurityGroups"
+    ]
+    [permission] = seen["IpPermissions"]
+    assert [one["GroupId"] for one in permission["UserIdGroupPairs"]] == [world["other_group"]]
+    both = {**rule, "cidrIpv4": "10.0.0.0/8", "referencedSecurityGroupId": "sg-00000001"}
+    assert "exactly one of" in str(aws.failures(INGRESS, both))
+
+
 def test_a_rule_of_another_address_family_is_another_rule(aws: Plugin, world: World) -> None:
     rule = {"securityGroupId": world["security_group"], "ipProtocol": "tcp", "fromPort": 80, "toPort": 80}
     _, outputs = aws.create(INGRESS, {**rule, "cidrIpv4": "10.0.0.0/8"})
@@ -418,6 +524,19 @@ def test_addresses_are_found_by_gateway_and_by_tag(aws: Plugin, world: World) ->
     assert aws.invoke("aws:ec2/getElasticIp:getElasticIp", {"id": allocation})["publicIp"] == "203.0.113.7"
 
 
+def test_the_newest_image_is_found(aws: Plugin, emulator: Emulator) -> None:
+    ec2 = emulator.client("ec2")
+    made = [ec2.register_image(Name=f"fck-nat-al2023-hvm-1.4.{one}-arm64-ebs")["ImageId"] for one in range(2)]
+    asked = {
+        "mostRecent": True,
+        "owners": ["self"],
+        "filters": [{"name": "name", "values": ["fck-nat-al2023-hvm-*"]}],
+    }
+    assert aws.invoke("aws:ec2/getAmi:getAmi", asked)["id"] in made
+    with pytest.raises(Refused, match="0 images were found"):
+        aws.invoke("aws:ec2/getAmi:getAmi", {**asked, "owners": ["568608671756"]})
+
+
 def test_the_account_is_the_emulators(aws: Plugin) -> None:
     found = aws.invoke("aws:index/getCallerIdentity:getCallerIdentity", {})
     assert found["accountId"] == "123456789012"
@@ -429,7 +548,7 @@ def test_the_account_is_the_emulators(aws: Plugin) -> None:
     [
         ("aws:ec2/getNatGateway:getNatGateway", "no matching EC2 NAT Gateway found"),
         ("aws:ec2/getElasticIp:getElasticIp", "no matching EC2 EIP found"),
-        ("aws:ec2/getAmi:getAmi", "no function 'aws:ec2/getAmi:getAmi'"),
+        ("aws:ec2/getVpc:getVpc", "no function 'aws:ec2/getVpc:getVpc'"),
     ],
 )
 def test_what_a_function_does_not_find_is_an_error(aws: Plugin, token: str, says: str) -> None:

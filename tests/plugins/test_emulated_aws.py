@@ -1,4 +1,4 @@
-"""The emulator answers CloudWatch's calls in CBOR too, as AWS' newest SDKs send them."""
+"""What the emulator does beyond moto: CloudWatch in CBOR, as AWS' newest SDKs ask, and later launches."""
 
 from __future__ import annotations
 
@@ -53,3 +53,22 @@ def test_an_error_keeps_its_name(cloudwatch: Any) -> None:
     with pytest.raises(ClientError) as raised:
         cloudwatch.delete_dashboards(DashboardNames=["none"])
     assert raised.value.response["Error"]["Code"] == "ResourceNotFound"
+
+
+def test_an_instance_is_launched_from_a_later_version(emulator: Emulator) -> None:
+    ec2, scaling = emulator.client("ec2"), emulator.client("autoscaling")
+    data = {"ImageId": "ami-12345678", "InstanceType": "t4g.nano", "UserData": "IyEvYmluL3NoCg=="}
+    made = ec2.create_launch_template(LaunchTemplateName="nat", LaunchTemplateData=data)["LaunchTemplate"]
+    of_it = {"LaunchTemplateId": made["LaunchTemplateId"]}
+    ec2.create_launch_template_version(**of_it, LaunchTemplateData=data)
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName="nat",
+        MinSize=1,
+        MaxSize=1,
+        AvailabilityZones=["ap-northeast-2a"],
+        LaunchTemplate={**of_it, "Version": "2"},
+    )
+    [group] = scaling.describe_auto_scaling_groups()["AutoScalingGroups"]
+    assert len(group["Instances"]) == 1
+    scaling.delete_auto_scaling_group(AutoScalingGroupName="nat", ForceDelete=True)
+    ec2.delete_launch_template(**of_it)

@@ -55,6 +55,15 @@ class Emulator:
             "vpcs": len(ec2.describe_vpcs(Filters=own_networks)["Vpcs"]),
             "nat gateways": len(ec2.describe_nat_gateways(Filters=gateways)["NatGateways"]),
             "security groups": len(groups),
+            "launch templates": len(ec2.describe_launch_templates()["LaunchTemplates"]),
+            # The emulator forgets those of its NAT gateways, which have no tags.
+            "network interfaces": sum(
+                bool(one["TagSet"]) for one in ec2.describe_network_interfaces()["NetworkInterfaces"]
+            ),
+            "scaling groups": len(
+                self.client("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+            ),
+            "instance profiles": len(iam.list_instance_profiles()["InstanceProfiles"]),
             "roles": len(iam.list_roles()["Roles"]),
             "log groups": len(self.client("logs").describe_log_groups()["logGroups"]),
             "metric filters": len(self.client("logs").describe_metric_filters()["metricFilters"]),

@@ -80,16 +80,32 @@ def _container(one: Mapping[str, Any], request: Request) -> Iterator[str]:
     yield from _health(one.get("healthCheck"))
     for dependency in one.get("dependsOn", []):
         other = others.get(dependency["containerName"])
-        if other is None or other is one or other.get("dependsOn"):
+        if other is None or one["name"] in _waited_for(other, others):
             yield "dependsOn"
         elif dependency["condition"] == "HEALTHY" and "healthCheck" not in other:
             yield "HEALTHY needs a health check"
+        elif dependency["condition"] in ("COMPLETE", "SUCCESS") and other.get("essential", True):
+            yield "an essential container can't be waited for until it ends"
         elif dependency["condition"] not in ("START", "HEALTHY", "COMPLETE", "SUCCESS"):
             yield "condition"
+    if not 60 <= one.get("restartPolicy", {}).get("restartAttemptPeriod", 300) <= 1800:
+        yield "restartAttemptPeriod"
     volumes = {volume["name"] for volume in request.get("volumes", [])}
     if not {mount["sourceVolume"] for mount in one.get("mountPoints", [])} <= volumes:
         yield "sourceVolume"
     yield from _log(one, others)
+
+
+def _waited_for(one: Mapping[str, Any], others: Mapping[str, Any]) -> set[str]:
+    """The container itself, and every other that it waits for."""
+    found: set[str] = set()
+    left = [one["name"]]
+    while left:
+        name = left.pop()
+        if name not in found and name in others:
+            found.add(name)
+            left += [each["containerName"] for each in others[name].get("dependsOn", [])]
+    return found
 
 
 def _secrets(one: Mapping[str, Any]) -> list[Mapping[str, str]]:
@@ -157,6 +173,6 @@ def _ports(request: Request) -> Iterator[str]:
         if request["networkMode"] == "awsvpc" and host != port["containerPort"]:
             yield "with awsvpc both ports are the same"
     if request["networkMode"] == "awsvpc":
-        taken = Counter(port["containerPort"] for port in mappings)
+        taken = Counter((port["containerPort"], port["protocol"]) for port in mappings)
         if [port for port, times in taken.items() if times > 1]:
             yield "a port twice in one network interface"

@@ -128,7 +128,10 @@ def request_for(service: Service, *, with_password: bool = False) -> dict[str, A
             "cpuArchitecture": service.architecture.upper(),
             "operatingSystemFamily": "LINUX",
         },
-        "volumes": [{"name": volume} for volume in task_volumes(service)],
+        "volumes": [
+            {"name": volume, **({"host": {"sourcePath": path}} if path else {})}
+            for volume, path in task_volumes(service).items()
+        ],
         "containerDefinitions": container_definitions(
             service_name="client-api",
             service=service,

@@ -24,12 +24,14 @@ from components.aws.push_access import (
 from components.aws.services import Services, ServicesArgs
 from components.aws.shipped_service import ShippedService, ShippedServiceArgs
 from components.aws.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
-from components.settings import PortRule, Service, parse
+from components.settings import GroupIngress, Service, parse
 from tests.rig.stack import settings_of
 from tests.support.ecs_services import URL, service
 from tests.support.fake_engine import ACCOUNT, Engine, known, plain, running_engine
 
-INGRESS = PortRule.model_validate({"action": "allow", "port": 80, "from": ["10.0.0.0/16", "2001:db8::/32"]})
+GROUP = "sg-0123456789abcdef0"
+SOURCES = ["10.0.0.0/16", "2001:db8::/32", GROUP]
+INGRESS = GroupIngress.model_validate({"action": "allow", "port": 80, "from": SOURCES})
 
 
 def test_a_security_group_has_its_rules_beside_it_and_none_inside(engine: Engine) -> None:
@@ -38,7 +40,7 @@ def test_a_security_group_has_its_rules_beside_it_and_none_inside(engine: Engine
     )
     assert group_id == "app-tasks-id"
     # On top of the eight of the service, components aside: the group, the way out, one for each way in.
-    assert len(engine.registered["app"]) == 1 + 1 + 2
+    assert len(engine.registered["app"]) == 1 + 1 + 3
     group = engine.made["app-tasks"].inputs
     assert group["vpcId"] == "vpc-1"
     assert not {"ingress", "egress"} & set(group)
@@ -52,7 +54,9 @@ def test_a_security_group_has_its_rules_beside_it_and_none_inside(engine: Engine
         "app-out-443-0.0.0.0/0": ("SecurityGroupEgressRule", "0.0.0.0/0", None),
         "app-in-80-10.0.0.0/16": ("SecurityGroupIngressRule", "10.0.0.0/16", None),
         "app-in-80-2001.db8../32": ("SecurityGroupIngressRule", None, "2001:db8::/32"),
+        f"app-in-80-{GROUP}": ("SecurityGroupIngressRule", None, None),
     }
+    assert rules[f"app-in-80-{GROUP}"].inputs["referencedSecurityGroupId"] == GROUP
     for name, one in rules.items():
         port = 443 if "-out-" in name else 80
         wanted = {"securityGroupId": group_id, "ipProtocol": "tcp", "fromPort": port, "toPort": port}
@@ -159,6 +163,29 @@ def test_a_password_reaches_ssm_as_its_output_takes_it_and_nothing_else(
     for one in engine.registered["app"]:
         assert PASSWORD not in str(one.inputs)
         assert "p%40ss" not in str(one.inputs)
+
+
+KEY = "arn:aws:kms:ap-northeast-2:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+
+
+@pytest.mark.parametrize("key", [None, KEY])
+def test_the_accounts_passwords_are_under_the_customers_key_and_can_be_read(
+    engine: Engine, key: str | None
+) -> None:
+    tree = settings_of("prod")
+    tree["aws"] |= {"kmsKeyArn": key} if key else {}
+    settings = parse(tree)
+    passwords = {name: defaultdict(lambda: "a password") for name in settings.loki.instances}
+    args = ServicesArgs(
+        settings=settings, push_urls=dict.fromkeys(passwords, URL), passwords=passwords, vpc_id=None
+    )
+    known(lambda: pulumi.Output.all(**Services("services", args).task_definition_arns))
+    made = [one for parts in engine.registered.values() for one in parts]
+    [parameter] = [one for one in made if one.typ.endswith("/parameter:Parameter")]
+    assert parameter.inputs.get("keyId") == key
+    [policy] = [one.inputs["policy"] for one in made if one.typ.endswith("/rolePolicy:RolePolicy")]
+    assert ("kms:Decrypt" in policy) == (key is not None)
+    assert (f'"kms:EncryptionContext:PARAMETER_ARN":["arn:{parameter.name}"]' in policy) == (key is not None)
 
 
 def test_a_service_without_a_role_of_its_own_takes_the_one_that_may_do_nothing(engine: Engine) -> None:

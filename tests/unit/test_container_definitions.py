@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.container_definitions import PushTarget, canonical, log_configuration
+from components.aws.container_definitions import (
+    PushTarget,
+    canonical,
+    log_configuration,
+    task_volumes,
+)
 from components.aws.firelens import OUTPUTS
 from components.settings import Service
 from tests.support.ecs_rules import problems
@@ -101,6 +106,17 @@ BREAKS: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     ("name", lambda r: _all(r)[1].update(name="log-router"), "unique"),
     ("stop", lambda r: _all(r)[0].update(stopTimeout=121), "stopTimeout"),
     ("healthy", lambda r: _all(r)[1]["dependsOn"][0].update(condition="HEALTHY"), "HEALTHY"),
+    (
+        "each other",
+        lambda r: _all(r)[0].update(dependsOn=[{"containerName": "app", "condition": "START"}]),
+        "dependsOn",
+    ),
+    ("ended", lambda r: _all(r)[1]["dependsOn"][0].update(condition="SUCCESS"), "until it ends"),
+    (
+        "restarts",
+        lambda r: _all(r)[0].update(restartPolicy={"enabled": True, "restartAttemptPeriod": 5}),
+        "Attempt",
+    ),
     ("volume", lambda r: r.update(volumes=[]), "sourceVolume"),
     ("twice", lambda r: _all(r)[1].update(secrets=[{"name": "A", "valueFrom": PARAMETER}]), "twice"),
     ("router", lambda r: _all(r)[0].pop("firelensConfiguration"), "awsfirelens needs"),
@@ -230,6 +246,51 @@ def test_what_a_container_is_given_reaches_its_definition() -> None:
     assert app["stopTimeout"] == 20
     assert app["portMappings"] == [{"containerPort": 80, "hostPort": 80, "protocol": "tcp"}]
     assert app["dependsOn"] == [{"containerName": "log-router", "condition": "START"}]
+
+
+def test_several_ports_with_their_protocols_are_mapped() -> None:
+    ports = [80, {"port": 53, "protocol": "udp"}, {"port": 53}]
+    app = {"image": "app:1", "memoryMib": 64, "ports": ports}
+    assert problems(request_for(fargate(containers={"app": app}))) == []
+    for made, host in ((service, 0), (fargate, None)):
+        mapped = containers(made(containers={"app": app}))["app"]["portMappings"]
+        assert [(one["containerPort"], one["protocol"]) for one in mapped] == [
+            (80, "tcp"),
+            (53, "udp"),
+            (53, "tcp"),
+        ]
+        assert all(one["hostPort"] == (one["containerPort"] if host is None else host) for one in mapped)
+
+
+def test_volumes_are_the_tasks_own_or_a_folder_of_the_instance() -> None:
+    app = {**APP, "mounts": {"data": {"path": "/data"}, "assets": {"path": "/srv", "readOnly": True}}}
+    made = service(containers={"app": app}, volumes={"data": {}, "assets": {"hostPath": "/srv/assets"}})
+    assert task_volumes(made) == {"log-buffer": None, "assets": "/srv/assets", "data": None}
+    assert containers(made)["app"]["mountPoints"] == [
+        {"sourceVolume": "assets", "containerPath": "/srv", "readOnly": True},
+        {"sourceVolume": "data", "containerPath": "/data", "readOnly": False},
+    ]
+    assert problems(request_for(made)) == []
+
+
+def test_a_container_waits_for_others_beside_the_log_router() -> None:
+    migrate = {"image": "app:1", "memoryMib": 64, "essential": False, "command": ["migrate"]}
+    app = {**APP, "dependsOn": {"migrate": "SUCCESS"}}
+    made = fargate(containers={"app": app, "migrate": migrate})
+    assert containers(made)["app"]["dependsOn"] == [
+        {"containerName": "log-router", "condition": "START"},
+        {"containerName": "migrate", "condition": "SUCCESS"},
+    ]
+    assert problems(request_for(made)) == []
+
+
+def test_the_task_stops_with_its_log_router_or_only_that_is_started_again() -> None:
+    stops, restarts = (containers(fargate(logRouter={"onExit": how})) for how in ("stop-task", "restart"))
+    assert containers(fargate())["log-router"] == stops["log-router"]
+    assert (stops["log-router"]["essential"], stops["log-router"].get("restartPolicy")) == (True, None)
+    assert restarts["log-router"]["essential"] is False
+    assert restarts["log-router"]["restartPolicy"] == {"enabled": True, "restartAttemptPeriod": 60}
+    assert problems(request_for(fargate(logRouter={"onExit": "restart"}))) == []
 
 
 def test_a_log_router_that_can_tell_its_health_is_waited_for() -> None:

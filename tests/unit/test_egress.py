@@ -27,6 +27,8 @@ LETTERS = st.lists(st.sampled_from("abcdefgh"), min_size=1, unique=True)
 VPCS = st.sampled_from(["10.0.0.0/16", "10.2.0.0/17", "10.3.0.0/18", "10.4.0.0/19", "10.1.0.0/20"])
 NATS = {"nat-00000001": "203.0.113.9", "nat-00000002": "203.0.113.7"}
 
+ELASTIC = {"eipalloc-00000007": "203.0.113.7", "eipalloc-00000009": "203.0.113.9"}
+
 
 def zones_of(letters: list[str]) -> list[str]:
     """Zones of one region."""
@@ -63,6 +65,10 @@ class Account(Engine):
     """An AWS account with two NAT gateways, of which the first has a second address."""
 
     secondary: tuple[str, ...] = ()
+    # The second gateway's addresses, where it is a regional one.
+    regional: tuple[str, ...] = ()
+    grows: str = "disabled"
+    images: tuple[str, ...] = ("ami-00000001",)
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         made, outputs = super().new_resource(args)
@@ -75,11 +81,21 @@ class Account(Engine):
         if name == "getNatGateways":
             assert asked["filters"] == [{"name": "state", "values": ["available"]}]
             return {"ids": list(NATS) if asked["tags"] == {"for": "tasks"} else []}, []
+        if name == "getAmi":
+            assert self.images
+            wanted = {one["name"]: one["values"] for one in asked["filters"]}
+            assert (asked["owners"], wanted["architecture"]) == (["568608671756"], ["arm64"])
+            return {"id": self.images[-1]}, []
+        if name == "getCallerIdentity":
+            return super().call(args)
+        if name == "getNatGateway" and self.regional and asked["id"] == "nat-00000002":
+            listed = [{"publicIp": ip} for ip in self.regional]
+            return {"publicIp": "", "regionalNatGatewayAddresses": listed, "autoScalingIps": self.grows}, []
         if name == "getNatGateway":
             more = list(self.secondary) if asked["id"] == "nat-00000001" else []
             return {"publicIp": NATS[asked["id"]], "secondaryAllocationIds": more}, []
         if name == "getElasticIp":
-            return {"publicIp": asked["id"].removeprefix("eipalloc-")}, []
+            return {"publicIp": ELASTIC.get(asked["id"], asked["id"].removeprefix("eipalloc-"))}, []
         assert name == "getEips"
         return {"publicIps": ["203.0.113.8"] if asked["tags"] == {"for": "tasks"} else []}, []
 
@@ -124,7 +140,10 @@ def made_network(account: Account, **changes: Any) -> dict[str, dict[str, Any]]:
     def make() -> pulumi.Output[Any]:
         made = addresses(create=create)
         args = EgressNetworkArgs(
-            create=EgressCreate.model_validate(create), allocation_ids=made.allocation_ids
+            create=EgressCreate.model_validate(create),
+            region="ap-northeast-2",
+            allocation_ids=made.allocation_ids,
+            public_ips=made.by_zone,
         )
         return EgressNetwork("network", args).vpc_id
 
@@ -184,6 +203,36 @@ def test_addresses_of_nat_gateways_are_found_all_of_them(account: Account, how: 
     assert keys == {ip: ip for ip in ips}
     assert ips == sorted([*NATS.values(), "203.0.113.10"])
     assert not [one for one in account.made.values() if one.typ.startswith("aws:")]
+
+
+@pytest.mark.parametrize(("grows", "warnings"), [("disabled", 0), ("enabled", 1)])
+def test_a_regional_gateway_sends_from_all_its_addresses(
+    account: Account, grows: str, warnings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    account.regional, account.grows = ("203.0.113.20", "203.0.113.21"), grows
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    _, ips = keys_and_ips(lookup={"natGatewayIds": list(NATS)})
+    assert ips == ["203.0.113.20", "203.0.113.21", NATS["nat-00000001"]]
+    assert len(said) == warnings
+    assert all("nat-00000002" in one and "403" in one for one in said)
+
+
+def test_elastic_ips_that_the_account_has_are_taken_over_and_never_released(account: Account) -> None:
+    made: list[EgressAddresses] = []
+
+    def make() -> pulumi.Output[Any]:
+        create = {"zones": zones_of(["a", "c"]), "natPerZone": True, "allocationIds": list(ELASTIC)}
+        made.append(addresses(create=create))
+        return pulumi.Output.all(keys=made[0].by_key, zones=made[0].by_zone)
+
+    found = known(make)
+    # By themselves and not by their zones: with others in their place, both are allowed for a while.
+    assert found["keys"] == {ip: ip for ip in ELASTIC.values()}
+    assert found["zones"] == dict(zip(zones_of(["a", "c"]), found["keys"], strict=True))
+    assert list(made[0].allocation_ids) == zones_of(["a", "c"])
+    assert made[0].retained == {}
+    assert not [one for one in account.made.values() if one.typ.endswith(":Eip")]
 
 
 @pytest.mark.usefixtures("account")

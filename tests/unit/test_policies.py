@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -16,6 +17,21 @@ GROUP = "arn:aws:logs:ap-northeast-2:123456789012:log-group:/ecs/client-api/log-
 ECR = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:1"
 # IAM knows no resource for it (service authorization reference, Amazon ECR).
 WITHOUT_RESOURCE = {"ecr:GetAuthorizationToken"}
+
+
+KEY = "arn:aws:kms:ap-northeast-2:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
+OTHER_KEY = "arn:aws:kms:ap-northeast-2:123456789012:key/mrk-0123456789abcdef0123456789abcdef"
+
+
+def decrypted(of: Service, *parameters: str, key: str | None = None) -> list[Any]:
+    """What may be decrypted: by which keys, and with what encryption context."""
+    policy = execution_policy(
+        service=of, log_group_arn=GROUP, push_parameter_arns=parameters, push_key_arn=key
+    )
+    statements = [one for one in policy["Statement"] if one["Action"] == ["kms:Decrypt"]]
+    for one in statements:
+        assert list(one["Condition"]) == ["StringEquals"]
+    return [(one["Resource"], one["Condition"]["StringEquals"]) for one in statements]
 
 
 def allowed(of: Service, *parameters: str) -> dict[str, list[str]]:
@@ -69,6 +85,63 @@ def test_images_in_ecr_can_be_pulled_from_their_repositories_alone() -> None:
     pull = {"ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"}
     assert {action: found[action] for action in pull} == dict.fromkeys(pull, repository)
     assert {action for action, resources in found.items() if wide(resources)} == WITHOUT_RESOURCE
+
+
+@pytest.mark.parametrize(
+    ("host", "repository"),
+    [
+        ("123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn", "arn:aws-cn:ecr:cn-north-1"),
+        ("123456789012.dkr.ecr.us-gov-west-1.amazonaws.com", "arn:aws-us-gov:ecr:us-gov-west-1"),
+        ("123456789012.dkr.ecr-fips.us-gov-west-1.amazonaws.com", "arn:aws-us-gov:ecr:us-gov-west-1"),
+        ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", "arn:aws:ecr:us-east-1"),
+        ("123456789012.dkr-ecr.ap-northeast-2.on.aws", "arn:aws:ecr:ap-northeast-2"),
+        ("123456789012.dkr-ecr-fips.us-east-1.on.aws", "arn:aws:ecr:us-east-1"),
+        ("123456789012.dkr-ecr.cn-north-1.on.amazonwebservices.com.cn", "arn:aws-cn:ecr:cn-north-1"),
+    ],
+)
+def test_every_name_of_a_registry_gets_the_permission_in_its_partition(host: str, repository: str) -> None:
+    image = f"{host}/team/app:1"
+    found = allowed(service(containers={"app": {"image": image, "memoryMib": 64}}))
+    assert found["ecr:BatchGetImage"] == [f"{repository}:123456789012:repository/team/app"]
+
+
+def test_another_registry_gets_no_permission() -> None:
+    images = ("public.ecr.aws/nginx/nginx:1", "ghcr.io/team/app:1", "nginx:1.29.4")
+    for image in images:
+        assert not [
+            one
+            for one in allowed(service(containers={"app": {"image": image, "memoryMib": 64}}))
+            if one.startswith("ecr:")
+        ]
+
+
+def test_own_keys_decrypt_what_the_definition_names_and_nothing_else() -> None:
+    secrets = {"URL": PARAMETER, "PASSWORD": f"{SECRET}:password::", "USER": f"{SECRET}:user::"}
+    app = {"image": "app:1", "memoryMib": 64, "secrets": secrets}
+    found = decrypted(service(containers={"app": app}, kmsKeyArns=[KEY, OTHER_KEY]))
+    assert found == [
+        ([KEY, OTHER_KEY], {"kms:EncryptionContext:PARAMETER_ARN": [PARAMETER]}),
+        ([KEY, OTHER_KEY], {"kms:EncryptionContext:SecretARN": [SECRET]}),
+    ]
+
+
+def test_an_own_key_decrypts_a_configuration_in_s3() -> None:
+    config = {"type": "s3", "value": "arn:aws:s3:::bucket/routers/own.conf"}
+    found = decrypted(service(logRouter={"config": config}, kmsKeyArns=[KEY]))
+    # With a bucket key the context is the bucket's ARN.
+    both = ["arn:aws:s3:::bucket", config["value"]]
+    assert found == [([KEY], {"kms:EncryptionContext:aws:s3:arn": both})]
+
+
+def test_the_key_of_the_stacks_own_parameter_is_for_that_one_alone() -> None:
+    app = {"image": "app:1", "memoryMib": 64, "secrets": {"URL": f"{PARAMETER}-other"}}
+    own = service(containers={"app": app}, kmsKeyArns=[OTHER_KEY])
+    assert decrypted(own, PARAMETER, key=KEY) == [
+        ([OTHER_KEY], {"kms:EncryptionContext:PARAMETER_ARN": [f"{PARAMETER}-other"]}),
+        ([KEY], {"kms:EncryptionContext:PARAMETER_ARN": [PARAMETER]}),
+    ]
+    # A route without a password has no parameter to decrypt.
+    assert decrypted(service(), key=KEY) == []
 
 
 def test_a_configuration_in_s3_can_be_read_and_nothing_else_there() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.aws.group_rules import GroupRule, group_rules
-from components.settings import PortRule, parse
+from components.settings import GroupIngress, parse
 from tests.rig.stack import settings_of
 from tests.support.ecs_services import VPC, ingress_rule
 from tests.support.settings import changed
@@ -29,17 +29,33 @@ def rules_for(*rules: dict[str, Any]) -> list[GroupRule]:
 
 def test_out_goes_https_and_nothing_else() -> None:
     [out] = rules_for()
-    assert (out.direction, out.first_port, out.last_port, out.cidr) == ("out", 443, 443, "0.0.0.0/0")
+    assert (out.direction, out.first_port, out.last_port, out.other) == ("out", 443, 443, "0.0.0.0/0")
 
 
 def test_in_comes_what_is_named_each_source_on_its_own() -> None:
     _, *ingress = rules_for(ingress_rule(**{"from": [VPC, "2001:db8::/32"]}, comment="load balancer"))
-    assert [(one.direction, one.first_port, one.last_port, one.cidr) for one in ingress] == [
+    assert [(one.direction, one.first_port, one.last_port, one.other) for one in ingress] == [
         ("in", 80, 80, VPC),
         ("in", 80, 80, "2001:db8::/32"),
     ]
     assert {one.description for one in ingress} == {"load balancer"}
-    assert [one.is_ipv6 for one in ingress] == [False, True]
+    assert [one.kind for one in ingress] == ["cidr_ipv4", "cidr_ipv6"]
+
+
+def test_in_comes_who_is_in_a_security_group() -> None:
+    _, one = rules_for(ingress_rule(**{"from": ["sg-0123456789abcdef0"]}))
+    assert (one.kind, one.other) == ("group", "sg-0123456789abcdef0")
+    assert one.key == "in-80-sg-0123456789abcdef0"
+
+
+def test_a_port_is_let_in_by_its_own_protocol() -> None:
+    tree = with_ingress(ingress_rule(port=53), ingress_rule(port=53, protocol="udp"), ingress_rule(port=9090))
+    app = tree["services"]["client-api"]["containers"]["app"]
+    del app["port"]
+    app["ports"] = [53, {"port": 53, "protocol": "udp"}, 9090]
+    _, *ingress = group_rules(parse(tree).services["client-api"].ingress)
+    assert [(one.first_port, one.protocol) for one in ingress] == [(53, "tcp"), (53, "udp"), (9090, "tcp")]
+    assert [one.key for one in ingress] == [f"in-53-{VPC}", f"in-53-udp-{VPC}", f"in-9090-{VPC}"]
 
 
 networks = st.one_of(
@@ -51,7 +67,7 @@ networks = st.one_of(
 @given(sources=st.lists(networks, min_size=1, max_size=8, unique=True))
 def test_a_connection_is_let_in_exactly_where_a_rule_names_its_source(sources: list[str]) -> None:
     found = rules_for(ingress_rule(**{"from": sources}))
-    let_in = {ipaddress.ip_network(one.cidr) for one in found if one.direction == "in"}
+    let_in = {ipaddress.ip_network(one.other) for one in found if one.direction == "in"}
     assert let_in == {ipaddress.ip_network(source) for source in sources}
     assert {(one.first_port, one.last_port) for one in found if one.direction == "in"} == {(80, 80)}
     keys = [one.key for one in found]
@@ -67,5 +83,5 @@ def test_the_shipped_stacks_open_nothing() -> None:
 
 
 def test_a_key_names_ports_and_source() -> None:
-    [parsed] = (PortRule.model_validate(ingress_rule(**{"from": ["::/0"]})),)
+    [parsed] = (GroupIngress.model_validate(ingress_rule(**{"from": ["::/0"]})),)
     assert [one.key for one in group_rules([parsed])] == ["out-443-0.0.0.0/0", "in-80-../0"]

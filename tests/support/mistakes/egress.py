@@ -28,10 +28,60 @@ MISTAKES = [
     Mistake(
         {"egress.create.addresses": ["203.0.113.7", "203.0.113.8"]}, "egress.create.addresses: one per", ".8"
     ),
+    Mistake({"egress.create.nat": "router"}, "egress.create.nat: ", "router"),
+    Mistake(
+        {"egress.create.natImage": "ami-0123456789abcdef0"},
+        "egress.create.natImage: a NAT gateway has none",
+        "ami-0123456789abcdef0",
+    ),
+    Mistake(
+        {"egress.create.nat": "instance", "egress.create.natImage": "fck-nat"},
+        "egress.create.natImage: an id such as ami-",
+        "'fck-nat'",
+    ),
+    Mistake(
+        {"egress.create.tags": {"campus-monitor-nat": "prod"}},
+        "egress.create.tags: the stack sets campus-monitor-nat itself",
+        "'prod'",
+    ),
+    Mistake(
+        {"egress.create.addresses": [], "egress.create.allocationIds": ["203.0.113.7"]},
+        "egress.create.allocationIds: an id such as eipalloc-",
+        "'203.0.113.7'",
+    ),
+    Mistake(
+        {"egress.create.allocationIds": ["eipalloc-00000001"]},
+        "egress.create.allocationIds: either these or addresses",
+        "203.0.113.7",
+    ),
+    Mistake(
+        {"egress.create.addresses": [], "egress.create.allocationIds": ["eipalloc-00000001"] * 2},
+        "egress.create.allocationIds: one per NAT gateway (1) or none",
+        "eipalloc-00000001",
+    ),
+    Mistake(
+        {
+            "egress.create.addresses": [],
+            "egress.create.natPerZone": True,
+            "egress.create.allocationIds": ["eipalloc-00000001"] * 2,
+        },
+        "egress.create.allocationIds: each address once",
+        "eipalloc-00000001",
+    ),
     Mistake({"egress.create.vpcCidr": "10.0.0.0/28"}, "egress.create.vpcCidr:", "10.0.0.0/28"),
     Mistake({"aws.emulator": "http://10.0.0.1:5000"}, "aws.emulator:", "10.0.0.1"),
     Mistake({"aws.emulator": "http://127.0.0.1.example.org:1"}, "aws.emulator:", "example.org"),
     Mistake({"aws.region": "seoul"}, "aws.region:", "seoul"),
+    Mistake(
+        {"aws.kmsKeyArn": "arn:aws:kms:ap-northeast-2:123456789012:alias/logs"},
+        "aws.kmsKeyArn: a KMS key's ARN is needed, not an alias",
+        "alias/logs",
+    ),
+    Mistake(
+        {"aws.kmsKeyArn": "arn:aws:kms:eu-central-1:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"},
+        "aws.kmsKeyArn: a key in ap-northeast-2 is needed",
+        "eu-central-1",
+    ),
     Mistake({"egress": {}}, "egress.create: exactly one of create, lookup and given", "[]"),
     Mistake(
         {"egress": {"given": {"addresses": ["203.0.113.7"]}, "lookup": {"addressTags": {"a": "b"}}}},

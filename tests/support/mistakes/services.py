@@ -12,11 +12,13 @@ from tests.support.settings import CANARY, LOCAL, put
 
 AT = "services.client-api."
 OLD = "grafana/fluent-bit-plugin-loki:2.0.0-amd64"
+KEY = "arn:aws:kms:ap-northeast-2:123456789012:key/01234567-89ab-cdef-0123-456789abcdef"
 DIGEST = f"@sha256:{'ab' * 32}"
 WITH_DIGESTS = {
     **{f"images.{key}": LOCAL["images"][key] + DIGEST for key in LOCAL["images"] if key != "requireDigest"},
     AT + "containers.app.image": "nginx:1.29.4" + DIGEST,
 }
+WORKER = {"image": "app:1", "memoryMib": 64}
 ON_FARGATE = put(LOCAL, {AT + "launch": "fargate", AT + "memoryMib": 1024})
 
 
@@ -55,6 +57,8 @@ MISTAKES = [
         OUTPUTS["grafana"].image,
     ),
     service({"loki": "none"}, "loki: one of", "none"),
+    service({"kmsKeyArns": ["alias/app"]}, "kmsKeyArns.0: a KMS key's ARN is needed", "alias/app"),
+    service({"kmsKeyArns": [KEY]}, "kmsKeyArns: there is neither a secret", KEY),
     service({"memoryMib": 100}, "memoryMib:", "100"),
     service({"ingress": [ingress_rule()]}, "ingress: with bridge networking", "ec2"),
     option("grafana", {"Http_User": "admin"}, "Http_User", "no such option", "accounts", "remove it"),
@@ -288,6 +292,85 @@ MISTAKES = [
     ),
     ingress(ingress_rule(action="limit"), "action: a security group can only allow", "limit"),
     ingress(ingress_rule(action="deny"), "action: a security group can only allow", "deny"),
+    ingress(ingress_rule(**{"from": ["sg-app"]}), "from.0: an address or CIDR", "sg-app"),
+    service({"containers.app.ports": [80]}, "containers.app.ports: either port or ports", "80"),
+    service(
+        {"containers.app.port": ..., "containers.app.ports": [80, {"port": 80}]},
+        "containers.app.ports: each port once per protocol",
+        "80/tcp",
+    ),
+    service(
+        {"containers.app.port": ..., "containers.app.ports": [{"port": 80, "protocol": "sctp"}]},
+        "containers.app.ports.0.protocol: ",
+        "sctp",
+    ),
+    service(
+        {"containers.app.port": ..., "containers.app.ports": [0]},
+        "containers.app.ports.0.port: a port is a whole number",
+    ),
+    service({"volumes": {"data": {}}}, "volumes.data: no container mounts it", "data"),
+    service(
+        {"containers.app.mounts": {"data": {"path": "/data"}}},
+        "containers.app.mounts.data: one of the service's volumes (none)",
+        "data",
+    ),
+    service(
+        {"containers.app.mounts": {"data": {"path": "data"}}},
+        "containers.app.mounts.data.path: an absolute path",
+        "'data'",
+    ),
+    service(
+        {"volumes": {"data": {"hostPath": "srv"}}, "containers.app.mounts": {"data": {"path": "/data"}}},
+        "volumes.data.hostPath: an absolute path",
+        "'srv'",
+    ),
+    service({"volumes": {"log-buffer": {}}}, "volumes: the log router has a volume", "log-buffer"),
+    service(
+        {
+            "volumes": {"one": {}, "two": {}},
+            "containers.app.mounts": {"one": {"path": "/data"}, "two": {"path": "/data"}},
+        },
+        "containers.app.mounts: each path once",
+        "/data",
+    ),
+    Mistake(
+        {
+            AT + "volumes": {"data": {"hostPath": "/srv"}},
+            AT + "containers.app.mounts": {"data": {"path": "/data"}},
+        },
+        AT + "volumes.data.hostPath: on Fargate there is no instance",
+        "/srv",
+        base=ON_FARGATE,
+    ),
+    service(
+        {"containers.app.dependsOn": {"migrate": "SUCCESS"}},
+        "containers.app.dependsOn.migrate: another container of the service (none)",
+        "migrate",
+    ),
+    service(
+        {"containers.app.dependsOn": {"app": "START"}},
+        "containers.app.dependsOn.app: another container of the service",
+        "app",
+    ),
+    service(
+        {"containers.app.dependsOn": {"worker": "HEALTHY"}, "containers.worker": WORKER},
+        "containers.app.dependsOn.worker: worker has no healthCheck",
+        "HEALTHY",
+    ),
+    service(
+        {"containers.app.dependsOn": {"worker": "SUCCESS"}, "containers.worker": WORKER},
+        "containers.app.dependsOn.worker: the task stops when worker ends",
+        "SUCCESS",
+    ),
+    service(
+        {
+            "containers.app.dependsOn": {"worker": "START"},
+            "containers.worker": WORKER | {"dependsOn": {"app": "START"}},
+        },
+        "containers.app.dependsOn: some wait for each other",
+        "worker",
+    ),
+    service({"logRouter": {"onExit": "ignore"}}, "logRouter.onExit: ", "ignore"),
     ingress(ingress_rule(protocol="udp"), "protocol: the containers' ports are TCP", "udp"),
     ingress(ingress_rule(port=81), "port: one of the service's own ports [80]", "81"),
     ingress(ingress_rule(port="79-80"), "port: one of the service's own ports [80]", "79-80"),

@@ -1,4 +1,4 @@
-"""The functions that look public addresses up, and whose account it is."""
+"""The functions that look public addresses and images up, and whose account it is."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from toolchain.plugins.aws_things.emulator import Emulator
 from toolchain.plugins.aws_things.resource import from_api, search
 from toolchain.plugins.provider import Function, PluginError, State
-from toolchain.plugins.schema import mapping, objects, string, strings
+from toolchain.plugins.schema import boolean, mapping, objects, string, strings
 
 _FILTERS = objects("list", {"name": string(required=True), "values": strings("list", required=True)})
 _GATEWAY = (
@@ -59,6 +59,16 @@ def functions(emulator: Emulator) -> dict[str, Function]:
         "getElasticIp": one(addresses, "allocation-id", address, "EIP"),
     }
 
+    def image(asked: State) -> State:
+        wanted = [{"Name": one["name"], "Values": one["values"]} for one in asked.get("filters") or []]
+        found = emulator.client("ec2").describe_images(Owners=asked["owners"], Filters=wanted)["Images"]
+        if not found or (len(found) > 1 and not asked.get("mostRecent")):
+            raise PluginError(
+                f"{len(found)} images were found. Please change your search criteria and try again."
+            )
+        newest = max(found, key=lambda one: (one["CreationDate"], one["Name"]))
+        return {"id": newest["ImageId"], "imageId": newest["ImageId"], "name": newest["Name"], **asked}
+
     def caller(_: State) -> State:
         who = emulator.identity()
         return {"id": who["Account"], "accountId": who["Account"], "arn": who["Arn"], "userId": who["UserId"]}
@@ -66,5 +76,9 @@ def functions(emulator: Emulator) -> dict[str, Function]:
     identity = Function(inputs={"id": string()}, call=caller)
     return {
         "aws:index/getCallerIdentity:getCallerIdentity": identity,
+        "aws:ec2/getAmi:getAmi": Function(
+            inputs={"mostRecent": boolean(), "owners": strings("list", required=True), "filters": _FILTERS},
+            call=image,
+        ),
         **{f"aws:ec2/{name}:{name}": function for name, function in found_by_token.items()},
     }

@@ -50,6 +50,8 @@ class Entry:
     local: tuple[str, ...] = ()
     """Inputs that AWS doesn't tell: they stay as they were given."""
     exactly_one_of: tuple[str, ...] = ()
+    tagging: tuple[Call, Call] | None = None
+    """Setting and removing tags, where it isn't as in the rest of the service."""
 
     key: str = ""
     """The member that takes the id; where a call takes several, the same with an `s`."""
@@ -75,6 +77,11 @@ class Entry:
     """Whose answers, looked up over what was found, belong to it."""
     delete: tuple[Call, ...]
 
+    @property
+    def has_tags(self) -> bool:
+        """Whether it has tags by name, as all but Auto Scaling groups have."""
+        return "tags" in self.inputs and self.inputs["tags"].kind == "map"
+
 
 # Setting and removing tags, by service.
 _BY_ARN = (Call("tag_resource", resourceArn="arn"), Call("untag_resource", resourceArn="arn"))
@@ -99,7 +106,7 @@ class AwsResource(ResourceType):
         self._entry, self._emulator = entry, emulator
         self.token, self.inputs = entry.token, entry.inputs
         self.auto_named = "name" in entry.inputs
-        self.mirrors = {"tagsAll": "tags"} if "tags" in entry.inputs else {}
+        self.mirrors = {"tagsAll": "tags"} if entry.has_tags else {}
         self._outputs = (*entry.outputs, "arn") if self.mirrors else entry.outputs
         self.computed = (*self._outputs, *self.mirrors, "region")
 
@@ -135,7 +142,8 @@ class AwsResource(ResourceType):
         sent = cleared | _given(after)
         self._change(self._entry.settle, current, before, sent)
         self._change(self._entry.update, current, before, sent, fill=True)
-        self._retag({**after, "id": current}, old.get("tags") or {}, new.get("tags") or {})
+        if self.mirrors:
+            self._retag({**after, "id": current}, old.get("tags") or {}, new.get("tags") or {})
         return self._read_back(current, after)
 
     def delete(self, resource_id: str, state: State) -> None:
@@ -181,7 +189,7 @@ class AwsResource(ResourceType):
         known = {name: value for name, value in values.items() if name in self.inputs or name == "tagKeys"}
         asked = {self._entry.names.get(name, name).lower(): value for name, value in known.items()}
         found = {names[name]: value for name, value in asked.items() if name in names}
-        if "TagSpecifications" in members and values.get("tags"):
+        if "TagSpecifications" in members and self.mirrors and values.get("tags"):
             found["TagSpecifications"] = [{"resourceType": self._entry.kind, "tags": values["tags"]}]
         return self._named(members, values.get("id")) | found
 
@@ -197,9 +205,10 @@ class AwsResource(ResourceType):
                 self._call(asked)
 
     def _retag(self, values: State, old: State, new: State) -> None:
+        calls = self._entry.tagging or TAGGING[self._entry.service]
         put = {name: text for name, text in new.items() if old.get(name) != text}
         gone = sorted(old.keys() - new.keys())
-        for call, tags in zip(TAGGING[self._entry.service], ({"tags": put}, {"tagKeys": gone}), strict=True):
+        for call, tags in zip(calls, ({"tags": put}, {"tagKeys": gone}), strict=True):
             if any(tags.values()):
                 which = {name: values.get(name) for name in ("id", "arn")}
                 self._call(self._asked(call, {**which, **tags}, fill=True))

@@ -25,10 +25,11 @@ _DAYS = (0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731)
 _YEARS = (1096, 1827, 2192, 2557, 2922, 3288, 3653)
 
 
-def _props(must_once: str = "", *, tags: bool = True, **more: Prop) -> dict[str, Prop]:
+def _props(must_once: str = "", *, tags: Prop | bool = True, **more: Prop) -> dict[str, Prop]:
     """A type's inputs: texts that are required and replace it, others, and tags."""
     texts = dict.fromkeys(must_once.split(), string(required=True, replace=True))
-    return texts | more | ({"tags": mapping()} if tags else {})
+    tagged = {"tags": mapping() if tags is True else tags} if tags else {}
+    return texts | more | tagged
 
 
 def _of(service_and_thing: str, *, verbs: str = "create describe", **more: Any) -> Entry:
@@ -57,6 +58,7 @@ def _route_id(route: State) -> str:
     return f"r-{route['routeTableId']}{zlib.crc32(route['destinationCidrBlock'].encode())}"
 
 
+_GROUP_ID = "referencedSecurityGroupId"
 _PORTS = "IpProtocol: ipProtocol, FromPort: fromPort, ToPort: toPort"
 
 
@@ -65,7 +67,11 @@ def _group_rule(direction: str) -> Entry:
     name, egress = f"SecurityGroup{direction.title()}Rule", str(direction == "egress").lower()
     v4 = "IpRanges: cidrIpv4 && [{CidrIp: cidrIpv4, Description: description}]"
     v6 = "Ipv6Ranges: cidrIpv6 && [{CidrIpv6: cidrIpv6, Description: description}]"
-    rule = f"{{{_PORTS}, CidrIpv4: cidrIpv4, CidrIpv6: cidrIpv6, Description: description}}"
+    group = f"UserIdGroupPairs: {_GROUP_ID} && [{{GroupId: {_GROUP_ID}, Description: description}}]"
+    rule = (
+        f"{{{_PORTS}, CidrIpv4: cidrIpv4, CidrIpv6: cidrIpv6, ReferencedGroupId: {_GROUP_ID},"
+        " Description: description}"
+    )
     changed = f"[{{SecurityGroupRuleId: id, SecurityGroupRule: {rule}}}]"
     return Entry(
         token=f"aws:vpc/s{name[1:]}:{name}",
@@ -79,11 +85,15 @@ def _group_rule(direction: str) -> Entry:
             toPort=integer(),
             cidrIpv4=_SOURCE,
             cidrIpv6=_SOURCE,
+            referencedSecurityGroupId=_SOURCE,
             description=_TEXT,
         ),
         names={"securityGroupId": "GroupId"},
-        exactly_one_of=("cidrIpv4", "cidrIpv6"),
-        create=Call(f"authorize_security_group_{direction}", IpPermissions=f"[{{{_PORTS}, {v4}, {v6}}}]"),
+        reads={_GROUP_ID: "ReferencedGroupInfo.GroupId"},
+        exactly_one_of=("cidrIpv4", "cidrIpv6", _GROUP_ID),
+        create=Call(
+            f"authorize_security_group_{direction}", IpPermissions=f"[{{{_PORTS}, {v4}, {v6}, {group}}}]"
+        ),
         made="SecurityGroupRules[0].SecurityGroupRuleId",
         update=(Call("modify_security_group_rules", SecurityGroupRules=changed),),
         find=Call("describe_security_group_rules"),
@@ -97,6 +107,32 @@ _TRANSFORMATION = (
     " unit: unit || 'None'}]"
 )
 _PUT_FILTER = Call("put_metric_filter", metricTransformations=_TRANSFORMATION)
+
+# A template's data as EC2 has it. What Pulumi gives as text is true or false there.
+_TEMPLATE = (
+    "{ImageId: imageId, InstanceType: instanceType, UserData: userData,"
+    " CreditSpecification: creditSpecification, IamInstanceProfile: iamInstanceProfile,"
+    " MetadataOptions: metadataOptions, TagSpecifications: tagSpecifications,"
+    " NetworkInterfaces: networkInterfaces[].{DeviceIndex: `0`, Groups: securityGroups,"
+    " AssociatePublicIpAddress: associatePublicIpAddress == 'true',"
+    " DeleteOnTermination: deleteOnTermination == 'true'},"
+    " BlockDeviceMappings: blockDeviceMappings[].{DeviceName: deviceName,"
+    " Ebs: {Encrypted: ebs.encrypted == 'true', VolumeSize: ebs.volumeSize, VolumeType: ebs.volumeType}}}"
+)
+_IN_TEMPLATE = "LaunchTemplateVersions[0].LaunchTemplateData"
+_GROUP = {
+    "VPCZoneIdentifier": "join(',', vpcZoneIdentifiers || `[]`)",
+    "LaunchTemplate": "{LaunchTemplateId: launchTemplate.id, Version: launchTemplate.version}",
+}
+_GROUP_TAGS = (
+    "tags[].{ResourceId: name, ResourceType: 'auto-scaling-group', Key: key, Value: value,"
+    " PropagateAtLaunch: propagateAtLaunch}"
+)
+
+
+def _object(**fields: Prop) -> Prop:
+    return Prop(kind="object", fields=fields)
+
 
 _TYPES = (
     _of(
@@ -138,14 +174,26 @@ _TYPES = (
     _of("ec2 route_table", inputs=_props("vpcId")),
     _of(
         "ec2 route",
-        inputs=_props("routeTableId destinationCidrBlock", gatewayId=_TEXT, natGatewayId=_TEXT, tags=False),
+        inputs=_props(
+            "routeTableId destinationCidrBlock",
+            gatewayId=_TEXT,
+            natGatewayId=_TEXT,
+            networkInterfaceId=string(computed=True),
+            tags=False,
+        ),
         # It isn't in the route itself.
         local=("routeTableId",),
-        exactly_one_of=("gatewayId", "natGatewayId"),
+        exactly_one_of=("gatewayId", "natGatewayId", "networkInterfaceId"),
         key="",
         made=_route_id,
         update=(
-            Call("replace_route", GatewayId="gatewayId || `null`", NatGatewayId="natGatewayId || `null`"),
+            Call(
+                "replace_route",
+                GatewayId="gatewayId || `null`",
+                NatGatewayId="natGatewayId || `null`",
+                # What AWS told of it stays in the state when another way takes its place.
+                NetworkInterfaceId="!(gatewayId || natGatewayId) && networkInterfaceId || `null`",
+            ),
         ),
         find=Call("describe_route_tables", RouteTableIds="[routeTableId]"),
         at="RouteTables[].Routes[]",
@@ -210,6 +258,156 @@ _TYPES = (
         kind="natgateway",
         # AWS keeps a deleted gateway in its lists for an hour.
         at="NatGateways[?State != 'deleted']",
+    ),
+    _of(
+        "ec2 network_interface",
+        inputs=_props(
+            "subnetId",
+            description=_TEXT,
+            securityGroups=strings("set", computed=True),
+            sourceDestCheck=boolean(default=True),
+        ),
+        names={"securityGroups": "Groups"},
+        reads={"securityGroups": "Groups[].GroupId", "tags": "TagSet"},
+        # One attribute a call.
+        settle=(
+            Call("modify_network_interface_attribute", SourceDestCheck="{Value: sourceDestCheck}"),
+            Call("modify_network_interface_attribute", Description="{Value: description || ''}"),
+            Call("modify_network_interface_attribute", Groups="securityGroups"),
+        ),
+    ),
+    _of(
+        "ec2 launch_template",
+        inputs=_props(
+            name=_COMPUTED_ONCE,
+            imageId=_TEXT,
+            instanceType=_TEXT,
+            userData=_TEXT,
+            creditSpecification=_object(cpuCredits=_TEXT),
+            iamInstanceProfile=_object(arn=_TEXT),
+            metadataOptions=_object(
+                httpEndpoint=string(computed=True),
+                httpTokens=string(computed=True),
+                httpPutResponseHopLimit=integer(computed=True),
+            ),
+            networkInterfaces=objects(
+                "list",
+                {
+                    "associatePublicIpAddress": _TEXT,
+                    "deleteOnTermination": _TEXT,
+                    "securityGroups": strings("set"),
+                },
+            ),
+            blockDeviceMappings=objects(
+                "list",
+                {
+                    "deviceName": _TEXT,
+                    "ebs": _object(
+                        encrypted=_TEXT, volumeSize=integer(computed=True), volumeType=string(computed=True)
+                    ),
+                },
+            ),
+            tagSpecifications=objects("list", {"resourceType": _TEXT, "tags": mapping()}),
+        ),
+        outputs=("latestVersion",),
+        names={
+            "name": "LaunchTemplateName",
+            "latestVersion": "LatestVersionNumber",
+        },
+        reads={name: f"{_IN_TEMPLATE}.{name[0].upper()}{name[1:]}" for name in ("imageId", "instanceType")},
+        # EC2 tells all of them, in other words.
+        local=(
+            "userData",
+            "creditSpecification",
+            "iamInstanceProfile",
+            "metadataOptions",
+            "networkInterfaces",
+            "blockDeviceMappings",
+            "tagSpecifications",
+        ),
+        key="LaunchTemplateId",
+        made="LaunchTemplate.LaunchTemplateId",
+        create=Call("create_launch_template", LaunchTemplateData=_TEMPLATE),
+        # By its id alone: EC2 takes either.
+        update=(
+            Call("create_launch_template_version", LaunchTemplateData=_TEMPLATE, LaunchTemplateName="`null`"),
+        ),
+        asks=(Call("describe_launch_template_versions", LaunchTemplateId="id", Versions="['$Latest']"),),
+    ),
+    Entry(
+        token="aws:autoscaling/group:Group",
+        service="autoscaling",
+        inputs=_props(
+            name=_COMPUTED_ONCE,
+            minSize=integer(required=True),
+            maxSize=integer(required=True),
+            desiredCapacity=integer(computed=True),
+            vpcZoneIdentifiers=strings("set", computed=True),
+            launchTemplate=_object(id=string(computed=True), version=string(computed=True)),
+            initialLifecycleHooks=objects(
+                "set",
+                {
+                    "name": _MUST,
+                    "lifecycleTransition": _MUST,
+                    "heartbeatTimeout": integer(),
+                    "defaultResult": string(computed=True),
+                },
+                replace=True,
+            ),
+            instanceRefresh=_object(
+                strategy=_MUST, preferences=_object(minHealthyPercentage=integer(default=90))
+            ),
+            waitForCapacityTimeout=string(default="10m"),
+            tags=objects("set", {"key": _MUST, "value": _MUST, "propagateAtLaunch": boolean(required=True)}),
+        ),
+        outputs=("arn",),
+        names={"name": "AutoScalingGroupName", "arn": "AutoScalingGroupARN"},
+        reads={
+            "vpcZoneIdentifiers": "VPCZoneIdentifier && [VPCZoneIdentifier]",
+            "launchTemplate": "LaunchTemplate.{id: LaunchTemplateId, version: Version}",
+        },
+        # The emulator knows no refresh of instances, and waits for nothing.
+        local=("initialLifecycleHooks", "instanceRefresh", "waitForCapacityTimeout"),
+        key="AutoScalingGroupName",
+        create=Call("create_auto_scaling_group", Tags=_GROUP_TAGS, **_GROUP),
+        made="name",
+        first=(
+            Call(
+                "put_lifecycle_hook",
+                LifecycleHookName="initialLifecycleHooks[0].name",
+                LifecycleTransition="initialLifecycleHooks[0].lifecycleTransition",
+                HeartbeatTimeout="initialLifecycleHooks[0].heartbeatTimeout",
+                DefaultResult="initialLifecycleHooks[0].defaultResult",
+                when="initialLifecycleHooks",
+            ),
+        ),
+        update=(
+            Call("update_auto_scaling_group", **_GROUP),
+            Call("create_or_update_tags", Tags=_GROUP_TAGS),
+        ),
+        find=Call("describe_auto_scaling_groups"),
+        at="AutoScalingGroups",
+        delete=(Call("delete_auto_scaling_group", ForceDelete="`true`"),),
+    ),
+    _of(
+        "iam instance_profile",
+        verbs="create get",
+        inputs=_props(name=_COMPUTED_ONCE, role=_TEXT, path=string(default="/", replace=True)),
+        names={"name": "InstanceProfileName"},
+        reads={"role": "Roles[0].RoleName"},
+        tagging=(Call("tag_instance_profile"), Call("untag_instance_profile")),
+        settle=(
+            Call(
+                "remove_role_from_instance_profile",
+                RoleName="old.role",
+                when="old.role && old.role != role",
+            ),
+            Call("add_role_to_instance_profile", RoleName="role", when="role && old.role != role"),
+        ),
+        delete=(
+            Call("remove_role_from_instance_profile", RoleName="role", when="role"),
+            Call("delete_instance_profile"),
+        ),
     ),
     _of(
         "iam role",
@@ -314,10 +512,16 @@ _TYPES = (
     _of(
         "ssm parameter",
         verbs="put get",
-        inputs=_props(name=_COMPUTED_ONCE, type=_MUST, value=_MUST, description=_TEXT),
+        inputs=_props(
+            name=_COMPUTED_ONCE, type=_MUST, value=_MUST, description=_TEXT, keyId=string(computed=True)
+        ),
         outputs=("version",),
         names={"name": "Name"},
-        reads={"description": "Parameters[0].Description", "tags": "TagList"},
+        reads={
+            "description": "Parameters[0].Description",
+            "keyId": "Parameters[0].KeyId",
+            "tags": "TagList",
+        },
         update=(Call("put_parameter", Overwrite="`true`"),),
         find=Call("get_parameter", WithDecryption="`true`"),
         asks=(

@@ -1,0 +1,126 @@
+"""Renders what a NAT instance does when it starts, and what it may do in AWS. Pure.
+
+The image is fck-nat's (https://fck-nat.dev, read at 193c58c of 31 May 2026): Amazon Linux 2023 with AWS'
+command line and a service `fck-nat`, which forwards what reaches the network interface `eni_id` of
+/etc/fck-nat.conf, in the name of the instance's own interface. The service can give that interface an Elastic
+IP (`eip_id`), but goes on where that fails. What then leaves comes from an address that the edge refuses, and
+a refused push is lost; so the script here does it, and lets the service have the interface only afterwards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.aws.partitions import partition_of
+from components.settings import NAT_TAG
+
+# The owner and the name of fck-nat's images (its packer/fck-nat.pkr.hcl and docs).
+IMAGE_OWNER = "568608671756"
+IMAGE_NAME = "fck-nat-al2023-hvm-*-arm64-ebs"
+# The smallest ARM size: 2 vCPUs, 512 MiB, 32 Mbit/s for as long as one likes, 5 Gbit/s in bursts (fck-nat's
+# docs/choosing_an_instance_size.md).
+INSTANCE_TYPE = "t4g.nano"
+# Room for the image, which has 4 GiB (its packer file): with less than an image has, no instance starts.
+DISK_GIB = 8
+# A start takes a minute or two; one that isn't done by then is given up, and another one made.
+START_SECONDS = 600
+READY_HOOK = "ready"
+
+# Nothing in it is a secret: who may read an instance's attributes reads it.
+_BOOT = """\
+#!/bin/sh
+# Made by campus-monitor. Its output is in /var/log/cloud-init-output.log.
+imds=http://169.254.169.254/latest
+token=$(curl -sf --retry 10 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 21600' "$imds/api/token")
+ask() {{ curl -sf -H "X-aws-ec2-metadata-token: $token" "$imds/meta-data/$1"; }}
+instance=$(ask instance-id)
+own=$(ask "network/interfaces/macs/$(ask mac)/interface-id")
+
+# First the address, and only then the interface that the routes lead to: nothing leaves from another address.
+until aws ec2 associate-address --region {region} --allocation-id {allocation_id} \\
+    --network-interface-id "$own" --allow-reassociation; do
+  sleep 5
+done
+until [ "$(ask public-ipv4)" = {public_ip} ]; do
+  sleep 1
+done
+echo eni_id={interface_id} >/etc/fck-nat.conf
+until systemctl restart fck-nat; do
+  sleep 5
+done
+
+# The update waits for this before it switches the routes.
+until aws autoscaling complete-lifecycle-action --region {region} --auto-scaling-group-name {group} \\
+    --lifecycle-hook-name {hook} --instance-id "$instance" --lifecycle-action-result CONTINUE; do
+  sleep 5
+done
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NatBoot:
+    """Which NAT instance starts: its place, its addresses and its group."""
+
+    region: str
+    allocation_id: str
+    public_ip: str
+    interface_id: str
+    group: str
+
+
+def boot_script(boot: NatBoot) -> str:
+    """The instance's user data: run once, as root, at its first start."""
+    return _BOOT.format(**vars(boot), hook=READY_HOOK)
+
+
+def nat_trust(region: str) -> dict[str, Any]:
+    """Lets EC2 give the role to an instance."""
+    principal = {"Service": f"ec2.{partition_of(region).dns_suffix}"}
+    statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def nat_policy(
+    *, region: str, account_id: str, stack: str, allocation_ids: Sequence[str], groups: str
+) -> dict[str, Any]:
+    """What the instances may do: take the stack's addresses and interfaces, say that they are ready, and be
+    reached by Session Manager.
+
+    `groups` is a pattern of the groups' names. Interfaces and instances are told by a tag, for their ids
+    aren't known before there are any. Session Manager's part is by its user guide, "Verify or create an IAM
+    role with Session Manager permissions".
+    """
+    arn = f"arn:{partition_of(region).name}:"
+    ec2, scaling = f"{arn}ec2:{region}:{account_id}:", f"{arn}autoscaling:{region}:{account_id}:"
+    own = {"StringEquals": {f"ec2:ResourceTag/{NAT_TAG}": stack}}
+    statements = [
+        _allow(["ec2:AssociateAddress"], [f"{ec2}elastic-ip/{one}" for one in allocation_ids]),
+        _allow(
+            ["ec2:AssociateAddress", "ec2:AttachNetworkInterface", "ec2:ModifyNetworkInterfaceAttribute"],
+            [f"{ec2}instance/*", f"{ec2}network-interface/*"],
+        )
+        | {"Condition": own},
+        _allow(
+            ["autoscaling:CompleteLifecycleAction"],
+            [f"{scaling}autoScalingGroup:*:autoScalingGroupName/{groups}"],
+        ),
+        # IAM knows no resource for these.
+        _allow(
+            [
+                "ssm:UpdateInstanceInformation",
+                *(
+                    f"ssmmessages:{verb}{what}Channel"
+                    for verb in ("Create", "Open")
+                    for what in ("Control", "Data")
+                ),
+            ],
+            ["*"],
+        ),
+    ]
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _allow(actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
+    return {"Effect": "Allow", "Action": sorted(actions), "Resource": sorted(resources)}

@@ -1,0 +1,139 @@
+"""A NAT instance takes a gateway's place and gives it back under push: nothing is refused, no line lost."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import pytest
+from moto.ec2.models import ec2_backends
+
+from components.aws.nat_boot import IMAGE_OWNER
+from tests.aws.conftest import ZONE_A, ZONE_C, login_of, network, put_back
+from tests.aws.nat import GIVEN_BY_AWS, Nat
+from tests.aws.nat_instances import Instances
+from tests.aws.test_address_changes import pusher_behind, up
+from tests.rig.deployment import Deployment
+from tests.rig.emulator import REGION, Emulator
+from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
+from tests.rig.processes import wait_for
+from tests.rig.pusher import Found, Tally, found_in_loki
+from tests.rig.stack import Settings
+from toolchain.plugins.aws_things.resource import ACCOUNT
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+
+FIRST, OTHER = STRANGER, LATER_NAT
+
+
+def instance(address: str) -> Settings:
+    """Egress settings: one NAT instance with this address for both zones."""
+    egress = network({ZONE_A: address}, nat_per_zone=False, zones=[ZONE_A, ZONE_C])
+    return {"create": egress["create"] | {"nat": "instance"}}
+
+
+def gateway(address: str) -> Settings:
+    """Egress settings: one NAT gateway with this address for both zones."""
+    return network({ZONE_A: address}, nat_per_zone=False, zones=[ZONE_A, ZONE_C])
+
+
+def publish(emulator: Emulator, version: str) -> None:
+    """A new image of fck-nat's."""
+    name = f"fck-nat-al2023-hvm-{version}-arm64-ebs"
+    made = emulator.client("ec2").register_image(Name=name)["ImageId"]
+    image = ec2_backends[ACCOUNT][REGION].amis[made]
+    # The emulator registers in one's own name alone, and forgets for which machine.
+    image.owner_id, image.architecture = IMAGE_OWNER, "arm64"
+
+
+@dataclass
+class Seen:
+    """What was seen while one took the other's place, and an instance another one's."""
+
+    tally: Tally
+    found: Found
+    used: set[str]
+    started: int
+    # After each change: the addresses that the stack tells, and what a preview would change.
+    told: list[list[str]] = field(default_factory=list)
+    planned: list[dict[str, int]] = field(default_factory=list)
+    # What the last address and the one before it are answered at the end.
+    answered: dict[str, int] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def seen(stack: Deployment, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+    """Gateway, instance, another instance, another address, and gateway again, under push."""
+    began, nat = time.time_ns(), Nat(emulator)
+    pusher = pusher_behind(stack, nat, "nat-instances")
+    instances = Instances(emulator, tmp_path_factory.mktemp("instances"))
+    told: list[list[str]] = []
+    planned: list[dict[str, int]] = []
+    publish(emulator, "1.4.0-20260601")
+    with put_back(stack), instances.starting():
+        with pusher.running():
+            told.append(up(stack, instance(FIRST)))
+            wait_for("the instance starts", lambda: len(instances.started) == 1, 60.0)
+            publish(emulator, "1.4.0-20261201")
+            planned.append(stack.stack.changes())
+            instances.replace()
+            wait_for("another one starts", lambda: len(instances.started) == 2, 60.0)
+            planned.append(stack.stack.changes())
+            told.append(up(stack, instance(OTHER)))
+            wait_for("it has another address", lambda: len(instances.started) == 3, 60.0)
+            planned.append(stack.stack.changes())
+            told.append(up(stack, gateway(NAT)))
+            planned.append(stack.stack.changes())
+        found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-instances", began)
+        login = login_of(stack)
+        answered = {one: stack.push_status(one, "aws", login) for one in (NAT, FIRST, OTHER)}
+        yield Seen(pusher.tally, found, nat.used, len(instances.started), told, planned, answered)
+
+
+def test_no_line_is_refused_or_lost(seen: Seen) -> None:
+    assert not seen.tally.drops
+    assert seen.found.missing(range(seen.tally.lines)) == []
+    # From each of them, and never from the address that AWS gives an instance first.
+    assert {NAT, FIRST, OTHER} <= seen.used
+    assert GIVEN_BY_AWS not in seen.used
+
+
+def test_an_instance_that_is_replaced_keeps_its_address(seen: Seen) -> None:
+    assert seen.started == 3
+    assert seen.told == [[FIRST], [OTHER], [NAT]]
+
+
+def test_each_change_is_one_update_and_a_newer_image_none(seen: Seen) -> None:
+    assert seen.planned == [{}] * 4
+
+
+def test_what_nobody_sends_from_any_more_is_refused(seen: Seen) -> None:
+    assert seen.answered == {NAT: 204, FIRST: 403, OTHER: 403}
+
+
+def test_without_an_image_the_preview_ends(stack: Deployment) -> None:
+    for image in list(ec2_backends[ACCOUNT][REGION].amis.values()):
+        if image.owner_id == IMAGE_OWNER:
+            ec2_backends[ACCOUNT][REGION].deregister_image(image.id)
+    with put_back(stack):
+        stack.stack.configure(stack.settings | {"egress": instance(FIRST)})
+        said = stack.stack.preview_error()
+    assert "campus-monitor:egress.create.natImage: fck-nat's newest image is needed" in said
+    assert "Traceback" not in said
+
+
+def test_elastic_ips_of_the_accounts_own_are_taken_over_and_left(
+    stack: Deployment, emulator: Emulator
+) -> None:
+    ec2 = emulator.client("ec2")
+    had = ec2.allocate_address(Domain="vpc", Address=STRANGER)["AllocationId"]
+    taken = gateway(STRANGER)["create"] | {"addresses": [], "allocationIds": [had]}
+    try:
+        with put_back(stack):
+            assert up(stack, {"create": taken}) == [STRANGER]
+            assert stack.push_status(STRANGER, "aws", login_of(stack)) == 204
+            assert stack.stack.changes() == {}
+        assert ec2.describe_addresses(AllocationIds=[had])["Addresses"][0]["PublicIp"] == STRANGER
+    finally:
+        ec2.release_address(AllocationId=had)
