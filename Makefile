@@ -24,7 +24,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Run something with the tools that `toolchain install` has put in place.
 INSIDE = source .local/env &&
 
-.PHONY: help doctor up preview down verify ports install images venv test test-unit lint bench soak figures lock
+.PHONY: help doctor up preview down verify ports costs prices install images venv test test-unit lint bench soak figures lock
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -46,6 +46,12 @@ verify: ## prove from here that a deployment works (STACK=prod FROM="our address
 
 ports: $(if $(wildcard $(BIN)/python),,venv) ## the port policy in force, row by row, with packets and bytes (STACK=prod: of that stack)
 	@$(BIN)/python -m components.campus.ports $(STACK)
+
+costs: $(if $(wildcard $(BIN)/python),,venv) ## what the AWS half costs a month (STACK=prod: of that stack)
+	@$(BIN)/python -m components.aws.costs $(STACK)
+
+prices: $(if $(wildcard $(BIN)/python),,venv) ## fetch a region's prices with AWS credentials (REGION=eu-central-1)
+	@$(BIN)/python -m toolchain.prices $(REGION)
 
 test: install lint ## everything that CI runs (needs root: namespaces with a Docker of their own)
 	@mkdir -p build && : > build/figures.test.jsonl

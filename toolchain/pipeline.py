@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from toolchain import cache, downloads, pulumi_cli, pulumi_plugins, say, system, venv
@@ -47,7 +47,9 @@ def setup(_: Sequence[str]) -> None:
 def preview(stacks: Sequence[str]) -> None:
     """Write what the pull request would change into its one comment. Touches no Docker host."""
     runs = {stack: _pulumi_preview(stack, "--diff") for stack in stacks}
-    Repository().put_comment(variable("PULL_REQUEST"), MARKER, _report(runs, "can be deployed", "fails"))
+    told = {stack: _costs(stack) for stack in stacks}
+    text = _report(runs, "can be deployed", "fails", told)
+    Repository().put_comment(variable("PULL_REQUEST"), MARKER, text)
     failed = [stack for stack, run in runs.items() if run.returncode != 0]
     if failed:
         raise Problem(f"the preview of {' and '.join(failed)} fails: what to mend is above")
@@ -143,8 +145,19 @@ def _pulumi_preview(stack: str, *options: str) -> subprocess.CompletedProcess[st
     return done
 
 
-def _report(runs: dict[str, subprocess.CompletedProcess[str]], good: str, bad: str) -> str:
-    """What was seen, a part per stack. Pulumi shows a secret as [secret]."""
+def _costs(stack: str) -> str:
+    """What the stack's AWS half would cost, or why that can't be told; it stops nothing."""
+    done = say.capture([VENV / "bin" / "python", "-m", "components.aws.costs", stack], cwd=ROOT)
+    return done.stdout if done.returncode == 0 else f"(costs: {html.escape(done.stderr.strip())})\n"
+
+
+def _report(
+    runs: dict[str, subprocess.CompletedProcess[str]],
+    good: str,
+    bad: str,
+    told: Mapping[str, str] | None = None,
+) -> str:
+    """What was seen, a part per stack, with what else is told of it. Pulumi shows a secret as [secret]."""
     link = f"{variable('GITHUB_SERVER_URL')}/{variable('GITHUB_REPOSITORY')}/actions/runs/"
     parts = [f"Commit {variable('GITHUB_SHA')[:12]}, [the whole log]({link}{variable('GITHUB_RUN_ID')}).\n"]
     for stack, run in runs.items():
@@ -154,11 +167,17 @@ def _report(runs: dict[str, subprocess.CompletedProcess[str]], good: str, bad: s
         # `<details>`, Pulumi's text would be Markdown (CommonMark, section 4.6).
         parts.append(
             f"### {stack} {verdict}\n\n"
+            f"{_folded('costs', told[stack]) if told else ''}"
             f"<details><summary>preview</summary>\n\n<pre>\n{shown}\n</pre>\n</details>\n"
         )
     text = "\n".join(parts)
     _summarise(text)
     return text
+
+
+def _folded(title: str, text: str) -> str:
+    """Markdown that is shown when somebody wants to see it."""
+    return f"<details><summary>{title}</summary>\n\n{text}\n</details>\n\n"
 
 
 def _shortened(text: str, most: int) -> str:

@@ -18,13 +18,18 @@ from urllib.parse import parse_qs, urlsplit
 import pulumi
 import pytest
 import yaml
+from pulumi.runtime import mocks
 
+from components.aws.costs import of_stack
+from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
 from components.aws.services import Services, ServicesArgs
 from components.settings import parse
 from tests.rig.stack import settings_of
 from tests.support.fake_engine import known, running_engine
 from tests.support.guide import blocks
+from tests.unit.test_egress import Account
 from toolchain import cache, downloads, github, paths, pipeline, pulumi_cli, pulumi_plugins
+from toolchain.plugins.aws_things.table import ENTRIES
 from toolchain.pulumi_plugins import PLUGINS
 from toolchain.verify.checks import Result, Verdict
 
@@ -194,6 +199,19 @@ class TestPreview:
         hub.lists["comments"] = [*others, *forged, thing(100, body=f"{pipeline.MARKER}\nold")]
         assert run(monkeypatch, "preview", "stage") == 0
         assert [(method, where) for method, where, _ in hub.written] == [("PATCH", "issues/comments/100")]
+
+    @pytest.mark.usefixtures("programs")
+    def test_what_it_costs_is_in_the_comment(self, hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert run(monkeypatch, "preview", "stage", "prod") == 0
+        text = hub.written[0][2]["body"]
+        for stack in ("stage", "prod"):
+            part = text.partition(f"### {stack} can be deployed")[2]
+            assert f"<summary>costs</summary>\n\n{of_stack(stack)}" in part
+
+    @pytest.mark.usefixtures("programs")
+    def test_costs_that_cant_be_told_stop_nothing(self, hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+        assert run(monkeypatch, "preview", "nowhere") == 0
+        assert "(costs: there is no Pulumi.nowhere.yaml)" in hub.written[0][2]["body"]
 
     def test_a_failure_is_in_the_comment_and_in_the_exit_code(
         self,
@@ -493,33 +511,71 @@ class TestRoles:
             "s3:GetObject",
         }
 
-    def test_drift_reads_what_the_stack_makes(self) -> None:
-        """Each kind of resource by the service that has it, and the parameters by the names they get."""
+    def test_a_preview_asks_what_the_functions_ask(self) -> None:
+        asked = {call for token, calls in READS.items() if "/get" in token for call in calls}
+        assert {action for action, where in _allowed(self.PREVIEW) if where == "*"} == asked
+
+    @pytest.mark.parametrize("nat", ["gateway", "instance"])
+    def test_drift_reads_every_type_that_a_stack_has(self, nat: str) -> None:
+        """The parameters by the names they get."""
         may = {action for policy in (self.PREVIEW, self.DRIFT) for action, _ in _allowed(policy)}
-        settings = parse(settings_of("prod"))
-        passwords = {name: defaultdict[str, str](str) for name in settings.loki.instances}
-        urls = dict.fromkeys(passwords, "https://grafana.codedang.com/lokiaws/loki/api/v1/push")
-        args = ServicesArgs(settings=settings, push_urls=urls, passwords=passwords, vpc_id=None)
-        with running_engine() as engine:
-            known(lambda: pulumi.Output.all(**Services("services", args).task_definition_arns))
-        made = [one for parts in engine.registered.values() for one in parts]
-        assert {READ_BY[one.typ.rsplit(":", 1)[1]] for one in made} <= may
+        made = _made_in_aws(nat)
+        assert {one.typ for one in made} <= READS.keys()
+        assert {call for one in made for call in READS[one.typ]} <= may
         [pattern] = [where for action, where in _allowed(self.DRIFT) if action == "ssm:GetParameter"]
         for one in made:
             if one.typ.endswith(":Parameter"):
                 assert fnmatch(f"arn:aws:ssm:REGION:ACCOUNT:parameter/{one.name}-1234567", pattern)
 
+    def test_drift_may_read_nothing_that_no_type_needs(self) -> None:
+        types = {one.typ for nat in ("gateway", "instance") for one in _made_in_aws(nat)}
+        needed = {call for token in types for call in READS[token]}
+        assert {action for action, _ in _allowed(self.DRIFT)} <= needed
 
-# What AWS is asked first, by the kind of resource.
-READ_BY = {
-    "LogGroup": "logs:DescribeLogGroups",
-    "LogMetricFilter": "logs:DescribeMetricFilters",
-    "MetricAlarm": "cloudwatch:DescribeAlarms",
-    "Parameter": "ssm:GetParameter",
-    "Role": "iam:GetRole",
-    "RolePolicy": "iam:GetRolePolicy",
-    "TaskDefinition": "ecs:DescribeTaskDefinition",
-}
+    def test_every_type_that_is_emulated_has_a_line(self) -> None:
+        assert set(ENTRIES) <= READS.keys()
+
+
+def _reads() -> dict[str, list[str]]:
+    """The calls that reading a type, or a function, takes."""
+    lines = (paths.ROOT / "tests" / "support" / "aws_reads.txt").read_text().splitlines()
+    return {words[0]: words[1:] for line in lines if not line.startswith("#") for words in [line.split()]}
+
+
+READS = _reads()
+
+
+def _made_in_aws(nat: str) -> list[mocks.MockResourceArgs]:
+    """Everything that production makes in AWS, with a service on Fargate too."""
+    tree = settings_of("prod")
+    tree["egress"]["create"]["nat"] = nat
+    app = tree["services"]["client-api"]
+    tree["services"]["on-fargate"] = app | {
+        "launch": "fargate",
+        "memoryMib": 1024,
+        "ingress": [{"action": "allow", "port": 80, "from": ["10.0.0.0/16"]}],
+    }
+    settings = parse(tree)
+    create = settings.egress.create
+    assert create is not None
+    passwords = {name: defaultdict[str, str](str) for name in settings.loki.instances}
+    urls = dict.fromkeys(passwords, "https://grafana.codedang.com/lokiaws/loki/api/v1/push")
+    args = ServicesArgs(settings=settings, push_urls=urls, passwords=passwords, vpc_id="vpc-1")
+
+    def make() -> pulumi.Output[Any]:
+        addresses = EgressAddresses("egress", EgressAddressesArgs(egress=settings.egress))
+        network = EgressNetworkArgs(
+            create=create,
+            region=settings.aws.region,
+            allocation_ids=addresses.allocation_ids,
+            public_ips=addresses.by_zone,
+        )
+        arns = Services("services", args).task_definition_arns
+        return pulumi.Output.all(EgressNetwork("network", network).vpc_id, *arns.values())
+
+    with running_engine(Account()) as engine:
+        known(make)
+    return [one for parts in engine.registered.values() for one in parts]
 
 
 def _allowed(policy: dict[str, Any]) -> Iterator[tuple[str, str]]:
