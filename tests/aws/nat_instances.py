@@ -8,55 +8,80 @@ from __future__ import annotations
 
 import base64
 import itertools
+import json
 import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 from tests.aws.nat import address_of, own_interface
 from tests.rig.emulator import Emulator
-from toolchain.paths import ROOT
 
 LOOK_SECONDS = 0.2
 BOOT_SECONDS = 120
 _CONF = "/etc/fck-nat.conf"
+# Small, since a start takes a dozen of them: what they do is done where the test runs.
 _PROGRAM = """\
-#!{python}
-import sys
-sys.path.insert(0, {root!r})
-from tests.aws.nat_instances import play
-sys.exit(play({name!r}, {folder!r}, {url!r}, {instance!r}, sys.argv[1:]))
+#!{python} -IS
+import json, sys, urllib.request
+asked = json.dumps([{name!r}, {instance!r}, sys.argv[1:]]).encode()
+with urllib.request.urlopen({url!r}, asked) as answer:
+    code, text = json.load(answer)
+sys.stdout.write(text)
+sys.exit(code)
 """
 
 
-def play(name: str, folder: str, url: str, instance: str, words: list[str]) -> int:
-    """One call of a program on an instance; its exit code."""
-    emulator = Emulator(url)
-    ec2 = emulator.client("ec2")
-    given = dict(itertools.pairwise(words))
-    if name == "curl":
-        sys.stdout.write(_metadata(ec2, instance, words[-1]))
-    elif words[:2] == ["ec2", "associate-address"]:
-        ec2.associate_address(
-            AllocationId=given["--allocation-id"],
-            NetworkInterfaceId=given["--network-interface-id"],
-            AllowReassociation="--allow-reassociation" in words,
-        )
-    elif words == ["restart", "fck-nat"]:
-        interface = (Path(folder) / "fck-nat.conf").read_text().strip().removeprefix("eni_id=")
-        ec2.attach_network_interface(NetworkInterfaceId=interface, InstanceId=instance, DeviceIndex=1)
-    elif words[:2] == ["autoscaling", "complete-lifecycle-action"]:
-        groups = emulator.client("autoscaling").describe_auto_scaling_groups(
+class _Programs(ThreadingHTTPServer):
+    """Does what an instance's programs are called for."""
+
+    def __init__(self, emulator: Emulator, folder: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Calling)
+        self._ec2, self._scaling = emulator.client("ec2"), emulator.client("autoscaling")
+        self._folder = folder
+
+    def play(self, name: str, instance: str, words: list[str]) -> tuple[int, str]:
+        """One call of a program on an instance: its exit code, and what it prints."""
+        given = dict(itertools.pairwise(words))
+        if name == "curl":
+            return 0, _metadata(self._ec2, instance, words[-1])
+        if words[:2] == ["ec2", "associate-address"]:
+            self._ec2.associate_address(
+                AllocationId=given["--allocation-id"],
+                NetworkInterfaceId=given["--network-interface-id"],
+                AllowReassociation="--allow-reassociation" in words,
+            )
+            return 0, ""
+        if words == ["restart", "fck-nat"]:
+            conf = (self._folder / instance / "fck-nat.conf").read_text()
+            self._ec2.attach_network_interface(
+                NetworkInterfaceId=conf.strip().removeprefix("eni_id="), InstanceId=instance, DeviceIndex=1
+            )
+            return 0, ""
+        assert words[:2] == ["autoscaling", "complete-lifecycle-action"], words
+        groups = self._scaling.describe_auto_scaling_groups(
             AutoScalingGroupNames=[given["--auto-scaling-group-name"]]
         )["AutoScalingGroups"]
-        return 0 if groups and given["--instance-id"] == instance else 255
-    else:
-        return 2
-    return 0
+        return 0 if groups and given["--instance-id"] == instance else 255, ""
+
+
+class _Calling(BaseHTTPRequestHandler):
+    def do_POST(self) -> None:
+        assert isinstance(self.server, _Programs)
+        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        content = json.dumps(self.server.play(*asked)).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  http.server's name
+        """Nothing: a test's output is its own."""
 
 
 def _metadata(ec2: Any, instance: str, url: str) -> str:
@@ -75,7 +100,7 @@ class Instances:
     """The instances of every Auto Scaling group, each started once."""
 
     def __init__(self, emulator: Emulator, folder: Path) -> None:
-        self._emulator, self._folder = emulator, folder
+        self._folder, self._programs = folder, _Programs(emulator, folder)
         self._ec2, self._scaling = emulator.client("ec2"), emulator.client("autoscaling")
         self._stopped = threading.Event()
         # The instances that have started, in that order.
@@ -85,13 +110,19 @@ class Instances:
     @contextmanager
     def starting(self) -> Iterator[None]:
         """Start what is launched while the block runs."""
-        thread = threading.Thread(target=self._look)
-        thread.start()
+        looking, answering = (
+            threading.Thread(target=one) for one in (self._look, self._programs.serve_forever)
+        )
+        looking.start()
+        answering.start()
         try:
             yield
         finally:
             self._stopped.set()
-            thread.join()
+            looking.join()
+            self._programs.shutdown()
+            answering.join()
+            self._programs.server_close()
         if self._broken is not None:
             raise self._broken
 
@@ -119,14 +150,8 @@ class Instances:
         folder = self._folder / instance
         folder.mkdir()
         for name in ("aws", "curl", "systemctl"):
-            program = _PROGRAM.format(
-                python=sys.executable,
-                root=str(ROOT),
-                name=name,
-                folder=str(folder),
-                url=self._emulator.url,
-                instance=instance,
-            )
+            url = f"http://127.0.0.1:{self._programs.server_port}"
+            program = _PROGRAM.format(python=sys.executable, name=name, instance=instance, url=url)
             (folder / name).write_text(program)
             (folder / name).chmod(0o755)
         subprocess.run(

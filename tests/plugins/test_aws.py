@@ -482,6 +482,13 @@ def test_who_is_in_another_group_is_let_in(aws: Plugin, world: World, emulator: 
     assert "exactly one of" in str(aws.failures(INGRESS, both))
 
 
+@pytest.mark.parametrize("token", [INGRESS, EGRESS])
+def test_a_rule_for_every_protocol_stays_as_it_is(aws: Plugin, world: World, token: str) -> None:
+    rule = {"securityGroupId": world["security_group"], "ipProtocol": "-1", "cidrIpv4": "10.0.0.0/16"}
+    _, outputs = aws.create(token, rule)
+    assert aws.diff(token, outputs, rule).paths == {}
+
+
 def test_a_rule_of_another_address_family_is_another_rule(aws: Plugin, world: World) -> None:
     rule = {"securityGroupId": world["security_group"], "ipProtocol": "tcp", "fromPort": 80, "toPort": 80}
     _, outputs = aws.create(INGRESS, {**rule, "cidrIpv4": "10.0.0.0/8"})

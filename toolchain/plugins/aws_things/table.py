@@ -58,6 +58,8 @@ def _route_id(route: State) -> str:
     return f"r-{route['routeTableId']}{zlib.crc32(route['destinationCidrBlock'].encode())}"
 
 
+# EC2 says -1 where a protocol has no ports; the real plugin keeps that none were given.
+_PORT = integer(same=lambda old, new: old == new or {old, new} == {0, -1})
 _GROUP_ID = "referencedSecurityGroupId"
 _PORTS = "IpProtocol: ipProtocol, FromPort: fromPort, ToPort: toPort"
 
@@ -81,8 +83,8 @@ def _group_rule(direction: str) -> Entry:
         inputs=_props(
             "securityGroupId",
             ipProtocol=_MUST,
-            fromPort=integer(),
-            toPort=integer(),
+            fromPort=_PORT,
+            toPort=_PORT,
             cidrIpv4=_SOURCE,
             cidrIpv6=_SOURCE,
             referencedSecurityGroupId=_SOURCE,
