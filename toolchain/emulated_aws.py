@@ -88,14 +88,12 @@ def _typed(value: Any, shape: Any) -> Any:
     return float(value) if shape.type_name in ("double", "float") else value
 
 
-def _new_version(template: LaunchTemplate, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
+def _new_version(self: LaunchTemplate, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
     """Moto parses the user data of a launch template's first version alone, and then can't launch others."""
     user_data = data.get("UserData")
     parsed = parse_user_data(user_data) if isinstance(user_data, str | bytes) else user_data
-    version = LaunchTemplateVersion(
-        template, len(template.versions) + 1, {**data, "UserData": parsed}, description
-    )
-    template.versions.append(version)
+    version = LaunchTemplateVersion(self, len(self.versions) + 1, {**data, "UserData": parsed}, description)
+    self.versions.append(version)
     return version
 
 
