@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,26 @@ def run_plugin(
         command = ["nsenter", f"--net={namespace.path}", *command]
     done = _run(command, {"options": dict(options), "records": list(records)})
     return Ran(done.returncode, json.loads(done.stdout or "{}"), done.stderr)
+
+
+@contextmanager
+def running_plugin(
+    options: Mapping[str, str], records: Sequence[Record], pause_seconds: float, log: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """The plugin as it ships the records, one after each pause; it is stopped at the block's end."""
+    order = {"options": dict(options), "records": list(records), "pause": round(pause_seconds * 1e9)}
+    with log.open("w") as said:
+        process = subprocess.Popen(
+            [str(_program())], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said, text=True
+        )
+        assert process.stdin is not None
+        process.stdin.write(json.dumps(order))
+        process.stdin.flush()
+        try:
+            yield process
+        finally:
+            process.stdin.close()
+            process.wait(timeout=120)
 
 
 def last_try_seconds(options: Mapping[str, str], seeds: int) -> tuple[float, float]:

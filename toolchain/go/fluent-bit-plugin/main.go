@@ -3,7 +3,8 @@
 // The build puts the plugin's own config.go, loki.go, buffer.go, dque.go and client.go beside this file, out
 // of the pinned module; what is left out is the binding to C. It reads one JSON document from stdin: the
 // options of an output, and records as Fluent Bit would hand them over. With no records it parses the
-// options. It prints what it made of them, and logs as the plugin does, to stderr.
+// options. It prints what it made of them, and logs as the plugin does, to stderr. Between two records it makes
+// a pause, and after the last one it stops when its stdin ends.
 //
 // With a number of seeds it doesn't ship: for each seed it asks the plugin's own backoff for the waits of a
 // batch that never gets through, and prints the shortest and the longest sum of them.
@@ -17,6 +18,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math/rand"
 	"os"
 	"strings"
@@ -43,6 +45,7 @@ type order struct {
 	Options map[string]string `json:"options"`
 	Records []map[string]any  `json:"records"`
 	Seeds   int64             `json:"seeds"`
+	Pause   time.Duration     `json:"pause"`
 }
 
 type waited struct {
@@ -96,7 +99,7 @@ func run() error {
 	if err := json.NewEncoder(os.Stdout).Encode(describe(conf, found.asked)); err != nil || len(given.Records) == 0 {
 		return err
 	}
-	return ship(conf, given.Records)
+	return ship(conf, given.Records, given.Pause)
 }
 
 // tried says how long after the first try of a batch the last one begins (client.go, sendBatch).
@@ -114,7 +117,7 @@ func tried(conf backoff.Config, seeds int64) waited {
 	return found
 }
 
-func ship(conf *config, records []map[string]any) error {
+func ship(conf *config, records []map[string]any, pause time.Duration) error {
 	plugin, err := newPlugin(conf, newLogger(conf.logLevel), client.NewMetrics(prometheus.NewRegistry()))
 	if err != nil {
 		return err
@@ -127,6 +130,10 @@ func ship(conf *config, records []map[string]any) error {
 		if err := plugin.sendRecord(fields, time.Now()); err != nil {
 			return err
 		}
+		time.Sleep(pause)
+	}
+	if _, err := io.Copy(io.Discard, os.Stdin); err != nil {
+		return err
 	}
 	// Without this a queue on disk would be closed before it is read.
 	time.Sleep(2 * conf.clientConfig.BatchWait)

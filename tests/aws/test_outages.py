@@ -1,0 +1,184 @@
+"""Outages of every stated length, up to the longest: what Grafana's plugin, the real one, brings afterwards.
+
+The real Loki takes the lines. In between stands what answers as a server that is away, starts again or is
+too busy. Time runs faster than the settings say: the waits between two tries and the outage are shortened
+alike.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+
+from components.aws.buffer_plan import GRAFANA_DEFAULTS, LogRate, buffer_plan
+from components.aws.firelens import seconds
+from components.aws.loss_signs import Alarm, pattern
+from tests.rig.log_router import running_plugin
+from tests.rig.processes import wait_for
+from tests.support.counts import count
+from tests.support.http_server import serving
+from tests.support.loki import loki_instance
+from tests.support.programs import program_of_image
+from tests.support.running_loki import RunningLoki, running_loki
+
+pytestmark = [pytest.mark.programs, pytest.mark.soak, pytest.mark.timeout(900)]
+
+# The longest is what the settings allow.
+MINUTES = (1, 2, 5, 10, 30, 60, 240, 720, 1440)
+# So long each of them lasts here.
+OUTAGE_SECONDS = count(test=10, soak=60)
+LINES = 200
+# Busy, away behind the gate, starting, and a connection that ends without an answer.
+ANSWERS = (429, 502, 503, None)
+# For what is held to be sent, one batch after the other.
+DELIVERED_SECONDS = 60.0
+
+
+@dataclass
+class Campus:
+    """What stands between the plugin and a Loki."""
+
+    loki: RunningLoki
+    url: str = ""
+    is_away: bool = False
+    # What it answered while it was away.
+    refused: list[int | None] = field(default_factory=list)
+
+    def found(self, job: str) -> int:
+        """How many different lines of this job the Loki has."""
+        asked = {"query": f'sum(count_over_time({{job="{job}"}}[1h]))'}
+        status, text = self.loki.ask("GET", f"/loki/api/v1/query?{urlencode(asked)}")
+        assert status == 200, text
+        result = json.loads(text)["data"]["result"]
+        return int(result[0]["value"][1]) if result else 0
+
+    def be_away(self, outage_seconds: float) -> None:
+        """For so long."""
+        self.is_away = True
+        time.sleep(outage_seconds)
+        self.is_away = False
+
+
+@contextmanager
+def standing_before(loki: RunningLoki) -> Iterator[Campus]:
+    campus = Campus(loki)
+    turns = itertools.cycle(ANSWERS)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            status = next(turns) if campus.is_away else passed_on(body)
+            if campus.is_away:
+                campus.refused.append(status)
+            if status is not None:
+                self.send_response(status)
+                self.end_headers()
+
+    def passed_on(body: bytes) -> int:
+        headers = {"Content-Type": "application/x-protobuf"}
+        url = f"http://127.0.0.1:{loki.port}/loki/api/v1/push"
+        try:
+            with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as answer:
+                return answer.status
+        except urllib.error.HTTPError as refused:
+            return refused.code
+
+    with serving(Handler) as port:
+        campus.url = f"http://127.0.0.1:{port}/loki/api/v1/push"
+        yield campus
+
+
+@pytest.fixture(scope="module")
+def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
+    """A Loki for all of them."""
+    program = program_of_image("loki", "usr/bin/loki", tmp_path_factory.mktemp("program"))
+    with (
+        running_loki(program, tmp_path_factory.mktemp("loki"), loki_instance()) as loki,
+        standing_before(loki) as made,
+    ):
+        yield made
+
+
+def shortened(minutes: int, job: str, url: str, folder: Path) -> dict[str, str]:
+    """The stack's options for such an outage, with waits that are as much shorter as it is here."""
+    rate = LogRate(lines_per_second=20, bytes_per_line=512, outage_minutes=minutes)
+    shorter = rate.outage_seconds / OUTAGE_SECONDS
+    waits = {
+        key: f"{round(seconds(GRAFANA_DEFAULTS[key]) / shorter * 1e6)}us"
+        for key in ("MinBackoff", "MaxBackoff")
+    }
+    return (
+        GRAFANA_DEFAULTS
+        | waits
+        | {
+            "Url": url,
+            "Labels": f'{{job="{job}"}}',
+            "BatchWait": "50ms",
+            "MaxRetries": str(buffer_plan("grafana", rate, 1, {}).max_retries),
+            "Buffer": "true",
+            "BufferType": "dque",
+            "DqueDir": str(folder / "queue"),
+            "DqueName": "app",
+            "DqueSync": "true",
+        }
+    )
+
+
+def counted(alarm: Alarm, log: Path) -> list[str]:
+    """The lines that an alarm's filter counts."""
+    expression = pattern(alarm).strip("%")
+    return [line for line in log.read_text().splitlines() if re.search(expression, line)]
+
+
+def lines(job: str) -> list[dict[str, str]]:
+    """What the service prints."""
+    return [{"log": f"{job} {number}"} for number in range(LINES)]
+
+
+@pytest.mark.parametrize("minutes", MINUTES)
+def test_an_outage_as_long_as_stated_loses_no_line(minutes: int, campus: Campus, tmp_path: Path) -> None:
+    job, log = f"stated-{minutes}", tmp_path / "log"
+    options = shortened(minutes, job, campus.url, tmp_path)
+    # It prints before, all through the outage and after it.
+    with running_plugin(options, lines(job), 1.2 * OUTAGE_SECONDS / LINES, log):
+        wait_for("the first line is in Loki", lambda: campus.found(job) > 0, DELIVERED_SECONDS)
+        campus.be_away(OUTAGE_SECONDS)
+        wait_for("all lines are in Loki", lambda: campus.found(job) >= LINES, DELIVERED_SECONDS)
+    assert campus.found(job) == LINES
+    assert not counted("lines-lost", log)
+    print(f"{minutes} minutes: {len(campus.refused)} refusals so far")
+
+
+@pytest.mark.parametrize("minutes", MINUTES)
+def test_one_that_is_much_longer_rings_the_alarm(minutes: int, campus: Campus, tmp_path: Path) -> None:
+    job, log = f"longer-{minutes}", tmp_path / "log"
+    with running_plugin(shortened(minutes, job, campus.url, tmp_path), lines(job), 0.01, log):
+        # Waits are up to twice the shortest that the plan reckons with; answers take time beside them.
+        campus.is_away = True
+        wait_for("a batch is given up", lambda: bool(counted("lines-lost", log)), 10 * OUTAGE_SECONDS)
+        campus.is_away = False
+    assert campus.found(job) < LINES
+
+
+def test_a_task_that_is_stopped_in_an_outage_rings_the_alarm_if_it_loses_a_line(
+    campus: Campus, tmp_path: Path
+) -> None:
+    job, log = "stopped", tmp_path / "log"
+    campus.is_away = True
+    with running_plugin(shortened(10, job, campus.url, tmp_path), lines(job), 0.001, log):
+        wait_for("it tries", lambda: bool(log.read_text()), DELIVERED_SECONDS)
+    campus.is_away = False
+    assert campus.found(job) < LINES
+    assert counted("lines-lost", log)
