@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import pytest
 
 from tests.aws.conftest import ZONE_A, ZONE_B, ZONE_C, login_of, network, put_back
-from tests.aws.nat import Nat, SwitchedByHand, behind
+from tests.aws.nat import Nat, SwitchedByHand
+from tests.aws.under_push import LINES_PER_SECOND, pusher_behind, up
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.emulator import Emulator
 from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
 from tests.rig.processes import wait_for
-from tests.rig.pusher import Found, Pusher, Tally, found_in_loki
+from tests.rig.pusher import Found, Tally, found_in_loki
 from tests.rig.stack import Settings
 from tests.support.counts import count
 
@@ -24,9 +25,6 @@ from tests.support.counts import count
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(count(test=900, soak=5400))]
 
 CHANGES = count(test=5, soak=50)
-LINES_PER_SECOND = 50.0
-SHIPPERS = 4
-BATCH_WAIT_SECONDS = 0.4
 # Each shipper has pushed again by then.
 SWITCHED_SECONDS = 3.0
 THIRD_NAT = STRANGER
@@ -87,26 +85,6 @@ def changed(stack: Deployment, emulator: Emulator) -> Iterator[Changed]:
         login = login_of(stack)
         answered = {one: stack.push_status(one, "aws", login) for one in (NAT, LATER_NAT, THIRD_NAT)}
         yield Changed(pusher.tally, found, nat.used, wanted, told, answered, stack.stack.changes())
-
-
-def pusher_behind(stack: Deployment, nat: Nat, job: str) -> Pusher:
-    """Log routers whose pushes come from wherever that NAT gateway is."""
-    return Pusher(
-        behind(stack.client(NAT), nat),
-        "/lokiaws",
-        job,
-        lines_per_second=LINES_PER_SECOND,
-        shippers=SHIPPERS,
-        batch_wait=BATCH_WAIT_SECONDS,
-        login=login_of(stack),
-    )
-
-
-def up(stack: Deployment, egress: Settings) -> list[str]:
-    """Deploy other egress settings; the public addresses that the stack then tells."""
-    stack.stack.configure(stack.settings | {"egress": egress})
-    stack.stack.up()
-    return stack.stack.outputs()["nat_public_ips"]
 
 
 def test_no_push_is_refused_while_addresses_change(changed: Changed) -> None:

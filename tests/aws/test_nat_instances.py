@@ -13,7 +13,7 @@ from components.aws.nat_boot import IMAGE_OWNER
 from tests.aws.conftest import ZONE_A, ZONE_C, login_of, network, put_back
 from tests.aws.nat import GIVEN_BY_AWS, Nat
 from tests.aws.nat_instances import Instances
-from tests.aws.test_address_changes import pusher_behind, up
+from tests.aws.under_push import pusher_behind, up
 from tests.rig.deployment import Deployment
 from tests.rig.emulator import REGION, Emulator
 from tests.rig.namespaces import LATER_NAT, NAT, STRANGER

@@ -264,8 +264,10 @@ def test_several_ports_with_their_protocols_are_mapped() -> None:
 
 def test_volumes_are_the_tasks_own_or_a_folder_of_the_instance() -> None:
     app = {**APP, "mounts": {"data": {"path": "/data"}, "assets": {"path": "/srv", "readOnly": True}}}
-    made = service(containers={"app": app}, volumes={"data": {}, "assets": {"hostPath": "/srv/assets"}})
+    volumes = {"data": {}, "assets": {"hostPath": "/srv/assets"}}
+    made = service(containers={"app": app}, volumes=volumes, logRouter={"output": "grafana"})
     assert task_volumes(made) == {"log-buffer": None, "assets": "/srv/assets", "data": None}
+    assert task_volumes(service(containers={"app": app}, volumes=volumes)).keys() == volumes.keys()
     assert containers(made)["app"]["mountPoints"] == [
         {"sourceVolume": "assets", "containerPath": "/srv", "readOnly": True},
         {"sourceVolume": "data", "containerPath": "/data", "readOnly": False},

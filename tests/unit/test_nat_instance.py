@@ -19,8 +19,8 @@ import pytest
 from components.aws.nat_boot import NatBoot, boot_script, nat_policy, nat_trust
 from components.aws.partitions import partition_of
 from components.settings import NAT_TAG
+from tests.support.aws_network import Account, made_network, zones_of
 from tests.support.fake_engine import ACCOUNT, running_engine
-from tests.unit.test_egress import Account, made_network, zones_of
 
 BOOT = NatBoot(
     region="ap-northeast-2",

@@ -25,9 +25,9 @@ from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNe
 from components.aws.services import Services, ServicesArgs
 from components.settings import parse
 from tests.rig.stack import settings_of
+from tests.support.aws_network import Account
 from tests.support.fake_engine import known, running_engine
 from tests.support.guide import blocks
-from tests.unit.test_egress import Account
 from toolchain import cache, downloads, github, paths, pipeline, pulumi_cli, pulumi_plugins
 from toolchain.plugins.aws_things.table import ENTRIES
 from toolchain.pulumi_plugins import PLUGINS

@@ -746,10 +746,10 @@ def test_nobody_committed_what_make_up_writes() -> None:
 
 
 def test_only_the_standard_library_is_needed() -> None:
-    """It runs before anything is installed; two programs alone are the virtualenv's."""
+    """It runs before anything is installed; three programs alone are the virtualenv's."""
     found = [*paths.TOOLCHAIN.glob("*.py"), *paths.TOOLCHAIN.glob("verify/*.py")]
     modules = {str(path.relative_to(paths.TOOLCHAIN).with_suffix("")): path for path in found}
-    for program in ("settings_reader", "emulated_aws"):
+    for program in ("settings_reader", "emulated_aws", "prices"):
         del modules[program]
     for path in modules.values():
         for node in ast.walk(ast.parse(path.read_text())):

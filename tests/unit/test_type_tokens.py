@@ -11,6 +11,7 @@ COMPONENTS = Path(__file__).resolve().parents[2] / "components"
 FROZEN = {
     "campus-monitor:aws:EgressAddresses",
     "campus-monitor:aws:EgressNetwork",
+    "campus-monitor:aws:NatInstances",
     "campus-monitor:aws:PushAccess",
     "campus-monitor:aws:Services",
     "campus-monitor:aws:ShippedService",

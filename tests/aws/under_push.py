@@ -1,0 +1,34 @@
+"""What changes of the NAT are tried under: log routers that push from behind it."""
+
+from __future__ import annotations
+
+from tests.aws.conftest import login_of
+from tests.aws.nat import Nat, behind
+from tests.rig.deployment import Deployment
+from tests.rig.namespaces import NAT
+from tests.rig.pusher import Pusher
+from tests.rig.stack import Settings
+
+LINES_PER_SECOND = 50.0
+SHIPPERS = 4
+BATCH_WAIT_SECONDS = 0.4
+
+
+def pusher_behind(stack: Deployment, nat: Nat, job: str) -> Pusher:
+    """Log routers whose pushes come from wherever that NAT gateway is."""
+    return Pusher(
+        behind(stack.client(NAT), nat),
+        "/lokiaws",
+        job,
+        lines_per_second=LINES_PER_SECOND,
+        shippers=SHIPPERS,
+        batch_wait=BATCH_WAIT_SECONDS,
+        login=login_of(stack),
+    )
+
+
+def up(stack: Deployment, egress: Settings) -> list[str]:
+    """Deploy other egress settings; the public addresses that the stack then tells."""
+    stack.stack.configure(stack.settings | {"egress": egress})
+    stack.stack.up()
+    return stack.stack.outputs()["nat_public_ips"]
