@@ -355,7 +355,8 @@ def test_a_guard_that_ends_during_a_trial_starts_with_the_old_rules(folder: Path
         folder,
     )
     at_once = {"TERM": "old at once", "KILL": "new until the start"}[signal]
-    assert [line for line in printed.splitlines() if "Killed" not in line] == [at_once, "no trial"]
+    seen = [line for line in printed.splitlines() if "Killed" not in line]
+    assert seen == [at_once, "no trial"], (folder / "log").read_text()
 
 
 @pytest.mark.programs
