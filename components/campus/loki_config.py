@@ -19,10 +19,10 @@ at 916 MiB. What isn't packed has no such limit in Loki, but in Caddy (`MAX_BODY
 needs more bytes for each thing. `tests/loki/test_push_bombs.py` tries all of it, eight at a time, through
 the gate.
 
-Who goes when half of a body is sent frees Caddy's place for the next at once; but Loki gives such a push up
-where it breaks off, and has unpacked less of it than of a whole one. Lines that are short and true cost less
-than the empty ones above: JSON needs 28 bytes for each, so that 5 MB are 178,000. What isn't in the sum: who
-goes when all of a body is sent, since Loki goes on while Caddy lets the next one in; and true lines of many
+Lines that are short and true cost less than the empty ones above: JSON needs 28 bytes for each, so that 5 MB
+are 178,000. What isn't in the sum: who goes before the answer, since Caddy lets the next one in at once while
+Loki goes on with a whole push, or has yet to collect what it made of half of one (eight at a time with half
+of 5 MB of empty JSON streams ended it, half of entries or of short lines didn't); and true lines of many
 streams, which stay in memory until they are written.
 """
 

@@ -81,7 +81,6 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Bomb]:
             _snappy(_field(1, _field(1, b'{job="x"}') + _field(2, _field(3, b"") * (unpacked // 2 - 32)))),
         ),
         "streams, JSON": Bomb(LOKI_PATH, _JSON, empty),
-        "half of streams, JSON": Bomb(LOKI_PATH, _JSON, empty, is_cut=True),
         "records, OpenTelemetry in gzip": Bomb(
             OTLP_PATH, _PROTOBUF, gzip.compress(_records(_field(2, b"") * (unpacked // 2 - 16))), "gzip"
         ),
