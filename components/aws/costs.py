@@ -12,9 +12,11 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
+from components.aws.loss_signs import Alarm
 from components.aws.nat_boot import DISK_GIB, INSTANCE_TYPE
 from components.settings import (
     PROJECT,
@@ -32,8 +34,8 @@ PRICES = Path(__file__).with_name("prices")
 # As AWS' own calculator has it.
 MONTH_HOURS = 730
 GB = 10**9
-# Per service: lines lost, and pushes refused.
-ALARMS = 2
+# Per service.
+ALARMS = len(get_args(Alarm))
 
 
 class CostError(Exception):

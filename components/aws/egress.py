@@ -8,16 +8,16 @@ then one allowed address per IP at the edge, then `EgressNetwork`, which depends
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
+from components.aws.asking import asking
 from components.aws.nat_instance import NatInstances, NatInstancesArgs
-from components.settings import PROJECT, Egress, EgressCreate, EgressLookup, found_addresses_problem
+from components.settings import Egress, EgressCreate, EgressLookup, found_addresses_problem
 
 # The team's public subnets are 10.0.90.0/24 and 10.0.91.0/24 of 10.0.0.0/16; private ones begin at
 # 10.0.0.0/24. In a smaller VPC than a /16 the public ones begin in its upper half.
@@ -85,7 +85,7 @@ class EgressAddresses(pulumi.ComponentResource):
     def _taken_over(self, create: EgressCreate) -> dict[str, pulumi.Output[str]]:
         """Elastic IPs that the account has already, asked for while the program runs."""
         opts = pulumi.InvokeOptions(parent=self)
-        with _asking("create.allocationIds"):
+        with asking("create.allocationIds"):
             found = [aws.ec2.get_elastic_ip(id=one, opts=opts).public_ip for one in create.allocation_ids]
         allocated = zip(create.nat_zones, create.allocation_ids, strict=True)
         self.allocation_ids = {zone: pulumi.Output.from_input(one) for zone, one in allocated}
@@ -95,7 +95,7 @@ class EgressAddresses(pulumi.ComponentResource):
 
     def _found(self, lookup: EgressLookup) -> list[str]:
         """The addresses, asked for while the program runs, so that a preview judges them."""
-        with _asking(f"lookup.{lookup.key}"):
+        with asking(f"lookup.{lookup.key}"):
             found = self._asked_for(lookup, pulumi.InvokeOptions(parent=self))
         problem = found_addresses_problem(lookup, found)
         if problem:
@@ -112,17 +112,6 @@ class EgressAddresses(pulumi.ComponentResource):
             tags = lookup.nat_gateway_tags
             gateways = aws.ec2.get_nat_gateways(tags=tags, filters=[alive], opts=opts).ids
         return [address for gateway in gateways for address in _addresses_of(gateway, opts)]
-
-
-@contextmanager
-def _asking(key: str) -> Iterator[None]:
-    """Let a failed question to AWS end the preview with the setting's key, in one line."""
-    try:
-        yield
-    except Exception as error:
-        # The SDK raises bare Exceptions. Pulumi prints a RunError as it is, without a traceback.
-        said = " ".join(str(error).split())
-        raise pulumi.RunError(f"{PROJECT}:egress.{key}: AWS was asked: {said}") from None
 
 
 def _addresses_of(gateway: str, opts: pulumi.InvokeOptions) -> list[str]:

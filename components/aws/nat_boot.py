@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.aws.partitions import partition_of
+from components.aws.policies import VERSION, allow
 from components.settings import NAT_TAG
 
 # The owner and the name of fck-nat's images (its packer/fck-nat.pkr.hcl and docs).
@@ -79,7 +80,7 @@ def nat_trust(region: str) -> dict[str, Any]:
     """Lets EC2 give the role to an instance."""
     principal = {"Service": f"ec2.{partition_of(region).dns_suffix}"}
     statement = {"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": principal}
-    return {"Version": "2012-10-17", "Statement": [statement]}
+    return {"Version": VERSION, "Statement": [statement]}
 
 
 def nat_policy(
@@ -96,18 +97,18 @@ def nat_policy(
     ec2, scaling = f"{arn}ec2:{region}:{account_id}:", f"{arn}autoscaling:{region}:{account_id}:"
     own = {"StringEquals": {f"ec2:ResourceTag/{NAT_TAG}": stack}}
     statements = [
-        _allow(["ec2:AssociateAddress"], [f"{ec2}elastic-ip/{one}" for one in allocation_ids]),
-        _allow(
+        allow(["ec2:AssociateAddress"], [f"{ec2}elastic-ip/{one}" for one in allocation_ids]),
+        allow(
             ["ec2:AssociateAddress", "ec2:AttachNetworkInterface", "ec2:ModifyNetworkInterfaceAttribute"],
             [f"{ec2}instance/*", f"{ec2}network-interface/*"],
         )
         | {"Condition": own},
-        _allow(
+        allow(
             ["autoscaling:CompleteLifecycleAction"],
             [f"{scaling}autoScalingGroup:*:autoScalingGroupName/{groups}"],
         ),
         # IAM knows no resource for these.
-        _allow(
+        allow(
             [
                 "ssm:UpdateInstanceInformation",
                 *(
@@ -119,8 +120,4 @@ def nat_policy(
             ["*"],
         ),
     ]
-    return {"Version": "2012-10-17", "Statement": statements}
-
-
-def _allow(actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
-    return {"Effect": "Allow", "Action": sorted(actions), "Resource": sorted(resources)}
+    return {"Version": VERSION, "Statement": statements}

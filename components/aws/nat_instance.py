@@ -10,6 +10,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
+from components.aws.asking import asking
 from components.aws.container_definitions import canonical
 from components.aws.nat_boot import (
     DISK_GIB,
@@ -104,20 +105,14 @@ class NatInstances(pulumi.ComponentResource):
     def _newest_image(self) -> str:
         """Asked for while the program runs, so that a preview says so where there is none."""
         wanted = {"name": IMAGE_NAME, "architecture": "arm64"}
-        try:
+        where = f"AWS was asked in {self._args.region}"
+        with asking("create.natImage", f"fck-nat's newest image is needed where none is named; {where}"):
             return aws.ec2.get_ami(
                 most_recent=True,
                 owners=[IMAGE_OWNER],
                 filters=[aws.ec2.GetAmiFilterArgs(name=key, values=[value]) for key, value in wanted.items()],
                 opts=pulumi.InvokeOptions(parent=self),
             ).id
-        except Exception as error:
-            # The SDK raises bare Exceptions. Pulumi prints a RunError as it is, without a traceback.
-            said = " ".join(str(error).split())
-            raise pulumi.RunError(
-                f"{PROJECT}:egress.create.natImage: fck-nat's newest image is needed where none is named; "
-                f"AWS was asked in {self._args.region}: {said}"
-            ) from None
 
     def _role(self) -> tuple[aws.iam.InstanceProfile, aws.iam.RolePolicy]:
         args, child = self._args, ResourceOptions(parent=self)

@@ -9,7 +9,8 @@ from typing import Any
 from components.aws.partitions import partition_of
 from components.settings import LOG_ROUTER, Service
 
-_VERSION = "2012-10-17"
+# Of the policy language (IAM user guide, "Version").
+VERSION = "2012-10-17"
 # By IPv4 (`dkr.ecr`) or by both (`dkr-ecr`), with FIPS or without, under the suffix of the partition
 # (Amazon ECR user guide, "Amazon ECR private registry").
 _ECR_IMAGE = re.compile(
@@ -29,7 +30,7 @@ def ecs_tasks_trust(account_id: str) -> dict[str, Any]:
         "Principal": {"Service": "ecs-tasks.amazonaws.com"},
         "Condition": {"StringEquals": {"aws:SourceAccount": account_id}},
     }
-    return {"Version": _VERSION, "Statement": [statement]}
+    return {"Version": VERSION, "Statement": [statement]}
 
 
 def execution_policy(
@@ -44,12 +45,11 @@ def execution_policy(
     `push_parameter_arns` are all forms of all accounts that a revision of it may name, the former one too;
     `push_key_arn` is the customer's key that they are encrypted with, if they are.
     """
-    secrets = [arn for container in service.containers.values() for arn in container.secrets.values()]
-    parameters = [*(arn for arn in secrets if ":ssm:" in arn), *push_parameter_arns]
-    kept = [_secret_of(arn) for arn in secrets if _is_secret(arn)]
+    own, kept = _secrets(service)
+    parameters = [*own, *push_parameter_arns]
     statements = [
         # The log router's own streams: their names end in the task's id.
-        _allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group_arn}:log-stream:{LOG_ROUTER}/*"]),
+        allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group_arn}:log-stream:{LOG_ROUTER}/*"]),
         *_some("ssm:GetParameters", parameters),
         *_some("secretsmanager:GetSecretValue", kept),
         *_decrypt_own(service),
@@ -57,24 +57,28 @@ def execution_policy(
         *_pull(service),
         *_read_config(service),
     ]
-    return {"Version": _VERSION, "Statement": statements}
+    return {"Version": VERSION, "Statement": statements}
 
 
-def _allow(actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
+def allow(actions: Sequence[str], resources: Sequence[str]) -> dict[str, Any]:
+    """A statement that allows these actions on these resources."""
     return {"Effect": "Allow", "Action": sorted(actions), "Resource": sorted(set(resources))}
 
 
 def _some(action: str, resources: Sequence[str]) -> list[dict[str, Any]]:
-    return [_allow([action], resources)] if resources else []
+    return [allow([action], resources)] if resources else []
 
 
-def _secret_of(arn: str) -> str:
-    """The secret alone: behind its name are JSON key, version stage and version id."""
-    return ":".join(arn.split(":")[:7])
+def _secrets(service: Service) -> tuple[list[str], list[str]]:
+    """What the containers' definitions name: parameters, and secrets.
 
-
-def _is_secret(arn: str) -> bool:
-    return ":secretsmanager:" in arn
+    Of a secret the ARN alone: behind its name are JSON key, version stage and version id.
+    """
+    named = [arn for container in service.containers.values() for arn in container.secrets.values()]
+    return (
+        [arn for arn in named if ":ssm:" in arn],
+        [":".join(arn.split(":")[:7]) for arn in named if ":secretsmanager:" in arn],
+    )
 
 
 def _decrypt_own(service: Service) -> list[dict[str, Any]]:
@@ -84,21 +88,21 @@ def _decrypt_own(service: Service) -> list[dict[str, Any]]:
     KMS developer guide, "Encryption context", on Parameter Store, Secrets Manager and S3).
     """
     keys, config = service.kms_key_arns, service.log_router.config
-    secrets = [arn for container in service.containers.values() for arn in container.secrets.values()]
+    parameters, secrets = _secrets(service)
     objects = [config.value, config.value.partition("/")[0]] if config and config.type == "s3" else []
     return [
-        *_decrypt(keys, "PARAMETER_ARN", [arn for arn in secrets if ":ssm:" in arn]),
-        *_decrypt(keys, "SecretARN", [_secret_of(arn) for arn in secrets if _is_secret(arn)]),
+        *_decrypt(keys, "PARAMETER_ARN", parameters),
+        *_decrypt(keys, "SecretARN", secrets),
         *_decrypt(keys, "aws:s3:arn", objects),
     ]
 
 
-def _decrypt(keys: Sequence[str | None], context: str, arns: Sequence[str | None]) -> list[dict[str, Any]]:
-    known, about = [key for key in keys if key], sorted({arn for arn in arns if arn})
+def _decrypt(keys: Sequence[str | None], context: str, arns: Sequence[str]) -> list[dict[str, Any]]:
+    known, about = [key for key in keys if key], sorted(set(arns))
     if not known or not about:
         return []
     condition = {"StringEquals": {f"kms:EncryptionContext:{context}": about}}
-    return [_allow(["kms:Decrypt"], known) | {"Condition": condition}]
+    return [allow(["kms:Decrypt"], known) | {"Condition": condition}]
 
 
 def _pull(service: Service) -> list[dict[str, Any]]:
@@ -116,7 +120,7 @@ def _pull(service: Service) -> list[dict[str, Any]]:
         for one in found
     ]
     layers = ["ecr:BatchCheckLayerAvailability", "ecr:BatchGetImage", "ecr:GetDownloadUrlForLayer"]
-    return [_allow(layers, repositories), _allow(["ecr:GetAuthorizationToken"], ["*"])]
+    return [allow(layers, repositories), allow(["ecr:GetAuthorizationToken"], ["*"])]
 
 
 def _read_config(service: Service) -> list[dict[str, Any]]:
@@ -124,4 +128,4 @@ def _read_config(service: Service) -> list[dict[str, Any]]:
     if config is None or config.type != "s3":
         return []
     bucket = config.value.partition("/")[0]
-    return [_allow(["s3:GetObject"], [config.value]), _allow(["s3:GetBucketLocation"], [bucket])]
+    return [allow(["s3:GetObject"], [config.value]), allow(["s3:GetBucketLocation"], [bucket])]

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from components.aws.loss_signs import Alarm, pattern
+from components.aws.loss_signs import Alarm
 from tests.aws.conftest import login_of
 from tests.rig.deployment import Deployment
 from tests.rig.emulator import Emulator
@@ -18,6 +17,7 @@ from tests.rig.log_router import Ran, run_plugin
 from tests.rig.namespaces import SERVER
 from tests.rig.probe import ca_of, lines_in_loki
 from tests.rig.processes import wait_for
+from tests.support.alarms import counted
 
 pytestmark = pytest.mark.docker
 
@@ -102,5 +102,5 @@ def test_a_wrong_password_is_a_line_that_rings_both_alarms(
     assert "server returned HTTP status 401" in log
     alarms: tuple[Alarm, ...] = ("lines-lost", "pushes-refused")
     for alarm in alarms:
-        assert re.search(pattern(alarm).strip("%"), log), alarm
+        assert counted(alarm, log), alarm
     assert "wrong" not in log

@@ -8,25 +8,21 @@ alike.
 from __future__ import annotations
 
 import itertools
-import json
-import re
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from urllib.parse import urlencode
 
 import pytest
 
 from components.aws.firelens import seconds
-from components.aws.loss_signs import Alarm, pattern
+from components.campus.caddyfile import PUSH_PATH
 from tests.rig.log_router import running_plugin
 from tests.rig.processes import wait_for
-from tests.support.ecs_services import request_for, service
+from tests.support.alarms import counted
+from tests.support.ecs_services import options_of, service
 from tests.support.http_server import serving
 from tests.support.loki import loki_instance
 from tests.support.programs import program_of_image
@@ -43,6 +39,7 @@ LINES = 200
 ANSWERS = (429, 502, 503, None)
 # For what is held to be sent, one batch after the other.
 DELIVERED_SECONDS = 60.0
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
 
 @dataclass
@@ -54,14 +51,6 @@ class Campus:
     is_away: bool = False
     # What it answered while it was away.
     refused: list[int | None] = field(default_factory=list)
-
-    def found(self, job: str) -> int:
-        """How many different lines of this job the Loki has."""
-        asked = {"query": f'sum(count_over_time({{job="{job}"}}[1h]))'}
-        status, text = self.loki.ask("GET", f"/loki/api/v1/query?{urlencode(asked)}")
-        assert status == 200, text
-        result = json.loads(text)["data"]["result"]
-        return int(result[0]["value"][1]) if result else 0
 
     def be_away(self, outage_seconds: float) -> None:
         """For so long."""
@@ -78,24 +67,15 @@ def standing_before(loki: RunningLoki) -> Iterator[Campus]:
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            status = next(turns) if campus.is_away else passed_on(body)
+            status = next(turns) if campus.is_away else loki.ask("POST", PUSH_PATH, body, PROTOBUF)[0]
             if campus.is_away:
                 campus.refused.append(status)
             if status is not None:
                 self.send_response(status)
                 self.end_headers()
 
-    def passed_on(body: bytes) -> int:
-        headers = {"Content-Type": "application/x-protobuf"}
-        url = f"http://127.0.0.1:{loki.port}/loki/api/v1/push"
-        try:
-            with urllib.request.urlopen(urllib.request.Request(url, body, headers), timeout=30) as answer:
-                return answer.status
-        except urllib.error.HTTPError as refused:
-            return refused.code
-
     with serving(Handler) as port:
-        campus.url = f"http://127.0.0.1:{port}/loki/api/v1/push"
+        campus.url = f"http://127.0.0.1:{port}{PUSH_PATH}"
         yield campus
 
 
@@ -112,22 +92,11 @@ def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
 
 def shortened(minutes: int, job: str, url: str, folder: Path) -> dict[str, str]:
     """The stack's options for such an outage, with waits that are as much shorter as it is here."""
-    made = service(logRouter={"output": "grafana"}, logRate={"outageMinutes": minutes})
-    [options] = [
-        one["logConfiguration"]["options"]
-        for one in request_for(made)["containerDefinitions"]
-        if one["name"] == "app"
-    ]
+    options = options_of(service(logRouter={"output": "grafana"}, logRate={"outageMinutes": minutes}))["app"]
     shorter = minutes * 60 / OUTAGE_SECONDS
     waits = {key: f"{round(seconds(options[key]) / shorter * 1e6)}us" for key in ("MinBackoff", "MaxBackoff")}
     own = {"Url": url, "Labels": f'{{job="{job}"}}', "BatchWait": "50ms", "DqueDir": str(folder / "queue")}
     return options | waits | own
-
-
-def counted(alarm: Alarm, log: Path) -> list[str]:
-    """The lines that an alarm's filter counts."""
-    expression = pattern(alarm).strip("%")
-    return [line for line in log.read_text().splitlines() if re.search(expression, line)]
 
 
 def lines(job: str) -> list[dict[str, str]]:
@@ -141,11 +110,11 @@ def test_an_outage_as_long_as_stated_loses_no_line(minutes: int, campus: Campus,
     options = shortened(minutes, job, campus.url, tmp_path)
     # It prints before, all through the outage and after it.
     with running_plugin(options, lines(job), 1.2 * OUTAGE_SECONDS / LINES, log):
-        wait_for("the first line is in Loki", lambda: campus.found(job) > 0, DELIVERED_SECONDS)
+        wait_for("the first line is in Loki", lambda: campus.loki.lines_of(job) > 0, DELIVERED_SECONDS)
         campus.be_away(OUTAGE_SECONDS)
-        wait_for("all lines are in Loki", lambda: campus.found(job) >= LINES, DELIVERED_SECONDS)
-    assert campus.found(job) == LINES
-    assert not counted("lines-lost", log)
+        wait_for("all lines are in Loki", lambda: campus.loki.lines_of(job) >= LINES, DELIVERED_SECONDS)
+    assert campus.loki.lines_of(job) == LINES
+    assert not counted("lines-lost", log.read_text())
     print(f"{minutes} minutes: {len(campus.refused)} refusals so far")
 
 
@@ -155,9 +124,11 @@ def test_one_that_is_much_longer_rings_the_alarm(minutes: int, campus: Campus, t
     with running_plugin(shortened(minutes, job, campus.url, tmp_path), lines(job), 0.01, log):
         # Waits are up to twice the shortest that the plan reckons with; answers take time beside them.
         campus.is_away = True
-        wait_for("a batch is given up", lambda: bool(counted("lines-lost", log)), 10 * OUTAGE_SECONDS)
+        wait_for(
+            "a batch is given up", lambda: bool(counted("lines-lost", log.read_text())), 10 * OUTAGE_SECONDS
+        )
         campus.is_away = False
-    assert campus.found(job) < LINES
+    assert campus.loki.lines_of(job) < LINES
 
 
 def test_a_task_that_is_stopped_in_an_outage_rings_the_alarm_if_it_loses_a_line(
@@ -168,5 +139,5 @@ def test_a_task_that_is_stopped_in_an_outage_rings_the_alarm_if_it_loses_a_line(
     with running_plugin(shortened(10, job, campus.url, tmp_path), lines(job), 0.001, log):
         wait_for("it tries", lambda: bool(log.read_text()), DELIVERED_SECONDS)
     campus.is_away = False
-    assert campus.found(job) < LINES
-    assert counted("lines-lost", log)
+    assert campus.loki.lines_of(job) < LINES
+    assert counted("lines-lost", log.read_text())

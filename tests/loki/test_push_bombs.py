@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urlencode
 
 import pytest
 
@@ -117,13 +116,6 @@ class Honest:
                 time.sleep(PAUSE_SECONDS)
             until.wait(PAUSE_SECONDS)
 
-    def found(self) -> int:
-        """How many of its lines the Loki has."""
-        asked = {"query": f'sum(count_over_time({{job="{self.job}"}}[1h]))'}
-        status, text = self.place.loki.ask("GET", f"/loki/api/v1/query?{urlencode(asked)}")
-        assert status == 200, text
-        return int(json.loads(text)["data"]["result"][0]["value"][1])
-
 
 def bombard(place: Field, bomb: Bomb, seconds: float) -> list[int | None]:
     """So many at once, for so long; their answers."""
@@ -158,7 +150,7 @@ def endure(place: Field, name: str, seconds: float) -> None:
     assert place.loki.process.poll() is None, f"Loki has ended: {answers}"
     assert not honest.dropped
     assert honest.taken
-    assert honest.found() == honest.taken
+    assert place.loki.lines_of(honest.job) == honest.taken
     print(f"{name}: {len(answers)} bombs, {honest.taken} lines, peak {place.memory.peak() >> 20} MiB")
 
 

@@ -48,7 +48,7 @@ def run_plugin(
 @contextmanager
 def running_plugin(
     options: Mapping[str, str], records: Sequence[Record], pause_seconds: float, log: Path
-) -> Iterator[subprocess.Popen[str]]:
+) -> Iterator[None]:
     """The plugin as it ships the records, one after each pause; it is stopped at the block's end."""
     order = {"options": dict(options), "records": list(records), "pause": round(pause_seconds * 1e9)}
     with log.open("w") as said:
@@ -59,7 +59,7 @@ def running_plugin(
         process.stdin.write(json.dumps(order))
         process.stdin.flush()
         try:
-            yield process
+            yield
         finally:
             process.stdin.close()
             process.wait(timeout=120)

@@ -151,3 +151,12 @@ def service(**changes: Any) -> Service:
 def ingress_rule(**changes: Any) -> dict[str, Any]:
     """A rule for the port of the local stack's service, with changes."""
     return {"action": "allow", "port": 80, "from": [VPC]} | changes
+
+
+def options_of(of: Service) -> dict[str, dict[str, str]]:
+    """The options of each app container's output."""
+    return {
+        one["name"]: one["logConfiguration"]["options"]
+        for one in request_for(of)["containerDefinitions"]
+        if one["logConfiguration"]["logDriver"] == "awsfirelens"
+    }

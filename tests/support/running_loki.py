@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -40,6 +41,14 @@ class RunningLoki:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as refused:
             return refused.code, refused.read().decode()
+
+    def lines_of(self, job: str) -> int:
+        """How many lines of this job it has, of the last hour."""
+        asked = urllib.parse.urlencode({"query": f'sum(count_over_time({{job="{job}"}}[1h]))'})
+        status, text = self.ask("GET", f"/loki/api/v1/query?{asked}")
+        assert status == 200, text
+        result = json.loads(text)["data"]["result"]
+        return int(result[0]["value"][1]) if result else 0
 
 
 @contextmanager

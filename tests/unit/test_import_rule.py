@@ -24,6 +24,9 @@ RENDERERS = (
     "components.aws.container_definitions",
     "components.aws.firelens",
     "components.aws.group_rules",
+    "components.aws.loss_signs",
+    "components.aws.nat_boot",
+    "components.aws.partitions",
     "components.aws.policies",
 )
 FORBIDDEN = ("pulumi", "docker", "boto3")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
@@ -14,10 +13,11 @@ from hypothesis import strategies as st
 
 from components.aws.buffer_plan import GRAFANA_DEFAULTS, LogRate, buffer_plan
 from components.aws.firelens import GRAFANA_OPTIONS, OUTPUTS, seconds, url_with_credentials
-from components.aws.loss_signs import SIGNS, Alarm, pattern
+from components.aws.loss_signs import SIGNS
 from components.settings import Service
 from tests.rig.log_router import last_try_seconds, run_plugin
-from tests.support.ecs_services import URL, request_for, service, services, some_services
+from tests.support.alarms import counted
+from tests.support.ecs_services import URL, options_of, service, services, some_services
 from tests.support.http_server import serving
 from toolchain import fluent_bit_plugin
 
@@ -25,15 +25,6 @@ pytestmark = pytest.mark.programs
 
 RECORD = {"log": "a line", "source": "stdout", "ecs_cluster": "judge", "container_id": "0123"}
 GO_SECOND = 1_000_000_000
-
-
-def options_of(of: Service) -> dict[str, dict[str, str]]:
-    """The options of each app container's output."""
-    return {
-        one["name"]: one["logConfiguration"]["options"]
-        for one in request_for(of)["containerDefinitions"]
-        if one["logConfiguration"]["logDriver"] == "awsfirelens"
-    }
 
 
 @some_services
@@ -155,12 +146,6 @@ def quick(url: str, folder: Path, **changes: str) -> dict[str, str]:
     options = options_of(service(logRouter={"output": "grafana"}))["app"]
     waits = {"BatchWait": "50ms", "MinBackoff": "10ms", "MaxBackoff": "40ms", "MaxRetries": "4"}
     return options | waits | {"Url": url, "DqueDir": str(folder / "queue")} | changes
-
-
-def counted(alarm: Alarm, log: str) -> list[str]:
-    """The lines that an alarm's filter counts: CloudWatch's expressions are some of Python's."""
-    expression = pattern(alarm).strip("%")
-    return [line for line in log.splitlines() if re.search(expression, line)]
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 302, 413])

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from components.aws.loss_signs import MAX_PATTERN, SIGNS, Alarm, pattern
+from tests.support.alarms import counted
 
 ALARMS: tuple[Alarm, ...] = ("lines-lost", "pushes-refused")
 NAME = "1-1764471907.123456789.flb"
@@ -55,7 +56,7 @@ HARMLESS = [
 
 def rung(line: str) -> set[Alarm]:
     """The alarms that a line rings: CloudWatch's expressions are some of Python's."""
-    return {alarm for alarm in ALARMS if re.search(pattern(alarm).strip("%"), line)}
+    return {alarm for alarm in ALARMS if counted(alarm, line)}
 
 
 @pytest.mark.parametrize("line", LOST)
