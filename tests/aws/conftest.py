@@ -81,6 +81,13 @@ def stack(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
     assert (docker_contents(rig), emulator.contents()) == before
 
 
+@pytest.fixture(scope="module")
+def put_back_at_the_end(stack: Deployment) -> Iterator[None]:
+    """A file of tests each of which brings up the settings that it needs, and leaves its own."""
+    with put_back(stack):
+        yield
+
+
 @contextmanager
 def put_back(stack: Deployment) -> Iterator[None]:
     """Whatever the block changes about the stack is put back."""

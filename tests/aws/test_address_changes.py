@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.aws.conftest import ZONE_A, ZONE_B, ZONE_C, login_of, network, put_back
+from tests.aws.conftest import ZONE_A, ZONE_B, ZONE_C, login_of, network
 from tests.aws.nat import Nat, SwitchedByHand
 from tests.aws.under_push import LINES_PER_SECOND, pusher_behind, up
 from tests.figures import TARGETS, record
@@ -21,10 +21,14 @@ from tests.rig.pusher import Found, Tally, found_in_loki
 from tests.rig.stack import Settings
 from tests.support.counts import count
 
-# The first test waits for all the changes.
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(count(test=900, soak=5400))]
+pytestmark = [
+    pytest.mark.docker,
+    # The first test waits for all the changes.
+    pytest.mark.timeout(count(test=900, soak=5400)),
+    pytest.mark.usefixtures("put_back_at_the_end"),
+]
 
-CHANGES = count(test=5, soak=50)
+CHANGES = count(test=3, soak=50)
 # Each shipper has pushed again by then.
 SWITCHED_SECONDS = 3.0
 THIRD_NAT = STRANGER
@@ -67,24 +71,23 @@ class Changed:
 
 
 @pytest.fixture(scope="module")
-def changed(stack: Deployment, emulator: Emulator) -> Iterator[Changed]:
+def changed(stack: Deployment, emulator: Emulator) -> Changed:
     """Changes, one right after the other, under push."""
     began, nat = time.time_ns(), Nat(emulator)
     pusher = pusher_behind(stack, nat, "nat-changes")
     wanted: list[list[str]] = []
     told: list[list[str]] = []
-    with put_back(stack):
-        with pusher.running():
-            for number in range(CHANGES):
-                kind, egress = KINDS[number % len(KINDS)]
-                started = time.monotonic()
-                told.append(up(stack, egress))
-                wanted.append(addresses_of(egress))
-                print(f"{kind}: {time.monotonic() - started:.0f} s, {pusher.tally.drops or 'none dropped'}")
-        found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-changes", began)
-        login = login_of(stack)
-        answered = {one: stack.push_status(one, "aws", login) for one in (NAT, LATER_NAT, THIRD_NAT)}
-        yield Changed(pusher.tally, found, nat.used, wanted, told, answered, stack.stack.changes())
+    with pusher.running():
+        for number in range(CHANGES):
+            kind, egress = KINDS[number % len(KINDS)]
+            started = time.monotonic()
+            told.append(up(stack, egress))
+            wanted.append(addresses_of(egress))
+            print(f"{kind}: {time.monotonic() - started:.0f} s, {pusher.tally.drops or 'none dropped'}")
+    found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-changes", began)
+    login = login_of(stack)
+    answered = {one: stack.push_status(one, "aws", login) for one in (NAT, LATER_NAT, THIRD_NAT)}
+    return Changed(pusher.tally, found, nat.used, wanted, told, answered, stack.stack.changes())
 
 
 def test_no_push_is_refused_while_addresses_change(changed: Changed) -> None:
@@ -129,21 +132,20 @@ def test_a_nat_instance_takes_over_in_two_updates_under_push(stack: Deployment, 
     def pushed() -> list[int]:
         return [stack.push_status(address, "aws", login) for address in (NAT, LATER_NAT, THIRD_NAT)]
 
-    with put_back(stack):
-        # Whatever another test has left it with.
-        assert NAT in up(stack, stack.settings["egress"])
-        with pusher.running():
-            # Known by their zones before, by themselves now: both are the same fragment.
-            assert up(stack, given(NAT, THIRD_NAT)) == sorted([NAT, THIRD_NAT])
-            assert pushed() == [204, 403, 204]
-            # Now the routes are switched; the pushes that are under way still come from before.
-            nat.address, before = THIRD_NAT, len(acknowledged)
-            later = before + int(LINES_PER_SECOND * SWITCHED_SECONDS)
-            wait_for("lines come from there", lambda: len(acknowledged) >= later, 60.0)
-            assert up(stack, given(THIRD_NAT)) == [THIRD_NAT]
-        assert pushed() == [403, 403, 204]
-        assert stack.stack.changes() == {}
-        found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "takeover", began)
+    # Whatever another test has left it with.
+    assert NAT in up(stack, stack.settings["egress"])
+    with pusher.running():
+        # Known by their zones before, by themselves now: both are the same fragment.
+        assert up(stack, given(NAT, THIRD_NAT)) == sorted([NAT, THIRD_NAT])
+        assert pushed() == [204, 403, 204]
+        # Now the routes are switched; the pushes that are under way still come from before.
+        nat.address, before = THIRD_NAT, len(acknowledged)
+        later = before + int(LINES_PER_SECOND * SWITCHED_SECONDS)
+        wait_for("lines come from there", lambda: len(acknowledged) >= later, 60.0)
+        assert up(stack, given(THIRD_NAT)) == [THIRD_NAT]
+    assert pushed() == [403, 403, 204]
+    assert stack.stack.changes() == {}
+    found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "takeover", began)
     assert not pusher.tally.drops
     assert found.missing(range(pusher.tally.lines)) == []
     assert nat.used == {NAT, THIRD_NAT}
@@ -154,8 +156,8 @@ def test_an_address_that_the_stack_lets_go_of_stays_the_accounts(
 ) -> None:
     ec2, kept = emulator.client("ec2"), network({ZONE_A: NAT, ZONE_C: LATER_NAT, ZONE_B: THIRD_NAT})
     kept["create"]["retainAddresses"] = True
-    with put_back(stack):
-        up(stack, kept)
+    up(stack, kept)
+    up(stack, stack.settings["egress"])
     [address] = ec2.describe_addresses(PublicIps=[THIRD_NAT])["Addresses"]
     ec2.release_address(AllocationId=address["AllocationId"])
     # It was still there to be released, though the edge lets nobody in from it any more.
@@ -192,18 +194,17 @@ def test_a_network_made_elsewhere_is_looked_up(stack: Deployment, emulator: Emul
     login, tags = login_of(stack), {"for": "tasks"}
     lookup: Settings = {"lookup": {"natGatewayTags": tags}, "vpcId": default_vpc(emulator)}
     stack.stack.configure(stack.settings | {"egress": lookup})
-    with put_back(stack):
-        said = stack.stack.preview_error()
-        assert "campus-monitor:egress.lookup.natGatewayTags: nothing was found: at least one" in said
-        assert "Traceback" not in said
-        unknown = {"natGatewayIds": ["nat-00000000000000000"]}
-        stack.stack.configure(stack.settings | {"egress": lookup | {"lookup": unknown}})
-        said = stack.stack.preview_error()
-        assert "egress.lookup.natGatewayIds: AWS was asked:" in said
-        assert "no matching EC2 NAT Gateway found" in said
-        assert "Traceback" not in said
-        with gateway_made_elsewhere(emulator, THIRD_NAT, tags):
-            assert up(stack, lookup) == [THIRD_NAT]
-            assert stack.push_status(THIRD_NAT, "aws", login) == 204
-            assert stack.push_status(NAT, "aws", login) == 403
-            assert stack.stack.changes() == {}
+    said = stack.stack.preview_error()
+    assert "campus-monitor:egress.lookup.natGatewayTags: nothing was found: at least one" in said
+    assert "Traceback" not in said
+    unknown = {"natGatewayIds": ["nat-00000000000000000"]}
+    stack.stack.configure(stack.settings | {"egress": lookup | {"lookup": unknown}})
+    said = stack.stack.preview_error()
+    assert "egress.lookup.natGatewayIds: AWS was asked:" in said
+    assert "no matching EC2 NAT Gateway found" in said
+    assert "Traceback" not in said
+    with gateway_made_elsewhere(emulator, THIRD_NAT, tags):
+        assert up(stack, lookup) == [THIRD_NAT]
+        assert stack.push_status(THIRD_NAT, "aws", login) == 204
+        assert stack.push_status(NAT, "aws", login) == 403
+        assert stack.stack.changes() == {}

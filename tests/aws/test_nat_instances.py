@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import pytest
 from moto.ec2.models import ec2_backends
 
 from components.aws.nat_boot import IMAGE_OWNER
-from tests.aws.conftest import ZONE_A, ZONE_C, login_of, network, put_back
+from tests.aws.conftest import ZONE_A, ZONE_C, login_of, network
 from tests.aws.nat import GIVEN_BY_AWS, Nat
 from tests.aws.nat_instances import Instances
 from tests.aws.under_push import pusher_behind, up
@@ -22,7 +21,11 @@ from tests.rig.pusher import Found, Tally, found_in_loki
 from tests.rig.stack import Settings
 from toolchain.plugins.aws_things.resource import ACCOUNT
 
-pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.timeout(900),
+    pytest.mark.usefixtures("put_back_at_the_end"),
+]
 
 FIRST, OTHER = STRANGER, LATER_NAT
 # However busy the machine is.
@@ -65,7 +68,7 @@ class Seen:
 
 
 @pytest.fixture(scope="module")
-def seen(stack: Deployment, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def seen(stack: Deployment, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Seen:
     """Gateway, instance, another instance, another address, and gateway again, under push."""
     began, nat = time.time_ns(), Nat(emulator)
     pusher = pusher_behind(stack, nat, "nat-instances")
@@ -73,7 +76,7 @@ def seen(stack: Deployment, emulator: Emulator, tmp_path_factory: pytest.TempPat
     told: list[list[str]] = []
     planned: list[dict[str, int]] = []
     publish(emulator, "1.4.0-20260601")
-    with put_back(stack), instances.starting():
+    with instances.starting():
         with pusher.running():
             told.append(up(stack, instance(FIRST)))
             wait_for("the instance starts", lambda: len(instances.started) == 1, START_SECONDS)
@@ -90,7 +93,7 @@ def seen(stack: Deployment, emulator: Emulator, tmp_path_factory: pytest.TempPat
         found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-instances", began)
         login = login_of(stack)
         answered = {one: stack.push_status(one, "aws", login) for one in (NAT, FIRST, OTHER)}
-        yield Seen(pusher.tally, found, nat.used, len(instances.started), told, planned, answered)
+        return Seen(pusher.tally, found, nat.used, len(instances.started), told, planned, answered)
 
 
 def test_no_line_is_refused_or_lost(seen: Seen) -> None:
@@ -118,9 +121,8 @@ def test_without_an_image_the_preview_ends(stack: Deployment) -> None:
     for image in list(ec2_backends[ACCOUNT][REGION].amis.values()):
         if image.owner_id == IMAGE_OWNER:
             ec2_backends[ACCOUNT][REGION].deregister_image(image.id)
-    with put_back(stack):
-        stack.stack.configure(stack.settings | {"egress": instance(FIRST)})
-        said = stack.stack.preview_error()
+    stack.stack.configure(stack.settings | {"egress": instance(FIRST)})
+    said = stack.stack.preview_error()
     assert "campus-monitor:egress.create.natImage: fck-nat's newest image is needed" in said
     assert "Traceback" not in said
 
@@ -132,10 +134,10 @@ def test_elastic_ips_of_the_accounts_own_are_taken_over_and_left(
     had = ec2.allocate_address(Domain="vpc", Address=STRANGER)["AllocationId"]
     taken = gateway(STRANGER)["create"] | {"addresses": [], "allocationIds": [had]}
     try:
-        with put_back(stack):
-            assert up(stack, {"create": taken}) == [STRANGER]
-            assert stack.push_status(STRANGER, "aws", login_of(stack)) == 204
-            assert stack.stack.changes() == {}
+        assert up(stack, {"create": taken}) == [STRANGER]
+        assert stack.push_status(STRANGER, "aws", login_of(stack)) == 204
+        assert stack.stack.changes() == {}
+        up(stack, stack.settings["egress"])
         assert ec2.describe_addresses(AllocationIds=[had])["Addresses"][0]["PublicIp"] == STRANGER
     finally:
         ec2.release_address(AllocationId=had)

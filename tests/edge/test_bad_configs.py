@@ -33,7 +33,7 @@ from tests.support.counts import count
 
 pytestmark = pytest.mark.docker
 
-BROKEN = count(test=106, soak=530)
+BROKEN = count(test=70, soak=530)
 GOOD_ONES = count(test=4, soak=20)
 SEED = 4
 

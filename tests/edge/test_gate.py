@@ -33,7 +33,7 @@ from tests.support.counts import count
 
 pytestmark = pytest.mark.docker
 
-CASES = count(test=20_000, soak=100_000)
+CASES = count(test=10_000, soak=100_000)
 # Random cases beside the essential ones, where the suite itself is tried.
 CASES_PER_FAULT = 300
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))

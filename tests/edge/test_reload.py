@@ -22,7 +22,7 @@ from tests.support.counts import count
 # The first test waits for all the changes: about half a second each under this load.
 pytestmark = [pytest.mark.docker, pytest.mark.alone, pytest.mark.timeout(count(test=900, soak=3600))]
 
-CHANGES = count(test=52, soak=1000)
+CHANGES = count(test=26, soak=1000)
 REQUESTS_PER_SECOND = 500.0
 # Beside the load over HTTP/2: as many lines, five to a push.
 SHIPPERS = 10

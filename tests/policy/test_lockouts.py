@@ -28,7 +28,7 @@ from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
-LOCKOUTS = count(test=10, soak=100)
+LOCKOUTS = count(test=6, soak=100)
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
 SSH = 21541
 # The shortest that the settings take: a locked-out operator is waited for as long, in every round.

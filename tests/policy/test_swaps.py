@@ -24,7 +24,7 @@ from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
-SWAPS = count(test=100, soak=2000)
+SWAPS = count(test=60, soak=2000)
 # So many of them by the way that an update takes; the others by the guard alone.
 WHOLE_UPDATES = count(test=10, soak=200)
 FAULTY_SWAPS = 10
