@@ -28,6 +28,7 @@ from components.campus.caddyfile import (
     render_caddyfile,
 )
 from tests.support.http_server import serving
+from tests.support.memory_limit import MemoryLimit
 from tests.support.programs import program
 
 SITE = Site(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
@@ -232,10 +233,13 @@ def running_caddy(
     replicas: Sequence[int] = (),
     accounts_optional: bool = False,
     loki: int | None = None,
+    grafana: int | None = None,
+    limit: MemoryLimit | None = None,
 ) -> Iterator[RunningCaddy]:
     """The real Caddy, with the same upstream behind every route; one has replicas on these ports too.
 
-    `loki` is the port of one that stands behind that route in the upstream's place.
+    `loki` and `grafana` are the ports of those that stand there in the upstream's place. Caddy has no more
+    memory than `limit`.
     """
     site = replace(SITE, http_port=free_port(), https_port=free_port())
     password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -251,7 +255,8 @@ def running_caddy(
             # Each of a route's paths asks the replicas anew.
             otlp=not replicas,
         )
-        page = render_caddyfile(site, [aws, test], aws.upstream if has_grafana else None)
+        behind = aws.upstream if grafana is None else f"127.0.0.1:{grafana}"
+        page = render_caddyfile(site, [aws, test], behind if has_grafana else None)
         (folder / "Caddyfile").write_text(page.replace(ADMIN_SOCKET, f"{folder}/admin.sock"))
         environment = os.environ | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
         log = (folder / "log").open("w")
@@ -261,6 +266,7 @@ def running_caddy(
             env=environment,
             stdout=log,
             stderr=log,
+            preexec_fn=limit.enter if limit else None,
         )
         made = RunningCaddy(folder, site, received, environment)
         try:
@@ -276,7 +282,7 @@ def _wait_until_it_answers(caddy: RunningCaddy, process: subprocess.Popen[bytes]
     deadline = time.monotonic() + 20
     while True:
         try:
-            caddy.post("/")
+            caddy.post(PUSH, method="GET", source=STRANGER)
         except OSError:
             said = (caddy.folder / "log").read_text()[-2000:]
             assert process.poll() is None, said
