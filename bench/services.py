@@ -34,7 +34,7 @@ import pulumi_aws as sdk
 from pulumi import ResourceOptions
 from components import settings as settings_module
 from components.aws.provider import aws_provider
-from components.aws.services import Services, ServicesArgs
+from components.stack.services import Services, ServicesArgs
 
 gc.disable()
 atexit.register(gc.freeze)

@@ -32,14 +32,14 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
-from components.aws.buffer_plan import (
+from components.ecs.buffer_plan import (
     GRAFANA_DEFAULTS,
     BufferPlan,
     LogRate,
     buffer_plan,
     tried_seconds,
 )
-from components.aws.firelens import (
+from components.ecs.firelens import (
     MAX_LABELS,
     OUTPUTS,
     OWN_LABELS,
@@ -51,11 +51,14 @@ from components.aws.firelens import (
     output_problem,
     seconds,
 )
-from components.campus.caddyfile import ACME_STAGING
-from components.campus.connection_limit import DEFAULT as DEFAULT_CONNECTIONS
-from components.campus.connection_limit import LEAST as LEAST_CONNECTIONS
-from components.campus.connection_limit import MOST as MOST_CONNECTIONS
-from components.campus.port_rules import (
+from components.edge.caddyfile import ACME_STAGING
+from components.edge.connection_limit import DEFAULT as DEFAULT_CONNECTIONS
+from components.edge.connection_limit import LEAST as LEAST_CONNECTIONS
+from components.edge.connection_limit import MOST as MOST_CONNECTIONS
+from components.live.password_rule import password_problem
+from components.live.programs import LETS_ENCRYPT
+from components.loki.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
+from components.port_policy.rules import (
     NUMBERS,
     AnyProtocol,
     Kept,
@@ -65,9 +68,6 @@ from components.campus.port_rules import (
     named_sources,
     shut_out,
 )
-from components.campus.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
-from components.live.password_rule import password_problem
-from components.live.programs import LETS_ENCRYPT
 
 PROJECT = "campus-monitor"
 
@@ -295,8 +295,8 @@ def _password(value: SecretStr) -> SecretStr:
 
 
 def _admin_password(value: SecretStr) -> SecretStr:
-    # Grafana counts wrong logins by the address and not by the user (components/campus/grafana.py): a short
-    # password would be found from many addresses.
+    # Grafana counts wrong logins by the address and not by the user (grafana/component.py): a short password
+    # would be found from many addresses.
     if len(_password(value).get_secret_value()) < MIN_ADMIN_PASSWORD:
         raise ValueError(f"a password that the internet may try has at least {MIN_ADMIN_PASSWORD} characters")
     return _as_grafana_reads(value)
@@ -862,7 +862,7 @@ REPLICA_STEP = 10_000
 # A line is in so many replicas, or in the only one.
 REPLICATION = 3
 MAX_REPLICAS = 5
-# Of more than these some alert rules would stay in Grafana for ever (components/campus/alert_rules.py).
+# Of more than these some alert rules would stay in Grafana for ever (components/grafana/alert_rules.py).
 MAX_LOKIS = 8
 
 

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.aws.documents import VERSION, allow
 from components.aws.partitions import partition_of
-from components.aws.policies import VERSION, allow
 from components.settings import NAT_TAG
 
 # The owner and the name of fck-nat's images (its packer/fck-nat.pkr.hcl and docs).

@@ -11,7 +11,7 @@ import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from components.aws.asking import asking
-from components.aws.container_definitions import canonical
+from components.aws.documents import canonical
 from components.aws.nat_boot import (
     DISK_GIB,
     IMAGE_NAME,

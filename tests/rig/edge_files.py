@@ -9,7 +9,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from components.campus.caddyfile import (
+from components.edge.caddyfile import (
     FRAGMENTS,
     AcmeAuthority,
     GuardedRoute,
@@ -17,7 +17,7 @@ from components.campus.caddyfile import (
     render_allowed_address,
     render_caddyfile,
 )
-from components.campus.edge import CADDYFILE, LIVE_DIRECTORY
+from components.edge.component import CADDYFILE, LIVE_DIRECTORY
 from components.live.docker_host import read_file
 from components.live.files import LiveFilesProvider
 from components.settings import parse

@@ -16,9 +16,9 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from components.campus.loki import CONFIG_DIRECTORY, CONFIG_FILE
-from components.campus.loki_config import DATA, GRPC_PORT, LOKI_UID, render_loki_config
 from components.live.volume_files import VolumeFilesProvider
+from components.loki.component import CONFIG_DIRECTORY, CONFIG_FILE
+from components.loki.config import DATA, GRPC_PORT, LOKI_UID, render_loki_config
 from components.settings import LokiInstance
 from tests.rig.probe import PUSH_PATH, Answer, Client
 from tests.rig.processes import wait_for

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from components.aws.container_definitions import PushTarget, container_definitions, task_volumes
+from components.ecs.container_definitions import PushTarget, container_definitions, task_volumes
 from components.settings import FARGATE_SIZES, ROUTER_PORTS, Service
 
 URL = "https://grafana.codedang.com/lokiaws/loki/api/v1/push"

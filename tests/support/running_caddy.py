@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import bcrypt
 
-from components.campus.caddyfile import (
+from components.edge.caddyfile import (
     ADMIN_SOCKET,
     GuardedRoute,
     Site,

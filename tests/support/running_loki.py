@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.campus.loki import loki_environment
-from components.campus.loki_config import DATA, render_loki_config
+from components.loki.component import loki_environment
+from components.loki.config import DATA, render_loki_config
 from components.settings import LokiInstance
 from tests.rig.processes import die_with_parent, wait_for
 from tests.support.memory_limit import MemoryLimit

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from components.campus.caddyfile import ACME_STAGING, AcmeAuthority, Site, render_closed
+from components.edge.caddyfile import ACME_STAGING, AcmeAuthority, Site, render_closed
 from components.live.programs import CERTIFICATE_SECONDS, LETS_ENCRYPT, PROGRAMS
 from tests.support.programs import program, run
 

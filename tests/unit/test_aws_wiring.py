@@ -10,21 +10,21 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.aws.container_definitions import canonical
-from components.aws.firelens import OutputKind
-from components.aws.loss_signs import Alarm, pattern
-from components.aws.policies import ecs_tasks_trust
-from components.aws.push_access import (
+from components.aws.documents import canonical
+from components.ecs.component import ShippedService, ShippedServiceArgs
+from components.ecs.firelens import OutputKind
+from components.ecs.loss_signs import Alarm, pattern
+from components.ecs.policies import ecs_tasks_trust
+from components.ecs.push_access import (
     PushAccess,
     PushAccessArgs,
     PushSecret,
     push_secret,
     push_secrets,
 )
-from components.aws.services import Services, ServicesArgs
-from components.aws.shipped_service import ShippedService, ShippedServiceArgs
-from components.aws.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
+from components.ecs.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
 from components.settings import GroupIngress, Service, parse
+from components.stack.services import Services, ServicesArgs
 from tests.rig.stack import settings_of
 from tests.support.ecs_services import URL, service
 from tests.support.fake_engine import ACCOUNT, Engine, known, plain, running_engine

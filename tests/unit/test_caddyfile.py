@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.campus.caddyfile import (
+from components.edge.caddyfile import (
     CONFIG_DIRECTORY,
     AcmeAuthority,
     Site,

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.container_definitions import (
+from components.aws.documents import canonical
+from components.ecs.container_definitions import (
     PushTarget,
-    canonical,
     log_configuration,
     task_volumes,
 )
-from components.aws.firelens import OUTPUTS
+from components.ecs.firelens import OUTPUTS
 from components.settings import Service
 from tests.support.ecs_rules import problems
 from tests.support.ecs_services import APP, PARAMETER, URL, request_for, service, services, some_services

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.firelens import (
+from components.ecs.firelens import (
     FLUENT_BIT_OPTIONS,
     GRAFANA_OPTIONS,
     OUTPUTS,

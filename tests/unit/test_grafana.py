@@ -14,9 +14,9 @@ from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.alerting import Rule
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
-from components.campus.alert_rules import OF_THE_HOST, render_alert_rules
-from components.campus.dashboards import render_dashboards
-from components.campus.provisioning import (
+from components.grafana.alert_rules import OF_THE_HOST, render_alert_rules
+from components.grafana.dashboards import render_dashboards
+from components.grafana.provisioning import (
     Contacts,
     HostLogs,
     LokiSource,
@@ -264,7 +264,7 @@ def test_no_text_is_taken_for_a_variable_by_grafana() -> None:
 def test_the_sdk_is_loaded_by_nobody_but_who_renders() -> None:
     """It would cost every preview of a stack without Grafana."""
     check = (
-        "import sys, components.campus.server, components.campus.grafana;"
+        "import sys, components.stack.campus_server, components.grafana.component;"
         "sys.exit(any(name.startswith('grafana_foundation_sdk') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from components.campus.caddyfile import Site, render_caddyfile
+from components.edge.caddyfile import Site, render_caddyfile
 from tests.rig.processes import wait_for
 from tests.support.programs import program
 

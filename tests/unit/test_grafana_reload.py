@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import pytest
 
-from components.campus.grafana import SECRETS
+from components.grafana.component import SECRETS
 from components.live import files
 from components.live.docker_host import LiveError, Ran
 from components.live.files import LiveFilesProvider, _file_problem

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.buffer_plan import GRAFANA_DEFAULTS, LogRate, buffer_plan
-from components.aws.firelens import GRAFANA_OPTIONS, OUTPUTS, seconds, url_with_credentials
-from components.aws.loss_signs import SIGNS
+from components.ecs.buffer_plan import GRAFANA_DEFAULTS, LogRate, buffer_plan
+from components.ecs.firelens import GRAFANA_OPTIONS, OUTPUTS, seconds, url_with_credentials
+from components.ecs.loss_signs import SIGNS
 from components.settings import Service
 from tests.rig.log_router import last_try_seconds, run_plugin
 from tests.support.alarms import counted

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.campus.loki_config import beside_each_other, render_loki_config, render_s3_credentials
+from components.loki.config import beside_each_other, render_loki_config, render_s3_credentials
 from components.settings import LokiInstance, SettingsError, parse
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden_variant

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.policies import ecs_tasks_trust, execution_policy
+from components.ecs.policies import ecs_tasks_trust, execution_policy
 from components.settings import Service
 from tests.support.ecs_services import PARAMETER, SECRET, service, services, some_services
 

@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.group_rules import GroupRule, group_rules
+from components.ecs.group_rules import GroupRule, group_rules
 from components.settings import GroupIngress, parse
 from tests.rig.stack import settings_of
 from tests.support.ecs_services import VPC, ingress_rule
