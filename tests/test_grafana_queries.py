@@ -19,11 +19,11 @@ from urllib.parse import urlencode
 import pytest
 
 from components.ecs.container_definitions import PushTarget, log_configuration
+from components.ecs.settings import Service
 from components.edge.caddyfile import REPLICAS
 from components.grafana.alert_rules import STRANGERS, render_alert_rules
 from components.grafana.dashboards import render_dashboards
 from components.grafana.provisioning import HostLogs, LokiSource
-from components.settings import Service
 from tests.rig.live_caddy import IMAGE as CADDY
 from tests.rig.live_caddy import printed
 from tests.rig.live_guard import live_guard

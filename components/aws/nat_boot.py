@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.aws.documents import VERSION, allow
+from components.aws.egress_settings import NAT_TAG
 from components.aws.partitions import partition_of
-from components.settings import NAT_TAG
 
 # The owner and the name of fck-nat's images (its packer/fck-nat.pkr.hcl and docs).
 IMAGE_OWNER = "568608671756"

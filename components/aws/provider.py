@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pulumi_aws as aws
 
-from components.settings import Aws
+from components.aws.settings import Aws
 
 # Every AWS service that this stack calls; an emulator answers for all of them at one address.
 _SERVICES = ("autoscaling", "cloudwatch", "ec2", "ecs", "iam", "logs", "ssm", "sts")

@@ -18,7 +18,7 @@ from components.ecs.container_definitions import (
 from components.ecs.loss_signs import Alarm, pattern
 from components.ecs.policies import execution_policy
 from components.ecs.push_access import PushAccess, PushSecret
-from components.settings import Service
+from components.ecs.settings import Service
 
 METRICS_NAMESPACE = "campus-monitor"
 

@@ -11,8 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.ecs.buffer_plan import FLUENT_BIT_TRY_SECONDS, GRAFANA_DEFAULTS, BufferPlan
+from components.ecs.container_settings import AppContainer, HealthCheck
 from components.ecs.firelens import LABEL_KEYS, OUTPUTS, output_name
-from components.settings import BUFFER_VOLUME, LOG_ROUTER, AppContainer, HealthCheck, Service
+from components.ecs.settings import BUFFER_VOLUME, LOG_ROUTER, Service
 
 # Where the volume with the queue is.
 BUFFER_DIRECTORY = "/log-buffer"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from components.settings import GroupIngress
+from components.ecs.settings import GroupIngress
 
 # HTTPS is all that a task needs: the push, ECR, CloudWatch Logs, SSM and Secrets Manager.
 HTTPS_PORT = 443

@@ -8,7 +8,7 @@ from typing import Any
 
 from components.aws.documents import VERSION, allow
 from components.aws.partitions import partition_of
-from components.settings import LOG_ROUTER, Service
+from components.ecs.settings import LOG_ROUTER, Service
 
 # By IPv4 (`dkr.ecr`) or by both (`dkr-ecr`), with FIPS or without, under the suffix of the partition
 # (Amazon ECR user guide, "Amazon ECR private registry").

@@ -11,7 +11,8 @@ import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from components.ecs.firelens import OUTPUTS, OutputKind, url_with_credentials
-from components.settings import Service, Settings
+from components.ecs.settings import Service
+from components.stack.settings import Settings
 
 
 class PushSecret(NamedTuple):

@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from components.ecs.group_rules import GroupRule, group_rules
-from components.settings import GroupIngress
+from components.ecs.settings import GroupIngress
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,7 @@ from components.grafana.provisioning import (
     LokiSource,
     in_order,
 )
-from components.settings import MAX_LOKIS
+from components.loki.settings import MAX_LOKIS
 
 LOKI_AWAY = "campus-loki-away"
 AWS_SILENT = "campus-aws-silent"

@@ -35,12 +35,12 @@ from components.grafana.provisioning import (
     render_datasources,
     render_provider,
 )
+from components.grafana.settings import GRAFANA_PORT, AlertsTo, Smtp
+from components.grafana.settings import Grafana as GrafanaSettings
 from components.live.files import LiveFiles
 from components.live.password_hash import GeneratedPassword
 from components.live.programs import PASSWORD_MARK
 from components.live.volume_files import VolumeFile, VolumeFiles
-from components.settings import GRAFANA_PORT, AlertsTo, Smtp
-from components.settings import Grafana as GrafanaSettings
 
 # Grafana's own uid in its image; its group there is root's.
 GRAFANA_UID = 472

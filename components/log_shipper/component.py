@@ -28,7 +28,8 @@ from components.log_shipper.alloy_config import (
     render_alloy_config,
 )
 from components.log_shipper.docker_reader import ENGINE_SOCKET, SOCKET_DIRECTORY, render_docker_reader
-from components.settings import ALLOY_PORT, Settings
+from components.log_shipper.settings import ALLOY_PORT
+from components.stack.settings import Settings
 
 DATA = "/var/lib/alloy/data"
 READER_DIRECTORY = "/etc/docker-reader"

@@ -33,8 +33,8 @@ from components.loki.config import (
     render_s3_credentials,
 )
 from components.loki.other_host import OtherHost
-from components.settings import S3
-from components.settings import LokiInstance as LokiSettings
+from components.loki.settings import LokiInstance as LokiSettings
+from components.loki.storage_settings import S3
 
 CONFIG_DIRECTORY = "/etc/loki-config"
 CONFIG_FILE = "config.yaml"

@@ -33,7 +33,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.settings import REPLICATION, S3, LokiInstance, LokiLimits, SchemaPeriod
+from components.loki.settings import REPLICATION, LokiInstance, LokiLimits
+from components.loki.storage_settings import S3, SchemaPeriod
 
 DATA = "/loki"
 CHUNKS = f"{DATA}/chunks"

@@ -16,21 +16,17 @@ from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, 
 from components.edge.connection_limit import ConnectionLimit
 from components.grafana.component import Grafana, GrafanaArgs
 from components.grafana.provisioning import HostLogs, LokiSource
+from components.grafana.settings import GRAFANA_PORT
 from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
+from components.log_shipper.settings import ALLOY_PORT, CAMPUS_LABEL
 from components.loki.component import LokiInstance, LokiInstanceArgs, Place, replica_role, replicas_alias
 from components.loki.other_host import OtherHost, OtherHostArgs
+from components.loki.settings import Account, replica_names
+from components.loki.settings import LokiInstance as LokiSettings
 from components.port_policy.component import GUARD, PortPolicy, PortPolicyArgs
-from components.settings import (
-    ALLOY_PORT,
-    CAMPUS_LABEL,
-    GRAFANA_PORT,
-    Account,
-    Settings,
-    replica_names,
-)
-from components.settings import LokiInstance as LokiSettings
+from components.stack.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

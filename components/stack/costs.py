@@ -16,18 +16,13 @@ from typing import get_args
 
 import yaml
 
+from components.aws.egress_settings import Egress, EgressCreate
 from components.aws.nat_boot import DISK_GIB, INSTANCE_TYPE
+from components.ecs.log_router_settings import LogRateStated
 from components.ecs.loss_signs import Alarm
-from components.settings import (
-    PROJECT,
-    AwsHalf,
-    Egress,
-    EgressCreate,
-    LogRateStated,
-    Service,
-    SettingsError,
-    parse_aws_half,
-)
+from components.ecs.settings import Service
+from components.stack.settings import AwsHalf, parse_aws_half
+from components.values.errors import PROJECT, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 PRICES = ROOT / "components" / "aws" / "prices"

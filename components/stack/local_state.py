@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from components.settings import Settings, SettingsError
+from components.stack.settings import Settings
+from components.values.errors import SettingsError
 
 # What `make down` removes (toolchain/paths.py).
 LOCAL = Path(__file__).resolve().parents[2] / ".local"

@@ -14,7 +14,8 @@ import yaml
 from components.docker_hosts.containers import Host
 from components.live.docker_host import LiveError, client, find_container, read_by_script
 from components.port_policy.component import GUARD
-from components.settings import PROJECT, SettingsError, parse_campus
+from components.stack.settings import parse_campus
+from components.values.errors import PROJECT, SettingsError
 
 ROOT = Path(__file__).resolve().parents[2]
 

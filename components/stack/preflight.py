@@ -12,7 +12,8 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from components.settings import PROJECT, Settings, SettingsError
+from components.stack.settings import Settings
+from components.values.errors import PROJECT, SettingsError
 
 CONNECT_SECONDS = 5.0
 # The engine asks the image's registry, over the internet.

@@ -14,7 +14,7 @@ from components.ecs.component import ShippedService, ShippedServiceArgs
 from components.ecs.policies import ecs_tasks_trust
 from components.ecs.push_access import PushAccess, PushAccessArgs, push_secret, push_secrets
 from components.ecs.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
-from components.settings import Settings
+from components.stack.settings import Settings
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import bcrypt
 
 from components.edge.caddyfile import GuardedRoute, Site, render_caddyfile
-from components.settings import GRAFANA_PORT
+from components.grafana.settings import GRAFANA_PORT
 from tests.edge.gate_oracle import OTLP, Door, Policy
 from tests.rig.deployment import Deployment
 from tests.rig.edge_files import EdgeFiles

@@ -18,7 +18,7 @@ from components.loki.component import (
     replicas_alias,
 )
 from components.loki.config import CHUNKS
-from components.settings import REPLICA_STEP
+from components.loki.settings import REPLICA_STEP
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.namespaces import NAT

@@ -20,7 +20,7 @@ from components.edge.caddyfile import (
 from components.edge.component import CADDYFILE, LIVE_DIRECTORY
 from components.live.docker_host import read_file
 from components.live.files import LiveFilesProvider
-from components.settings import parse
+from components.stack.settings import parse
 from tests.rig.deployment import Deployment
 
 HASH = re.compile(r"^\s*(?P<user>[a-z0-9-]+) (?P<hash>\$2b\$\S+)$", re.MULTILINE)

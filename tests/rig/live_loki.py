@@ -19,7 +19,7 @@ from docker.models.containers import Container
 from components.live.volume_files import VolumeFilesProvider
 from components.loki.component import CONFIG_DIRECTORY, CONFIG_FILE
 from components.loki.config import DATA, GRPC_PORT, LOKI_UID, render_loki_config
-from components.settings import LokiInstance
+from components.loki.settings import LokiInstance
 from tests.rig.probe import PUSH_PATH, Answer, Client
 from tests.rig.processes import wait_for
 from tests.rig.pusher import Found, answers_ready, found_in_loki, line_of, numbered_body

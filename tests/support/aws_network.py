@@ -8,7 +8,7 @@ import pulumi
 from pulumi.runtime import mocks
 
 from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
-from components.settings import Egress, EgressCreate
+from components.aws.egress_settings import Egress, EgressCreate
 from tests.support.fake_engine import Engine, known
 
 NATS = {"nat-00000001": "203.0.113.9", "nat-00000002": "203.0.113.7"}

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from components.ecs.container_definitions import PushTarget, container_definitions, task_volumes
-from components.settings import FARGATE_SIZES, ROUTER_PORTS, Service
+from components.ecs.settings import FARGATE_SIZES, ROUTER_PORTS, Service
 
 URL = "https://grafana.codedang.com/lokiaws/loki/api/v1/push"
 PARAMETER = "arn:aws:ssm:ap-northeast-2:123456789012:parameter/push-aws-admin-push-url-1234567"

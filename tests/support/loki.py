@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from components.settings import LokiInstance
+from components.loki.settings import LokiInstance
 from tests.support.programs import run
 
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.settings import Campus
+from components.docker_hosts.settings import Campus
 from tests.rig.deployment import Deployment, configured_as, docker_contents, loki_of
 from tests.rig.emulator import Emulator
 from tests.rig.live_grafana import PLAYED, make_played_image

@@ -22,9 +22,10 @@ from components.ecs.push_access import (
     push_secret,
     push_secrets,
 )
+from components.ecs.settings import GroupIngress, Service
 from components.ecs.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
-from components.settings import GroupIngress, Service, parse
 from components.stack.services import Services, ServicesArgs
+from components.stack.settings import parse
 from tests.rig.stack import settings_of
 from tests.support.ecs_services import URL, service
 from tests.support.fake_engine import ACCOUNT, Engine, known, plain, running_engine

@@ -13,7 +13,9 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from components.settings import Grafana, Settings, SettingsError, parse
+from components.grafana.settings import Grafana
+from components.stack.settings import Settings, parse
+from components.values.errors import SettingsError
 from tests.rig.stack import local_settings
 from tests.team.canaries import Canary, leaks, secret_settings
 

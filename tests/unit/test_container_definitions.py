@@ -18,7 +18,7 @@ from components.ecs.container_definitions import (
     task_volumes,
 )
 from components.ecs.firelens import OUTPUTS
-from components.settings import Service
+from components.ecs.settings import Service
 from tests.support.ecs_rules import problems
 from tests.support.ecs_services import APP, PARAMETER, URL, request_for, service, services, some_services
 

@@ -14,7 +14,7 @@ import pytest
 from components.log_shipper.alloy_config import Destination, render_alloy_config
 from components.log_shipper.component import DockerShippers, DockerShippersArgs
 from components.log_shipper.docker_reader import ENGINE_SOCKET, SOCKET, SOCKET_DIRECTORY, render_docker_reader
-from components.settings import parse
+from components.stack.settings import parse
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden
 from tests.support.programs import program_of_image, run

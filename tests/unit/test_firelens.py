@@ -16,7 +16,7 @@ from components.ecs.firelens import (
     seconds,
     url_with_credentials,
 )
-from components.settings import parse
+from components.stack.settings import parse
 from tests.rig.stack import settings_of
 
 

@@ -30,8 +30,6 @@ RENDERERS = (
     "components.ecs.policies",
 )
 FORBIDDEN = ("pulumi", "docker", "boto3")
-# The settings read pulumi.Config; their models are plain values, which a renderer may take.
-PLAIN = {"components.settings"}
 
 
 def imported(source: str) -> set[str]:
@@ -50,7 +48,7 @@ def imported(source: str) -> set[str]:
 def all_imports(module: str, seen: set[str]) -> set[str]:
     """What a module of ours imports, with what those of ours that it imports import."""
     path = ROOT / (module.replace(".", "/") + ".py")
-    if module in seen | PLAIN or not path.exists():
+    if module in seen or not path.exists():
         return set()
     seen.add(module)
     direct = imported(path.read_text())

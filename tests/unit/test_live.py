@@ -49,7 +49,8 @@ from components.live.programs import (
 )
 from components.live.provider import LiveProvider
 from components.live.volume_files import VolumeFilesProvider
-from components.settings import SettingsError, parse
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests.support.live_directory import STUB, TRIED, Live
 
 LIVE: dict[str, Any] = {

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from components.ecs.buffer_plan import GRAFANA_DEFAULTS, LogRate, buffer_plan
 from components.ecs.firelens import GRAFANA_OPTIONS, OUTPUTS, seconds, url_with_credentials
 from components.ecs.loss_signs import SIGNS
-from components.settings import Service
+from components.ecs.settings import Service
 from tests.rig.log_router import last_try_seconds, run_plugin
 from tests.support.alarms import counted
 from tests.support.ecs_services import URL, options_of, service, services, some_services

@@ -10,7 +10,9 @@ import pytest
 import yaml
 
 from components.loki.config import beside_each_other, render_loki_config, render_s3_credentials
-from components.settings import LokiInstance, SettingsError, parse
+from components.loki.settings import LokiInstance
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden_variant
 from tests.support.loki import loki_instance, verify

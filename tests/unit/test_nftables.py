@@ -18,7 +18,7 @@ from components.edge.connection_limit import (
 )
 from components.port_policy.nftables import EMPTY_POLICY, policy_rows, render_policy
 from components.port_policy.rules import NUMBERS, Rule
-from components.settings import DEFAULT_RULES
+from components.port_policy.settings import DEFAULT_RULES
 from tests.support.golden import assert_golden
 from tests.support.programs import in_own_network, nft_check, run
 

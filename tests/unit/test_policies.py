@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.ecs.policies import ecs_tasks_trust, execution_policy
-from components.settings import Service
+from components.ecs.settings import Service
 from tests.support.ecs_services import PARAMETER, SECRET, service, services, some_services
 
 GROUP = "arn:aws:logs:ap-northeast-2:123456789012:log-group:/ecs/client-api/log-router"

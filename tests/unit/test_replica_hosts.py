@@ -11,7 +11,8 @@ import yaml
 from components.loki.config import on_hosts_of_their_own, render_loki_config
 from components.port_policy.nftables import render_policy
 from components.port_policy.rules import lets_in, shut_out
-from components.settings import SettingsError, parse
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests.support.fake_engine import build, running_engine
 from tests.support.golden import assert_golden_variant
 from tests.support.loki import loki_instance, verify

@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.settings import SettingsError, parse, parse_campus
+from components.stack.settings import parse, parse_campus
+from components.values.errors import SettingsError
 from tests.rig.stack import settings_of
 from tests.support.settings import SHIPPER, SHIPPING, SMTP, changed, put
 
