@@ -9,8 +9,8 @@ from pulumi import ResourceOptions
 
 from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
 from components.aws.provider import aws_provider
-from components.log_shipper.component import DockerShippers, DockerShippersArgs
 from components.stack.campus_server import CampusServer, CampusServerArgs
+from components.stack.docker_shippers import DockerShippers, DockerShippersArgs
 from components.stack.load import load
 from components.stack.local_state import check_state
 from components.stack.preflight import check_docker_host, check_placeholders

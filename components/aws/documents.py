@@ -1,3 +1,4 @@
+# pyright: strict
 """Documents as AWS takes them: JSON, and statements of IAM policies. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: strict
 """The settings of the network that the tasks' traffic leaves AWS by. Pure."""
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class EgressGiven(Area):
         return self
 
 
-class Egress(Area):
+class EgressSettings(Area):
     """Where the tasks' traffic leaves AWS: exactly one way to know the public addresses."""
 
     create: EgressCreate | None = None

@@ -1,3 +1,4 @@
+# pyright: strict
 """Renders what a NAT instance does when it starts, and what it may do in AWS. Pure.
 
 The image is fck-nat's (https://fck-nat.dev, read at 193c58c of 31 May 2026): Amazon Linux 2023 with AWS'

@@ -1,3 +1,4 @@
+# pyright: strict
 """Which AWS the stack's cloud half is in. Pure."""
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from components.values.area import Area
 from components.values.texts import KeyArn, has_password
 
 
-class Aws(Area):
+class AwsSettings(Area):
     """Which AWS: a region, or an emulator on this machine."""
 
     region: str

@@ -1,3 +1,4 @@
+# pyright: strict
 """Which Docker hosts there are, and the images that run on them. Pure."""
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from components.values.networks import Cidr, HostAddress, is_private
 from components.values.texts import DockerHost, Image, ShortName
 
 
-class OtherHost(Area):
+class OtherHostSettings(Area):
     """Another Docker host on campus, for replicas of Lokis: `replicaHosts` names it."""
 
     docker_host: DockerHost
@@ -21,7 +22,7 @@ class OtherHost(Area):
     address: HostAddress
 
 
-class Campus(Area):
+class CampusSettings(Area):
     """The Docker host on campus and what is common to its containers."""
 
     docker_host: DockerHost
@@ -35,7 +36,7 @@ class Campus(Area):
     # The Loki that this host's own containers' logs go to, straight; none where this says nothing.
     logs_to: ShortName | None = None
     # Docker hosts beside this one, by name, and where they reach this one.
-    other_hosts: dict[ShortName, OtherHost] = {}
+    other_hosts: dict[ShortName, OtherHostSettings] = {}
     address: HostAddress | None = None
 
     @model_validator(mode="after")
@@ -89,7 +90,7 @@ def has_digest(image: str) -> bool:
     return "@sha256:" in image
 
 
-class Images(Area):
+class ImagesSettings(Area):
     """The images that the campus server runs, each with tag."""
 
     # Then every image has a digest too, those of `services` among them.

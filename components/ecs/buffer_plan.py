@@ -1,3 +1,4 @@
+# pyright: strict
 """How much a log router has to hold, and how long it has to try, for a stated outage. Pure.
 
 Example: 20 lines/s of 512 bytes, an outage of 10 minutes, one app container.
@@ -28,6 +29,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from components.ecs.firelens import OutputKind, seconds
+from components.ecs.log_router_settings import RECORD_BYTES, LogRate
 
 MIB = 1 << 20
 # Grafana's plugin, own defaults but for MaxBackoff (5m): half a minute after an outage lines flow again.
@@ -39,10 +41,6 @@ GRAFANA_DEFAULTS = {
     "MaxBackoff": "30s",
     "DqueSegmentSize": "500",
 }
-# What a line carries beside itself, names and values: the time 15, container id 79, container's name 75,
-# source 14, cluster 31, task's ARN 110, task definition 50, instance 36, the field's own name 7; with room
-# for longer names.
-RECORD_BYTES = 448
 # Measured with Fluent Bit 4.2.3 (VmHWM): 57 to 60 MiB in use and over an outage of 10 minutes at 20 lines/s,
 # 63 MiB with three containers, 67 MiB at 1,500 lines/s.
 _GRAFANA_BASE_MIB = 64
@@ -60,35 +58,6 @@ FLUENT_BIT_TRY_SECONDS = 10
 _FLUENT_BIT_LONGEST_WAIT = 2000 + 1 + 10
 # The ECS agent's share of `memoryReservation` for what an input holds, in MB of 1,000,000 bytes.
 _MEM_BUF_SHARE, _MB = 2, 1_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class LogRate:
-    """What a service logs at most, and how long campus may be away without a lost line."""
-
-    lines_per_second: float
-    bytes_per_line: int
-    outage_minutes: int
-
-    @property
-    def outage_seconds(self) -> int:
-        """The outage in seconds."""
-        return self.outage_minutes * 60
-
-    @property
-    def held_lines(self) -> int:
-        """The lines of a whole outage."""
-        return math.ceil(self.lines_per_second * self.outage_seconds)
-
-    @property
-    def held_bytes(self) -> int:
-        """The size of those lines, with their fields."""
-        return self.held_lines * (self.bytes_per_line + RECORD_BYTES)
-
-    @property
-    def held_mib(self) -> float:
-        """The same in MiB."""
-        return self.held_bytes / MIB
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +101,7 @@ def buffer_plan(output: OutputKind, rate: LogRate, containers: int, options: Map
     before_a_try = _FLUSH_SECONDS + batch_wait
     return BufferPlan(
         max_retries=int(chosen.get("MaxRetries", tries_for(rate.outage_seconds, first, longest))),
-        queue_mib=math.ceil(rate.held_mib),
+        queue_mib=math.ceil(rate.held_bytes / MIB),
         memory_mib=_GRAFANA_BASE_MIB + math.ceil(batches + segments),
         stop_seconds=math.ceil(_GRACE_SECONDS + before_a_try + 2 * one_try + min(2 * first, longest)),
         driver_lines=driver_lines,

@@ -18,7 +18,7 @@ from components.ecs.container_definitions import (
 from components.ecs.loss_signs import Alarm, pattern
 from components.ecs.policies import execution_policy
 from components.ecs.push_access import PushAccess, PushSecret
-from components.ecs.settings import Service
+from components.ecs.settings import ServiceSettings
 
 METRICS_NAMESPACE = "campus-monitor"
 
@@ -27,7 +27,7 @@ METRICS_NAMESPACE = "campus-monitor"
 class ShippedServiceArgs:
     """What `ShippedService` is made from."""
 
-    service: Service
+    service: ServiceSettings
     push_url: pulumi.Input[str]
     # None where the route asks for no password.
     secret: PushSecret | None

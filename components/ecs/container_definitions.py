@@ -1,3 +1,4 @@
+# pyright: strict
 """Renders an ECS task's container definitions: the team's containers and the FireLens log router. Pure.
 
 Sources: the ECS API reference (ContainerDefinition, FirelensConfiguration) and `firelens`.
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from components.ecs.buffer_plan import FLUENT_BIT_TRY_SECONDS, GRAFANA_DEFAULTS, BufferPlan
 from components.ecs.container_settings import AppContainer, HealthCheck
 from components.ecs.firelens import LABEL_KEYS, OUTPUTS, output_name
-from components.ecs.settings import BUFFER_VOLUME, LOG_ROUTER, Service
+from components.ecs.settings import BUFFER_VOLUME, LOG_ROUTER, ServiceSettings
 
 # Where the volume with the queue is.
 BUFFER_DIRECTORY = "/log-buffer"
@@ -46,7 +47,7 @@ class PushTarget:
 
 
 def container_definitions(
-    *, service_name: str, service: Service, target: PushTarget, log_group: str, region: str
+    *, service_name: str, service: ServiceSettings, target: PushTarget, log_group: str, region: str
 ) -> list[dict[str, Any]]:
     """The task's containers as the ECS API takes them, the log router first, then by name."""
     plan = service.plan
@@ -59,7 +60,7 @@ def container_definitions(
 
 
 def log_configuration(
-    service_name: str, container: str, service: Service, target: PushTarget, plan: BufferPlan
+    service_name: str, container: str, service: ServiceSettings, target: PushTarget, plan: BufferPlan
 ) -> dict[str, Any]:
     """How one container's lines are shipped; what holds the password stands apart from the options."""
     router = service.log_router
@@ -137,7 +138,7 @@ _ORIGIN_BESIDE_THE_LINE = {
 }
 
 
-def _log_router(service: Service, plan: BufferPlan, log_group: str, region: str) -> dict[str, Any]:
+def _log_router(service: ServiceSettings, plan: BufferPlan, log_group: str, region: str) -> dict[str, Any]:
     router = service.log_router
     options = {"enable-ecs-log-metadata": "true"}
     if router.config is not None:
@@ -177,13 +178,13 @@ def _as_ecs_names(image: str) -> str:
     return f"{name.rpartition(':')[0]}@{digest}" if digest else image
 
 
-def task_volumes(service: Service) -> dict[str, str | None]:
+def task_volumes(service: ServiceSettings) -> dict[str, str | None]:
     """The task's volumes by name: a folder of the instance, or else one that is gone with the task."""
     buffer = {BUFFER_VOLUME: None} if service.log_router.output == "grafana" else {}
     return buffer | {name: volume.host_path for name, volume in sorted(service.volumes.items())}
 
 
-def _app_container(name: str, container: AppContainer, service: Service) -> dict[str, Any]:
+def _app_container(name: str, container: AppContainer, service: ServiceSettings) -> dict[str, Any]:
     # A log router that can tell whether it is healthy is waited for.
     condition = "START" if service.log_router.health_check is None else "HEALTHY"
     return {
@@ -220,7 +221,7 @@ def _mounts(container: AppContainer) -> dict[str, Any]:
     return {"mountPoints": mounts} if mounts else {}
 
 
-def _port_mappings(container: AppContainer, service: Service) -> dict[str, Any]:
+def _port_mappings(container: AppContainer, service: ServiceSettings) -> dict[str, Any]:
     # With bridge networking host port 0 lets ECS pick a free one; with awsvpc both are the same.
     mappings = [
         {

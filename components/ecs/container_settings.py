@@ -1,3 +1,4 @@
+# pyright: strict
 """The settings of the team's own containers in a task. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: strict
 """What the log router's two outputs take: their options, and the mistakes that they wouldn't tell of. Pure.
 
 Sources: Grafana's plugin (loki v3.7.8, clients/cmd/fluent-bit), Fluent Bit 4.2.3 and its `loki` output

@@ -1,3 +1,4 @@
+# pyright: strict
 """Renders a task's security group rules from rules in the port policy's words. Pure.
 
 A security group can only allow, and is checked for every connection that isn't a reply. It doesn't see

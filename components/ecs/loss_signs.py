@@ -1,3 +1,4 @@
+# pyright: strict
 """What a log router prints when lines are lost or refused, and the alarm that each line rings. Pure.
 
 One table for both outputs, as a service that changes from one to the other has tasks of both for a while.

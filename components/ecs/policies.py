@@ -1,3 +1,4 @@
+# pyright: strict
 """Renders the IAM policies of the tasks' roles, as narrow as the task definition is. Pure."""
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from typing import Any
 
 from components.aws.documents import VERSION, allow
 from components.aws.partitions import partition_of
-from components.ecs.settings import LOG_ROUTER, Service
+from components.ecs.settings import LOG_ROUTER, ServiceSettings
 
 # By IPv4 (`dkr.ecr`) or by both (`dkr-ecr`), with FIPS or without, under the suffix of the partition
 # (Amazon ECR user guide, "Amazon ECR private registry").
@@ -34,7 +35,7 @@ def ecs_tasks_trust(account_id: str) -> dict[str, Any]:
 
 def execution_policy(
     *,
-    service: Service,
+    service: ServiceSettings,
     log_group_arn: str,
     push_parameter_arns: Sequence[str],
     push_key_arn: str | None = None,
@@ -63,7 +64,7 @@ def _some(action: str, resources: Sequence[str]) -> list[dict[str, Any]]:
     return [allow([action], resources)] if resources else []
 
 
-def _secrets(service: Service) -> tuple[list[str], list[str]]:
+def _secrets(service: ServiceSettings) -> tuple[list[str], list[str]]:
     """What the containers' definitions name: parameters, and secrets.
 
     Of a secret the ARN alone: behind its name are JSON key, version stage and version id.
@@ -75,7 +76,7 @@ def _secrets(service: Service) -> tuple[list[str], list[str]]:
     )
 
 
-def _decrypt_own(service: Service) -> list[dict[str, Any]]:
+def _decrypt_own(service: ServiceSettings) -> list[dict[str, Any]]:
     """For what the definition names and the customer's own keys have encrypted.
 
     Each service gives KMS the ARN of what is encrypted as encryption context, under a name of its own (AWS
@@ -99,7 +100,7 @@ def _decrypt(keys: Sequence[str | None], context: str, arns: Sequence[str]) -> l
     return [allow(["kms:Decrypt"], known) | {"Condition": condition}]
 
 
-def _pull(service: Service) -> list[dict[str, Any]]:
+def _pull(service: ServiceSettings) -> list[dict[str, Any]]:
     """For images in ECR: the layers of those repositories, and a login.
 
     The login is the one permission without a resource: IAM knows none for it (service authorization
@@ -117,7 +118,7 @@ def _pull(service: Service) -> list[dict[str, Any]]:
     return [allow(layers, repositories), allow(["ecr:GetAuthorizationToken"], ["*"])]
 
 
-def _read_config(service: Service) -> list[dict[str, Any]]:
+def _read_config(service: ServiceSettings) -> list[dict[str, Any]]:
     config = service.log_router.config
     if config is None or config.type != "s3":
         return []

@@ -10,9 +10,7 @@ import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
-from components.ecs.firelens import OUTPUTS, OutputKind, url_with_credentials
-from components.ecs.settings import Service
-from components.stack.settings import Settings
+from components.ecs.firelens import OutputKind, url_with_credentials
 
 
 class PushSecret(NamedTuple):
@@ -21,28 +19,6 @@ class PushSecret(NamedTuple):
     loki: str
     user: str
     output: OutputKind
-
-
-def push_secrets(settings: Settings) -> list[PushSecret]:
-    """Every account of the instances that services push to, in the form of either output.
-
-    All of them and not those in use alone: ECS starts tasks of a service's former revision until it is given
-    the next one, with the account and the output of that revision.
-    """
-    return [
-        PushSecret(loki, account.user, output)
-        for loki in sorted({service.loki for service in settings.services.values()})
-        for output in sorted(OUTPUTS)
-        for account in settings.loki.instances[loki].accounts
-    ]
-
-
-def push_secret(settings: Settings, service: Service) -> PushSecret | None:
-    """The secret that a service pushes with; None where its route asks for no password."""
-    accounts = settings.loki.instances[service.loki].accounts
-    if not accounts:
-        return None
-    return PushSecret(service.loki, service.account or accounts[0].user, service.log_router.output)
 
 
 @dataclass(frozen=True, kw_only=True)

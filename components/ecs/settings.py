@@ -1,3 +1,4 @@
+# pyright: strict
 """An ECS service's settings: its task, who may reach it, and its log router. Pure."""
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from components.ecs.firelens import (
     output_problem,
     seconds,
 )
-from components.ecs.log_router_settings import LogRateStated, LogRouter
+from components.ecs.log_router_settings import LogRate, LogRouter
 from components.port_policy.settings import PortRule
 from components.values.area import Area
 from components.values.networks import checked_cidr
@@ -91,7 +92,7 @@ class GroupIngress(PortRule):
     from_: tuple[Source, ...] = Field(default=(), alias="from")
 
 
-class Service(Area):
+class ServiceSettings(Area):
     """An ECS service's task definition with its log router."""
 
     # `ec2`: bridge networking on the team's instances. `fargate`: an interface of its own (awsvpc).
@@ -113,14 +114,14 @@ class Service(Area):
     account: UserName | None = None
     # Labels of every line, beside `job`, `service` and `container`.
     labels: dict[LabelName, LabelValue] = Field(default={}, max_length=10)
-    log_rate: LogRateStated = LogRateStated()
+    log_rate: LogRate = LogRate()
     log_router: LogRouter = LogRouter()
 
     @property
     def plan(self) -> BufferPlan:
         """What the log router needs for the stated rate and outage."""
         router = self.log_router
-        return buffer_plan(router.output, self.log_rate.plain, len(self.containers), router.options)
+        return buffer_plan(router.output, self.log_rate, len(self.containers), router.options)
 
     @model_validator(mode="after")
     def _check_ingress(self) -> Self:
@@ -258,7 +259,7 @@ class Service(Area):
             tried = tried_seconds(
                 plan.max_retries, seconds(options["MinBackoff"]), seconds(options["MaxBackoff"])
             )
-            if tried < rate.outage_minutes * 60:
+            if tried < rate.outage_seconds:
                 raise ValueError(
                     f"logRouter.options.MaxRetries: the last try comes after {tried:.0f} s, the stated "
                     f"outage is {rate.outage_minutes} min: raise it, or leave it out; "

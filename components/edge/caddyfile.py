@@ -1,3 +1,4 @@
+# pyright: strict
 """Caddy's configuration as text: the guarded routes, their address gate, and Grafana behind them.
 
 Pure: plain values in, text out. The files lie in one live directory: `Caddyfile` and, one per
@@ -6,20 +7,17 @@ allowed address, the fragments in `allowed/nat/`.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+
+from components.edge.settings import ACME_STAGING, EdgeSettings
 
 ADMIN_SOCKET = "/run/caddy/admin.sock"
 FRAGMENTS = "allowed/nat"
 PUSH_PATH = "/loki/api/v1/push"
 # Loki's documentation, "Ingesting logs to Loki using OpenTelemetry Collector".
 OTLP_PATH = "/otlp/v1/logs"
-
-# Let's Encrypt's staging environment (its documentation, "Staging Environment").
-ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
 # What Caddy keeps of its configuration is there, too. A root isn't among the live files: Caddy reads it by
 # its whole path, and checks a configuration before that is swapped.
@@ -118,36 +116,6 @@ TAKEN_LOGGED_ONE_IN = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class AcmeAuthority:
-    """An ACME authority other than Let's Encrypt."""
-
-    # The URL of its directory (RFC 8555, section 7.1.1).
-    directory: str
-    # Whom to trust when speaking with it, as PEM; None trusts the image's own list.
-    root: str | None = None
-
-    @property
-    def root_file(self) -> str:
-        """The name of the root's file. Another root has another: Caddy reads a file once."""
-        return f"acme-root-{hashlib.sha256((self.root or '').encode()).hexdigest()[:16]}.pem"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Site:
-    """The one site: its name, its certificate and its ports."""
-
-    domain: str
-    tls: Literal["acme", "acme-staging", "internal"]
-    email: str | None
-    http_port: int
-    https_port: int
-    # HTTP/3 listens on the HTTPS port's UDP twin.
-    http3: bool = False
-    # With `acme`, the authority; None leaves it to Caddy, which asks Let's Encrypt.
-    acme: AcmeAuthority | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class GuardedRoute:
     """One way to one Loki: who may push, and with which accounts on top."""
 
@@ -168,7 +136,7 @@ class GuardedRoute:
     otlp: bool = False
 
 
-def render_caddyfile(site: Site, routes: Sequence[GuardedRoute], grafana: str | None) -> str:
+def render_caddyfile(site: EdgeSettings, routes: Sequence[GuardedRoute], grafana: str | None) -> str:
     """The Caddyfile; `grafana` is where Grafana answers, or None where the stack has none."""
     body: list[str] = []
     logs: list[str] = []
@@ -179,7 +147,7 @@ def render_caddyfile(site: Site, routes: Sequence[GuardedRoute], grafana: str | 
     return _page(site, body, logs)
 
 
-def render_closed(site: Site) -> str:
+def render_closed(site: EdgeSettings) -> str:
     """The first Caddyfile and the last one: certificates are kept up, every request gets 403."""
     return _page(site, ['respond "Forbidden" 403'])
 
@@ -192,18 +160,18 @@ def render_allowed_address(ip: str) -> str:
     return f"remote_ip {ipaddress.ip_network(ip)}\n"
 
 
-def push_url(site: Site, prefix: str) -> str:
+def push_url(site: EdgeSettings, prefix: str) -> str:
     """Where a shipper pushes to."""
     return f"{site_url(site)}{prefix}{PUSH_PATH}"
 
 
-def site_url(site: Site) -> str:
+def site_url(site: EdgeSettings) -> str:
     """The site's URL, without a slash at its end."""
     port = "" if site.https_port == 443 else f":{site.https_port}"
     return f"https://{site.domain}{port}"
 
 
-def _page(site: Site, body: Sequence[str], more_logs: Sequence[str] = ()) -> str:
+def _page(site: EdgeSettings, body: Sequence[str], more_logs: Sequence[str] = ()) -> str:
     lines = [
         *_block("(logged) ", _logged()),
         "",
@@ -229,7 +197,7 @@ def _page(site: Site, body: Sequence[str], more_logs: Sequence[str] = ()) -> str
     return "\n".join(lines) + "\n"
 
 
-def _global_options(site: Site) -> list[str]:
+def _global_options(site: EdgeSettings) -> list[str]:
     timeouts = ["read_header 10s", "read_body 30s", "write 2m", "idle 2m"]
     servers = [
         f"protocols h1 h2{' h3' if site.http3 else ''}",
@@ -263,7 +231,7 @@ def _plain_http() -> list[str]:
     ]
 
 
-def _acme(site: Site) -> list[str]:
+def _acme(site: EdgeSettings) -> list[str]:
     lines = [f"email {_quoted(site.email)}"] if site.email and site.tls != "internal" else []
     if site.tls == "acme-staging":
         lines.append(f"acme_ca {ACME_STAGING}")
@@ -413,7 +381,7 @@ def _push(route: GuardedRoute) -> list[str]:
     ]
 
 
-def _grafana(site: Site, upstream: str | None) -> list[str]:
+def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
     if upstream is None:
         return _block("handle ", ['respond "Grafana is not part of this stack" 503'])
     headers = [
@@ -451,7 +419,7 @@ def _by_data_source() -> list[str]:
     ]
 
 
-def _is_trusted(site: Site) -> bool:
+def _is_trusted(site: EdgeSettings) -> bool:
     """Whether every browser trusts the certificate, as far as can be told."""
     return site.tls == "acme" and (site.acme is None or site.acme.root is None)
 

@@ -22,12 +22,12 @@ from components.edge.caddyfile import (
     FRAGMENTS,
     GRACE_PERIOD_SECONDS,
     GuardedRoute,
-    Site,
     render_allowed_address,
     render_caddyfile,
     render_closed,
 )
 from components.edge.connection_limit import CADDY_MEMORY_MIB
+from components.edge.settings import EdgeSettings
 from components.live.files import LiveFiles
 from components.live.volume_files import VolumeFile, VolumeFiles
 
@@ -43,7 +43,7 @@ class EdgeArgs:
 
     host: Host
     image_id: pulumi.Input[str]
-    site: Site
+    site: EdgeSettings
     # Without accounts: these arrive as hashes.
     routes: Sequence[GuardedRoute]
     # The bcrypt hash per user, per route's name.

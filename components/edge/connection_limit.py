@@ -1,3 +1,4 @@
+# pyright: strict
 """How many connections one source may have open to Caddy, and why so many. Pure.
 
 Caddy's container has 512 MiB. Reloads under load need half of it; the other half is for

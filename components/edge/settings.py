@@ -1,7 +1,9 @@
+# pyright: strict
 """Caddy's settings: the site, its certificate and its ports. Pure."""
 
 from __future__ import annotations
 
+import hashlib
 import ipaddress
 import re
 import ssl
@@ -10,7 +12,6 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from components.edge.caddyfile import ACME_STAGING
 from components.edge.connection_limit import DEFAULT as DEFAULT_CONNECTIONS
 from components.edge.connection_limit import LEAST as LEAST_CONNECTIONS
 from components.edge.connection_limit import MOST as MOST_CONNECTIONS
@@ -18,6 +19,9 @@ from components.live.programs import LETS_ENCRYPT
 from components.values.area import Area
 from components.values.networks import MAX_PORT, Cidr, Port, refuse_wide
 from components.values.texts import MailAddress, checked_host_name
+
+# Let's Encrypt's staging environment (its documentation, "Staging Environment").
+ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
 # For these Caddy makes certificates itself, or asks Tailscale, whatever authority is named (certmagic,
 # SubjectIsInternal; its modules/caddyhttp/autohttps.go).
@@ -58,9 +62,10 @@ SiteName = Annotated[str, AfterValidator(_site_name)]
 AcmeDirectory = Annotated[str, AfterValidator(_acme_directory)]
 
 
-class Acme(Area):
+class AcmeSettings(Area):
     """An ACME authority in place of Let's Encrypt."""
 
+    # The URL of its directory (RFC 8555, section 7.1.1).
     directory: AcmeDirectory
     # Certificates as PEM: whom Caddy trusts when it speaks with this authority. Nothing where those that
     # it trusts anyway will do.
@@ -74,8 +79,13 @@ class Acme(Area):
             raise ValueError(f"root: {problem}, received {len(self.root)} characters")
         return self
 
+    @property
+    def root_file(self) -> str:
+        """The name of the root's file. Another root has another: Caddy reads a file once."""
+        return f"acme-root-{hashlib.sha256((self.root or '').encode()).hexdigest()[:16]}.pem"
 
-class Edge(Area):
+
+class EdgeSettings(Area):
     """Caddy, the one door: its name, certificate and ports."""
 
     domain: SiteName
@@ -83,7 +93,7 @@ class Edge(Area):
     # The address of the account at the ACME authority; required for acme and acme-staging.
     email: MailAddress | None = None
     # With `tls: acme` alone: whom to ask in place of Let's Encrypt.
-    acme: Acme | None = None
+    acme: AcmeSettings | None = None
     http_port: Port = 80
     https_port: Port = 443
     # HTTP/3 too; the port policy has to let the HTTPS port's UDP twin in.

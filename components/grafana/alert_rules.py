@@ -1,3 +1,4 @@
+# pyright: strict
 """Grafana's alert rules, as typed Python. Pure: plain values in, text out.
 
 Three things are told apart: a Loki that can't be asked (one rule for each, and every other rule keeps its

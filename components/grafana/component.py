@@ -28,15 +28,13 @@ from components.grafana.provisioning import (
     PIPELINE_UID,
     PLUGINS_FILE,
     PROVIDER_FILE,
-    Contacts,
     HostLogs,
     LokiSource,
     render_contacts,
     render_datasources,
     render_provider,
 )
-from components.grafana.settings import GRAFANA_PORT, AlertsTo, Smtp
-from components.grafana.settings import Grafana as GrafanaSettings
+from components.grafana.settings import GRAFANA_PORT, GrafanaSettings, Smtp
 from components.live.files import LiveFiles
 from components.live.password_hash import GeneratedPassword
 from components.live.programs import PASSWORD_MARK
@@ -163,7 +161,7 @@ class Grafana(pulumi.ComponentResource):
         from components.grafana.alert_rules import render_alert_rules
         from components.grafana.dashboards import render_dashboards
 
-        contacts = render_contacts(_contacts(args.settings.alerts_to))
+        contacts = render_contacts(args.settings.alerts_to)
         LiveFiles(
             f"{name}-provisioned",
             docker_host=args.host.docker_host,
@@ -200,16 +198,6 @@ class Grafana(pulumi.ComponentResource):
 
 _AT_FIRST_EMPTY = (DATASOURCES_FILE, ALERT_RULES_FILE, CONTACTS_FILE, PLUGINS_FILE)
 _README = "What lies here is written by the stack: see docs/grafana.md in its repository.\n"
-
-
-def _contacts(alerts_to: AlertsTo | None) -> Contacts | None:
-    if alerts_to is None:
-        return None
-    urls = {
-        kind: None if url is None else url.get_secret_value()
-        for kind, url in (("discord", alerts_to.discord), ("slack", alerts_to.slack))
-    }
-    return Contacts(mail=alerts_to.mail, **urls)
 
 
 def _smtp_password(smtp: Smtp | None) -> pulumi.Output[str] | None:

@@ -1,3 +1,4 @@
+# pyright: strict
 """Grafana's dashboards, as typed Python. Pure: plain values in, text out.
 
 Only this room's dashboards, panels and alert rules import Grafana's SDK, and a stack without Grafana imports

@@ -1,3 +1,4 @@
+# pyright: strict
 """What dashboards and alert rules ask a Loki for, as LogQL. Pure.
 
 Every stream of ours has the label `container`, and one of a log router has `job="firelens"`. A stack's

@@ -1,3 +1,4 @@
+# pyright: strict
 """The kinds of panels that the dashboards are made of. Pure.
 
 What all of them keep to: a legend that names each line, nothing healthy in red and nothing silent in green,

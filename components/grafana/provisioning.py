@@ -1,3 +1,4 @@
+# pyright: strict
 """What Grafana is provisioned with, without its dashboards and alert rules, as text. Pure.
 
 JSON is YAML, and Grafana reads it. No text in it may hold a dollar sign: Grafana would put an
@@ -10,6 +11,8 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from components.grafana.settings import AlertsTo
 
 # Below the directory that LiveFiles keeps. Grafana refuses files with another ending in `alerting`.
 DATASOURCES_FILE = "datasources/loki.yaml"
@@ -67,15 +70,6 @@ class HostLogs:
         return f'{{source="docker", host="{self.host}", container="{container}"}}'
 
 
-@dataclass(frozen=True, kw_only=True)
-class Contacts:
-    """Whom an alert is told. The URLs are secrets."""
-
-    mail: tuple[str, ...] = ()
-    discord: str | None = None
-    slack: str | None = None
-
-
 def render_datasources(sources: Sequence[LokiSource]) -> str:
     """The data sources' file: one per Loki, not editable by hand."""
     datasources = [
@@ -111,7 +105,7 @@ def render_provider(directory: str) -> str:
     return _page({"providers": [provider]})
 
 
-def render_contacts(contacts: Contacts | None) -> str:
+def render_contacts(contacts: AlertsTo | None) -> str:
     """The contact point and the policy that leads every alert to it.
 
     Grafana keeps what a file no longer names: a way that isn't used is named as deleted, and contacts that
@@ -121,8 +115,8 @@ def render_contacts(contacts: Contacts | None) -> str:
         return _page({})
     settings: dict[str, dict[str, str] | None] = {
         "email": {"addresses": ";".join(contacts.mail)} if contacts.mail else None,
-        "discord": {"url": contacts.discord} if contacts.discord is not None else None,
-        "slack": {"url": contacts.slack} if contacts.slack is not None else None,
+        "discord": {"url": contacts.discord.get_secret_value()} if contacts.discord is not None else None,
+        "slack": {"url": contacts.slack.get_secret_value()} if contacts.slack is not None else None,
     }
     receivers = [
         {"uid": _receiver_uid(kind), "type": kind, "settings": known}

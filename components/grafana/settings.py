@@ -1,3 +1,4 @@
+# pyright: strict
 """Grafana's settings: its password, its mail server, and whom its alerts are told. Pure."""
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class AlertsTo(Area):
     slack: WebhookUrl | None = None
 
 
-class Grafana(Area):
+class GrafanaSettings(Area):
     """Grafana, reached through Caddy only."""
 
     enabled: bool = True

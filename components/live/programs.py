@@ -1,3 +1,4 @@
+# pyright: strict
 """How each program is told its new files: the scripts that run in its container.
 
 Pure text. A script is POSIX sh and needs what the programs' own images have: Alpine's busybox (1.34

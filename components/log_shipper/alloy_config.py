@@ -1,3 +1,4 @@
+# pyright: strict
 """Alloy's configuration as text: a Docker host's containers to one Loki. Pure: plain values in, text out."""
 
 from __future__ import annotations

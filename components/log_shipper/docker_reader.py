@@ -1,3 +1,4 @@
+# pyright: strict
 """What a log shipper may ask of its Docker Engine, as a Caddyfile. Pure text.
 
 Whoever reaches the engine's own socket is root on its host, however the socket is mounted. So Caddy stands

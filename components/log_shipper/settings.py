@@ -1,3 +1,4 @@
+# pyright: strict
 """The settings of the Docker hosts whose containers' logs are shipped. Pure."""
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ ALLOY_PORT = 12345
 CAMPUS_LABEL = "campus"
 
 
-class Shipper(Area):
+class ShipperSettings(Area):
     """A Docker host whose containers' logs are shipped, by Alloy, through a route with a password."""
 
     docker_host: DockerHost

@@ -33,7 +33,7 @@ from components.loki.config import (
     render_s3_credentials,
 )
 from components.loki.other_host import OtherHost
-from components.loki.settings import LokiInstance as LokiSettings
+from components.loki.settings import LokiSettings
 from components.loki.storage_settings import S3
 
 CONFIG_DIRECTORY = "/etc/loki-config"
@@ -67,7 +67,7 @@ class Place:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LokiInstanceArgs:
+class LokiArgs:
     """What a Loki needs to know."""
 
     # The instance's name in the settings.
@@ -88,7 +88,7 @@ class _Volumes(NamedTuple):
     config_text: str
 
 
-class LokiInstance(pulumi.ComponentResource):
+class Loki(pulumi.ComponentResource):
     """One Loki, or its replicas. Only Caddy and Grafana reach it, unless the port policy names its port.
 
     Replicas are made and replaced one after the other, the first one last, each when the one before is ready.
@@ -99,7 +99,7 @@ class LokiInstance(pulumi.ComponentResource):
     container_id: pulumi.Output[str]
     """The container's id; of replicas, the first one's."""
 
-    def __init__(self, name: str, args: LokiInstanceArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:LokiInstance", name, None, opts)
         keys = self._keys(name, args.settings.s3)
         replicas = _replicas(args)
@@ -128,7 +128,7 @@ class LokiInstance(pulumi.ComponentResource):
         )
         return [pulumi.Output.concat(s3.access_key_id, " ", hashed.bcrypt_hash)]
 
-    def _volumes(self, name: str, args: LokiInstanceArgs, number: int, replica: Replica | None) -> _Volumes:
+    def _volumes(self, name: str, args: LokiArgs, number: int, replica: Replica | None) -> _Volumes:
         place = args.places[number]
         name, role = _name(name, args.instance, place), place.role
         # What is on another host has that one's provider.
@@ -149,7 +149,7 @@ class LokiInstance(pulumi.ComponentResource):
     def _container(
         self,
         name: str,
-        args: LokiInstanceArgs,
+        args: LokiArgs,
         number: int,
         replica: Replica | None,
         volumes: _Volumes,
@@ -196,7 +196,7 @@ class LokiInstance(pulumi.ComponentResource):
         )
 
 
-def _replicas(args: LokiInstanceArgs) -> Sequence[Replica | None]:
+def _replicas(args: LokiArgs) -> Sequence[Replica | None]:
     """How each replica is configured; an only one isn't."""
     if args.settings.replicas == 1:
         return [None]
@@ -239,7 +239,7 @@ def loki_environment(settings: LokiSettings) -> list[str]:
     return envs
 
 
-def _hosts(args: LokiInstanceArgs, number: int) -> list[docker.ContainerHostArgs] | None:
+def _hosts(args: LokiArgs, number: int) -> list[docker.ContainerHostArgs] | None:
     """Where a replica finds itself, on the private network, and the others, on their hosts."""
     if args.places[number].reached_at is None:
         return None

@@ -1,3 +1,4 @@
+# pyright: strict
 """Loki's configuration as text. Pure: plain values in, text out.
 
 JSON is YAML, and Loki reads it; so nothing has to know how YAML quotes.
@@ -33,7 +34,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from components.loki.settings import REPLICATION, LokiInstance, LokiLimits
+from components.loki.settings import REPLICATION, LokiLimits, LokiSettings
 from components.loki.storage_settings import S3, SchemaPeriod
 
 DATA = "/loki"
@@ -76,7 +77,7 @@ def beside_each_other(addresses: Sequence[str]) -> list[Replica]:
 
 
 def on_hosts_of_their_own(
-    instance: LokiInstance, names: Sequence[str], addresses: Sequence[str], hosts: Sequence[str]
+    instance: LokiSettings, names: Sequence[str], addresses: Sequence[str], hosts: Sequence[str]
 ) -> list[Replica]:
     """The replicas with these names and private addresses, each on the host with that address.
 
@@ -97,7 +98,7 @@ def on_hosts_of_their_own(
 
 
 def render_loki_config(
-    instance: LokiInstance, replica: Replica | None = None, *, oldest_seconds: int = 0
+    instance: LokiSettings, replica: Replica | None = None, *, oldest_seconds: int = 0
 ) -> str:
     """The configuration of one Loki, or of one replica among several.
 
@@ -168,7 +169,7 @@ def _join(config: dict[str, Any], replica: Replica) -> None:
     config["compactor"]["deletion_marker_object_store_prefix"] = "deletion-markers/"
 
 
-def _config(instance: LokiInstance) -> dict[str, Any]:
+def _config(instance: LokiSettings) -> dict[str, Any]:
     return {
         # One tenant; Caddy is the guard.
         "auth_enabled": False,
@@ -258,7 +259,7 @@ def _bucket(s3: S3 | None) -> dict[str, Any]:
     }
 
 
-def _period(period: SchemaPeriod, instance: LokiInstance) -> dict[str, Any]:
+def _period(period: SchemaPeriod, instance: LokiSettings) -> dict[str, Any]:
     return {
         "from": period.from_,
         "store": period.store,

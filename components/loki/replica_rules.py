@@ -1,3 +1,4 @@
+# pyright: strict
 """What replicas of a Loki on different Docker hosts need open between them, and nobody else. Pure."""
 
 from __future__ import annotations

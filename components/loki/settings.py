@@ -1,3 +1,4 @@
+# pyright: strict
 """The Lokis' settings: who may push, what is kept where, and for how long. Pure."""
 
 from __future__ import annotations
@@ -107,7 +108,7 @@ class LokiLimits(Area):
         return round(_hours(self.max_age) * 3600)
 
 
-class LokiInstance(Area):
+class LokiSettings(Area):
     """One Loki and the guarded route that leads to it."""
 
     port: Port
@@ -263,7 +264,7 @@ class LokiInstance(Area):
         return "nat" in self.allow
 
 
-def replica_names(name: str, loki: LokiInstance) -> tuple[str, ...]:
+def replica_names(name: str, loki: LokiSettings) -> tuple[str, ...]:
     """What each replica of an instance is called: by its number on one host, by its host on others.
 
     The first one has the instance's own name: a Loki that gets replicas keeps its data.
@@ -272,10 +273,10 @@ def replica_names(name: str, loki: LokiInstance) -> tuple[str, ...]:
     return (name, *(f"{name}-{other}" for other in others))
 
 
-class Loki(Area):
+class LokisSettings(Area):
     """The Loki instances by name."""
 
-    instances: dict[ShortName, LokiInstance] = Field(min_length=1)
+    instances: dict[ShortName, LokiSettings] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _check_unique(self) -> Self:

@@ -1,3 +1,4 @@
+# pyright: strict
 """Where a Loki keeps its lines, and in which form. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: strict
 """The port policy as nftables rules and as the rows of `ufw status numbered`. Pure.
 
 One table, `inet campus_policy`, and nobody else's. Its first chain hooks prerouting before

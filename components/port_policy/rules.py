@@ -1,3 +1,4 @@
+# pyright: strict
 """The port policy's rules as plain values, their rows, and whom they let in. Pure."""
 
 from __future__ import annotations

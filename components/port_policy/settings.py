@@ -1,3 +1,4 @@
+# pyright: strict
 """The port policy's settings: its rules, and how operators still come in. Pure."""
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ DEFAULT_RULES = (
 )
 
 
-class PortPolicy(Area):
+class PortPolicySettings(Area):
     """What may enter the host; everything else is dropped."""
 
     # `host` guards the Docker host; `own` loads the same rules in the guard's own network namespace,

@@ -11,7 +11,7 @@ import pulumi
 import pulumi_docker as docker
 
 from components.docker_hosts.containers import Host, docker_provider, private_network
-from components.edge.caddyfile import PUSH_PATH, AcmeAuthority, GuardedRoute, Site, push_url, site_url
+from components.edge.caddyfile import PUSH_PATH, GuardedRoute, push_url, site_url
 from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.edge.connection_limit import ConnectionLimit
 from components.grafana.component import Grafana, GrafanaArgs
@@ -21,10 +21,9 @@ from components.live.confirmation import Confirmation
 from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
 from components.log_shipper.settings import ALLOY_PORT, CAMPUS_LABEL
-from components.loki.component import LokiInstance, LokiInstanceArgs, Place, replica_role, replicas_alias
+from components.loki.component import Loki, LokiArgs, Place, replica_role, replicas_alias
 from components.loki.other_host import OtherHost, OtherHostArgs
-from components.loki.settings import Account, replica_names
-from components.loki.settings import LokiInstance as LokiSettings
+from components.loki.settings import Account, LokiSettings, replica_names
 from components.port_policy.component import GUARD, PortPolicy, PortPolicyArgs
 from components.stack.settings import Settings
 
@@ -71,16 +70,6 @@ class CampusServer(pulumi.ComponentResource):
         # A bare `provider` for own resources, `providers` for components and their children.
         self._own = pulumi.ResourceOptions(parent=self, provider=self._provider)
         self._part = pulumi.ResourceOptions(parent=self, providers=[self._provider])
-        authority = settings.edge.acme
-        self._site = Site(
-            domain=settings.edge.domain,
-            tls=settings.edge.tls,
-            email=settings.edge.email,
-            http_port=settings.edge.http_port,
-            https_port=settings.edge.https_port,
-            http3=settings.edge.http3,
-            acme=authority and AcmeAuthority(directory=authority.directory, root=authority.root),
-        )
         self.port_policy = self._port_policy()
         # Everything else on the host comes after its policy: a port is guarded before it is open, and rules
         # that shut us out are undone before a container is half made.
@@ -122,9 +111,9 @@ class CampusServer(pulumi.ComponentResource):
 
     def _set_outputs(self) -> None:
         instances = self._settings.loki.instances
-        self.grafana_url = pulumi.Output.from_input(site_url(self._site))
+        self.grafana_url = pulumi.Output.from_input(site_url(self._settings.edge))
         self.loki_push_urls = pulumi.Output.from_input(
-            {key: push_url(self._site, one.route) for key, one in instances.items()}
+            {key: push_url(self._settings.edge, one.route) for key, one in instances.items()}
         )
         self.shipper_credentials = pulumi.Output.secret(
             pulumi.Output.all(self.passwords).apply(lambda known: known[0])
@@ -192,12 +181,12 @@ class CampusServer(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _lokis(self, network: docker.Network) -> dict[str, LokiInstance]:
+    def _lokis(self, network: docker.Network) -> dict[str, Loki]:
         image_id = self._image_id("loki", self._settings.images.loki)
         return {
-            key: LokiInstance(
+            key: Loki(
                 f"{self._name}-loki-{key}",
-                LokiInstanceArgs(
+                LokiArgs(
                     instance=key,
                     places=self._places(key, image_id, network.name),
                     settings=instance,
@@ -272,7 +261,7 @@ class CampusServer(pulumi.ComponentResource):
                 image_id=self._image_id("grafana", settings.images.grafana),
                 network_name=network.name,
                 address=self._address(GRAFANA_PORT),
-                root_url=site_url(self._site),
+                root_url=site_url(self._settings.edge),
                 sources=list(sources.values()),
                 host_logs=self._host_logs(sources),
                 hosts=self._replicas_elsewhere(),
@@ -391,7 +380,7 @@ class CampusServer(pulumi.ComponentResource):
             EdgeArgs(
                 host=self._host,
                 image_id=caddy_image_id,
-                site=self._site,
+                site=settings.edge,
                 routes=routes,
                 account_hashes=hashes,
                 grafana=f"grafana:{GRAFANA_PORT}" if settings.grafana.enabled else None,

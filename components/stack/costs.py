@@ -1,3 +1,4 @@
+# pyright: strict
 """`make costs`: what a stack's AWS half costs a month, by its settings and a file of prices per region.
 
 The files are in `components/aws/prices/`; each price has its source and its date, and
@@ -12,15 +13,15 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import yaml
 
-from components.aws.egress_settings import Egress, EgressCreate
+from components.aws.egress_settings import EgressCreate, EgressSettings
 from components.aws.nat_boot import DISK_GIB, INSTANCE_TYPE
-from components.ecs.log_router_settings import LogRateStated
+from components.ecs.log_router_settings import LogRate
 from components.ecs.loss_signs import Alarm
-from components.ecs.settings import Service
+from components.ecs.settings import ServiceSettings
 from components.stack.settings import AwsHalf, parse_aws_half
 from components.values.errors import PROJECT, SettingsError
 
@@ -113,7 +114,9 @@ def _alarms(services: int, usd: Mapping[str, float]) -> Iterator[Cost]:
         yield Cost("its metric, in a month in which it counts", str(count), count * usd["metricMonth"])
 
 
-def _service(name: str, service: Service, egress: Egress, usd: Mapping[str, float]) -> Iterator[Cost]:
+def _service(
+    name: str, service: ServiceSettings, egress: EgressSettings, usd: Mapping[str, float]
+) -> Iterator[Cost]:
     gigabytes = _gigabytes(service.log_rate)
     # What somebody else runs for `given` is a NAT instance, which takes nothing for a gigabyte.
     by_gateway = egress.lookup is not None or (egress.create is not None and egress.create.nat == "gateway")
@@ -131,7 +134,7 @@ def _service(name: str, service: Service, egress: Egress, usd: Mapping[str, floa
         yield Cost(f"{name}: a task on Fargate", "1", hour * MONTH_HOURS)
 
 
-def _gigabytes(rate: LogRateStated) -> float:
+def _gigabytes(rate: LogRate) -> float:
     return rate.lines_per_second * rate.bytes_per_line * 3600 * MONTH_HOURS / GB
 
 
@@ -158,7 +161,7 @@ def of_stack(stack: str, folder: Path = ROOT) -> str:
     path = folder / f"Pulumi.{stack}.yaml"
     if not path.exists():
         raise CostError(f"there is no {path.name}")
-    config = yaml.safe_load(path.read_text()).get("config") or {}
+    config: dict[str, Any] = yaml.safe_load(path.read_text()).get("config") or {}
     own = f"{PROJECT}:"
     settings = parse_aws_half({key.removeprefix(own): one for key, one in config.items()})
     prices = prices_of(settings.aws.region)

@@ -1,3 +1,4 @@
+# pyright: strict
 """What has to fit between two things' settings. Pure.
 
 Each check raises a ValueError whose text begins with the key that is wrong, below `campus-monitor:`.
@@ -8,20 +9,20 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from components.aws.egress_settings import Egress
-from components.aws.settings import Aws
-from components.docker_hosts.settings import DIGEST_RULE, Campus, Images, has_digest
-from components.ecs.settings import Service
-from components.edge.settings import Edge
+from components.aws.egress_settings import EgressSettings
+from components.aws.settings import AwsSettings
+from components.docker_hosts.settings import DIGEST_RULE, CampusSettings, ImagesSettings, has_digest
+from components.ecs.settings import ServiceSettings
+from components.edge.settings import EdgeSettings
 from components.grafana.settings import GRAFANA_PORT
-from components.log_shipper.settings import CAMPUS_LABEL, Shipper
-from components.loki.settings import Account, LokiInstance
+from components.log_shipper.settings import CAMPUS_LABEL, ShipperSettings
+from components.loki.settings import Account, LokiSettings
 from components.port_policy.rules import Protocol, Rule, lets_in, named_sources, shut_out
-from components.port_policy.settings import PortPolicy
+from components.port_policy.settings import PortPolicySettings
 from components.values.networks import contains, is_wide
 
-Lokis = Mapping[str, LokiInstance]
-Services = Mapping[str, Service]
+Lokis = Mapping[str, LokiSettings]
+Services = Mapping[str, ServiceSettings]
 
 
 def check_ports(lokis: Lokis) -> None:
@@ -31,7 +32,7 @@ def check_ports(lokis: Lokis) -> None:
             raise ValueError(f"loki.instances.{name}.port: {GRAFANA_PORT} is Grafana's")
 
 
-def check_services(services: Services, lokis: Lokis, egress: Egress) -> None:
+def check_services(services: Services, lokis: Lokis, egress: EgressSettings) -> None:
     """Each has a Loki, an account there, and a network where it needs one."""
     for name, service in services.items():
         if service.loki not in lokis:
@@ -50,7 +51,7 @@ def check_services(services: Services, lokis: Lokis, egress: Egress) -> None:
             )
 
 
-def check_digests(services: Services, images: Images) -> None:
+def check_digests(services: Services, images: ImagesSettings) -> None:
     """What a tag names may be another image at the next task's start."""
     for name, service in services.items() if images.require_digest else ():
         named = {f"containers.{key}.image": one.image for key, one in service.containers.items()}
@@ -60,14 +61,16 @@ def check_digests(services: Services, images: Images) -> None:
                 raise ValueError(f"services.{name}.{key}: {DIGEST_RULE}, received {image!r}")
 
 
-def check_zones(egress: Egress, aws: Aws) -> None:
+def check_zones(egress: EgressSettings, aws: AwsSettings) -> None:
     """AWS would refuse another region's zone only in the update, half-way."""
     for zone in () if egress.create is None else egress.create.zones:
         if zone[:-1] != aws.region:
             raise ValueError(f"egress.create.zones: zones of aws.region ({aws.region}), received {zone!r}")
 
 
-def check_private_network(campus: Campus, policy: PortPolicy, edge: Edge, lokis: Lokis) -> None:
+def check_private_network(
+    campus: CampusSettings, policy: PortPolicySettings, edge: EdgeSettings, lokis: Lokis
+) -> None:
     """What is meant for others isn't the containers': they would reach SSH and published Lokis by it."""
     network = ipaddress.ip_network(campus.network_cidr)
     for key, cidrs in _meant_for_others(policy, edge, lokis):
@@ -81,7 +84,9 @@ def check_private_network(campus: Campus, policy: PortPolicy, edge: Edge, lokis:
                 )
 
 
-def _meant_for_others(policy: PortPolicy, edge: Edge, lokis: Lokis) -> Iterator[tuple[str, Sequence[str]]]:
+def _meant_for_others(
+    policy: PortPolicySettings, edge: EdgeSettings, lokis: Lokis
+) -> Iterator[tuple[str, Sequence[str]]]:
     yield "portPolicy.operatorCidrs", policy.operator_cidrs
     yield "edge.extraAllowedCidrs", edge.extra_allowed_cidrs
     for name, one in lokis.items():
@@ -91,7 +96,7 @@ def _meant_for_others(policy: PortPolicy, edge: Edge, lokis: Lokis) -> Iterator[
             yield f"portPolicy.rules.{index}.from", rule.from_
 
 
-def check_accounts_of_nat(lokis: Lokis, edge: Edge, egress: Egress) -> None:
+def check_accounts_of_nat(lokis: Lokis, edge: EdgeSettings, egress: EgressSettings) -> None:
     """Every workload behind a NAT has its address, and whoever may push can also stop that Loki."""
     for name, one in lokis.items():
         if one.accounts or one.nat_without_password:
@@ -130,7 +135,7 @@ def check_late_lines(services: Services, lokis: Lokis) -> None:
 
 
 def check_logs_of_hosts(
-    shippers: Mapping[str, Shipper], campus: Campus, images: Images, lokis: Lokis
+    shippers: Mapping[str, ShipperSettings], campus: CampusSettings, images: ImagesSettings, lokis: Lokis
 ) -> None:
     """The campus host's own logs have a Loki, and who ships has an image to do it with."""
     if campus.logs_to is not None and campus.logs_to not in lokis:
@@ -142,7 +147,7 @@ def check_logs_of_hosts(
         raise ValueError("images.alloy: required with shippers or campus.logsTo, received None")
 
 
-def check_shippers_certificate(shippers: Mapping[str, Shipper], edge: Edge) -> None:
+def check_shippers_certificate(shippers: Mapping[str, ShipperSettings], edge: EdgeSettings) -> None:
     """A shipper trusts what its image does."""
     if shippers and edge.tls != "acme":
         raise ValueError(
@@ -155,7 +160,7 @@ def check_shippers_certificate(shippers: Mapping[str, Shipper], edge: Edge) -> N
         )
 
 
-def check_shippers(shippers: Mapping[str, Shipper], campus: Campus, lokis: Lokis) -> None:
+def check_shippers(shippers: Mapping[str, ShipperSettings], campus: CampusSettings, lokis: Lokis) -> None:
     """Each has a Docker host of its own, a Loki, and an account there."""
     taken = {campus.docker_host: CAMPUS_LABEL} if campus.logs_to is not None else {}
     for name, shipper in shippers.items():
@@ -174,7 +179,7 @@ def check_shippers(shippers: Mapping[str, Shipper], campus: Campus, lokis: Lokis
         _check_account(key, shipper, lokis[shipper.loki].accounts)
 
 
-def _check_account(key: str, shipper: Shipper, known: Sequence[Account]) -> None:
+def _check_account(key: str, shipper: ShipperSettings, known: Sequence[Account]) -> None:
     accounts = {one.user: one for one in known}
     if not accounts:
         raise ValueError(
@@ -195,7 +200,7 @@ def _check_account(key: str, shipper: Shipper, known: Sequence[Account]) -> None
         )
 
 
-def check_published(lokis: Lokis, policy: PortPolicy, rules: Callable[[], Sequence[Rule]]) -> None:
+def check_published(lokis: Lokis, policy: PortPolicySettings, rules: Callable[[], Sequence[Rule]]) -> None:
     """What Docker publishes is guarded, and the policy (all of its `rules`) names it, for some."""
     for name, instance in lokis.items():
         if not instance.published:
@@ -225,7 +230,7 @@ def _check_published_port(key: str, port: int, rules: Sequence[Rule], wide_is_me
         )
 
 
-def check_replica_hosts(lokis: Lokis, campus: Campus, policy: PortPolicy) -> None:
+def check_replica_hosts(lokis: Lokis, campus: CampusSettings, policy: PortPolicySettings) -> None:
     """Each is known and has something to do, and is guarded: Lokis know neither users nor passwords."""
     known = campus.other_hosts
     used: set[str] = set()
@@ -246,7 +251,7 @@ def check_replica_hosts(lokis: Lokis, campus: Campus, policy: PortPolicy) -> Non
         raise ValueError(f"campus.otherHosts.{host}: no Loki's replicaHosts names it: remove it")
 
 
-def check_operators_are_named(policy: PortPolicy, ssh_port: int) -> None:
+def check_operators_are_named(policy: PortPolicySettings, ssh_port: int) -> None:
     """Somebody reaches SSH under any rules."""
     if not policy.operator_cidrs:
         raise ValueError(
@@ -255,7 +260,9 @@ def check_operators_are_named(policy: PortPolicy, ssh_port: int) -> None:
         )
 
 
-def check_operators(policy: PortPolicy, host: str | None, ssh_port: int, before: Sequence[Rule]) -> None:
+def check_operators(
+    policy: PortPolicySettings, host: str | None, ssh_port: int, before: Sequence[Rule]
+) -> None:
     """No rule locks those out of a host who would have to mend it; `before` are the replicas' rules there."""
     if any(rule.is_for(ssh_port, "tcp") for rule in before):
         raise ValueError(
@@ -271,7 +278,7 @@ def check_operators(policy: PortPolicy, host: str | None, ssh_port: int, before:
             )
 
 
-def check_caddy(edge: Edge, rules: Sequence[Rule]) -> None:
+def check_caddy(edge: EdgeSettings, rules: Sequence[Rule]) -> None:
     """The rules let somebody in to each of Caddy's ports."""
     needed: list[tuple[int, Protocol]] = [(edge.http_port, "tcp"), (edge.https_port, "tcp")]
     if edge.http3:

@@ -1,3 +1,4 @@
+# pyright: strict
 """A guard: the local stack's own shell (`.local/env`) must never keep another stack's state or secrets."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: strict
 """The stack's outputs: an API that other programs read. Pure.
 
 `python -m components.stack.outputs` prints docs/outputs.md.

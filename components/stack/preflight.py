@@ -1,3 +1,4 @@
+# pyright: strict
 """What is asked before anything is touched: that the Docker host answers, and that its images can be had.
 
 Only a `unix://` host is asked. A preview works without an `ssh://` host, and touches none.
@@ -8,7 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
-from typing import Any
+from typing import Any, cast
 
 from pydantic.alias_generators import to_camel
 
@@ -102,8 +103,8 @@ def _images(settings: Settings) -> dict[str, str]:
 
 def _remapped(socket_path: str) -> str | None:
     """Why the engine's containers can't be on the host's network; None where they can."""
-    _, info = _get(socket_path, "/info")
-    options: list[str] = (info or {}).get("SecurityOptions") or []
+    info: dict[str, Any] = _get(socket_path, "/info")[1] or {}
+    options: list[str] = info.get("SecurityOptions") or []
     for name, what in (("name=userns", "remaps users"), ("name=rootless", "is rootless")):
         if any(option.partition(",")[0] == name for option in options):
             return (
@@ -139,5 +140,5 @@ def _get(socket_path: str, resource: str) -> tuple[int, Any]:
 
 def _reason(answer: Any) -> str:
     """The engine's own words, in one line."""
-    said = answer.get("message", "") if isinstance(answer, dict) else ""
+    said = cast("dict[str, Any]", answer).get("message", "") if isinstance(answer, dict) else ""
     return " ".join(str(said).split()) or "no reason given"

@@ -11,8 +11,10 @@ from pulumi import ResourceOptions
 
 from components.aws.documents import canonical
 from components.ecs.component import ShippedService, ShippedServiceArgs
+from components.ecs.firelens import OUTPUTS
 from components.ecs.policies import ecs_tasks_trust
-from components.ecs.push_access import PushAccess, PushAccessArgs, push_secret, push_secrets
+from components.ecs.push_access import PushAccess, PushAccessArgs, PushSecret
+from components.ecs.settings import ServiceSettings
 from components.ecs.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
 from components.stack.settings import Settings
 
@@ -85,3 +87,25 @@ class Services(pulumi.ComponentResource):
                 "task_security_group_ids": self.task_security_group_ids,
             }
         )
+
+
+def push_secrets(settings: Settings) -> list[PushSecret]:
+    """Every account of the instances that services push to, in the form of either output.
+
+    All of them and not those in use alone: ECS starts tasks of a service's former revision until it is given
+    the next one, with the account and the output of that revision.
+    """
+    return [
+        PushSecret(loki, account.user, output)
+        for loki in sorted({service.loki for service in settings.services.values()})
+        for output in sorted(OUTPUTS)
+        for account in settings.loki.instances[loki].accounts
+    ]
+
+
+def push_secret(settings: Settings, service: ServiceSettings) -> PushSecret | None:
+    """The secret that a service pushes with; None where its route asks for no password."""
+    accounts = settings.loki.instances[service.loki].accounts
+    if not accounts:
+        return None
+    return PushSecret(service.loki, service.account or accounts[0].user, service.log_router.output)

@@ -1,3 +1,4 @@
+# pyright: strict
 """All settings of one environment: every thing's own, parsed once, and what follows from several. Pure.
 
 Every mistake in the configuration becomes one line that names the key's path, the rule and the value
@@ -11,20 +12,20 @@ from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
-from components.aws.egress_settings import Egress
-from components.aws.settings import Aws
-from components.docker_hosts.settings import Campus, Images
-from components.ecs.settings import Service
-from components.edge.settings import Edge
-from components.grafana.settings import Grafana
-from components.log_shipper.settings import Shipper
+from components.aws.egress_settings import EgressSettings
+from components.aws.settings import AwsSettings
+from components.docker_hosts.settings import CampusSettings, ImagesSettings
+from components.ecs.settings import ServiceSettings
+from components.edge.settings import EdgeSettings
+from components.grafana.settings import GrafanaSettings
+from components.log_shipper.settings import ShipperSettings
 from components.loki.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
-from components.loki.settings import Loki
+from components.loki.settings import LokisSettings
 from components.port_policy.rules import Kept, Rule
-from components.port_policy.settings import PortPolicy
+from components.port_policy.settings import PortPolicySettings
 from components.stack import cross_checks
 from components.values.area import Area
-from components.values.errors import one_line_each
+from components.values.errors import validated
 from components.values.texts import ShortName
 
 # sshd's default port (sshd_config(5), Port).
@@ -34,17 +35,17 @@ SSH_PORT = 22
 class Settings(Area):
     """All settings of one environment."""
 
-    campus: Campus
-    images: Images
-    edge: Edge
-    loki: Loki
-    grafana: Grafana = Grafana()
-    port_policy: PortPolicy = PortPolicy()
-    egress: Egress
-    services: dict[ShortName, Service] = {}
+    campus: CampusSettings
+    images: ImagesSettings
+    edge: EdgeSettings
+    loki: LokisSettings
+    grafana: GrafanaSettings = GrafanaSettings()
+    port_policy: PortPolicySettings = PortPolicySettings()
+    egress: EgressSettings
+    services: dict[ShortName, ServiceSettings] = {}
     # By the name that their lines are labelled with: `host`.
-    shippers: dict[ShortName, Shipper] = {}
-    aws: Aws
+    shippers: dict[ShortName, ShipperSettings] = {}
+    aws: AwsSettings
 
     @model_validator(mode="after")
     def _check_across(self) -> Self:
@@ -148,26 +149,22 @@ def parse(tree: dict[str, Any]) -> Settings:
 
     Raises SettingsError with one line per mistake.
     """
-    with one_line_each(tree):
-        return Settings.model_validate(tree)
+    return validated(Settings, tree)
 
 
-def parse_campus(area: Any) -> Campus:
+def parse_campus(area: Any) -> CampusSettings:
     """The area `campus` alone, as it stands in a stack's file. Raises SettingsError."""
-    with one_line_each({"campus": area}, "campus"):
-        return Campus.model_validate(area)
+    return validated(CampusSettings, area, "campus")
 
 
 class AwsHalf(Area):
     """The areas that say what is made in AWS; the others, with their secrets, aren't looked at."""
 
-    egress: Egress
-    services: dict[ShortName, Service] = {}
-    aws: Aws
+    egress: EgressSettings
+    services: dict[ShortName, ServiceSettings] = {}
+    aws: AwsSettings
 
 
 def parse_aws_half(tree: dict[str, Any]) -> AwsHalf:
     """What is made in AWS, as it stands in a stack's file. Raises SettingsError."""
-    own = {key: tree[key] for key in AwsHalf.model_fields if key in tree}
-    with one_line_each(own):
-        return AwsHalf.model_validate(own)
+    return validated(AwsHalf, {key: tree[key] for key in AwsHalf.model_fields if key in tree})

@@ -1,3 +1,4 @@
+# pyright: strict
 """What every part of the settings is: an immutable model. Pure."""
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ class Area(BaseModel):
         extra="forbid",
         frozen=True,
         alias_generator=to_camel,
+        # In Python, that is. A stack file has the aliases alone (`validated`).
+        validate_by_alias=True,
+        validate_by_name=True,
         # A secret must never be echoed by an error message.
         hide_input_in_errors=True,
     )

@@ -1,3 +1,4 @@
+# pyright: strict
 """How mistakes in the settings are told: one line each, with key, rule and value. Pure.
 
 A secret's value is never in it.
@@ -7,12 +8,11 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import ValidationError
 
+from components.values.area import Area
 from components.values.texts import has_password
 
 PROJECT = "campus-monitor"
@@ -26,12 +26,20 @@ class SettingsError(Exception):
         self.problems = problems
 
 
-@contextmanager
-def one_line_each(tree: dict[str, Any], *above: str) -> Generator[None, None, None]:
-    """Make pydantic's errors one SettingsError; `above` is where the model stands in the tree."""
+Model = TypeVar("Model", bound=Area)
+
+
+def validated(model: type[Model], value: Any, *above: str) -> Model:
+    """The model from what stands in a stack's file, `above` being its place there.
+
+    Raises SettingsError with one line per mistake.
+    """
     try:
-        yield
+        return model.model_validate(value, by_alias=True, by_name=False)
     except ValidationError as error:
+        tree = value
+        for key in reversed(above):
+            tree = {key: tree}
         items = [dict(item) | {"loc": (*above, *item["loc"])} for item in error.errors(include_url=False)]
         raise SettingsError([_problem(item, tree) for item in items]) from None
 

@@ -1,3 +1,4 @@
+# pyright: strict
 """Addresses, networks and ports, as settings name them, and what is refused of them. Pure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# pyright: strict
 """Names, images, passwords and other texts that several things' settings have. Pure."""
 
 from __future__ import annotations

@@ -11,9 +11,7 @@ from docker.models.containers import Container
 
 from components.edge.caddyfile import (
     FRAGMENTS,
-    AcmeAuthority,
     GuardedRoute,
-    Site,
     render_allowed_address,
     render_caddyfile,
 )
@@ -55,15 +53,6 @@ class EdgeFiles:
         """The deployed Caddyfile with more operators' networks, or with a Grafana at host:port."""
         settings = self._settings
         edge = settings.edge
-        site = Site(
-            domain=edge.domain,
-            tls=edge.tls,
-            email=edge.email,
-            http_port=edge.http_port,
-            https_port=edge.https_port,
-            http3=edge.http3,
-            acme=edge.acme and AcmeAuthority(directory=edge.acme.directory, root=edge.acme.root),
-        )
         hashes = {found["user"]: found["hash"] for found in HASH.finditer(self.deployed)}
         routes = [
             GuardedRoute(
@@ -78,7 +67,7 @@ class EdgeFiles:
             )
             for key, one in settings.loki.instances.items()
         ]
-        return render_caddyfile(site, routes, grafana)
+        return render_caddyfile(edge, routes, grafana)
 
     def apply(self, caddyfile: str) -> None:
         """Update the stack's own resource with another Caddyfile."""

@@ -15,16 +15,10 @@ from components.ecs.component import ShippedService, ShippedServiceArgs
 from components.ecs.firelens import OutputKind
 from components.ecs.loss_signs import Alarm, pattern
 from components.ecs.policies import ecs_tasks_trust
-from components.ecs.push_access import (
-    PushAccess,
-    PushAccessArgs,
-    PushSecret,
-    push_secret,
-    push_secrets,
-)
-from components.ecs.settings import GroupIngress, Service
+from components.ecs.push_access import PushAccess, PushAccessArgs, PushSecret
+from components.ecs.settings import GroupIngress, ServiceSettings
 from components.ecs.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
-from components.stack.services import Services, ServicesArgs
+from components.stack.services import Services, ServicesArgs, push_secret, push_secrets
 from components.stack.settings import parse
 from tests.rig.stack import settings_of
 from tests.support.ecs_services import URL, service
@@ -68,7 +62,7 @@ PASSWORD = "p@ss word/€"
 
 
 def shipped(
-    service: Service,
+    service: ServiceSettings,
     *,
     secret: PushSecret | None = None,
     others: Sequence[PushSecret] = (),

@@ -12,8 +12,8 @@ import pulumi
 import pytest
 
 from components.log_shipper.alloy_config import Destination, render_alloy_config
-from components.log_shipper.component import DockerShippers, DockerShippersArgs
 from components.log_shipper.docker_reader import ENGINE_SOCKET, SOCKET, SOCKET_DIRECTORY, render_docker_reader
+from components.stack.docker_shippers import DockerShippers, DockerShippersArgs
 from components.stack.settings import parse
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden
