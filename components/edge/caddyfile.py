@@ -1,7 +1,7 @@
 # pyright: strict
 """Caddy's configuration as text: the guarded routes, their address gate, and Grafana behind them.
 
-Pure: plain values in, text out. The files lie in one live directory: `Caddyfile` and, one per
+Pure: settings in, text out. The files lie in one live directory: `Caddyfile` and, one per
 allowed address, the fragments in `allowed/nat/`.
 """
 

@@ -12,9 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, model_validator
 
-from components.edge.connection_limit import DEFAULT as DEFAULT_CONNECTIONS
-from components.edge.connection_limit import LEAST as LEAST_CONNECTIONS
-from components.edge.connection_limit import MOST as MOST_CONNECTIONS
+from components.edge import connection_limit
 from components.live.programs import LETS_ENCRYPT
 from components.values.area import Area
 from components.values.networks import MAX_PORT, Cidr, Port, refuse_wide
@@ -100,7 +98,7 @@ class EdgeSettings(Area):
     http3: bool = False
     # How many TCP connections to Caddy an IPv4 address, or an IPv6 /64, may have open at once; a /48 four
     # times as many. The port policy keeps it, with `namespace: host`.
-    connections_per_source: int = DEFAULT_CONNECTIONS
+    connections_per_source: int = connection_limit.DEFAULT
     # Operators' own addresses, allowed on every guarded route beside the route's list.
     extra_allowed_cidrs: tuple[Cidr, ...] = ()
     # Lets an entry be wider than one address.
@@ -119,10 +117,11 @@ class EdgeSettings(Area):
             raise ValueError(f"acme: names the authority of tls: acme alone, received tls {self.tls!r}")
         if self.http_port == self.https_port:
             raise ValueError(f"httpPort: must differ from httpsPort, received {self.http_port}")
-        if not LEAST_CONNECTIONS <= self.connections_per_source <= MOST_CONNECTIONS:
+        least, most = connection_limit.LEAST, connection_limit.MOST
+        if not least <= self.connections_per_source <= most:
             raise ValueError(
-                f"connectionsPerSource: from {LEAST_CONNECTIONS}, for a few browsers behind one address, to "
-                f"{MOST_CONNECTIONS}, so that no stranger can fill Caddy's memory, "
+                f"connectionsPerSource: from {least}, for a few browsers behind one address, to "
+                f"{most}, so that no stranger can fill Caddy's memory, "
                 f"received {self.connections_per_source}"
             )
         if not self.allow_wide:

@@ -93,7 +93,27 @@ class Grafana(pulumi.ComponentResource):
         data = data_volume(f"{name}-data", args.host, "grafana-data", self)
         live = volume(f"{name}-provisioning", args.host, "grafana-provisioning", self)
         secrets = volume(f"{name}-secrets", args.host, "grafana-secrets", self)
-        first = VolumeFiles(
+        smtp_password = _smtp_password(settings.smtp)
+        first = self._first_files(name, args, live)
+        secret_files = self._secret_files(name, args, secrets, secret_key, smtp_password)
+        container = self._container(
+            name,
+            args,
+            [
+                mounted(data, "/var/lib/grafana"),
+                mounted(live, LIVE),
+                mounted(secrets, SECRETS, read_only=True),
+            ],
+            _labels(smtp_password, secret_key),
+            [first, secret_files],
+        )
+        self._live_files(name, args, container, secret_files, _keyed(secret_key, self.admin_password))
+        self.address = pulumi.Output.from_input(f"{args.address}:{GRAFANA_PORT}")
+        self.container_id = container.id
+        self.register_outputs({"address": self.address, "container_id": self.container_id})
+
+    def _first_files(self, name: str, args: GrafanaArgs, live: docker.Volume) -> VolumeFiles:
+        return VolumeFiles(
             f"{name}-first-files",
             docker_host=args.host.docker_host,
             volume_name=live.name,
@@ -106,10 +126,18 @@ class Grafana(pulumi.ComponentResource):
                 "dashboards/README": _own(_README),
             },
             only_if_absent=True,
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
-        smtp_password = _smtp_password(settings.smtp)
-        secret_files = VolumeFiles(
+
+    def _secret_files(
+        self,
+        name: str,
+        args: GrafanaArgs,
+        secrets: docker.Volume,
+        secret_key: pulumi.Output[str],
+        smtp_password: pulumi.Output[str] | None,
+    ) -> VolumeFiles:
+        return VolumeFiles(
             f"{name}-secret-files",
             docker_host=args.host.docker_host,
             volume_name=secrets.name,
@@ -119,9 +147,18 @@ class Grafana(pulumi.ComponentResource):
                 "secret-key": _own(secret_key),
                 **({} if smtp_password is None else {"smtp-password": _own(smtp_password)}),
             },
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self),
         )
-        container = docker.Container(
+
+    def _container(
+        self,
+        name: str,
+        args: GrafanaArgs,
+        volumes: list[docker.ContainerVolumeArgs],
+        labels: list[docker.ContainerLabelArgs],
+        after: list[pulumi.Resource],
+    ) -> docker.Container:
+        return docker.Container(
             f"{name}-container",
             name=args.host.named("grafana"),
             image=args.image_id,
@@ -130,24 +167,16 @@ class Grafana(pulumi.ComponentResource):
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
             ],
             hosts=host_entries(args.hosts) or None,
-            envs=_environment(args.root_url, settings.smtp),
-            volumes=[
-                mounted(data, "/var/lib/grafana"),
-                mounted(live, LIVE),
-                mounted(secrets, SECRETS, read_only=True),
-            ],
+            envs=_environment(args.root_url, args.settings.smtp),
+            volumes=volumes,
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
-            **hardened(settings.memory_bytes // MIB),
+            **hardened(args.settings.memory_bytes // MIB),
             cpu_shares=BEHIND_THE_GATE_CPU_SHARES,
-            labels=_labels(smtp_password, secret_key),
+            labels=labels,
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
-            opts=container_options(self, [first, secret_files]),
+            opts=container_options(self, after),
         )
-        self._live_files(name, args, container, secret_files, _keyed(secret_key, self.admin_password))
-        self.address = pulumi.Output.from_input(f"{args.address}:{GRAFANA_PORT}")
-        self.container_id = container.id
-        self.register_outputs({"address": self.address, "container_id": self.container_id})
 
     def _live_files(
         self,

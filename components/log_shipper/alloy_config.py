@@ -61,6 +61,11 @@ loki.source.docker "containers" {{
   forward_to = [loki.write.loki.receiver]
 }}
 
+{_endpoint(destination)}"""
+
+
+def _endpoint(destination: Destination) -> str:
+    return f"""\
 loki.write "loki" {{
   endpoint {{
     url = {_text(destination.url)}

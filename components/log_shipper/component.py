@@ -35,6 +35,16 @@ CADDYFILE = "Caddyfile"
 # Alloy has buffers of 2 MiB per container and a queue of 10. It tells Go's collector of the limit itself.
 MEMORY_MIB = 512
 READER_MEMORY_MIB = 128
+_COMMAND = [
+    "run",
+    f"{DIRECTORY}/{CONFIG_FILE}",
+    f"--storage.path={DATA}",
+    # Nobody but itself: whoever reaches it sees the configuration of everything.
+    f"--server.http.listen-addr=127.0.0.1:{ALLOY_PORT}",
+    "--server.http.enable-pprof=false",
+    "--server.http.disable-support-bundle=true",
+    "--disable-reporting",
+]
 # Alloy gives what it has read 15 s to be sent before it ends (its source, loki.write's drain_timeout).
 STOP_SECONDS = 60
 
@@ -91,16 +101,7 @@ class DockerShipper(pulumi.ComponentResource):
             f"{name}-container",
             name=args.host.named(role),
             image=args.alloy_image_id,
-            command=[
-                "run",
-                f"{DIRECTORY}/{CONFIG_FILE}",
-                f"--storage.path={DATA}",
-                # Nobody but itself: whoever reaches it sees the configuration of everything.
-                f"--server.http.listen-addr=127.0.0.1:{ALLOY_PORT}",
-                "--server.http.enable-pprof=false",
-                "--server.http.disable-support-bundle=true",
-                "--disable-reporting",
-            ],
+            command=_COMMAND,
             user=str(ALLOY_UID),
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)

@@ -173,20 +173,7 @@ def _config(instance: LokiSettings) -> dict[str, Any]:
     return {
         # One tenant; Caddy is the guard.
         "auth_enabled": False,
-        "server": {
-            "http_listen_port": instance.port,
-            # Only Loki talks gRPC, with itself.
-            "grpc_listen_address": "127.0.0.1",
-            "grpc_listen_port": GRPC_PORT,
-            "log_format": "json",
-            # A push that comes just as the distributor ends is never answered: it waits for workers that are
-            # gone (Loki 3.7.8, pkg/distributor/distributor.go, PushWithResolver). In Loki's own 30 s for it
-            # Loki takes no other. By then all that takes pushes has ended.
-            "graceful_shutdown_timeout": "1s",
-            # What a push of Caddy's 5 MB becomes inside; Loki's own 4 MB would refuse it.
-            "grpc_server_max_recv_msg_size": 16 << 20,
-            "grpc_server_max_send_msg_size": 16 << 20,
-        },
+        "server": _server(instance.port),
         "distributor": {"max_decompressed_size": MAX_UNPACKED},
         "common": {
             "instance_addr": "127.0.0.1",
@@ -219,26 +206,25 @@ def _config(instance: LokiSettings) -> dict[str, Any]:
             "retention_enabled": True,
             "delete_request_store": instance.storage,
         },
-        "limits_config": {
-            "retention_period": instance.retention,
-            # Retention alone decides how far back a query goes; Loki's own 30 days and an hour don't.
-            "max_query_length": "0",
-            "allow_structured_metadata": instance.keeps_structured_metadata,
-            "volume_enabled": True,
-            # An alert counts refused pushes by network, and strangers may be in very many. Of each route
-            # Caddy logs some 300 in its five minutes (STRANGERS_LOGGED). Loki's own 500 are one route's.
-            "max_query_series": 5000,
-            # Loki copies what it knows of a resource or a scope into each of its lines: 1 MiB of names and
-            # 1 MiB of lines were 4 GiB of memory. Its labels (its own list) stay.
-            "otlp_config": {
-                "resource_attributes": {"attributes_config": [{"action": "drop", "regex": ".*"}]},
-                "scope_attributes": [{"action": "drop", "regex": ".*"}],
-            },
-            # Retention alone removes lines. Loki's own `filter-and-delete` lets whoever reaches it do so.
-            "deletion_mode": "disabled",
-            **_limits(instance.limits),
-        },
+        "limits_config": _limits(instance),
         "analytics": {"reporting_enabled": False},
+    }
+
+
+def _server(port: int) -> dict[str, Any]:
+    return {
+        "http_listen_port": port,
+        # Only Loki talks gRPC, with itself.
+        "grpc_listen_address": "127.0.0.1",
+        "grpc_listen_port": GRPC_PORT,
+        "log_format": "json",
+        # A push that comes just as the distributor ends is never answered: it waits for workers that are
+        # gone (Loki 3.7.8, pkg/distributor/distributor.go, PushWithResolver). In Loki's own 30 s for it
+        # Loki takes no other. By then all that takes pushes has ended.
+        "graceful_shutdown_timeout": "1s",
+        # What a push of Caddy's 5 MB becomes inside; Loki's own 4 MB would refuse it.
+        "grpc_server_max_recv_msg_size": 16 << 20,
+        "grpc_server_max_send_msg_size": 16 << 20,
     }
 
 
@@ -270,7 +256,29 @@ def _period(period: SchemaPeriod, instance: LokiSettings) -> dict[str, Any]:
     }
 
 
-def _limits(limits: LokiLimits) -> dict[str, Any]:
+def _limits(instance: LokiSettings) -> dict[str, Any]:
+    return {
+        "retention_period": instance.retention,
+        # Retention alone decides how far back a query goes; Loki's own 30 days and an hour don't.
+        "max_query_length": "0",
+        "allow_structured_metadata": instance.keeps_structured_metadata,
+        "volume_enabled": True,
+        # An alert counts refused pushes by network, and strangers may be in very many. Of each route
+        # Caddy logs some 300 in its five minutes (STRANGERS_LOGGED). Loki's own 500 are one route's.
+        "max_query_series": 5000,
+        # Loki copies what it knows of a resource or a scope into each of its lines: 1 MiB of names and
+        # 1 MiB of lines were 4 GiB of memory. Its labels (its own list) stay.
+        "otlp_config": {
+            "resource_attributes": {"attributes_config": [{"action": "drop", "regex": ".*"}]},
+            "scope_attributes": [{"action": "drop", "regex": ".*"}],
+        },
+        # Retention alone removes lines. Loki's own `filter-and-delete` lets whoever reaches it do so.
+        "deletion_mode": "disabled",
+        **_what_it_takes(instance.limits),
+    }
+
+
+def _what_it_takes(limits: LokiLimits) -> dict[str, Any]:
     return {
         "max_line_size": limits.line_kib << 10,
         "max_line_size_truncate": True,

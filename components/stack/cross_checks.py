@@ -21,18 +21,18 @@ from components.port_policy.rules import Protocol, Rule, lets_in, named_sources,
 from components.port_policy.settings import PortPolicySettings
 from components.values.networks import contains, is_wide
 
-Lokis = Mapping[str, LokiSettings]
-Services = Mapping[str, ServiceSettings]
+LokisByName = Mapping[str, LokiSettings]
+ServicesByName = Mapping[str, ServiceSettings]
 
 
-def check_ports(lokis: Lokis) -> None:
+def check_ports(lokis: LokisByName) -> None:
     """No Loki has Grafana's port, and so its address."""
     for name, instance in lokis.items():
         if GRAFANA_PORT in instance.ports:
             raise ValueError(f"loki.instances.{name}.port: {GRAFANA_PORT} is Grafana's")
 
 
-def check_services(services: Services, lokis: Lokis, egress: EgressSettings) -> None:
+def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressSettings) -> None:
     """Each has a Loki, an account there, and a network where it needs one."""
     for name, service in services.items():
         if service.loki not in lokis:
@@ -51,7 +51,7 @@ def check_services(services: Services, lokis: Lokis, egress: EgressSettings) -> 
             )
 
 
-def check_digests(services: Services, images: ImagesSettings) -> None:
+def check_digests(services: ServicesByName, images: ImagesSettings) -> None:
     """What a tag names may be another image at the next task's start."""
     for name, service in services.items() if images.require_digest else ():
         named = {f"containers.{key}.image": one.image for key, one in service.containers.items()}
@@ -69,7 +69,7 @@ def check_zones(egress: EgressSettings, aws: AwsSettings) -> None:
 
 
 def check_private_network(
-    campus: CampusSettings, policy: PortPolicySettings, edge: EdgeSettings, lokis: Lokis
+    campus: CampusSettings, policy: PortPolicySettings, edge: EdgeSettings, lokis: LokisByName
 ) -> None:
     """What is meant for others isn't the containers': they would reach SSH and published Lokis by it."""
     network = ipaddress.ip_network(campus.network_cidr)
@@ -85,7 +85,7 @@ def check_private_network(
 
 
 def _meant_for_others(
-    policy: PortPolicySettings, edge: EdgeSettings, lokis: Lokis
+    policy: PortPolicySettings, edge: EdgeSettings, lokis: LokisByName
 ) -> Iterator[tuple[str, Sequence[str]]]:
     yield "portPolicy.operatorCidrs", policy.operator_cidrs
     yield "edge.extraAllowedCidrs", edge.extra_allowed_cidrs
@@ -96,7 +96,7 @@ def _meant_for_others(
             yield f"portPolicy.rules.{index}.from", rule.from_
 
 
-def check_accounts_of_nat(lokis: Lokis, edge: EdgeSettings, egress: EgressSettings) -> None:
+def check_accounts_of_nat(lokis: LokisByName, edge: EdgeSettings, egress: EgressSettings) -> None:
     """Every workload behind a NAT has its address, and whoever may push can also stop that Loki."""
     for name, one in lokis.items():
         if one.accounts or one.nat_without_password:
@@ -117,7 +117,7 @@ def check_accounts_of_nat(lokis: Lokis, edge: EdgeSettings, egress: EgressSettin
                     )
 
 
-def check_late_lines(services: Services, lokis: Lokis) -> None:
+def check_late_lines(services: ServicesByName, lokis: LokisByName) -> None:
     """What a log router has kept over an outage is taken afterwards, and not removed at once."""
     for name, service in services.items():
         oldest, minutes = service.plan.oldest_seconds, service.log_rate.outage_minutes
@@ -135,7 +135,10 @@ def check_late_lines(services: Services, lokis: Lokis) -> None:
 
 
 def check_logs_of_hosts(
-    shippers: Mapping[str, ShipperSettings], campus: CampusSettings, images: ImagesSettings, lokis: Lokis
+    shippers: Mapping[str, ShipperSettings],
+    campus: CampusSettings,
+    images: ImagesSettings,
+    lokis: LokisByName,
 ) -> None:
     """The campus host's own logs have a Loki, and who ships has an image to do it with."""
     if campus.logs_to is not None and campus.logs_to not in lokis:
@@ -160,7 +163,9 @@ def check_shippers_certificate(shippers: Mapping[str, ShipperSettings], edge: Ed
         )
 
 
-def check_shippers(shippers: Mapping[str, ShipperSettings], campus: CampusSettings, lokis: Lokis) -> None:
+def check_shippers(
+    shippers: Mapping[str, ShipperSettings], campus: CampusSettings, lokis: LokisByName
+) -> None:
     """Each has a Docker host of its own, a Loki, and an account there."""
     taken = {campus.docker_host: CAMPUS_LABEL} if campus.logs_to is not None else {}
     for name, shipper in shippers.items():
@@ -200,7 +205,9 @@ def _check_account(key: str, shipper: ShipperSettings, known: Sequence[Account])
         )
 
 
-def check_published(lokis: Lokis, policy: PortPolicySettings, rules: Callable[[], Sequence[Rule]]) -> None:
+def check_published(
+    lokis: LokisByName, policy: PortPolicySettings, rules: Callable[[], Sequence[Rule]]
+) -> None:
     """What Docker publishes is guarded, and the policy (all of its `rules`) names it, for some."""
     for name, instance in lokis.items():
         if not instance.published:
@@ -230,7 +237,7 @@ def _check_published_port(key: str, port: int, rules: Sequence[Rule], wide_is_me
         )
 
 
-def check_replica_hosts(lokis: Lokis, campus: CampusSettings, policy: PortPolicySettings) -> None:
+def check_replica_hosts(lokis: LokisByName, campus: CampusSettings, policy: PortPolicySettings) -> None:
     """Each is known and has something to do, and is guarded: Lokis know neither users nor passwords."""
     known = campus.other_hosts
     used: set[str] = set()

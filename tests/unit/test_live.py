@@ -35,6 +35,7 @@ from components.live.password_hash import (
     bcrypt_hash,
 )
 from components.live.password_rule import password_problem
+from components.live.program_errors import readable
 from components.live.programs import (
     NOT_CONFIRMED,
     NOT_READY,
@@ -42,7 +43,6 @@ from components.live.programs import (
     NOT_STAGED,
     PROGRAMS,
     STALE_MINUTES,
-    readable,
     render_apply_script,
     render_end_script,
     render_read_script,
