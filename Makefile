@@ -45,10 +45,10 @@ verify: ## prove from here that a deployment works (STACK=prod FROM="our address
 	@$(PYTHON) -m toolchain.verify $(STACK) $(if $(FROM),--from $(FROM)) $(if $(CA),--ca "$(CA)")
 
 ports: $(if $(wildcard $(BIN)/python),,venv) ## the port policy in force, row by row, with packets and bytes (STACK=prod: of that stack)
-	@$(BIN)/python -m components.campus.ports $(STACK)
+	@$(BIN)/python -m components.stack.ports $(STACK)
 
 costs: $(if $(wildcard $(BIN)/python),,venv) ## what the AWS half costs a month (STACK=prod: of that stack)
-	@$(BIN)/python -m components.aws.costs $(STACK)
+	@$(BIN)/python -m components.stack.costs $(STACK)
 
 prices: $(if $(wildcard $(BIN)/python),,venv) ## fetch a region's prices with AWS credentials (REGION=eu-central-1)
 	@$(BIN)/python -m toolchain.prices $(REGION)

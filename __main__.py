@@ -7,22 +7,22 @@ import os
 import pulumi
 from pulumi import ResourceOptions
 
-from components import settings as settings_module
 from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
 from components.aws.provider import aws_provider
-from components.aws.services import Services, ServicesArgs
-from components.campus.docker_shipper import DockerShippers, DockerShippersArgs
-from components.campus.preflight import check_docker_host, check_placeholders
-from components.campus.server import CampusServer, CampusServerArgs
-from components.local_state import check_state
-from components.settings import SettingsError
+from components.stack.campus_server import CampusServer, CampusServerArgs
+from components.stack.docker_shippers import DockerShippers, DockerShippersArgs
+from components.stack.load import load
+from components.stack.local_state import check_state
+from components.stack.preflight import check_docker_host, check_placeholders
+from components.stack.services import Services, ServicesArgs
+from components.values.errors import SettingsError
 
 # A run lives for seconds: looking for garbage among the SDKs' classes took a sixth of a preview.
 gc.disable()
 atexit.register(gc.freeze)
 
 try:
-    settings = settings_module.load()
+    settings = load()
     check_state(settings, os.environ)
     check_docker_host(settings)
     unready = check_placeholders(settings, is_preview=pulumi.runtime.is_dry_run())

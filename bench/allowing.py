@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from bench.own_caddy import DIRECTORY, OwnCaddy, own_caddy
 from bench.verdict import verdict
-from components.campus.caddyfile import FRAGMENTS, render_allowed_address
-from components.campus.edge import CADDYFILE
+from components.edge.caddyfile import FRAGMENTS, render_allowed_address
+from components.edge.component import CADDYFILE
 from tests.rig.deployment import Deployment
 from tests.rig.edge_files import EdgeFiles, edge_files
 from tests.rig.namespaces import LATER_NAT, NAT

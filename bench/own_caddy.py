@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from components.campus.edge import CADDYFILE
+from components.edge.component import CADDYFILE
 from components.live.docker_host import HostFile, put_files
 from tests.rig.deployment import Deployment
 from tests.rig.namespaces import SERVER, Namespace

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from bench.own_caddy import OwnCaddy, own_caddy
 from bench.verdict import verdict
-from components.campus.edge import CADDYFILE
+from components.edge.component import CADDYFILE
 from tests.rig.deployment import LOKI, Deployment
 from tests.rig.flood import percentile
 from tests.rig.namespaces import CAMPUS_CLIENT, NAT, SERVER

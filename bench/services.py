@@ -32,13 +32,13 @@ sys.path.insert(0, {root!r})
 import pulumi
 import pulumi_aws as sdk
 from pulumi import ResourceOptions
-from components import settings as settings_module
+from components.stack.load import load
 from components.aws.provider import aws_provider
-from components.aws.services import Services, ServicesArgs
+from components.stack.services import Services, ServicesArgs
 
 gc.disable()
 atexit.register(gc.freeze)
-settings = settings_module.load()
+settings = load()
 aws = ResourceOptions(providers=[aws_provider(settings.aws)])
 """
 OURS = """

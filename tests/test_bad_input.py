@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.campus.preflight import check_docker_host
-from components.settings import parse
+from components.stack.preflight import check_docker_host
+from components.stack.settings import parse
 from tests.rig.deployment import docker_contents, settings_for
 from tests.rig.emulator import Emulator
 from tests.rig.rig import Rig

@@ -18,12 +18,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from components.aws.container_definitions import PushTarget, log_configuration
-from components.campus.alert_rules import STRANGERS, render_alert_rules
-from components.campus.caddyfile import REPLICAS
-from components.campus.dashboards import render_dashboards
-from components.campus.provisioning import HostLogs, LokiSource
-from components.settings import Service
+from components.ecs.container_definitions import PushTarget, log_configuration
+from components.ecs.settings import ServiceSettings
+from components.edge.caddyfile import REPLICAS
+from components.grafana.alert_rules import STRANGERS, render_alert_rules
+from components.grafana.dashboards import render_dashboards
+from components.grafana.provisioning import HostLogs, LokiSource
 from tests.rig.live_caddy import IMAGE as CADDY
 from tests.rig.live_caddy import printed
 from tests.rig.live_guard import live_guard
@@ -142,7 +142,7 @@ def firelens_labels() -> dict[str, str]:
     """The labels of a production stream, as the task definition has them set."""
     app = {"image": "nginx:1.29.4", "memoryMib": 256}
     settings = {"loki": "aws", "cpuUnits": 512, "memoryMib": 512, "containers": {"app": app}}
-    service = Service.model_validate(settings)
+    service = ServiceSettings.model_validate(settings)
     target = PushTarget(url="https://campus.localhost/lokiaws/loki/api/v1/push")
     options = log_configuration("client-api", "app", service, target, service.plan)["options"]
     fixed = dict(pair.split("=", 1) for pair in options["labels"].split(","))

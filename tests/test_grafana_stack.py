@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from components.campus.grafana import DASHBOARDS, PROVISIONING
-from components.campus.grafana import SECRETS as GRAFANA_SECRETS
-from components.outputs import OUTPUTS, problems
+from components.grafana.component import DASHBOARDS, PROVISIONING
+from components.grafana.component import SECRETS as GRAFANA_SECRETS
+from components.stack.outputs import OUTPUTS, problems
 from tests.rig.deployment import Deployment, deployed
 from tests.rig.emulator import Emulator
 from tests.rig.live_caddy import printed

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from components.campus.nftables import render_policy
-from components.campus.port_rules import Rule
 from components.live import files
 from components.live.docker_host import HELPER_LABEL, LiveError, sha256
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
+from components.port_policy.nftables import render_policy
+from components.port_policy.rules import Rule
 from tests.rig.live_caddy import (
     CLOSED,
     DIRECTORY,

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.campus.grafana import DASHBOARDS, GRAFANA_UID, PROVISIONING
+from components.grafana.component import DASHBOARDS, GRAFANA_UID, PROVISIONING
 from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
 from components.live.programs import PASSWORD_MARK

@@ -11,13 +11,13 @@ import pytest
 import yaml
 from docker.errors import APIError
 
-from components.campus.nftables import render_policy
-from components.campus.port_policy import GUARD
-from components.campus.port_rules import Rule
-from components.campus.ports import counted_rows
 from components.live import files
 from components.live.confirmation import Confirmation
 from components.live.docker_host import LiveError
+from components.port_policy.component import GUARD
+from components.port_policy.nftables import render_policy
+from components.port_policy.rules import Rule
+from components.stack.ports import counted_rows
 from tests.rig.live_guard import DIRECTORY, LiveGuard, live_guard
 from tests.rig.namespaces import NAT, SERVER, STRANGER
 from tests.rig.probe import can_connect

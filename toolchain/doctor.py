@@ -208,7 +208,7 @@ def known_host(value: str, known_hosts: Path) -> Row:
     """Whether a Docker host's key is known: Pulumi's Docker plugin asks nobody."""
     if value.startswith("unix:///"):
         return Row("ssh", "ok", f"{value} isn't ssh://")
-    # As components/settings.py refuses them, dashes in front of a user or host among them.
+    # As components/values/texts.py refuses them, dashes in front of a user or host among them.
     if not value.startswith("ssh://") or re.search(r"(^ssh://|@)(-|%2[Dd])", value):
         do = "ssh://USER@HOST:PORT without a dash in front of either, or unix:///PATH"
         return Row("ssh", "missing", f"dockerHost: {do}, received {value}", stops=True)

@@ -147,7 +147,7 @@ def _pulumi_preview(stack: str, *options: str) -> subprocess.CompletedProcess[st
 
 def _costs(stack: str) -> str:
     """What the stack's AWS half would cost, or why that can't be told; it stops nothing."""
-    done = say.capture([VENV / "bin" / "python", "-m", "components.aws.costs", stack], cwd=ROOT)
+    done = say.capture([VENV / "bin" / "python", "-m", "components.stack.costs", stack], cwd=ROOT)
     return done.stdout if done.returncode == 0 else f"(costs: {html.escape(done.stderr.strip())})\n"
 
 

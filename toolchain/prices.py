@@ -17,8 +17,8 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from components.aws.costs import PRICES
 from components.aws.nat_boot import INSTANCE_TYPE
+from components.stack.costs import PRICES
 
 # Where the price list is asked (AWS Billing user guide, "Using the AWS Price List API").
 ASKED_AT = "us-east-1"

@@ -30,7 +30,8 @@ def main() -> int:
 
 
 def _problems(document: Any) -> list[str]:
-    from components.settings import SettingsError, parse
+    from components.stack.settings import parse
+    from components.values.errors import SettingsError
 
     config = document.get("config") if isinstance(document, dict) else None
     if not isinstance(config, dict):

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pulumi
 
-from components.settings import PROJECT
+from components.values.errors import PROJECT
 
 
 @contextmanager

@@ -16,8 +16,8 @@ import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from components.aws.asking import asking
+from components.aws.egress_settings import EgressCreate, EgressLookup, EgressSettings, found_addresses_problem
 from components.aws.nat_instance import NatInstances, NatInstancesArgs
-from components.settings import Egress, EgressCreate, EgressLookup, found_addresses_problem
 
 # The team's public subnets are 10.0.90.0/24 and 10.0.91.0/24 of 10.0.0.0/16; private ones begin at
 # 10.0.0.0/24. In a smaller VPC than a /16 the public ones begin in its upper half.
@@ -29,7 +29,7 @@ _SUBNET_PREFIX_LENGTH = 24
 class EgressAddressesArgs:
     """What `EgressAddresses` is made from."""
 
-    egress: Egress
+    egress: EgressSettings
 
 
 class EgressAddresses(pulumi.ComponentResource):

@@ -1,3 +1,4 @@
+# pyright: strict
 """Renders what a NAT instance does when it starts, and what it may do in AWS. Pure.
 
 The image is fck-nat's (https://fck-nat.dev, read at 193c58c of 31 May 2026): Amazon Linux 2023 with AWS'
@@ -13,9 +14,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.aws.documents import VERSION, allow
+from components.aws.egress_settings import NAT_TAG
 from components.aws.partitions import partition_of
-from components.aws.policies import VERSION, allow
-from components.settings import NAT_TAG
 
 # The owner and the name of fck-nat's images (its packer/fck-nat.pkr.hcl and docs).
 IMAGE_OWNER = "568608671756"

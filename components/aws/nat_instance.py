@@ -11,7 +11,8 @@ import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from components.aws.asking import asking
-from components.aws.container_definitions import canonical
+from components.aws.documents import canonical
+from components.aws.egress_settings import NAT_TAG
 from components.aws.nat_boot import (
     DISK_GIB,
     IMAGE_NAME,
@@ -24,7 +25,7 @@ from components.aws.nat_boot import (
     nat_policy,
     nat_trust,
 )
-from components.settings import NAT_TAG, PROJECT
+from components.values.errors import PROJECT
 
 
 @dataclass(frozen=True, kw_only=True)

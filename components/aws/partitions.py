@@ -1,3 +1,4 @@
+# pyright: strict
 """AWS' partitions: what ARNs and hosts are called where. Pure.
 
 Source: botocore's `partitions.json`, which a test compares.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pulumi_aws as aws
 
-from components.settings import Aws
+from components.aws.settings import AwsSettings
 
 # Every AWS service that this stack calls; an emulator answers for all of them at one address.
 _SERVICES = ("autoscaling", "cloudwatch", "ec2", "ecs", "iam", "logs", "ssm", "sts")
 
 
-def aws_provider(settings: Aws) -> aws.Provider:
+def aws_provider(settings: AwsSettings) -> aws.Provider:
     """The provider for every AWS resource of the stack. Credentials come from AWS's usual places."""
     if settings.emulator is None:
         return aws.Provider("aws", region=settings.region)

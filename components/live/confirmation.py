@@ -1,3 +1,4 @@
+# pyright: strict
 """How new files are confirmed: what has to be reached, from where, and by when."""
 
 from __future__ import annotations

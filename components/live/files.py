@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import json
 import re
 import secrets
 import time
@@ -23,7 +22,6 @@ from components.live.docker_host import (
     LiveError,
     Ran,
     UnreachableError,
-    check_path,
     client,
     find_container,
     put_files,
@@ -32,6 +30,8 @@ from components.live.docker_host import (
     run_script,
     sha256,
 )
+from components.live.file_checks import file_problem
+from components.live.program_errors import errors_in, readable, reasons_in
 from components.live.programs import (
     NOT_CONFIRMED,
     NOT_READY,
@@ -40,9 +40,6 @@ from components.live.programs import (
     ON_TRIAL,
     PROGRAMS,
     Program,
-    errors_in,
-    readable,
-    reasons_in,
     render_apply_script,
     render_end_script,
     render_read_script,
@@ -103,7 +100,7 @@ class LiveFilesProvider(LiveProvider):
         """Refuse, in the preview already, a path that leads elsewhere and a text that is none."""
         files = news.get("files")
         known = files if isinstance(files, dict) else {}
-        problems = [problem for item in known.items() if (problem := _file_problem(*item)) is not None]
+        problems = [problem for item in known.items() if (problem := file_problem(*item)) is not None]
         # Without the property's name: beside a name, Pulumi prints the value.
         return dynamic.CheckResult(news, [dynamic.CheckFailure("", problem) for problem in problems])
 
@@ -214,56 +211,11 @@ def _program(props: Props) -> Program:
     return PROGRAMS[props["program"]]
 
 
-def _file_problem(path: str, text: Any) -> str | None:
-    """What is wrong with a file, None if nothing is; an unknown text may still be right."""
-    try:
-        check_path(path)
-        if isinstance(text, str):
-            text.encode()
-            _parse(path, text)
-    except LiveError as error:
-        return str(error)
-    except UnicodeEncodeError:
-        return f"{path}: the file is not UTF-8 text"
-    return None
-
-
-def _parse(path: str, text: str) -> None:
-    """Raise a LiveError for a file that isn't what its name says: a program may skip it without a word."""
-    suffix = PurePosixPath(path).suffix
-    if suffix not in (".json", ".yaml", ".yml"):
-        return
-    try:
-        json.loads(text)
-    except ValueError as error:
-        if suffix == ".json":
-            raise LiveError(f"{path}: the file is not JSON ({error})") from None
-        problem = _yaml_problem(text)
-        if problem:
-            raise LiveError(f"{path}: the file is not YAML ({problem})") from None
-
-
-def _yaml_problem(text: str) -> str | None:
-    """What is wrong with a YAML file, and where; nothing of its text, which may be secret."""
-    # Here and not above: JSON is YAML, and ours is.
-    import yaml
-
-    try:
-        yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        return re.sub(r"'[^']*'", "'…'", f"{error.problem}") + where
-    except yaml.YAMLError as error:
-        return type(error).__name__
-    return None
-
-
 def _write(owner: str, props: Props) -> Props:
     """Bring the files in place, waiting for the program; gives back the resource's outputs."""
     files: dict[str, str] = props["files"]
     for path, text in files.items():
-        problem = _file_problem(path, text)
+        problem = file_problem(path, text)
         if problem:
             raise LiveError(problem)
     confirmation = Confirmation(**props["confirmation"]) if props.get("confirmation") else None

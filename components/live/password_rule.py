@@ -1,3 +1,4 @@
+# pyright: strict
 """What a password has to be, so that bcrypt takes it whole. Pure, for the settings and the hash."""
 
 from __future__ import annotations

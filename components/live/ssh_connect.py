@@ -1,3 +1,4 @@
+# pyright: strict
 """Connects OpenSSH's client to a server that turns some of many logins away, and tries again where it does.
 
 sshd closes new connections unread while too many others haven't logged in yet (sshd_config(5), MaxStartups:

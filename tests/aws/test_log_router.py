@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.aws.loss_signs import Alarm
+from components.ecs.loss_signs import Alarm
 from tests.aws.conftest import login_of
 from tests.rig.deployment import Deployment
 from tests.rig.emulator import Emulator

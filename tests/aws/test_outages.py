@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from components.aws.firelens import seconds
-from components.campus.caddyfile import PUSH_PATH
+from components.ecs.firelens import seconds
+from components.edge.caddyfile import PUSH_PATH
 from tests.rig.log_router import running_plugin
 from tests.rig.processes import wait_for
 from tests.support.alarms import counted

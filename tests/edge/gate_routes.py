@@ -7,8 +7,9 @@ from contextlib import contextmanager
 
 import bcrypt
 
-from components.campus.caddyfile import GuardedRoute, Site, render_caddyfile
-from components.settings import GRAFANA_PORT
+from components.edge.caddyfile import GuardedRoute, render_caddyfile
+from components.edge.settings import EdgeSettings
+from components.grafana.settings import GRAFANA_PORT
 from tests.edge.gate_oracle import OTLP, Door, Policy
 from tests.rig.deployment import Deployment
 from tests.rig.edge_files import EdgeFiles
@@ -64,7 +65,7 @@ def many_routes(deployment: Deployment, files: EdgeFiles) -> Iterator[str]:
 def many_routes_caddyfile(deployment: Deployment) -> str:
     """The Caddyfile of `many_routes`."""
     settings = deployment.settings
-    site = Site(
+    site = EdgeSettings(
         domain=settings["edge"]["domain"],
         tls="internal",
         email=None,

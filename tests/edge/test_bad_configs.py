@@ -11,7 +11,8 @@ from components.live import files
 from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
 from components.live.programs import Program, render_apply_script
-from components.settings import SettingsError, parse
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests import figures
 from tests.edge.broken import (
     GOOD,

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from components.campus.connection_limit import DEFAULT
+from components.edge.connection_limit import DEFAULT
 from tests.rig.deployment import HTTPS, Deployment
 from tests.rig.namespaces import NAT, SERVER, STRANGER
 from tests.rig.probe import is_connected

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from docker.models.containers import Container
 
-from components.campus.loki import STOP_SECONDS
+from components.loki.component import STOP_SECONDS
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.namespaces import NAT

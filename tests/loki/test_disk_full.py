@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from components.campus.loki_config import DATA, LOKI_UID
 from components.live.docker_host import HostFile, put_files
+from components.loki.config import DATA, LOKI_UID
 from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
 from tests.rig.processes import wait_for
 from tests.rig.pusher import Pusher, Retries

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from components.campus.loki_config import MAX_UNPACKED
+from components.loki.config import MAX_UNPACKED
 from tests.support.loki import loki_instance
 from tests.support.memory_limit import MemoryLimit, memory_limit
 from tests.support.programs import program_of_image

@@ -11,14 +11,14 @@ import pytest
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from components.campus.loki import (
+from components.loki.component import (
     CONFIG_DIRECTORY,
     S3_CREDENTIALS_FILE,
     STOP_SECONDS,
     replicas_alias,
 )
-from components.campus.loki_config import CHUNKS
-from components.settings import REPLICA_STEP
+from components.loki.config import CHUNKS
+from components.loki.settings import REPLICA_STEP
 from tests.figures import TARGETS, record
 from tests.rig.deployment import Deployment
 from tests.rig.namespaces import NAT

@@ -9,7 +9,7 @@ from contextlib import closing, suppress
 
 import pytest
 
-from components.campus.loki import STOP_SECONDS
+from components.loki.component import STOP_SECONDS
 from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
 from tests.rig.probe import PUSH_PATH
 from tests.rig.pusher import Found, line_of, numbered_body

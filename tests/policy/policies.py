@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-from components.campus.nftables import render_policy
-from components.settings import PortRule
+from components.port_policy.nftables import render_policy
+from components.port_policy.settings import PortRule
 from tests.policy.rule_sets import RuleSet
 from tests.policy.site import Site
 

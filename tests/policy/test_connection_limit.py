@@ -17,9 +17,9 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from components.campus.connection_limit import ConnectionLimit
-from components.campus.nftables import TABLE, render_policy
-from components.campus.port_rules import Rule
+from components.edge.connection_limit import ConnectionLimit
+from components.port_policy.nftables import TABLE, render_policy
+from components.port_policy.rules import Rule
 from tests.policy.prober import family_of
 from tests.rig.namespaces import (
     LINK,

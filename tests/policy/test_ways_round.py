@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from components.campus.nftables import EMPTY_POLICY, TABLE
-from components.campus.nftables import OTHERS as OTHERS_COUNTER
+from components.port_policy.nftables import EMPTY_POLICY, TABLE
+from components.port_policy.nftables import OTHERS as OTHERS_COUNTER
 from tests.policy.oracle import Attempt, Oracle, Verdict, Way, Who
 from tests.policy.packets import (
     ACK,

@@ -9,18 +9,16 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from components.campus.caddyfile import (
+from components.edge.caddyfile import (
     FRAGMENTS,
-    AcmeAuthority,
     GuardedRoute,
-    Site,
     render_allowed_address,
     render_caddyfile,
 )
-from components.campus.edge import CADDYFILE, LIVE_DIRECTORY
+from components.edge.component import CADDYFILE, LIVE_DIRECTORY
 from components.live.docker_host import read_file
 from components.live.files import LiveFilesProvider
-from components.settings import parse
+from components.stack.settings import parse
 from tests.rig.deployment import Deployment
 
 HASH = re.compile(r"^\s*(?P<user>[a-z0-9-]+) (?P<hash>\$2b\$\S+)$", re.MULTILINE)
@@ -55,15 +53,6 @@ class EdgeFiles:
         """The deployed Caddyfile with more operators' networks, or with a Grafana at host:port."""
         settings = self._settings
         edge = settings.edge
-        site = Site(
-            domain=edge.domain,
-            tls=edge.tls,
-            email=edge.email,
-            http_port=edge.http_port,
-            https_port=edge.https_port,
-            http3=edge.http3,
-            acme=edge.acme and AcmeAuthority(directory=edge.acme.directory, root=edge.acme.root),
-        )
         hashes = {found["user"]: found["hash"] for found in HASH.finditer(self.deployed)}
         routes = [
             GuardedRoute(
@@ -78,7 +67,7 @@ class EdgeFiles:
             )
             for key, one in settings.loki.instances.items()
         ]
-        return render_caddyfile(site, routes, grafana)
+        return render_caddyfile(edge, routes, grafana)
 
     def apply(self, caddyfile: str) -> None:
         """Update the stack's own resource with another Caddyfile."""

@@ -19,7 +19,7 @@ import docker
 from docker.models.containers import Container
 from docker.models.volumes import Volume
 
-from components.campus.grafana import DASHBOARDS, GRAFANA_UID, LIVE, PROVISIONING, SECRETS
+from components.grafana.component import DASHBOARDS, GRAFANA_UID, LIVE, PROVISIONING, SECRETS
 from components.live.docker_host import HostFile, put_files, read_file
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider

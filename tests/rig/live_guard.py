@@ -11,10 +11,10 @@ from typing import Any
 from docker.errors import APIError
 from docker.models.containers import Container
 
-from components.campus.nftables import EMPTY_POLICY
 from components.live.docker_host import run_script
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
+from components.port_policy.nftables import EMPTY_POLICY
 from tests.rig.live_caddy import leftovers, live_props, printed
 from tests.rig.processes import wait_for
 from tests.rig.rig import Rig

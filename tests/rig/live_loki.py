@@ -16,10 +16,10 @@ import docker
 from docker.errors import NotFound
 from docker.models.containers import Container
 
-from components.campus.loki import CONFIG_DIRECTORY, CONFIG_FILE
-from components.campus.loki_config import DATA, GRPC_PORT, LOKI_UID, render_loki_config
 from components.live.volume_files import VolumeFilesProvider
-from components.settings import LokiInstance
+from components.loki.component import CONFIG_DIRECTORY, CONFIG_FILE
+from components.loki.config import DATA, GRPC_PORT, LOKI_UID, render_loki_config
+from components.loki.settings import LokiSettings
 from tests.rig.probe import PUSH_PATH, Answer, Client
 from tests.rig.processes import wait_for
 from tests.rig.pusher import Found, answers_ready, found_in_loki, line_of, numbered_body
@@ -44,7 +44,7 @@ AT_ONCE = {
 
 def rendered(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
     """The stack's configuration of a Loki with these settings; then `changes` to what is rendered."""
-    instance = LokiInstance.model_validate({"port": PORT, "route": "/lokiaws", "allow": ["nat"], **settings})
+    instance = LokiSettings.model_validate({"port": PORT, "route": "/lokiaws", "allow": ["nat"], **settings})
     return json.dumps(merged(json.loads(render_loki_config(instance)), changes))
 
 

@@ -14,7 +14,8 @@ import pytest
 from docker.models.containers import Container
 from docker.types import IPAMConfig, IPAMPool, Mount
 
-from components.campus.alloy_config import (
+from components.live.volume_files import VolumeFilesProvider
+from components.log_shipper.alloy_config import (
     ALLOY_UID,
     CONFIG_FILE,
     DIRECTORY,
@@ -22,9 +23,8 @@ from components.campus.alloy_config import (
     Destination,
     render_alloy_config,
 )
-from components.campus.docker_reader import SOCKET, SOCKET_DIRECTORY
-from components.campus.docker_shipper import DATA
-from components.live.volume_files import VolumeFilesProvider
+from components.log_shipper.component import DATA
+from components.log_shipper.docker_reader import SOCKET, SOCKET_DIRECTORY
 from tests.rig.deployment import Deployment, deployed
 from tests.rig.docker_engine import image_tar
 from tests.rig.emulator import Emulator

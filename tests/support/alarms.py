@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from components.aws.loss_signs import Alarm, pattern
+from components.ecs.loss_signs import Alarm, pattern
 
 
 def counted(alarm: Alarm, log: str) -> list[str]:

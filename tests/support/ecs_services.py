@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from components.aws.container_definitions import PushTarget, container_definitions, task_volumes
-from components.settings import FARGATE_SIZES, ROUTER_PORTS, Service
+from components.ecs.container_definitions import PushTarget, container_definitions, task_volumes
+from components.ecs.settings import FARGATE_SIZES, ROUTER_PORTS, ServiceSettings
 
 URL = "https://grafana.codedang.com/lokiaws/loki/api/v1/push"
 PARAMETER = "arn:aws:ssm:ap-northeast-2:123456789012:parameter/push-aws-admin-push-url-1234567"
@@ -92,7 +92,7 @@ def _memory(tree: dict[str, Any]) -> int:
     sizes = FARGATE_SIZES[tree["cpuUnits"]] if tree["launch"] == "fargate" else [1 << 20]
     needed = (
         held
-        + Service.model_validate(
+        + ServiceSettings.model_validate(
             tree | {"launch": "ec2", "cpuUnits": 128, "memoryMib": 1 << 20}
         ).plan.memory_mib
     )
@@ -103,12 +103,12 @@ def _memory(tree: dict[str, Any]) -> int:
     return fitting[0]
 
 
-services = service_trees().map(Service.model_validate)
+services = service_trees().map(ServiceSettings.model_validate)
 # A generated service takes long to make.
 some_services = settings(max_examples=30)
 
 
-def target(service: Service, *, with_password: bool) -> PushTarget:
+def target(service: ServiceSettings, *, with_password: bool) -> PushTarget:
     """Where the lines go, with an account or without one."""
     del service
     if not with_password:
@@ -116,7 +116,7 @@ def target(service: Service, *, with_password: bool) -> PushTarget:
     return PushTarget(url=URL, user="admin", parameter_arn=PARAMETER)
 
 
-def request_for(service: Service, *, with_password: bool = False) -> dict[str, Any]:
+def request_for(service: ServiceSettings, *, with_password: bool = False) -> dict[str, Any]:
     """The RegisterTaskDefinition request that the stack makes for a service."""
     return {
         "family": "client-api",
@@ -142,10 +142,10 @@ def request_for(service: Service, *, with_password: bool = False) -> dict[str, A
     }
 
 
-def service(**changes: Any) -> Service:
+def service(**changes: Any) -> ServiceSettings:
     """A small service on EC2, with changes."""
     tree = {"cpuUnits": 512, "memoryMib": 512, "containers": {"app": APP}}
-    return Service.model_validate(tree | changes)
+    return ServiceSettings.model_validate(tree | changes)
 
 
 def ingress_rule(**changes: Any) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def ingress_rule(**changes: Any) -> dict[str, Any]:
     return {"action": "allow", "port": 80, "from": [VPC]} | changes
 
 
-def options_of(of: Service) -> dict[str, dict[str, str]]:
+def options_of(of: ServiceSettings) -> dict[str, dict[str, str]]:
     """The options of each app container's output."""
     return {
         one["name"]: one["logConfiguration"]["options"]

@@ -14,8 +14,8 @@ import pulumi
 from pulumi.runtime import mocks, resource
 from pulumi.runtime.proto import source_pb2
 
-from components.campus.server import CampusServer, CampusServerArgs
-from components.settings import parse
+from components.stack.campus_server import CampusServer, CampusServerArgs
+from components.stack.settings import parse
 from tests.support.settings import TREE
 
 ACCOUNT = "123456789012"

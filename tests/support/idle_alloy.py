@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from components.campus.alloy_config import ALLOY_UID
-from components.campus.docker_shipper import DATA
+from components.log_shipper.alloy_config import ALLOY_UID
+from components.log_shipper.component import DATA
 from tests.rig.rig import Rig
 from tests.rig.stack import local_settings
 

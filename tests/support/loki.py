@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from components.settings import LokiInstance
+from components.loki.settings import LokiSettings
 from tests.support.programs import run
 
 
-def loki_instance(**changes: Any) -> LokiInstance:
+def loki_instance(**changes: Any) -> LokiSettings:
     """The settings of one Loki."""
-    return LokiInstance.model_validate({"port": 3100, "route": "/lokiaws", "allow": ["nat"], **changes})
+    return LokiSettings.model_validate({"port": 3100, "route": "/lokiaws", "allow": ["nat"], **changes})
 
 
 def verify(loki: str, folder: Path, config: str) -> str:

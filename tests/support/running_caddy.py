@@ -20,18 +20,18 @@ from typing import Any, NamedTuple
 
 import bcrypt
 
-from components.campus.caddyfile import (
+from components.edge.caddyfile import (
     ADMIN_SOCKET,
     GuardedRoute,
-    Site,
     render_allowed_address,
     render_caddyfile,
 )
+from components.edge.settings import EdgeSettings
 from tests.support.http_server import serving
 from tests.support.memory_limit import MemoryLimit
 from tests.support.programs import program
 
-SITE = Site(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
+SITE = EdgeSettings(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
 HASH = "$2b$04$" + "." * 21 + "u" + "." * 31
 AWS = GuardedRoute(name="aws", prefix="/lokiaws", upstream="loki-aws:3100", allow_nat=True)
 TEST = GuardedRoute(
@@ -138,7 +138,7 @@ class RunningCaddy:
     """A Caddy of the test's own."""
 
     folder: Path
-    site: Site
+    site: EdgeSettings
     received: Received
     environment: dict[str, str]
 
@@ -241,7 +241,7 @@ def running_caddy(
     `loki` and `grafana` are the ports of those that stand there in the upstream's place. Caddy has no more
     memory than `limit`.
     """
-    site = replace(SITE, http_port=free_port(), https_port=free_port())
+    site = SITE.model_copy(update={"http_port": free_port(), "https_port": free_port()})
     password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
     with upstream() as (port, received):
         aws = replace(AWS, upstream=f"127.0.0.1:{port}")

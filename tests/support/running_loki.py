@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.campus.loki import loki_environment
-from components.campus.loki_config import DATA, render_loki_config
-from components.settings import LokiInstance
+from components.loki.component import loki_environment
+from components.loki.config import DATA, render_loki_config
+from components.loki.settings import LokiSettings
 from tests.rig.processes import die_with_parent, wait_for
 from tests.support.memory_limit import MemoryLimit
 from tests.support.running_caddy import free_port
@@ -55,7 +55,7 @@ class RunningLoki:
 def running_loki(
     program: str,
     folder: Path,
-    instance: LokiInstance,
+    instance: LokiSettings,
     memory: MemoryLimit | None = None,
     *,
     oldest_seconds: int = 0,

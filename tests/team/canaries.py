@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import SecretStr
 
-from components.settings import Area
+from components.values.area import Area
 
 # What JSON, URLs, shells, YAML and HTML write in other words, between two ends that all leave alone.
 AWKWARD = "%/+ \"\\&<'$é"

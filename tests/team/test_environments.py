@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from components.settings import Campus
+from components.docker_hosts.settings import CampusSettings
 from tests.rig.deployment import Deployment, configured_as, docker_contents, loki_of
 from tests.rig.emulator import Emulator
 from tests.rig.live_grafana import PLAYED, make_played_image
@@ -47,7 +47,7 @@ def in_the_rig(environment: str, docker_host: str, emulator: Emulator) -> Settin
     changes: dict[str, Any] = {
         # With the defaults of what the file leaves out: `Deployment` looks them up.
         "campus": {"dockerHost": docker_host}
-        | {key: Campus.model_fields[field].default for key, field in left_out.items()},
+        | {key: CampusSettings.model_fields[field].default for key, field in left_out.items()},
         "images": local_settings()["images"] | {"grafana": PLAYED, "alloy": IDLE},
         "edge": {"tls": "internal", "httpsPort": HTTPS},
         "aws": {"emulator": emulator.url},

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from pulumi import automation
 
-from components.settings import Settings
+from components.stack.settings import Settings
 from tests import figures
 from tests.rig.deployment import Deployment, configured
 from tests.rig.emulator import Emulator

@@ -8,28 +8,28 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from components.campus.caddyfile import ACME_STAGING, AcmeAuthority, Site, render_closed
+from components.edge.caddyfile import render_closed
+from components.edge.settings import ACME_STAGING, AcmeSettings, EdgeSettings
 from components.live.programs import CERTIFICATE_SECONDS, LETS_ENCRYPT, PROGRAMS
 from tests.support.programs import program, run
 
 DOMAIN = "campus.example.org"
 CA, OTHER = "https://ca.example.org:9000/acme/my%20own/directory", "https://[2001:db8::1]/dir"
-ACME = Site(domain=DOMAIN, tls="acme", email="a@example.com", http_port=80, https_port=443)
-STAGING = replace(ACME, tls="acme-staging")
-OWN = replace(ACME, acme=AcmeAuthority(directory=CA))
-ANOTHER = replace(ACME, acme=AcmeAuthority(directory=OTHER))
-INTERNAL = replace(ACME, tls="internal")
+ACME = EdgeSettings(domain=DOMAIN, tls="acme", email="a@example.com", http_port=80, https_port=443)
+STAGING = ACME.model_copy(update={"tls": "acme-staging"})
+OWN = ACME.model_copy(update={"acme": AcmeSettings(directory=CA)})
+ANOTHER = ACME.model_copy(update={"acme": AcmeSettings(directory=OTHER)})
+INTERNAL = ACME.model_copy(update={"tls": "internal"})
 
 
 class Reload:
     """One reload: from one site to another, with certificates kept, or to come while it waits."""
 
-    def __init__(self, folder: Path, before: Site, after: Site) -> None:
+    def __init__(self, folder: Path, before: EdgeSettings, after: EdgeSettings) -> None:
         self._folder = folder
         self._sleeps, self._loads, self._comes = folder / "sleeps", folder / "loads", folder / "comes"
         self._sleeps.touch()
@@ -90,7 +90,9 @@ class Reload:
         (ANOTHER, OTHER, STAGING, ACME_STAGING),
     ],
 )
-def test_a_certificate_is_waited_for(tmp_path: Path, before: Site, of: str, after: Site, to: str) -> None:
+def test_a_certificate_is_waited_for(
+    tmp_path: Path, before: EdgeSettings, of: str, after: EdgeSettings, to: str
+) -> None:
     reload = Reload(tmp_path, before, after)
     reload.keeps(of)
     reload.comes(to)
@@ -124,6 +126,6 @@ def test_one_that_is_kept_is_enough(tmp_path: Path) -> None:
     [(OWN, ACME, 2), (OWN, OWN, 1), (OWN, INTERNAL, 1), (INTERNAL, OWN, 1)],
 )
 def test_without_one_to_lose_nothing_is_waited_for(
-    tmp_path: Path, before: Site, after: Site, told: int
+    tmp_path: Path, before: EdgeSettings, after: EdgeSettings, told: int
 ) -> None:
     assert Reload(tmp_path, before, after).run() == (0, told, 0, "")

@@ -10,21 +10,16 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.aws.container_definitions import canonical
-from components.aws.firelens import OutputKind
-from components.aws.loss_signs import Alarm, pattern
-from components.aws.policies import ecs_tasks_trust
-from components.aws.push_access import (
-    PushAccess,
-    PushAccessArgs,
-    PushSecret,
-    push_secret,
-    push_secrets,
-)
-from components.aws.services import Services, ServicesArgs
-from components.aws.shipped_service import ShippedService, ShippedServiceArgs
-from components.aws.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
-from components.settings import GroupIngress, Service, parse
+from components.aws.documents import canonical
+from components.ecs.component import ShippedService, ShippedServiceArgs
+from components.ecs.firelens import OutputKind
+from components.ecs.loss_signs import Alarm, pattern
+from components.ecs.policies import ecs_tasks_trust
+from components.ecs.push_access import PushAccess, PushAccessArgs, PushSecret
+from components.ecs.settings import GroupIngress, ServiceSettings
+from components.ecs.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
+from components.stack.services import Services, ServicesArgs, push_secret, push_secrets
+from components.stack.settings import parse
 from tests.rig.stack import settings_of
 from tests.support.ecs_services import URL, service
 from tests.support.fake_engine import ACCOUNT, Engine, known, plain, running_engine
@@ -67,7 +62,7 @@ PASSWORD = "p@ss word/€"
 
 
 def shipped(
-    service: Service,
+    service: ServiceSettings,
     *,
     secret: PushSecret | None = None,
     others: Sequence[PushSecret] = (),

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.buffer_plan import LogRate, buffer_plan, tried_seconds, tries_for
+from components.ecs.buffer_plan import buffer_plan, tried_seconds, tries_for
+from components.ecs.log_router_settings import LogRate
 
 TEN_MINUTES = LogRate(lines_per_second=20, bytes_per_line=512, outage_minutes=10)
 

@@ -15,7 +15,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from components.campus.caddyfile import (
+from components.edge.caddyfile import (
     LOGGED_BYTES,
     STRANGERS_LOGGED,
     TAKEN_LOGGED_ONE_IN,
@@ -35,7 +35,7 @@ from tests.support.running_caddy import (
 
 pytestmark = pytest.mark.programs
 
-# What Docker keeps of a container's log (components/campus/containers.py).
+# What Docker keeps of a container's log (components/docker_hosts/containers.py).
 DOCKER_KEEPS = 5 * 10 * 1000 * 1000
 HOUR = 3600
 LONG = "x" * 12_000
@@ -193,7 +193,7 @@ def assert_logged(caddy: RunningCaddy, source: str, logger: str) -> None:
     [line] = caddy.new_log_lines(before)
     entry = json.loads(line)
     assert entry["logger"] == f"http.log.access.{logger}"
-    # components/campus/logql.py, `pushed`.
+    # components/grafana/logql.py, `pushed`.
     assert (entry["status"], type(entry["duration"])) == (403, float)
     request = {"method": "POST", "uri": PUSH, "remote_ip": source}
     assert request.items() <= entry["request"].items()

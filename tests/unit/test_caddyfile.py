@@ -9,16 +9,15 @@ from typing import Any
 
 import pytest
 
-from components.campus.caddyfile import (
+from components.edge.caddyfile import (
     CONFIG_DIRECTORY,
-    AcmeAuthority,
-    Site,
     push_url,
     render_allowed_address,
     render_caddyfile,
     render_closed,
     site_url,
 )
+from components.edge.settings import AcmeSettings, EdgeSettings
 from tests.support.certificates import made_authority
 from tests.support.golden import assert_golden, assert_golden_variant
 from tests.support.programs import program, run
@@ -28,11 +27,13 @@ from tests.support.running_caddy import (
     TEST,
 )
 
-ACME = AcmeAuthority(directory="https://ca.example.org:9000/acme/directory", root="a root as PEM")
+ACME = AcmeSettings.model_construct(
+    directory="https://ca.example.org:9000/acme/directory", root="a root as PEM"
+)
 PAGES = {
     "caddyfile": render_caddyfile(SITE, [TEST, AWS], None),
     "caddyfile_grafana": render_caddyfile(
-        Site(
+        EdgeSettings(
             domain="grafana.codedang.com",
             tls="acme",
             email="operator@codedang.com",
@@ -47,9 +48,11 @@ PAGES = {
         SITE, [replace(AWS, more_upstreams=("loki-aws-2:3100", "loki-aws-3:3100")), TEST], None
     ),
     "caddyfile_acme": render_caddyfile(
-        replace(SITE, tls="acme", email="a@example.com", acme=ACME), [AWS], "grafana:3000"
+        SITE.model_copy(update={"tls": "acme", "email": "a@example.com", "acme": ACME}), [AWS], "grafana:3000"
     ),
-    "caddyfile_closed": render_closed(replace(SITE, tls="acme-staging", email="a@example.com")),
+    "caddyfile_closed": render_closed(
+        SITE.model_copy(update={"tls": "acme-staging", "email": "a@example.com"})
+    ),
 }
 
 
@@ -120,7 +123,7 @@ def test_fragments_and_the_routes_own_list_are_a_union(tmp_path: Path) -> None:
 
 def test_urls_name_the_port_only_where_it_is_not_the_usual_one() -> None:
     assert site_url(SITE) == "https://campus.localhost:18443"
-    usual = replace(SITE, https_port=443)
+    usual = SITE.model_copy(update={"https_port": 443})
     assert push_url(usual, "/lokiaws") == "https://campus.localhost/lokiaws/loki/api/v1/push"
 
 

@@ -9,10 +9,12 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.campus import grafana, loki, port_policy
-from components.campus.provisioning import PIPELINE_UID
+from components.grafana import component as grafana
+from components.grafana.provisioning import PIPELINE_UID
+from components.grafana.settings import GRAFANA_PORT
 from components.live.programs import PROGRAMS
-from components.settings import GRAFANA_PORT
+from components.loki import component as loki
+from components.port_policy import component as port_policy
 from tests.support.certificates import made_authority
 from tests.support.fake_engine import Engine, build, plain, running_engine
 from tests.support.settings import SECRET, TREE

@@ -13,7 +13,9 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from components.settings import Grafana, Settings, SettingsError, parse
+from components.grafana.settings import GrafanaSettings
+from components.stack.settings import Settings, parse
+from components.values.errors import SettingsError
 from tests.rig.stack import local_settings
 from tests.team.canaries import Canary, leaks, secret_settings
 
@@ -43,7 +45,7 @@ def test_a_secret_is_found_in_each_form(form: Callable[[str], str]) -> None:
 
 
 def test_the_secrets_of_an_area_are_listed() -> None:
-    assert secret_settings(Grafana) == {
+    assert secret_settings(GrafanaSettings) == {
         "adminPassword",
         "smtp.password",
         "alertsTo.discord",

@@ -11,26 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.container_definitions import (
+from components.aws.documents import canonical
+from components.ecs.container_definitions import (
     PushTarget,
-    canonical,
     log_configuration,
     task_volumes,
 )
-from components.aws.firelens import OUTPUTS
-from components.settings import Service
+from components.ecs.firelens import OUTPUTS
+from components.ecs.settings import ServiceSettings
 from tests.support.ecs_rules import problems
 from tests.support.ecs_services import APP, PARAMETER, URL, request_for, service, services, some_services
 
 DIGEST = f"sha256:{'ab' * 32}"
 
 
-def fargate(**changes: Any) -> Service:
+def fargate(**changes: Any) -> ServiceSettings:
     """A small service on Fargate, with changes."""
     return service(**{"launch": "fargate", "memoryMib": 1024} | changes)
 
 
-def containers(of: Service, *, with_password: bool = False) -> dict[str, dict[str, Any]]:
+def containers(of: ServiceSettings, *, with_password: bool = False) -> dict[str, dict[str, Any]]:
     """The definitions by name."""
     request = request_for(of, with_password=with_password)
     return {one["name"]: one for one in request["containerDefinitions"]}
@@ -38,13 +38,15 @@ def containers(of: Service, *, with_password: bool = False) -> dict[str, dict[st
 
 @some_services
 @given(service=services, with_password=st.booleans())
-def test_ecs_takes_every_definition(service: Service, with_password: bool) -> None:
+def test_ecs_takes_every_definition(service: ServiceSettings, with_password: bool) -> None:
     assert problems(request_for(service, with_password=with_password)) == []
 
 
 @some_services
 @given(service=services, with_password=st.booleans())
-def test_the_lint_takes_every_option_that_the_stack_writes(service: Service, with_password: bool) -> None:
+def test_the_lint_takes_every_option_that_the_stack_writes(
+    service: ServiceSettings, with_password: bool
+) -> None:
     output = OUTPUTS[service.log_router.output]
     for name, one in containers(service, with_password=with_password).items():
         if name == "log-router":
@@ -60,7 +62,7 @@ def test_the_lint_takes_every_option_that_the_stack_writes(service: Service, wit
 
 @some_services
 @given(service=services)
-def test_no_label_makes_a_stream_per_task(service: Service) -> None:
+def test_no_label_makes_a_stream_per_task(service: ServiceSettings) -> None:
     for one in containers(service).values():
         options = one["logConfiguration"]["options"]
         keys = options.get("LabelKeys", options.get("label_keys", "")).replace("$", "").split(",")
@@ -72,7 +74,7 @@ def test_no_label_makes_a_stream_per_task(service: Service) -> None:
 @some_services
 @given(service=services, seed=st.randoms())
 def test_the_same_service_is_the_same_text_however_its_settings_are_ordered(
-    service: Service, seed: Any
+    service: ServiceSettings, seed: Any
 ) -> None:
     tree = service.model_dump(mode="json", by_alias=True)
     for one in tree["containers"].values():
@@ -82,11 +84,11 @@ def test_the_same_service_is_the_same_text_however_its_settings_are_ordered(
             one[key] = dict(items)
     items = list(tree["containers"].items())
     seed.shuffle(items)
-    other = Service.model_validate(tree | {"containers": dict(items)})
+    other = ServiceSettings.model_validate(tree | {"containers": dict(items)})
     assert _text(other) == _text(service)
 
 
-def _text(of: Service) -> str:
+def _text(of: ServiceSettings) -> str:
     return canonical(request_for(of)["containerDefinitions"])
 
 
@@ -158,7 +160,7 @@ def test_grafanas_plugin_gets_its_options_and_a_queue_per_container() -> None:
 
 @some_services
 @given(service=services)
-def test_the_plan_for_the_stated_rate_reaches_the_definition(service: Service) -> None:
+def test_the_plan_for_the_stated_rate_reaches_the_definition(service: ServiceSettings) -> None:
     made, plan = containers(service), service.plan
     router = made.pop("log-router")
     assert (router["memoryReservation"], router["stopTimeout"]) == (plan.memory_mib, plan.stop_seconds)
@@ -196,7 +198,7 @@ def test_fluent_bits_own_output_gets_its_options() -> None:
 @some_services
 @given(service=services, keeps_metadata=st.booleans())
 def test_which_task_printed_a_line_is_always_told_and_never_a_label(
-    service: Service, keeps_metadata: bool
+    service: ServiceSettings, keeps_metadata: bool
 ) -> None:
     target = PushTarget(url=URL, keeps_metadata=keeps_metadata)
     options = log_configuration("client-api", "app", service, target, service.plan)["options"]

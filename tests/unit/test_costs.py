@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from components.aws.costs import PRICES, CostError, costs, of_stack, prices_of, table
-from components.settings import SettingsError, parse_aws_half
+from components.stack.costs import PRICES, CostError, costs, of_stack, prices_of, table
+from components.stack.settings import parse_aws_half
+from components.values.errors import SettingsError
 from tests.rig.stack import settings_of
 from toolchain.paths import ROOT
 from toolchain.prices import WANTED, PriceError, fetched, written

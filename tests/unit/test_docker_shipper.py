@@ -11,10 +11,10 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.campus.alloy_config import Destination, render_alloy_config
-from components.campus.docker_reader import ENGINE_SOCKET, SOCKET, SOCKET_DIRECTORY, render_docker_reader
-from components.campus.docker_shipper import DockerShippers, DockerShippersArgs
-from components.settings import parse
+from components.log_shipper.alloy_config import Destination, render_alloy_config
+from components.log_shipper.docker_reader import ENGINE_SOCKET, SOCKET, SOCKET_DIRECTORY, render_docker_reader
+from components.stack.docker_shippers import DockerShippers, DockerShippersArgs
+from components.stack.settings import parse
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden
 from tests.support.programs import program_of_image, run

@@ -16,7 +16,8 @@ from components.aws.egress import (
     EgressAddressesArgs,
     subnet_cidrs,
 )
-from components.settings import SettingsError, parse
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests.support.aws_network import ELASTIC, NATS, Account, addresses, made_network, zones_of
 from tests.support.fake_engine import known, running_engine
 from tests.support.settings import changed

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.firelens import (
+from components.ecs.firelens import (
     FLUENT_BIT_OPTIONS,
     GRAFANA_OPTIONS,
     OUTPUTS,
@@ -16,7 +16,7 @@ from components.aws.firelens import (
     seconds,
     url_with_credentials,
 )
-from components.settings import parse
+from components.stack.settings import parse
 from tests.rig.stack import settings_of
 
 

@@ -13,17 +13,18 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.cog.plugins import register_default_plugins
 from grafana_foundation_sdk.models.alerting import Rule
 from grafana_foundation_sdk.models.dashboard import Dashboard
+from pydantic import SecretStr
 
-from components.campus.alert_rules import OF_THE_HOST, render_alert_rules
-from components.campus.dashboards import render_dashboards
-from components.campus.provisioning import (
-    Contacts,
+from components.grafana.alert_rules import OF_THE_HOST, render_alert_rules
+from components.grafana.dashboards import render_dashboards
+from components.grafana.provisioning import (
     HostLogs,
     LokiSource,
     render_contacts,
     render_datasources,
     render_provider,
 )
+from components.grafana.settings import AlertsTo
 from tests.support.golden import assert_golden
 from toolchain.paths import ROOT
 
@@ -41,10 +42,10 @@ HOST_LOGS = HostLogs(
     source=TEST, host="campus", caddy="caddy", guard="port-guard", routes=("/lokitest", "/lokiaws")
 )
 PLACES = [f"-{at}" for at in range(2, 9)]
-EVERYWHERE = Contacts(
+EVERYWHERE = AlertsTo(
     mail=("a@example.org", "b@example.org"),
-    discord="https://discord.example/api/webhooks/1/x",
-    slack="https://hooks.slack.example/services/x",
+    discord=SecretStr("https://discord.example/api/webhooks/1/x"),
+    slack=SecretStr("https://hooks.slack.example/services/x"),
 )
 
 
@@ -226,11 +227,11 @@ def test_titles_go_by_the_place_so_that_no_two_are_the_same_on_the_way() -> None
     ("contacts", "kinds"),
     [
         (EVERYWHERE, {"email", "discord", "slack"}),
-        (Contacts(mail=("a@example.org",)), {"email"}),
-        (Contacts(slack="https://x/y"), {"slack"}),
+        (AlertsTo(mail=("a@example.org",)), {"email"}),
+        (AlertsTo(slack=SecretStr("https://x/y")), {"slack"}),
     ],
 )
-def test_an_alert_goes_to_all_that_are_named_and_to_nobody_else(contacts: Contacts, kinds: set[str]) -> None:
+def test_an_alert_goes_to_all_that_are_named_and_to_nobody_else(contacts: AlertsTo, kinds: set[str]) -> None:
     page = json.loads(render_contacts(contacts))
     [point], [policy] = page["contactPoints"], page["policies"]
     assert {one["type"] for one in point["receivers"]} == kinds
@@ -246,7 +247,7 @@ def test_without_a_contact_hand_made_policies_are_left_alone() -> None:
 
 
 def test_contacts_that_name_nobody_take_ours_away() -> None:
-    page = json.loads(render_contacts(Contacts()))
+    page = json.loads(render_contacts(AlertsTo()))
     gone = [{"orgId": 1, "uid": f"campus-{kind}"} for kind in ("email", "discord", "slack")]
     assert page == {"apiVersion": 1, "resetPolicies": [1], "deleteContactPoints": gone}
 
@@ -264,7 +265,7 @@ def test_no_text_is_taken_for_a_variable_by_grafana() -> None:
 def test_the_sdk_is_loaded_by_nobody_but_who_renders() -> None:
     """It would cost every preview of a stack without Grafana."""
     check = (
-        "import sys, components.campus.server, components.campus.grafana;"
+        "import sys, components.stack.campus_server, components.grafana.component;"
         "sys.exit(any(name.startswith('grafana_foundation_sdk') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from components.campus.dashboards import render_dashboards
-from components.campus.provisioning import HostLogs, LokiSource
+from components.grafana.dashboards import render_dashboards
+from components.grafana.provisioning import HostLogs, LokiSource
 
 
 def source(name: str, *, expects_aws: bool = False) -> LokiSource:

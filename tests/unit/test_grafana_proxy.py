@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from components.campus.caddyfile import Site, render_caddyfile
+from components.edge.caddyfile import render_caddyfile
+from components.edge.settings import EdgeSettings
 from tests.rig.processes import wait_for
 from tests.support.programs import program
 
@@ -84,7 +85,9 @@ def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         free.bind(("127.0.0.1", 0))
         also.bind(("127.0.0.1", 0))
         port, grafana = free.getsockname()[1], also.getsockname()[1]
-    site = Site(domain="campus.localhost", tls="internal", email=None, http_port=port, https_port=port + 1)
+    site = EdgeSettings(
+        domain="campus.localhost", tls="internal", email=None, http_port=port, https_port=port + 1
+    )
     page = render_caddyfile(site, [], f"127.0.0.1:{grafana}")
     page = re.sub(r"(?m)^campus\.localhost \{", f"http://campus.localhost:{port} {{", page)
     page = page.replace("\ttls internal\n", "").replace("admin unix//run/caddy/admin.sock|0600", "admin off")

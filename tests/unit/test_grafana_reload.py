@@ -12,11 +12,13 @@ from typing import Any, cast
 
 import pytest
 
-from components.campus.grafana import SECRETS
+from components.grafana.component import SECRETS
 from components.live import files
 from components.live.docker_host import LiveError, Ran
-from components.live.files import LiveFilesProvider, _file_problem
-from components.live.programs import PASSWORD_MARK, PROGRAMS, reasons_in
+from components.live.file_checks import file_problem
+from components.live.files import LiveFilesProvider
+from components.live.program_errors import reasons_in
+from components.live.programs import PASSWORD_MARK, PROGRAMS
 from tests.support.programs import program
 
 PASSWORD = "s3cret-canary"
@@ -214,4 +216,4 @@ def test_a_file_that_grafana_would_skip_without_a_word_is_refused(path: str, tex
     [("a.json", "[1]"), ("a.yaml", "a: [b]"), ("a.yaml", "{}"), ("Caddyfile", "{ {"), ("x.caddy", "[")],
 )
 def test_a_file_that_is_what_its_name_says_is_taken(path: str, text: str) -> None:
-    assert _file_problem(path, text) is None
+    assert file_problem(path, text) is None

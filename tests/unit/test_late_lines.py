@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.campus.loki_config import render_loki_config
-from components.settings import Settings, parse
+from components.loki.config import render_loki_config
+from components.stack.settings import Settings, parse
 from tests.rig.stack import settings_of
 from tests.support.mistakes.services import AT
 from tests.support.running_loki import RunningLoki, running_loki

@@ -15,8 +15,8 @@ from urllib.parse import urlencode
 
 import pytest
 
-from components.aws.container_definitions import PushTarget, log_configuration
-from components.campus.logql import readable
+from components.ecs.container_definitions import PushTarget, log_configuration
+from components.grafana.logql import readable
 from tests.rig.log_router import run_plugin
 from tests.rig.processes import wait_for
 from tests.support.ecs_services import URL, service

@@ -35,6 +35,7 @@ from components.live.password_hash import (
     bcrypt_hash,
 )
 from components.live.password_rule import password_problem
+from components.live.program_errors import readable
 from components.live.programs import (
     NOT_CONFIRMED,
     NOT_READY,
@@ -42,14 +43,14 @@ from components.live.programs import (
     NOT_STAGED,
     PROGRAMS,
     STALE_MINUTES,
-    readable,
     render_apply_script,
     render_end_script,
     render_read_script,
 )
 from components.live.provider import LiveProvider
 from components.live.volume_files import VolumeFilesProvider
-from components.settings import SettingsError, parse
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests.support.live_directory import STUB, TRIED, Live
 
 LIVE: dict[str, Any] = {

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from components.local_state import LOCAL, check_state
-from components.settings import Settings, SettingsError, parse
+from components.stack.local_state import LOCAL, check_state
+from components.stack.settings import Settings, parse
+from components.values.errors import SettingsError
 from tests.rig.stack import local_settings, merged
 from toolchain.environment import Environment
 from toolchain.paths import LOCAL as MADE_BY_MAKE

@@ -11,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.buffer_plan import GRAFANA_DEFAULTS, LogRate, buffer_plan
-from components.aws.firelens import GRAFANA_OPTIONS, OUTPUTS, seconds, url_with_credentials
-from components.aws.loss_signs import SIGNS
-from components.settings import Service
+from components.ecs.buffer_plan import GRAFANA_DEFAULTS, buffer_plan
+from components.ecs.firelens import GRAFANA_OPTIONS, OUTPUTS, seconds, url_with_credentials
+from components.ecs.log_router_settings import LogRate
+from components.ecs.loss_signs import SIGNS
+from components.ecs.settings import ServiceSettings
 from tests.rig.log_router import last_try_seconds, run_plugin
 from tests.support.alarms import counted
 from tests.support.ecs_services import URL, options_of, service, services, some_services
@@ -29,7 +30,7 @@ GO_SECOND = 1_000_000_000
 
 @some_services
 @given(service=services.filter(lambda one: one.log_router.output == "grafana"))
-def test_the_plugin_takes_every_option_as_it_is_meant(service: Service) -> None:
+def test_the_plugin_takes_every_option_as_it_is_meant(service: ServiceSettings) -> None:
     for name, options in list(options_of(service).items())[:2]:
         ran = run_plugin(options)
         assert ran.status == 0, ran.log

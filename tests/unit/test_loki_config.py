@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.campus.loki_config import render_loki_config
+from components.loki.config import render_loki_config
 from tests.support.golden import assert_golden, assert_golden_variant
 from tests.support.loki import loki_instance, verify
 

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from components.campus.loki_config import beside_each_other, render_loki_config, render_s3_credentials
-from components.settings import LokiInstance, SettingsError, parse
+from components.loki.config import beside_each_other, render_loki_config, render_s3_credentials
+from components.loki.settings import LokiSettings
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden_variant
 from tests.support.loki import loki_instance, verify
@@ -205,6 +207,6 @@ def test_a_loki_without_replicas_is_asked_for_as_before(usual: Engine) -> None:
 
 
 def test_the_settings_default_to_one_loki_on_its_disk() -> None:
-    default = LokiInstance.model_validate({"port": 3100, "route": "/lokiaws", "allow": ["nat"]})
+    default = LokiSettings.model_validate({"port": 3100, "route": "/lokiaws", "allow": ["nat"]})
     assert (default.storage, default.replicas, default.s3) == ("filesystem", 1, None)
     assert json.loads(render_loki_config(default))["common"]["replication_factor"] == 1

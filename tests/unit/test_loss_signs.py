@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from components.aws.loss_signs import MAX_PATTERN, SIGNS, Alarm, pattern
+from components.ecs.loss_signs import MAX_PATTERN, SIGNS, Alarm, pattern
 from tests.support.alarms import counted
 
 ALARMS: tuple[Alarm, ...] = ("lines-lost", "pushes-refused")

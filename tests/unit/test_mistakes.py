@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from components.settings import SettingsError, parse
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests.rig.stack import Settings
 from tests.support.mistakes import MISTAKES, named
 from tests.support.mistakes.mistake import Mistake

@@ -16,9 +16,9 @@ import pulumi
 import pulumi_aws as aws
 import pytest
 
+from components.aws.egress_settings import NAT_TAG
 from components.aws.nat_boot import NatBoot, boot_script, nat_policy, nat_trust
 from components.aws.partitions import partition_of
-from components.settings import NAT_TAG
 from tests.support.aws_network import Account, made_network, zones_of
 from tests.support.fake_engine import ACCOUNT, running_engine
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.campus.connection_limit import (
+from components.edge.connection_limit import (
     CADDY_MEMORY_MIB,
     CADDY_WORK_MIB,
     CONNECTION_KIB,
@@ -16,9 +16,9 @@ from components.campus.connection_limit import (
     SITE_SHARE,
     ConnectionLimit,
 )
-from components.campus.nftables import EMPTY_POLICY, policy_rows, render_policy
-from components.campus.port_rules import NUMBERS, Rule
-from components.settings import DEFAULT_RULES
+from components.port_policy.nftables import EMPTY_POLICY, policy_rows, render_policy
+from components.port_policy.rules import NUMBERS, Rule
+from components.port_policy.settings import DEFAULT_RULES
 from tests.support.golden import assert_golden
 from tests.support.programs import in_own_network, nft_check, run
 

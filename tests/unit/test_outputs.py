@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from components.outputs import OUTPUTS, problems, render_docs
+from components.stack.outputs import OUTPUTS, problems, render_docs
 from tests.support.outputs import GOOD, SECRETS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def test_what_a_stack_may_lack_may_be_missing(name: str) -> None:
     ("changes", "secrets", "said"),
     [
         ({"nat_public_ips": None}, SECRETS, "nat_public_ips: is missing"),
-        ({"extra": 1}, SECRETS, "extra: isn't listed in components/outputs.py"),
+        ({"extra": 1}, SECRETS, "extra: isn't listed in components/stack/outputs.py"),
         ({"nat_public_ips": "203.0.113.7"}, SECRETS, "nat_public_ips: must be list of text"),
         (
             {"shipper_credentials": {"test": "another canary"}},

@@ -20,10 +20,10 @@ import pytest
 import yaml
 from pulumi.runtime import mocks
 
-from components.aws.costs import of_stack
 from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
-from components.aws.services import Services, ServicesArgs
-from components.settings import parse
+from components.stack.costs import of_stack
+from components.stack.services import Services, ServicesArgs
+from components.stack.settings import parse
 from tests.rig.stack import settings_of
 from tests.support.aws_network import Account
 from tests.support.fake_engine import known, running_engine

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.policies import ecs_tasks_trust, execution_policy
-from components.settings import Service
+from components.ecs.policies import ecs_tasks_trust, execution_policy
+from components.ecs.settings import ServiceSettings
 from tests.support.ecs_services import PARAMETER, SECRET, service, services, some_services
 
 GROUP = "arn:aws:logs:ap-northeast-2:123456789012:log-group:/ecs/client-api/log-router"
@@ -23,7 +23,7 @@ KEY = "arn:aws:kms:ap-northeast-2:123456789012:key/01234567-89ab-cdef-0123-45678
 OTHER_KEY = "arn:aws:kms:ap-northeast-2:123456789012:key/mrk-0123456789abcdef0123456789abcdef"
 
 
-def decrypted(of: Service, *parameters: str, key: str | None = None) -> list[Any]:
+def decrypted(of: ServiceSettings, *parameters: str, key: str | None = None) -> list[Any]:
     """What may be decrypted: by which keys, and with what encryption context."""
     policy = execution_policy(
         service=of, log_group_arn=GROUP, push_parameter_arns=parameters, push_key_arn=key
@@ -34,7 +34,7 @@ def decrypted(of: Service, *parameters: str, key: str | None = None) -> list[Any
     return [(one["Resource"], one["Condition"]["StringEquals"]) for one in statements]
 
 
-def allowed(of: Service, *parameters: str) -> dict[str, list[str]]:
+def allowed(of: ServiceSettings, *parameters: str) -> dict[str, list[str]]:
     """The resources by action."""
     policy = execution_policy(service=of, log_group_arn=GROUP, push_parameter_arns=parameters)
     found: dict[str, list[str]] = {}
@@ -56,7 +56,7 @@ def wide(resources: list[str]) -> list[str]:
 
 @some_services
 @given(service=services, parameters=st.sampled_from([[], [PARAMETER]]))
-def test_no_policy_has_a_wildcard_resource(service: Service, parameters: list[str]) -> None:
+def test_no_policy_has_a_wildcard_resource(service: ServiceSettings, parameters: list[str]) -> None:
     for action, resources in allowed(service, *parameters).items():
         assert resources
         assert wide(resources) == [], action
@@ -64,7 +64,7 @@ def test_no_policy_has_a_wildcard_resource(service: Service, parameters: list[st
 
 @some_services
 @given(service=services)
-def test_every_secret_that_the_definition_names_can_be_read_and_no_other(service: Service) -> None:
+def test_every_secret_that_the_definition_names_can_be_read_and_no_other(service: ServiceSettings) -> None:
     found = allowed(service, PARAMETER)
     named = {arn for one in service.containers.values() for arn in one.secrets.values()}
     assert set(found["ssm:GetParameters"]) == {PARAMETER, *(arn for arn in named if ":ssm:" in arn)}

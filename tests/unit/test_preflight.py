@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from components.campus.preflight import PLACEHOLDER_DIGEST, check_docker_host, check_placeholders
-from components.settings import SettingsError, parse
+from components.stack.preflight import PLACEHOLDER_DIGEST, check_docker_host, check_placeholders
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests.rig.stack import merged, settings_of
 
 GUARD = "campus-monitor:images.portGuard: the digest is a placeholder: push the image"

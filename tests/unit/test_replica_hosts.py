@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from components.campus.loki_config import on_hosts_of_their_own, render_loki_config
-from components.campus.nftables import render_policy
-from components.campus.port_rules import lets_in, shut_out
-from components.settings import SettingsError, parse
+from components.loki.config import on_hosts_of_their_own, render_loki_config
+from components.port_policy.nftables import render_policy
+from components.port_policy.rules import lets_in, shut_out
+from components.stack.settings import parse
+from components.values.errors import SettingsError
 from tests.support.fake_engine import build, running_engine
 from tests.support.golden import assert_golden_variant
 from tests.support.loki import loki_instance, verify

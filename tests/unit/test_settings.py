@@ -10,9 +10,11 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.settings import SettingsError, parse, parse_campus
+from components.edge.settings import EdgeSettings
+from components.stack.settings import parse, parse_campus
+from components.values.errors import SettingsError
 from tests.rig.stack import settings_of
-from tests.support.settings import SHIPPER, SHIPPING, SMTP, changed, put
+from tests.support.settings import LOCAL, SHIPPER, SHIPPING, SMTP, changed, put
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -47,6 +49,13 @@ def test_the_campus_alone_is_read_with_the_same_errors(area: Any, problem: str) 
         parse_campus(area)
     [line] = caught.value.problems
     assert line.startswith(problem)
+
+
+def test_a_key_is_written_as_a_stack_file_has_it_and_not_as_python_does() -> None:
+    for changes in ({"edge.http_port": 80}, {"port_policy": {}}):
+        with pytest.raises(SettingsError, match="unknown key"):
+            parse(put(LOCAL, changes))
+    assert EdgeSettings(domain="a.example.org", tls="internal", http_port=81).http_port == 81
 
 
 GUARDED: dict[str, Any] = {

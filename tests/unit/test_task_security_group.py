@@ -8,8 +8,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.aws.group_rules import GroupRule, group_rules
-from components.settings import GroupIngress, parse
+from components.ecs.group_rules import GroupRule, group_rules
+from components.ecs.settings import GroupIngress
+from components.stack.settings import parse
 from tests.rig.stack import settings_of
 from tests.support.ecs_services import VPC, ingress_rule
 from tests.support.settings import changed

@@ -21,9 +21,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.campus.nftables import policy_rows
-from components.campus.port_rules import NUMBERS, Rule, shut_out
-from components.campus.provisioning import LokiSource, render_datasources
+from components.grafana.provisioning import LokiSource, render_datasources
+from components.port_policy.nftables import policy_rows
+from components.port_policy.rules import NUMBERS, Rule, shut_out
 from tests.support.certificates import made_authority
 from tests.support.outputs import GOOD, SECRETS
 from toolchain import pulumi

@@ -1,3 +1,4 @@
+# pyright: strict
 """What is asked of a deployment, by its stack's outputs alone, and what the answers mean. Pure."""
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def through_grafana(deployed: Deployment, place: Place) -> Reader:
         if place.request("GET", HEALTH).status != 200:
             raise CannotReadError("Grafana, by way of which Loki is asked, doesn't answer")
         asked = urlencode({"query": query, "since": "1h"})
-        # components/campus/provisioning.py gives data sources their uid.
+        # components/grafana/provisioning.py gives data sources their uid.
         path = f"/api/datasources/proxy/uid/loki-{loki}/loki/api/v1/query_range?{asked}"
         answer = place.request("GET", path, headers=basic_auth(Login("admin", password)))
         if answer.status == 401:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from components.campus.caddyfile import ACME_STAGING
+from components.edge.settings import ACME_STAGING
 from components.live.programs import LETS_ENCRYPT
 from tests.support.certificates import made_authority
 from tests.support.mistakes.mistake import Mistake

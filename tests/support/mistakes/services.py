@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from components.aws.firelens import OUTPUTS
+from components.ecs.firelens import OUTPUTS
 from tests.support.ecs_services import VPC, ingress_rule
 from tests.support.mistakes.mistake import Mistake
 from tests.support.settings import CANARY, LOCAL, put

@@ -1,0 +1,201 @@
+# pyright: strict
+"""The settings of the network that the tasks' traffic leaves AWS by. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from components.values.area import Area
+from components.values.errors import PROJECT
+from components.values.networks import Cidr, PublicIpv4, checked_public_ipv4
+
+# One may fail, and its services go on in another.
+MIN_ZONES = 2
+
+# Which stack a NAT instance and its network interfaces belong to: its role goes by it.
+NAT_TAG = "campus-monitor-nat"
+
+
+class EgressCreate(Area):
+    """The AWS network whose tasks send logs, made by this stack."""
+
+    vpc_cidr: Cidr = "10.0.0.0/16"
+    zones: tuple[str, ...]
+    # One NAT gateway (or instance) per zone; otherwise one, in the first zone, for all.
+    nat_per_zone: bool = False
+    # AWS' gateway, or fck-nat on the smallest EC2 instance (docs/aws.md compares them).
+    nat: Literal["gateway", "instance"] = "gateway"
+    # The instance's image, for arm64. Without one: fck-nat's newest at the first update, kept from then on.
+    nat_image: str | None = None
+    # Elastic IPs that AWS allocates by address: from a range brought to AWS, or just released (EC2's
+    # AllocateAddress). It refuses one that is allocated. Without any, AWS chooses.
+    addresses: tuple[PublicIpv4, ...] = ()
+    # Elastic IPs that the account has, in place of new ones. The stack never releases them.
+    allocation_ids: tuple[str, ...] = ()
+    # Elastic IPs that the stack made stay allocated when it lets go of them.
+    retain_addresses: bool = True
+    # On everything of the network, beside its name.
+    tags: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        network = ipaddress.ip_network(self.vpc_cidr)
+        # AWS: a VPC is a /16 to a /28 (VPC user guide, "VPC CIDR blocks"); subnets are cut as /24s.
+        if network.version != 4 or not 16 <= network.prefixlen <= 20:
+            raise ValueError(f"vpcCidr: an IPv4 /16 to /20 is needed, received {self.vpc_cidr!r}")
+        for zone in self.zones:
+            # A zone's subnets are numbered by its letter; the smallest VPC has room for eight.
+            if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-h]", zone):
+                raise ValueError(f"zones: an availability zone such as ap-northeast-2a, received {zone!r}")
+        if len(self.zones) < MIN_ZONES:
+            raise ValueError(f"zones: at least two, in case one fails, received {list(self.zones)}")
+        if len(set(self.zones)) != len(self.zones):
+            raise ValueError(f"zones: each zone once, received {list(self.zones)}")
+        wanted = self.nat_count
+        if self.addresses and len(self.addresses) != wanted:
+            raise ValueError(
+                f"addresses: one per NAT gateway ({wanted}) or none, received {list(self.addresses)}"
+            )
+        if len(set(self.addresses)) != len(self.addresses):
+            raise ValueError(f"addresses: each address once, received {list(self.addresses)}")
+        for key in ("Name", NAT_TAG):
+            if key in self.tags:
+                raise ValueError(f"tags: the stack sets {key} itself, received {self.tags[key]!r}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_allocations(self) -> Self:
+        for one in self.allocation_ids:
+            if not re.fullmatch(r"eipalloc-[0-9a-f]{8,17}", one):
+                raise ValueError(f"allocationIds: an id such as eipalloc-0123456789abcdef0, received {one!r}")
+        if self.allocation_ids and self.addresses:
+            raise ValueError(
+                "allocationIds: either these or addresses (which AWS allocates), "
+                f"received both, {list(self.addresses)} too"
+            )
+        if self.allocation_ids and len(self.allocation_ids) != self.nat_count:
+            raise ValueError(
+                f"allocationIds: one per NAT gateway ({self.nat_count}) or none, "
+                f"received {list(self.allocation_ids)}"
+            )
+        if len(set(self.allocation_ids)) != len(self.allocation_ids):
+            raise ValueError(f"allocationIds: each address once, received {list(self.allocation_ids)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_nat(self) -> Self:
+        if self.nat_image is not None and self.nat != "instance":
+            raise ValueError(
+                f"natImage: a NAT gateway has none: only with nat: instance, received {self.nat_image!r}"
+            )
+        if self.nat_image is not None and not re.fullmatch(r"ami-[0-9a-f]{8,17}", self.nat_image):
+            raise ValueError(f"natImage: an id such as ami-0123456789abcdef0, received {self.nat_image!r}")
+        return self
+
+    @property
+    def nat_count(self) -> int:
+        """How many NAT gateways or instances, and so how many public addresses, there are."""
+        return len(self.nat_zones)
+
+    @property
+    def nat_zones(self) -> tuple[str, ...]:
+        """The zones that have one."""
+        return self.zones if self.nat_per_zone else self.zones[:1]
+
+
+class EgressLookup(Area):
+    """The public addresses of a network that is made elsewhere, found by exactly one of these."""
+
+    nat_gateway_ids: tuple[str, ...] = ()
+    nat_gateway_tags: dict[str, str] = {}
+    # Elastic IPs: known before anything sends from them.
+    address_tags: dict[str, str] = {}
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ways = {
+            "natGatewayIds": self.nat_gateway_ids,
+            "natGatewayTags": self.nat_gateway_tags,
+            "addressTags": self.address_tags,
+        }
+        used = [name for name, value in ways.items() if value]
+        if len(used) != 1:
+            raise ValueError(f"natGatewayIds: exactly one of {', '.join(ways)} is needed, received {used}")
+        for one in self.nat_gateway_ids:
+            if not re.fullmatch(r"nat-[0-9a-f]{8,17}", one):
+                raise ValueError(f"natGatewayIds: an id such as nat-0123456789abcdef0, received {one!r}")
+        if len(set(self.nat_gateway_ids)) != len(self.nat_gateway_ids):
+            raise ValueError(f"natGatewayIds: each gateway once, received {list(self.nat_gateway_ids)}")
+        return self
+
+    @property
+    def key(self) -> str:
+        """The key that says how to find them."""
+        return (
+            "natGatewayIds"
+            if self.nat_gateway_ids
+            else "natGatewayTags"
+            if self.nat_gateway_tags
+            else "addressTags"
+        )
+
+
+class EgressGiven(Area):
+    """Public addresses written down by hand, for a NAT instance."""
+
+    addresses: tuple[PublicIpv4, ...]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not self.addresses:
+            raise ValueError("addresses: at least one public address is needed, received []")
+        if len(set(self.addresses)) != len(self.addresses):
+            raise ValueError(f"addresses: each address once, received {list(self.addresses)}")
+        return self
+
+
+class EgressSettings(Area):
+    """Where the tasks' traffic leaves AWS: exactly one way to know the public addresses."""
+
+    create: EgressCreate | None = None
+    lookup: EgressLookup | None = None
+    given: EgressGiven | None = None
+    # The network that Fargate's tasks run in, where this stack doesn't make it.
+    vpc_id: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        ways = {"create": self.create, "lookup": self.lookup, "given": self.given}
+        used = [name for name, value in ways.items() if value is not None]
+        if len(used) != 1:
+            raise ValueError(f"create: exactly one of create, lookup and given is needed, received {used}")
+        if self.vpc_id is not None and not re.fullmatch(r"vpc-[0-9a-f]{8,17}", self.vpc_id):
+            raise ValueError(f"vpcId: an id such as vpc-0123456789abcdef0, received {self.vpc_id!r}")
+        if self.vpc_id is not None and self.create is not None:
+            raise ValueError(f"vpcId: with create the stack makes the network, received {self.vpc_id!r}")
+        return self
+
+    @property
+    def stated_addresses(self) -> tuple[str, ...]:
+        """The public addresses that stand in the settings; AWS knows others."""
+        stated = self.given or self.create
+        return () if stated is None else stated.addresses
+
+
+def found_addresses_problem(lookup: EgressLookup, addresses: list[str]) -> str | None:
+    """What is wrong with the addresses that a lookup found, as a line with its key; None if nothing is."""
+    key = f"{PROJECT}:egress.lookup.{lookup.key}"
+    if not addresses:
+        return f"{key}: nothing was found: at least one public address is needed"
+    for address in addresses:
+        try:
+            checked_public_ipv4(address)
+        except ValueError as error:
+            return f"{key}: {error}, found {address!r}"
+    if len(set(addresses)) != len(addresses):
+        return f"{key}: an address was found twice, found {sorted(addresses)}"
+    return None

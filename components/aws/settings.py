@@ -1,0 +1,56 @@
+# pyright: strict
+"""Which AWS the stack's cloud half is in. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+from urllib.parse import urlsplit
+
+from pydantic import model_validator
+
+from components.values.area import Area
+from components.values.texts import KeyArn, has_password
+
+
+class AwsSettings(Area):
+    """Which AWS: a region, or an emulator on this machine."""
+
+    region: str
+    # Whom the alarms tell: an SNS topic made elsewhere. Without one they only show in CloudWatch.
+    alarm_topic_arn: str | None = None
+    # Your own KMS key for the passwords that log routers get by SSM. Without one it is AWS' key, which
+    # decrypts for everybody in the account who may read the parameter.
+    kms_key_arn: KeyArn | None = None
+    # An emulator's URL. Only loopback: its made-up credentials must never leave this machine.
+    emulator: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d", self.region):
+            raise ValueError(f"region: a region such as ap-northeast-2, received {self.region!r}")
+        topic = self.alarm_topic_arn
+        if topic is not None and not re.fullmatch(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[\w-]+", topic):
+            raise ValueError(f"alarmTopicArn: an SNS topic's ARN is needed, received {topic!r}")
+        key = self.kms_key_arn
+        if key is not None and key.split(":")[3] != self.region:
+            raise ValueError(f"kmsKeyArn: a key in {self.region} is needed, received {key!r}")
+        if self.emulator is not None and not _is_loopback_url(self.emulator):
+            shown = "" if has_password(self.emulator) else f", received {self.emulator!r}"
+            raise ValueError(f"emulator: an URL on this machine, http://127.0.0.1:<port>{shown}")
+        return self
+
+
+def _is_loopback_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    return (
+        parts.scheme == "http"
+        and parts.hostname == "127.0.0.1"
+        and port is not None
+        and parts.username is None
+        and not has_password(url)
+    )

@@ -1,0 +1,123 @@
+# pyright: strict
+"""Which Docker hosts there are, and the images that run on them. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Self
+
+from pydantic import ValidationInfo, field_validator, model_validator
+
+from components.values.area import Area
+from components.values.networks import Cidr, HostAddress, is_private
+from components.values.texts import DockerHost, Image, ShortName
+
+
+class OtherHostSettings(Area):
+    """Another Docker host on campus, for replicas of Lokis: `replicaHosts` names it."""
+
+    docker_host: DockerHost
+    # Where the campus server and the others reach it, and from which its own packets come.
+    address: HostAddress
+
+
+class CampusSettings(Area):
+    """The Docker host on campus and what is common to its containers."""
+
+    docker_host: DockerHost
+    # Put before the name of every container, volume and network; empty where the host is ours alone.
+    name_prefix: str = ""
+    # The private network between Caddy, Loki and Grafana. A container's address in it is the network
+    # address plus the port it serves: fixed, and readable in both directions.
+    network_cidr: Cidr = "172.29.0.0/16"
+    # Volumes with data survive `pulumi destroy` and can't be deleted by a change.
+    protect_data: bool = True
+    # The Loki that this host's own containers' logs go to, straight; none where this says nothing.
+    logs_to: ShortName | None = None
+    # Docker hosts beside this one, by name, and where they reach this one.
+    other_hosts: dict[ShortName, OtherHostSettings] = {}
+    address: HostAddress | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not re.fullmatch(r"([a-z0-9][a-z0-9_.-]*-)?", self.name_prefix):
+            raise ValueError(
+                f"namePrefix: [a-z0-9_.-] and a dash at the end, or nothing, received {self.name_prefix!r}"
+            )
+        network = ipaddress.ip_network(self.network_cidr)
+        address = network.network_address
+        usable = is_private(address) and not address.is_loopback and not address.is_link_local
+        if network.version != 4 or network.prefixlen != 16 or not usable:
+            raise ValueError(
+                "networkCidr: a private IPv4 network of size /16 is needed "
+                f"(an address is chosen per port), received {self.network_cidr!r}"
+            )
+        self._check_other_hosts()
+        return self
+
+    def _check_other_hosts(self) -> None:
+        if self.other_hosts and self.address is None:
+            raise ValueError("address: where the other hosts reach this one is needed, received None")
+        taken = {self.docker_host: "campus", self.address: "campus"}
+        network = ipaddress.ip_network(self.network_cidr)
+        for name, host in self.other_hosts.items():
+            for field, value in (("dockerHost", host.docker_host), ("address", host.address)):
+                if value in taken:
+                    raise ValueError(
+                        f"otherHosts.{name}.{field}: {taken[value]} has it already, received {value!r}"
+                    )
+                taken[value] = f"otherHosts.{name}"
+        for key, address in self._addresses():
+            if ipaddress.ip_address(address) in network:
+                raise ValueError(
+                    f"{key}: an address of the containers' own network (networkCidr {self.network_cidr}) "
+                    f"is reached from nowhere else, received {address!r}"
+                )
+
+    def _addresses(self) -> list[tuple[str, str]]:
+        own = [] if self.address is None else [("address", self.address)]
+        return [
+            *own,
+            *((f"otherHosts.{name}.address", one.address) for name, one in self.other_hosts.items()),
+        ]
+
+
+DIGEST_RULE = "tag and digest are required here (name:tag@sha256:…, see images.requireDigest)"
+
+
+def has_digest(image: str) -> bool:
+    return "@sha256:" in image
+
+
+class ImagesSettings(Area):
+    """The images that the campus server runs, each with tag."""
+
+    # Then every image has a digest too, those of `services` among them.
+    require_digest: bool = True
+    caddy: Image
+    loki: Image
+    grafana: Image
+    port_guard: Image
+    # Only where logs of Docker hosts are shipped: `shippers`, `campus.logsTo`.
+    alloy: Image | None = None
+
+    @field_validator("caddy", "loki", "grafana", "port_guard", "alloy")
+    @classmethod
+    def _check_digest(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if info.data.get("require_digest") and value is not None and not has_digest(value):
+            raise ValueError(DIGEST_RULE)
+        return value
+
+    @field_validator("grafana")
+    @classmethod
+    def _check_grafana(cls, value: str) -> str:
+        # Since 13.2 Loki's data source is a plugin that only the whole image brings (grafana#129092).
+        words = re.split(r"[^a-z]", value.partition("@")[0].lower())
+        if "slim" in words:
+            raise ValueError("a -slim image has no data source for Loki: name the whole image")
+        if "distroless" in words:
+            raise ValueError(
+                "a -distroless image has no shell to tell Grafana its files: name the whole image"
+            )
+        return value

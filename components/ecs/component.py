@@ -1,0 +1,174 @@
+"""An ECS service whose logs are shipped to campus: its task definition, role, and signs of loss."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_aws as aws
+from pulumi import ResourceOptions
+
+from components.aws.documents import canonical
+from components.ecs.container_definitions import (
+    PushTarget,
+    container_definitions,
+    task_volumes,
+)
+from components.ecs.loss_signs import Alarm, pattern
+from components.ecs.policies import execution_policy
+from components.ecs.push_access import PushAccess, PushSecret
+from components.ecs.settings import ServiceSettings
+
+METRICS_NAMESPACE = "campus-monitor"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShippedServiceArgs:
+    """What `ShippedService` is made from."""
+
+    service: ServiceSettings
+    push_url: pulumi.Input[str]
+    # None where the route asks for no password.
+    secret: PushSecret | None
+    access: PushAccess
+    # Who may take its role: the text of a trust policy.
+    trust: pulumi.Input[str]
+    region: str
+    alarm_topic_arn: str | None
+    # Whether its Loki keeps metadata beside a line.
+    keeps_metadata: bool
+    # The customer's KMS key of the parameters with passwords, if they have one.
+    push_key_arn: str | None = None
+
+
+class ShippedService(pulumi.ComponentResource):
+    """The task definition of one service with its `log-router` sidecar, and the alarms of its losses.
+
+    Eight resources: log group, two metric filters, two alarms, role, policy, task definition.
+    """
+
+    task_definition_arn: pulumi.Output[str]
+    """The current revision's ARN."""
+
+    def __init__(self, name: str, args: ShippedServiceArgs, opts: ResourceOptions | None = None) -> None:
+        super().__init__("campus-monitor:aws:ShippedService", name, None, opts)
+        self._name, self._args = name, args
+        # Of two stacks in one account and region, both may have a service of this name.
+        self._family = f"{name}-{pulumi.get_stack()}"
+        self._child = ResourceOptions(parent=self)
+        log_group = aws.cloudwatch.LogGroup(
+            f"{name}-log-router",
+            name=f"/ecs/{self._family}/log-router",
+            retention_in_days=args.service.log_router.log_retention_days,
+            opts=self._child,
+        )
+        self._alarm(log_group, "lines-lost", "lost lines")
+        self._alarm(log_group, "pushes-refused", "was refused (401: password, 403: address)")
+        definition = self._definition(log_group)
+        self.task_definition_arn = definition.arn
+        self.register_outputs({"task_definition_arn": self.task_definition_arn})
+
+    def _alarm(self, log_group: aws.cloudwatch.LogGroup, alarm: Alarm, what: str) -> None:
+        """Count the sidecar's lines that tell of it, and ring at the first one."""
+        resource, metric = f"{self._name}-{alarm}", f"{self._family}-{alarm}"
+        aws.cloudwatch.LogMetricFilter(
+            resource,
+            name=metric,
+            log_group_name=log_group.name,
+            pattern=pattern(alarm),
+            metric_transformation=aws.cloudwatch.LogMetricFilterMetricTransformationArgs(
+                name=metric, namespace=METRICS_NAMESPACE, value="1"
+            ),
+            opts=self._child,
+        )
+        topics = [self._args.alarm_topic_arn] if self._args.alarm_topic_arn else None
+        aws.cloudwatch.MetricAlarm(
+            resource,
+            alarm_description=f"The log router of {self._family} {what}: see docs/shipping.md",
+            namespace=METRICS_NAMESPACE,
+            metric_name=metric,
+            statistic="Sum",
+            comparison_operator="GreaterThanThreshold",
+            threshold=0,
+            period=60,
+            evaluation_periods=1,
+            # No line about it is good news.
+            treat_missing_data="notBreaching",
+            alarm_actions=topics,
+            ok_actions=topics,
+            opts=self._child,
+        )
+
+    def _definition(self, log_group: aws.cloudwatch.LogGroup) -> aws.ecs.TaskDefinition:
+        name, args, service = self._name, self._args, self._args.service
+        role = aws.iam.Role(f"{name}-execution", assume_role_policy=args.trust, opts=self._child)
+        known = pulumi.Output.all(
+            group=log_group.name,
+            group_arn=log_group.arn,
+            url=args.push_url,
+            parameter_arn=args.access.parameter_arns[args.secret] if args.secret else None,
+            readable=args.access.arns_of(args.secret.loki) if args.secret else [],
+        )
+        policy = aws.iam.RolePolicy(
+            f"{name}-execution",
+            # One that a killed update has left is written over. By a name of its own it would stay, unknown
+            # to the state, and AWS deletes no role that has a policy.
+            name="execution",
+            role=role.id,
+            policy=known.apply(self._policy),
+            opts=self._child,
+        )
+        return aws.ecs.TaskDefinition(
+            name,
+            family=self._family,
+            network_mode="bridge" if service.launch == "ec2" else "awsvpc",
+            requires_compatibilities=[service.launch.upper()],
+            cpu=str(service.cpu_units),
+            memory=str(service.memory_mib),
+            runtime_platform=aws.ecs.TaskDefinitionRuntimePlatformArgs(
+                cpu_architecture=service.architecture.upper(), operating_system_family="LINUX"
+            ),
+            volumes=[
+                aws.ecs.TaskDefinitionVolumeArgs(name=volume, host_path=path)
+                for volume, path in task_volumes(service).items()
+            ],
+            execution_role_arn=role.arn,
+            task_role_arn=service.task_role_arn or args.access.task_role_arn,
+            container_definitions=known.apply(self._containers),
+            # The revision that a service runs stays until it is given the next: to one that is deregistered,
+            # ECS goes back no more (its developer guide, "Deregistering a task definition revision").
+            skip_destroy=True,
+            # So that a refresh sees a revision that somebody else registered.
+            track_latest=True,
+            # A task may start as soon as the definition exists: its permissions come first.
+            opts=ResourceOptions(parent=self, depends_on=[policy]),
+        )
+
+    def _policy(self, known: dict[str, Any]) -> str:
+        return canonical(
+            execution_policy(
+                service=self._args.service,
+                log_group_arn=known["group_arn"].removesuffix(":*"),
+                push_parameter_arns=known["readable"],
+                push_key_arn=self._args.push_key_arn,
+            )
+        )
+
+    def _containers(self, known: dict[str, Any]) -> str:
+        secret = self._args.secret
+        target = PushTarget(
+            url=known["url"],
+            user=secret.user if secret else None,
+            parameter_arn=known["parameter_arn"],
+            keeps_metadata=self._args.keeps_metadata,
+        )
+        return canonical(
+            container_definitions(
+                service_name=self._name,
+                service=self._args.service,
+                target=target,
+                log_group=known["group"],
+                region=self._args.region,
+            )
+        )

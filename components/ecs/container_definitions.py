@@ -1,0 +1,248 @@
+# pyright: strict
+"""Renders an ECS task's container definitions: the team's containers and the FireLens log router. Pure.
+
+Sources: the ECS API reference (ContainerDefinition, FirelensConfiguration) and `firelens`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from components.ecs.buffer_plan import FLUENT_BIT_TRY_SECONDS, GRAFANA_DEFAULTS, BufferPlan
+from components.ecs.container_settings import AppContainer, HealthCheck
+from components.ecs.firelens import LABEL_KEYS, OUTPUTS, output_name
+from components.ecs.settings import BUFFER_VOLUME, LOG_ROUTER, ServiceSettings
+
+# Where the volume with the queue is.
+BUFFER_DIRECTORY = "/log-buffer"
+
+# Which task printed a line. FireLens' and Docker's fields; the last three are those of a piece of a line over
+# 16 KiB, as Docker cuts it.
+_ORIGIN_KEYS = (
+    "ecs_task_arn",
+    "ecs_task_definition",
+    "ec2_instance_id",
+    "container_name",
+    "partial_id",
+    "partial_ordinal",
+    "partial_last",
+)
+# Told by the container's name already, and by the piece's number.
+_REMOVE_KEYS = ("container_id", "partial_message")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PushTarget:
+    """Where lines go, and as whom."""
+
+    url: str
+    # With both, or with neither: the account, and the parameter that holds its secret option.
+    user: str | None = None
+    parameter_arn: str | None = None
+    # Whether that Loki keeps metadata beside a line.
+    keeps_metadata: bool = True
+
+
+def container_definitions(
+    *, service_name: str, service: ServiceSettings, target: PushTarget, log_group: str, region: str
+) -> list[dict[str, Any]]:
+    """The task's containers as the ECS API takes them, the log router first, then by name."""
+    plan = service.plan
+    apps = [
+        _app_container(name, container, service)
+        | {"logConfiguration": log_configuration(service_name, name, service, target, plan)}
+        for name, container in sorted(service.containers.items())
+    ]
+    return [_log_router(service, plan, log_group, region), *apps]
+
+
+def log_configuration(
+    service_name: str, container: str, service: ServiceSettings, target: PushTarget, plan: BufferPlan
+) -> dict[str, Any]:
+    """How one container's lines are shipped; what holds the password stands apart from the options."""
+    router = service.log_router
+    labels = {"job": "firelens", "service": service_name, "container": container, **service.labels}
+    if router.output == "grafana":
+        options, secret = _grafana_options(container, labels, target, plan), "Url"
+    else:
+        options, secret = _fluent_bit_options(labels, target), "http_passwd"
+    # The option's own spelling: a second one would be written beside the first.
+    by_hand: dict[str, str] = {}
+    for key, value in router.options.items():
+        known = OUTPUTS[router.output].option(key)
+        by_hand[known[0] if known else key] = value
+    options |= {
+        "Name": output_name(router.output, router.image_name),
+        "log-driver-buffer-limit": str(plan.driver_lines),
+        **by_hand,
+    }
+    found: dict[str, Any] = {"logDriver": "awsfirelens", "options": options}
+    if target.parameter_arn is not None:
+        found["secretOptions"] = [{"name": secret, "valueFrom": target.parameter_arn}]
+    return found
+
+
+def _grafana_options(
+    container: str, labels: Mapping[str, str], target: PushTarget, plan: BufferPlan
+) -> dict[str, str]:
+    quoted = ",".join(f'{name}="{value}"' for name, value in labels.items())
+    return {
+        **GRAFANA_DEFAULTS,
+        "MaxRetries": str(plan.max_retries),
+        "Labels": f"{{{quoted}}}",
+        "LabelKeys": ",".join(LABEL_KEYS),
+        "RemoveKeys": ",".join(_REMOVE_KEYS),
+        # It knows no metadata. Its key_value takes a backslash and an n for the end of a line.
+        "LineFormat": "json",
+        "Buffer": "true",
+        "BufferType": "dque",
+        "DqueDir": BUFFER_DIRECTORY,
+        # One output per container, and one queue per output: two in one place lock each other out.
+        "DqueName": container,
+        **({} if target.user is not None else {"Url": target.url}),
+    }
+
+
+def _fluent_bit_options(labels: Mapping[str, str], target: PushTarget) -> dict[str, str]:
+    parts = urlsplit(target.url)
+    return {
+        "host": parts.hostname or "",
+        "port": str(parts.port or 443),
+        "uri": parts.path,
+        "tls": "on",
+        "tls.verify": "on",
+        # Without it, any host's certificate will do.
+        "tls.verify_hostname": "on",
+        "net.connect_timeout": str(FLUENT_BIT_TRY_SECONDS),
+        # Its own is none: a server that never answers would be waited for without a word.
+        "net.io_timeout": str(FLUENT_BIT_TRY_SECONDS),
+        # Of a name with an AAAA record it would try that first, and nothing else if no answer comes.
+        "net.dns.prefer_ipv4": "on",
+        "labels": ",".join(f"{name}={value}" for name, value in labels.items()),
+        "label_keys": ",".join(f"${name}" for name in LABEL_KEYS),
+        "remove_keys": ",".join(_REMOVE_KEYS),
+        "line_format": "json",
+        **(_ORIGIN_BESIDE_THE_LINE if target.keeps_metadata else {}),
+        "retry_limit": "no_limits",
+        **({} if target.user is None else {"http_user": target.user}),
+    }
+
+
+# The line is what was printed, to the letter, and nothing in it can pass for the origin.
+_ORIGIN_BESIDE_THE_LINE = {
+    "structured_metadata": ",".join(f"{name}=${name}" for name in _ORIGIN_KEYS),
+    "drop_single_key": "raw",
+}
+
+
+def _log_router(service: ServiceSettings, plan: BufferPlan, log_group: str, region: str) -> dict[str, Any]:
+    router = service.log_router
+    options = {"enable-ecs-log-metadata": "true"}
+    if router.config is not None:
+        options |= {"config-file-type": router.config.type, "config-file-value": router.config.value}
+    buffer = {"containerPath": BUFFER_DIRECTORY, "sourceVolume": BUFFER_VOLUME, "readOnly": False}
+    return {
+        "name": LOG_ROUTER,
+        "image": _as_ecs_names(router.image_name),
+        "essential": router.on_exit == "stop-task",
+        **_restarts(router.on_exit == "restart"),
+        # The plugin makes its queue's folder with a mode that only root gets past.
+        "user": "0",
+        "memoryReservation": plan.memory_mib,
+        "stopTimeout": plan.stop_seconds,
+        "firelensConfiguration": {"type": "fluentbit", "options": options},
+        **({"mountPoints": [buffer]} if router.output == "grafana" else {}),
+        **_health_check(router.health_check),
+        "logConfiguration": {
+            "logDriver": "awslogs",
+            "options": {
+                "awslogs-group": log_group,
+                "awslogs-region": region,
+                "awslogs-stream-prefix": LOG_ROUTER,
+            },
+        },
+    }
+
+
+def _restarts(wanted: bool) -> dict[str, Any]:
+    """As often as ECS lets it: after a minute of running (the ECS API reference, ContainerRestartPolicy)."""
+    return {"restartPolicy": {"enabled": True, "restartAttemptPeriod": 60}} if wanted else {}
+
+
+def _as_ecs_names(image: str) -> str:
+    """By tag or by digest, which is all that the ECS API reference knows (ContainerDefinition, image)."""
+    name, _, digest = image.partition("@")
+    return f"{name.rpartition(':')[0]}@{digest}" if digest else image
+
+
+def task_volumes(service: ServiceSettings) -> dict[str, str | None]:
+    """The task's volumes by name: a folder of the instance, or else one that is gone with the task."""
+    buffer = {BUFFER_VOLUME: None} if service.log_router.output == "grafana" else {}
+    return buffer | {name: volume.host_path for name, volume in sorted(service.volumes.items())}
+
+
+def _app_container(name: str, container: AppContainer, service: ServiceSettings) -> dict[str, Any]:
+    # A log router that can tell whether it is healthy is waited for.
+    condition = "START" if service.log_router.health_check is None else "HEALTHY"
+    return {
+        "name": name,
+        "image": _as_ecs_names(container.image),
+        "essential": container.essential,
+        "memory": container.memory_mib,
+        "stopTimeout": container.stop_timeout_seconds,
+        **({"command": list(container.command)} if container.command else {}),
+        **_port_mappings(container, service),
+        "environment": [
+            {"name": key, "value": value} for key, value in sorted(container.environment.items())
+        ],
+        **(
+            {"secrets": [{"name": key, "valueFrom": arn} for key, arn in sorted(container.secrets.items())]}
+            if container.secrets
+            else {}
+        ),
+        **_mounts(container),
+        **_health_check(container.health_check),
+        # Stopped in the opposite order: the log router last, so that it takes the last lines.
+        "dependsOn": [
+            {"containerName": other, "condition": how}
+            for other, how in ({LOG_ROUTER: condition} | dict(sorted(container.depends_on.items()))).items()
+        ],
+    }
+
+
+def _mounts(container: AppContainer) -> dict[str, Any]:
+    mounts = [
+        {"sourceVolume": name, "containerPath": mount.path, "readOnly": mount.read_only}
+        for name, mount in sorted(container.mounts.items())
+    ]
+    return {"mountPoints": mounts} if mounts else {}
+
+
+def _port_mappings(container: AppContainer, service: ServiceSettings) -> dict[str, Any]:
+    # With bridge networking host port 0 lets ECS pick a free one; with awsvpc both are the same.
+    mappings = [
+        {
+            "containerPort": one.port,
+            "hostPort": 0 if service.launch == "ec2" else one.port,
+            "protocol": one.protocol,
+        }
+        for one in container.served
+    ]
+    return {"portMappings": mappings} if mappings else {}
+
+
+def _health_check(check: HealthCheck | None) -> dict[str, Any]:
+    if check is None:
+        return {}
+    return {
+        "healthCheck": {
+            "command": list(check.command),
+            "interval": check.interval_seconds,
+            "timeout": check.timeout_seconds,
+            "retries": check.retries,
+            "startPeriod": check.start_period_seconds,
+        }
+    }

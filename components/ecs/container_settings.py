@@ -1,0 +1,168 @@
+# pyright: strict
+"""The settings of the team's own containers in a task. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from components.values.area import Area
+from components.values.networks import Port
+from components.values.texts import Image, ShortName
+
+# The ECS developer guide, "Task definition parameters".
+MAX_STOP_SECONDS = 120
+
+
+def _env_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
+        raise ValueError("a variable's name is [A-Za-z0-9_] and begins with no digit")
+    return value
+
+
+def _secret_arn(value: str) -> str:
+    parameter = r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{12}:parameter/[A-Za-z0-9._/-]+"
+    # With, at the end, JSON key, version stage and version id, any of them empty.
+    secret = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+(:[^:*\s]*){0,3}"
+    if not re.fullmatch(rf"{parameter}|{secret}", value):
+        raise ValueError(
+            "the ARN of one SSM parameter or Secrets Manager secret is needed, without wildcards"
+        )
+    return value
+
+
+def _as_port(value: Any) -> Any:
+    """A number alone is a TCP port."""
+    return {"port": value} if isinstance(value, int) else value
+
+
+EnvName = Annotated[str, AfterValidator(_env_name)]
+SecretArn = Annotated[str, AfterValidator(_secret_arn)]
+
+
+class HealthCheck(Area):
+    """How ECS finds out whether a container is healthy (the ECS API reference, HealthCheck)."""
+
+    # Begins with CMD, or with CMD-SHELL where the image has a shell.
+    command: tuple[str, ...] = Field(min_length=2)
+    interval_seconds: int = Field(default=30, ge=5, le=300)
+    timeout_seconds: int = Field(default=5, ge=2, le=60)
+    retries: int = Field(default=3, ge=1, le=10)
+    start_period_seconds: int = Field(default=0, ge=0, le=300)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.command[0] not in ("CMD", "CMD-SHELL"):
+            raise ValueError(f"command: begins with CMD or CMD-SHELL, received {self.command[0]!r}")
+        return self
+
+
+class ContainerPort(Area):
+    """A port that a container serves."""
+
+    port: Port
+    protocol: Literal["tcp", "udp"] = "tcp"
+
+
+class Mount(Area):
+    """Where a container has one of its service's volumes."""
+
+    path: str
+    read_only: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if not re.fullmatch(r"/[^\s:]+", self.path):
+            raise ValueError(f"path: an absolute path in the container is needed, received {self.path!r}")
+        return self
+
+
+class Volume(Area):
+    """A volume of a task: its own, empty at its start and gone at its end."""
+
+    # Or else a folder of the EC2 instance, which all tasks there share, and which stays.
+    host_path: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.host_path is not None and not re.fullmatch(r"/[^\s:]+", self.host_path):
+            raise ValueError(
+                f"hostPath: an absolute path on the instance is needed, received {self.host_path!r}"
+            )
+        return self
+
+
+class AppContainer(Area):
+    """One container of the team's own in a task."""
+
+    image: Image
+    # The port that it serves, if it serves one.
+    port: Port | None = None
+    # Instead, where it serves several, or UDP: numbers, or each with its protocol.
+    ports: tuple[Annotated[ContainerPort, BeforeValidator(_as_port)], ...] = ()
+    # By the name of one of the service's volumes.
+    mounts: dict[ShortName, Mount] = {}
+    # What it waits for beside the log router: other containers of the task, and how far each has to be
+    # (the ECS API reference, ContainerDependency).
+    depends_on: dict[ShortName, Literal["START", "HEALTHY", "COMPLETE", "SUCCESS"]] = {}
+    memory_mib: int = Field(ge=6)  # ECS: Docker needs 6 MiB at least (task definition parameters)
+    # Whether the task stops when this container does.
+    essential: bool = True
+    # Instead of the image's own.
+    command: tuple[str, ...] = ()
+    environment: dict[EnvName, str] = {}
+    # By variable: the ARN of an SSM parameter or a Secrets Manager secret.
+    secrets: dict[EnvName, SecretArn] = {}
+    health_check: HealthCheck | None = None
+    stop_timeout_seconds: int = Field(default=30, ge=2, le=MAX_STOP_SECONDS)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        both = sorted(self.environment.keys() & self.secrets.keys())
+        if both:
+            raise ValueError(f"secrets: a variable is either plain or secret, received {both[0]!r} twice")
+        if self.port is not None and self.ports:
+            raise ValueError(f"ports: either port or ports, received port: {self.port} too")
+        for one in self.ports:
+            if self.ports.count(one) > 1:
+                raise ValueError(f"ports: each port once per protocol, received {one.port}/{one.protocol}")
+        paths = [mount.path for mount in self.mounts.values()]
+        for path in paths:
+            if paths.count(path) > 1:
+                raise ValueError(f"mounts: each path once, received {path!r}")
+        return self
+
+    @property
+    def served(self) -> tuple[ContainerPort, ...]:
+        """Every port that it serves."""
+        return self.ports if self.port is None else (ContainerPort(port=self.port),)
+
+
+def check_dependencies(containers: Mapping[str, AppContainer]) -> None:
+    """Refuse what ECS would, and what would never start (the ECS API reference, ContainerDependency)."""
+    for name, container in containers.items():
+        for other, condition in container.depends_on.items():
+            key = f"containers.{name}.dependsOn.{other}"
+            if other not in containers or other == name:
+                known = ", ".join(sorted(containers.keys() - {name})) or "none"
+                raise ValueError(f"{key}: another container of the service ({known}), received {other!r}")
+            if condition == "HEALTHY" and containers[other].health_check is None:
+                raise ValueError(
+                    f"{key}: {other} has no healthCheck to be healthy by, received {condition!r}"
+                )
+            if condition in ("COMPLETE", "SUCCESS") and containers[other].essential:
+                raise ValueError(
+                    f"{key}: the task stops when {other} ends, unless that has essential: false, "
+                    f"received {condition!r}"
+                )
+    waiting = {name: set(container.depends_on) for name, container in containers.items()}
+    while ready := [name for name, others in waiting.items() if not others & waiting.keys()]:
+        for name in ready:
+            del waiting[name]
+    if waiting:
+        raise ValueError(
+            f"containers.{min(waiting)}.dependsOn: some wait for each other, received {sorted(waiting)}"
+        )

@@ -1,0 +1,90 @@
+# pyright: strict
+"""The settings of a task's log router: what it has to hold, and what it is told. Pure."""
+
+from __future__ import annotations
+
+import math
+import posixpath
+import re
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from components.ecs.container_settings import HealthCheck
+from components.ecs.firelens import OUTPUTS, RESERVED_PATHS
+from components.values.area import Area
+from components.values.texts import Image
+
+# What a line carries beside itself, names and values: the time 15, container id 79, container's name 75,
+# source 14, cluster 31, task's ARN 110, task definition 50, instance 36, the field's own name 7; with room
+# for longer names.
+RECORD_BYTES = 448
+
+
+class LogRate(Area):
+    """What a service logs at most, and how long campus may be away without a lost line."""
+
+    lines_per_second: float = Field(default=20, gt=0, le=100_000)
+    # The average line of the application, without what FireLens adds.
+    bytes_per_line: int = Field(default=512, ge=1, le=256 << 10)
+    outage_minutes: int = Field(default=10, ge=1, le=24 * 60)
+
+    @property
+    def outage_seconds(self) -> int:
+        """The outage in seconds."""
+        return self.outage_minutes * 60
+
+    @property
+    def held_lines(self) -> int:
+        """The lines of a whole outage."""
+        return math.ceil(self.lines_per_second * self.outage_seconds)
+
+    @property
+    def held_bytes(self) -> int:
+        """The size of those lines, with their fields."""
+        return self.held_lines * (self.bytes_per_line + RECORD_BYTES)
+
+
+class RouterConfig(Area):
+    """A Fluent Bit configuration of the team's own, included before what FireLens generates."""
+
+    type: Literal["file", "s3"]
+    # A path in the image, or the ARN of an S3 object.
+    value: str
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        pattern = r"/\S+" if self.type == "file" else r"arn:aws[a-z-]*:s3:::[^*\s/]+/[^*\s]+"
+        if not re.fullmatch(pattern, self.value):
+            what = "an absolute path in the image" if self.type == "file" else "an S3 object's ARN"
+            raise ValueError(f"value: {what} is needed with type: {self.type}, received {self.value!r}")
+        if posixpath.normpath(self.value) in RESERVED_PATHS:
+            raise ValueError(
+                f"value: ECS puts a file of its own there: another path, such as /fluent-bit/etc/own.conf, "
+                f"received {self.value!r}"
+            )
+        return self
+
+
+class LogRouter(Area):
+    """The sidecar that ships a task's lines, and what it is told."""
+
+    # Fluent Bit's own output, or Grafana's plugin (docs/shipping.md compares them).
+    output: Literal["grafana", "fluent-bit"] = "fluent-bit"
+    # Without one: the output's default image.
+    image: Image | None = None
+    # Options of the output, over the stack's own.
+    options: dict[str, str] = {}
+    config: RouterConfig | None = None
+    # Only where the image has a shell or a program to ask with.
+    health_check: HealthCheck | None = None
+    # What happens when it ends by itself: the task stops, and ECS starts another one; or it alone is started
+    # again, and meanwhile the task goes on, with lines lost that nothing tells of (docs/shipping.md).
+    on_exit: Literal["stop-task", "restart"] = "stop-task"
+    # How long the sidecar's own log is kept in CloudWatch.
+    log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14
+
+    @property
+    def image_name(self) -> str:
+        """The image that runs."""
+        return self.image or OUTPUTS[self.output].image

@@ -1,0 +1,200 @@
+"""The edge: Caddy on the host's network, its configuration, and the addresses it lets in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pulumi
+import pulumi_docker as docker
+
+from components.docker_hosts.containers import (
+    Host,
+    container_options,
+    data_volume,
+    hardened,
+    host_entries,
+    mounted,
+    volume,
+)
+from components.edge.caddyfile import (
+    CONFIG_DIRECTORY,
+    FRAGMENTS,
+    GRACE_PERIOD_SECONDS,
+    GuardedRoute,
+    render_allowed_address,
+    render_caddyfile,
+    render_closed,
+)
+from components.edge.connection_limit import CADDY_MEMORY_MIB
+from components.edge.settings import EdgeSettings
+from components.live.files import LiveFiles
+from components.live.volume_files import VolumeFile, VolumeFiles
+
+LIVE_DIRECTORY = "/etc/caddy/live"
+CADDYFILE = "Caddyfile"
+# Longer than Caddy waits for its own requests.
+STOP_SECONDS = GRACE_PERIOD_SECONDS + 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class EdgeArgs:
+    """What the edge needs to know."""
+
+    host: Host
+    image_id: pulumi.Input[str]
+    site: EdgeSettings
+    # Without accounts: these arrive as hashes.
+    routes: Sequence[GuardedRoute]
+    # The bcrypt hash per user, per route's name.
+    account_hashes: Mapping[str, Mapping[str, pulumi.Input[str]]]
+    # Where Grafana answers, host:port; None where the stack has none.
+    grafana: str | None
+    # The upstreams' names and their fixed addresses: no DNS is asked.
+    upstream_hosts: Mapping[str, str]
+
+
+class Edge(pulumi.ComponentResource):
+    """Caddy: the one door. Its container is never replaced by a change of its configuration."""
+
+    container_id: pulumi.Output[str]
+    """The container's id."""
+    caddyfile_sha256: pulumi.Output[str]
+    """The hash of the Caddyfile that was applied."""
+    live: LiveFiles
+    """The Caddyfile in the running container."""
+
+    def __init__(self, name: str, args: EdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("campus-monitor:campus:Edge", name, None, opts)
+        self.host = args.host
+        closed = render_closed(args.site)
+        config = volume(f"{name}-config", args.host, "caddy-config", self)
+        roots = self._acme_root(name, args, config)
+        container = self._container(name, args, closed, config, roots)
+        self.container_name = container.name
+        self.container_id = container.id
+        self.live = LiveFiles(
+            f"{name}-caddyfile",
+            docker_host=args.host.docker_host,
+            container_name=container.name,
+            container_id=container.id,
+            program="caddy",
+            directory=LIVE_DIRECTORY,
+            files=_caddyfile(args).apply(lambda text: {CADDYFILE: text}),
+            closed_files={CADDYFILE: closed},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=roots),
+        )
+        self.caddyfile_sha256 = self.live.content_sha256
+        self.register_outputs({"container_id": self.container_id, "caddyfile_sha256": self.caddyfile_sha256})
+
+    def _acme_root(self, name: str, args: EdgeArgs, config: docker.Volume) -> list[pulumi.Resource]:
+        """The root of the ACME authority, if one is set, where the Caddyfile looks for it.
+
+        The file of a root before stays: what runs, or comes back after a failure, may name it.
+        """
+        authority = args.site.acme
+        if authority is None or authority.root is None:
+            return []
+        return [
+            VolumeFiles(
+                f"{name}-acme-root",
+                docker_host=args.host.docker_host,
+                volume_name=config.name,
+                image=args.image_id,
+                files={authority.root_file: VolumeFile(content=authority.root)},
+                opts=pulumi.ResourceOptions(parent=self),
+            )
+        ]
+
+    def _container(
+        self, name: str, args: EdgeArgs, closed: str, config: docker.Volume, roots: list[pulumi.Resource]
+    ) -> docker.Container:
+        # The ACME authority gives few certificates a week: /data outlives every container.
+        data = data_volume(f"{name}-data", args.host, "caddy-data", self)
+        live = volume(f"{name}-live", args.host, "caddy-live", self)
+        first = VolumeFiles(
+            f"{name}-first-caddyfile",
+            docker_host=args.host.docker_host,
+            volume_name=live.name,
+            image=args.image_id,
+            files={CADDYFILE: VolumeFile(content=closed)},
+            # A replaced container starts with its last good file.
+            only_if_absent=True,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return docker.Container(
+            f"{name}-container",
+            name=args.host.named("caddy"),
+            image=args.image_id,
+            command=[
+                "caddy",
+                "run",
+                "--config",
+                f"{LIVE_DIRECTORY}/{CADDYFILE}",
+                "--adapter",
+                "caddyfile",
+            ],
+            # The clients' own addresses arrive here, IPv6 too; through a published port they don't.
+            network_mode="host",
+            hosts=host_entries({host: [ip] for host, ip in args.upstream_hosts.items()}),
+            volumes=[
+                mounted(data, "/data"),
+                mounted(config, CONFIG_DIRECTORY),
+                mounted(live, LIVE_DIRECTORY),
+            ],
+            tmpfs={"/run/caddy": "rw,noexec,nosuid,nodev,size=1m,mode=0700"},
+            **hardened(CADDY_MEMORY_MIB, "CAP_NET_BIND_SERVICE"),
+            stop_timeout=STOP_SECONDS,
+            destroy_grace_seconds=STOP_SECONDS,
+            opts=container_options(self, [first, *roots]),
+        )
+
+
+def _caddyfile(args: EdgeArgs) -> pulumi.Output[str]:
+    """The Caddyfile, once the accounts' hashes are known."""
+
+    def render(hashes: Mapping[str, Mapping[str, str]]) -> str:
+        routes = [replace(route, accounts=tuple(hashes.get(route.name, {}).items())) for route in args.routes]
+        return render_caddyfile(args.site, routes, args.grafana)
+
+    hashes: pulumi.Output[Mapping[str, Mapping[str, str]]] = pulumi.Output.all(args.account_hashes).apply(
+        lambda known: known[0]
+    )
+    return hashes.apply(render)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllowedAddressArgs:
+    """One address, and the edge that lets it in."""
+
+    edge: Edge
+    ip: pulumi.Input[str]
+
+
+class AllowedAddress(pulumi.ComponentResource):
+    """One address that may push on every route that allows `nat`.
+
+    When the address changes, the new one is let in before the old one is shut out.
+    """
+
+    ip: pulumi.Output[str]
+    """The address."""
+
+    def __init__(
+        self, name: str, args: AllowedAddressArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("campus-monitor:campus:AllowedAddress", name, None, opts)
+        self.ip = pulumi.Output.from_input(args.ip)
+        LiveFiles(
+            f"{name}-fragment",
+            docker_host=args.edge.host.docker_host,
+            container_name=args.edge.container_name,
+            container_id=args.edge.container_id,
+            program="caddy",
+            directory=LIVE_DIRECTORY,
+            files=self.ip.apply(lambda ip: {f"{FRAGMENTS}/{ip}.caddy": render_allowed_address(ip)}),
+            closed_files={},
+            # On the Caddyfile and not on the edge: the edge never waits for an address.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[args.edge.live]),
+        )
+        self.register_outputs({"ip": self.ip})

@@ -1,0 +1,157 @@
+# pyright: strict
+"""Caddy's settings: the site, its certificate and its ports. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import ssl
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, model_validator
+
+from components.edge import connection_limit
+from components.live.programs import LETS_ENCRYPT
+from components.values.area import Area
+from components.values.networks import MAX_PORT, Cidr, Port, refuse_wide
+from components.values.texts import MailAddress, checked_host_name
+
+# Let's Encrypt's staging environment (its documentation, "Staging Environment").
+ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
+
+# For these Caddy makes certificates itself, or asks Tailscale, whatever authority is named (certmagic,
+# SubjectIsInternal; its modules/caddyhttp/autohttps.go).
+_NOT_PUBLIC = (".localhost", ".local", ".internal", ".home.arpa", ".ts.net")
+
+
+def _site_name(value: str) -> str:
+    checked_host_name(value)
+    last = value.rpartition(".")[2]
+    # What ends in a number is an IPv4 address in one of its forms (the URL standard, "ends in a number").
+    if re.fullmatch(r"\d+|0x[0-9a-f]*", last):
+        raise ValueError("a DNS name is needed: to an address Caddy would give a certificate of its own")
+    return value
+
+
+def _acme_directory(value: str) -> str:
+    # Of letters that a Caddyfile takes as they are: no placeholder, no quotation mark, no white space.
+    match = re.fullmatch(
+        r"https://(?P<host>[A-Za-z0-9.-]+|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(:(?P<port>\d{1,5}))?"
+        r"(/([A-Za-z0-9._~/-]|%[0-9A-Fa-f]{2})*)?",
+        value,
+    )
+    if (
+        not match
+        or (match["port"] and not 1 <= int(match["port"]) <= MAX_PORT)
+        or (match["ipv6"] and not _is_ipv6(match["ipv6"]))
+    ):
+        raise ValueError("the URL of an ACME directory is needed, https://host/path")
+    host = match["host"].lower()
+    if host == urlsplit(ACME_STAGING).hostname:
+        raise ValueError("Let's Encrypt's staging environment is `tls: acme-staging`, without edge.acme")
+    if host == urlsplit(LETS_ENCRYPT).hostname:
+        raise ValueError("Let's Encrypt is what `tls: acme` asks anyway: leave edge.acme out")
+    return value
+
+
+SiteName = Annotated[str, AfterValidator(_site_name)]
+AcmeDirectory = Annotated[str, AfterValidator(_acme_directory)]
+
+
+class AcmeSettings(Area):
+    """An ACME authority in place of Let's Encrypt."""
+
+    # The URL of its directory (RFC 8555, section 7.1.1).
+    directory: AcmeDirectory
+    # Certificates as PEM: whom Caddy trusts when it speaks with this authority. Nothing where those that
+    # it trusts anyway will do.
+    root: str | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        problem = None if self.root is None else _root_problem(self.root)
+        if self.root is not None and problem:
+            # Not the value: it is long, and may be a key.
+            raise ValueError(f"root: {problem}, received {len(self.root)} characters")
+        return self
+
+    @property
+    def root_file(self) -> str:
+        """The name of the root's file. Another root has another: Caddy reads a file once."""
+        return f"acme-root-{hashlib.sha256((self.root or '').encode()).hexdigest()[:16]}.pem"
+
+
+class EdgeSettings(Area):
+    """Caddy, the one door: its name, certificate and ports."""
+
+    domain: SiteName
+    tls: Literal["acme", "acme-staging", "internal"]
+    # The address of the account at the ACME authority; required for acme and acme-staging.
+    email: MailAddress | None = None
+    # With `tls: acme` alone: whom to ask in place of Let's Encrypt.
+    acme: AcmeSettings | None = None
+    http_port: Port = 80
+    https_port: Port = 443
+    # HTTP/3 too; the port policy has to let the HTTPS port's UDP twin in.
+    http3: bool = False
+    # How many TCP connections to Caddy an IPv4 address, or an IPv6 /64, may have open at once; a /48 four
+    # times as many. The port policy keeps it, with `namespace: host`.
+    connections_per_source: int = connection_limit.DEFAULT
+    # Operators' own addresses, allowed on every guarded route beside the route's list.
+    extra_allowed_cidrs: tuple[Cidr, ...] = ()
+    # Lets an entry be wider than one address.
+    allow_wide: bool = False
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.tls != "internal" and self.email is None:
+            raise ValueError(f"email: an address is required with tls: {self.tls}, received {self.email!r}")
+        if self.tls != "internal" and ("." not in self.domain or self.domain.endswith(_NOT_PUBLIC)):
+            raise ValueError(
+                f"domain: a public DNS name is needed with tls: {self.tls}; to others Caddy gives "
+                f"certificates that nobody trusts, received {self.domain!r}"
+            )
+        if self.acme is not None and self.tls != "acme":
+            raise ValueError(f"acme: names the authority of tls: acme alone, received tls {self.tls!r}")
+        if self.http_port == self.https_port:
+            raise ValueError(f"httpPort: must differ from httpsPort, received {self.http_port}")
+        least, most = connection_limit.LEAST, connection_limit.MOST
+        if not least <= self.connections_per_source <= most:
+            raise ValueError(
+                f"connectionsPerSource: from {least}, for a few browsers behind one address, to "
+                f"{most}, so that no stranger can fill Caddy's memory, "
+                f"received {self.connections_per_source}"
+            )
+        if not self.allow_wide:
+            for cidr in self.extra_allowed_cidrs:
+                refuse_wide("extraAllowedCidrs", cidr)
+        return self
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        ipaddress.IPv6Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _root_problem(text: str) -> str | None:
+    """What is wrong with an authority's root; None if nothing is."""
+    kinds = re.findall(r"-----BEGIN ([^-]*)-----", text)
+    if set(kinds) != {"CERTIFICATE"}:
+        return "certificates as PEM are needed (-----BEGIN CERTIFICATE-----…), and nothing else"
+    # Between them may be comments, which needn't be ASCII.
+    whole = re.findall(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----", text)
+    trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    try:
+        trusted.load_verify_locations(cadata="\n".join(whole))
+    except (ssl.SSLError, ValueError):
+        whole = []
+    if len(whole) < len(kinds):
+        return "a certificate can't be read"
+    if len(trusted.get_ca_certs()) < trusted.cert_store_stats()["x509"]:
+        return "an authority's certificate is needed, not that of a server"
+    return None

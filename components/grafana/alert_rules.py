@@ -1,0 +1,306 @@
+# pyright: strict
+"""Grafana's alert rules, as typed Python. Pure: plain values in, text out.
+
+Three things are told apart: a Loki that can't be asked (one rule for each, and every other rule keeps its
+state meanwhile), somebody who is silent, and something that is over its limit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from grafana_foundation_sdk.builders import alerting, expr, loki
+from grafana_foundation_sdk.models.alerting import RelativeTimeRange
+from grafana_foundation_sdk.models.common import DataSourceRef
+
+from components.grafana import logql
+from components.grafana.dashboards import (
+    ALIVE,
+    AWS_ARRIVES,
+    DISK_PANEL,
+    DISK_PERCENT,
+    DROPPED_PANEL,
+    PUSHES_PANEL,
+    REFUSED_PANEL,
+    SILENT_MINUTES,
+    as_json,
+    loki_panel,
+    ref_of,
+)
+from components.grafana.logql import pushed
+from components.grafana.provisioning import (
+    FOLDER,
+    ORGANISATION,
+    PIPELINE_UID,
+    HostLogs,
+    LokiSource,
+    in_order,
+)
+from components.loki.settings import MAX_LOKIS
+
+LOKI_AWAY = "campus-loki-away"
+AWS_SILENT = "campus-aws-silent"
+LOGINS_REFUSED = "campus-logins-refused"
+PUSHES_REFUSED = "campus-pushes-refused"
+PUSHES_NOT_TAKEN = "campus-pushes-not-taken"
+DISK_FULL = "campus-disk-full"
+DISK_UNKNOWN = "campus-disk-unknown"
+REPLICA_AWAY = "campus-replica-away"
+# What needs the host's own logs.
+OF_THE_HOST = (LOGINS_REFUSED, PUSHES_REFUSED, PUSHES_NOT_TAKEN, DISK_FULL, DISK_UNKNOWN, REPLICA_AWAY)
+
+# A restart takes some 16 s until Loki answers queries, a new image some more.
+AWAY_MINUTES = 2
+PUSH_MINUTES = 5
+# Of how many networks of strangers is told at once, on each route.
+STRANGERS = 20
+# Caddy looks every few seconds whether a replica is ready (edge/caddyfile.py). A restart takes a minute or
+# two.
+REPLICA_SEEN_MINUTES = 1
+REPLICA_MINUTES = 5
+# The guard tells once a minute.
+DISK_MINUTES = 5
+EVALUATION_SECONDS = 60
+# Grafana's own name for what it calculates itself.
+EXPRESSIONS = DataSourceRef(type_val="__expr__", uid="__expr__")
+
+Severity = Literal["critical", "warning"]
+
+
+def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> str:
+    """The alert rules' file.
+
+    Grafana keeps a rule that the file no longer names, and 13.2.0 deletes none, whatever is asked
+    (grafana#131777). So the uids are fixed, a Loki's by its place and not by its name, and a rule that isn't
+    wanted stays as one that is paused, asks for nothing and can't fire. Titles go by the place, too: two
+    rules of a folder never have the same one, in whatever order Grafana changes them.
+    """
+    ordered = in_order(sources)
+    wanted = dict(_wanted(ordered, host_logs))
+    idle = {uid: _idle(uid, ordered[0]) for uid in _known() if uid not in wanted and ordered}
+    group = {
+        "orgId": ORGANISATION,
+        "name": "pipeline",
+        "folder": FOLDER,
+        "interval": f"{EVALUATION_SECONDS}s",
+        "rules": [_in_a_file(uid, rule) for uid, rule in (wanted | idle).items()],
+    }
+    # Grafana refuses a group without rules.
+    return as_json({"apiVersion": 1, "groups": [group] if group["rules"] else []})
+
+
+def _known() -> list[str]:
+    places = range(MAX_LOKIS)
+    return [*(_uid(base, at) for base in (LOKI_AWAY, AWS_SILENT) for at in places), *OF_THE_HOST]
+
+
+def _uid(base: str, place: int) -> str:
+    return base if place == 0 else f"{base}-{place + 1}"
+
+
+def _title(text: str, place: int) -> str:
+    return text if place == 0 else f"{text} ({place + 1})"
+
+
+def _wanted(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> Iterator[tuple[str, alerting.Rule]]:
+    for place, source in enumerate(sources):
+        yield _uid(LOKI_AWAY, place), _loki_away(source, place)
+    for place, source in enumerate(source for source in sources if source.expects_aws):
+        yield _uid(AWS_SILENT, place), _aws_silent(source, place)
+    if host_logs is not None:
+        yield LOGINS_REFUSED, _logins_refused(host_logs)
+        yield PUSHES_REFUSED, _pushes_refused(host_logs)
+        yield PUSHES_NOT_TAKEN, _pushes_not_taken(host_logs)
+        yield DISK_FULL, _disk_full(host_logs)
+        yield DISK_UNKNOWN, _disk_unknown(host_logs)
+        yield REPLICA_AWAY, _replica_away(host_logs)
+
+
+def _loki_away(source: LokiSource, place: int) -> alerting.Rule:
+    lines = logql.or_none(logql.count(logql.ANY, "1m"))
+    title = _title("A Loki can't be asked", place)
+    return _told(
+        _rule(title, "critical", source, "lines", lines, 1, "$lines < 0", loki=source.name)
+        .for_val(f"{AWAY_MINUTES}m")
+        .exec_err_state("Alerting")
+        .no_data_state("Alerting"),
+        f"Loki {source.name} can't be asked for {AWAY_MINUTES} minutes: it is stopped, starting, or out of "
+        "memory. Pushes to it wait or come again.",
+        loki_panel(source.name, ALIVE),
+    )
+
+
+def _aws_silent(source: LokiSource, place: int) -> alerting.Rule:
+    # Nothing found is no value, of which no condition comes true.
+    lines = logql.or_none(logql.count(logql.AWS, f"{SILENT_MINUTES}m"))
+    title = _title(f"No logs from AWS for {SILENT_MINUTES} minutes", place)
+    return _told(
+        _rule(title, "critical", source, "lines", lines, SILENT_MINUTES, "$lines == 0", loki=source.name)
+        .for_val("2m")
+        .no_data_state("Alerting"),
+        f"Loki {source.name} answers, and got no line from a log router in AWS for {SILENT_MINUTES} minutes.",
+        loki_panel(source.name, AWS_ARRIVES),
+    )
+
+
+def _logins_refused(log: HostLogs) -> alerting.Rule:
+    """Only who is let in gets a 401, as the gate asks for passwords after addresses: no stranger rings."""
+    return _pushes(
+        log,
+        "Pushes with a wrong password (401)",
+        "critical",
+        logql.count(pushed(log, "status == 401"), f"{PUSH_MINUTES}m", "route, ip"),
+        "{{ .Labels.ip }} is let in on {{ .Labels.route }}, and was refused at least "
+        f"{{{{ .Values.pushes.Value }}}} times in {PUSH_MINUTES} minutes for no or a wrong password. "
+        "Its lines are lost.",
+        REFUSED_PANEL,
+    )
+
+
+def _pushes_refused(log: HostLogs) -> alerting.Rule:
+    """An instance for each network: strangers elsewhere don't hide an address of ours that is refused.
+
+    A /24: strangers in the cloud that our NAT is in share its first number, and maybe the second.
+    """
+    by_network = logql.by_network(pushed(log, "status == 403"), numbers=3)
+    refused = logql.count(by_network, f"{PUSH_MINUTES}m", "route, network")
+    return _pushes(
+        log,
+        "Pushes are refused (403)",
+        "warning",
+        f"topk({STRANGERS}, {refused}) by (route)",
+        "Somebody at {{ .Labels.network }}* isn't let in on {{ .Labels.route }} and was refused at least "
+        f"{{{{ .Values.pushes.Value }}}} times in {PUSH_MINUTES} minutes. If it is ours, such as a new NAT "
+        "address, its lines are lost: the panel *Who was refused* has the address.",
+        REFUSED_PANEL,
+    )
+
+
+def _pushes_not_taken(log: HostLogs) -> alerting.Rule:
+    return _pushes(
+        log,
+        "Loki refuses lines (4xx, 5xx)",
+        "warning",
+        logql.count(pushed(log, logql.NOT_TAKEN), f"{PUSH_MINUTES}m", "route, status"),
+        "At least {{ .Values.pushes.Value }} pushes on {{ .Labels.route }} got in and were answered "
+        f"{{{{ .Labels.status }}}} in {PUSH_MINUTES} minutes. "
+        "Shippers drop the lines at 4xx, and try again at 429 and 5xx.",
+        DROPPED_PANEL,
+    )
+
+
+def _disk_full(log: HostLogs) -> alerting.Rule:
+    used = logql.disk_used(log, f"{DISK_MINUTES}m")
+    title = f"The campus server's disk is over {DISK_PERCENT} % full"
+    return _told(
+        _rule(title, "critical", log.source, "disk", used, DISK_MINUTES, f"$disk > {DISK_PERCENT}")
+        .for_val(f"{DISK_MINUTES}m")
+        # Another rule tells of silence.
+        .no_data_state("OK"),
+        "The campus server's disk is {{ .Values.disk.Value }} % full. At 90 % Loki refuses pushes.",
+        DISK_PANEL,
+    )
+
+
+def _disk_unknown(log: HostLogs) -> alerting.Rule:
+    lines = logql.or_none(logql.count(log.of(log.guard), f"{DISK_MINUTES}m"))
+    title = "Nobody says how full the campus server's disk is"
+    return _told(
+        _rule(title, "warning", log.source, "lines", lines, DISK_MINUTES, "$lines == 0")
+        .for_val(f"{DISK_MINUTES}m")
+        .no_data_state("Alerting"),
+        f"The port guard, or what ships its lines, is silent for {DISK_MINUTES} minutes. Until it is heard "
+        "again, nobody sees the disk fill; if no container's lines come, refused pushes aren't told either.",
+        DISK_PANEL,
+    )
+
+
+def _replica_away(log: HostLogs) -> alerting.Rule:
+    failed = logql.checks_failed(log, f"{REPLICA_SEEN_MINUTES}m")
+    title = f"A replica of a Loki is away for {REPLICA_MINUTES} minutes"
+    return _told(
+        _rule(title, "warning", log.source, "checks", failed, REPLICA_SEEN_MINUTES, "$checks > 0")
+        .for_val(f"{REPLICA_MINUTES}m")
+        # Also of a stack without replicas.
+        .no_data_state("OK"),
+        "The Loki at {{ .Labels.replica }} isn't ready: {{ .Values.checks.Value }} checks failed in a "
+        "minute. With one more away, pushes wait. See its container's log, and docs/loki.md.",
+        PUSHES_PANEL,
+    )
+
+
+def _pushes(
+    log: HostLogs, title: str, severity: Severity, counted: str, summary: str, panel: int
+) -> alerting.Rule:
+    return _told(
+        _rule(title, severity, log.source, "pushes", counted, PUSH_MINUTES, "$pushes > 0")
+        # Who tries once is no alert.
+        .for_val(f"{PUSH_MINUTES}m")
+        .no_data_state("OK"),
+        summary,
+        panel,
+    )
+
+
+def _idle(uid: str, source: LokiSource) -> alerting.Rule:
+    """What stands in for a rule that isn't wanted: Grafana neither evaluates it nor could it fire."""
+    return (
+        _rule(f"(not in use: {uid})", "warning", source, "nothing", "vector(0)", 1, "$nothing > 0")
+        .is_paused(True)
+        .for_val("0s")
+        .exec_err_state("OK")
+        .no_data_state("OK")
+    )
+
+
+def _rule(
+    title: str,
+    severity: Severity,
+    source: LokiSource,
+    ref_id: str,
+    asked: str,
+    minutes: int,
+    condition: str,
+    **labels: str,
+) -> alerting.Rule:
+    """A rule that asks one Loki one thing; if it can't be asked, the rule keeps the state that it has."""
+    return (
+        alerting.Rule(title)
+        .with_query(_asked(ref_id, source, asked, minutes))
+        .with_query(_calculated(condition))
+        .condition(_CONDITION)
+        .exec_err_state("KeepLast")
+        .labels({"team": "campus", "severity": severity} | labels)
+    )
+
+
+def _told(rule: alerting.Rule, summary: str, panel: int) -> alerting.Rule:
+    """What a message says, and the panel that it leads to (Grafana's own names of such annotations)."""
+    return rule.annotations({"summary": summary, "__dashboardUid__": PIPELINE_UID, "__panelId__": str(panel)})
+
+
+def _asked(ref_id: str, source: LokiSource, asked: str, minutes: int) -> alerting.Query:
+    query = loki.Dataquery().ref_id(ref_id).expr(asked).query_type("instant").datasource(ref_of(source))
+    return (
+        alerting.Query(ref_id)
+        .datasource_uid(source.uid)
+        .query_type("instant")
+        .relative_time_range(RelativeTimeRange(from_val=minutes * 60, to=0))
+        .model(query)
+    )
+
+
+def _calculated(expression: str) -> alerting.Query:
+    """The rule's condition."""
+    made = expr.TypeMath().ref_id(_CONDITION).datasource(EXPRESSIONS).expression(expression)
+    return alerting.Query(_CONDITION).datasource_uid("__expr__").model(made)
+
+
+_CONDITION = "C"
+
+
+def _in_a_file(uid: str, rule: alerting.Rule) -> dict[str, Any]:
+    """A rule as the file has it: what the API's own format says beside, the group says there."""
+    beside = ("folderUID", "orgID", "ruleGroup")
+    return {key: value for key, value in rule.uid(uid).build().to_json().items() if key not in beside}

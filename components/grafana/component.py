@@ -1,0 +1,326 @@
+"""Grafana on campus: reached through Caddy only, provisioned by files, secrets by files."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.docker_hosts.containers import (
+    BEHIND_THE_GATE_CPU_SHARES,
+    MIB,
+    Host,
+    container_options,
+    data_volume,
+    hardened,
+    host_entries,
+    mounted,
+    volume,
+)
+from components.grafana.provisioning import (
+    ALERT_RULES_FILE,
+    CONTACTS_FILE,
+    DATASOURCES_FILE,
+    NOTHING,
+    PIPELINE_UID,
+    PLUGINS_FILE,
+    PROVIDER_FILE,
+    HostLogs,
+    LokiSource,
+    render_contacts,
+    render_datasources,
+    render_provider,
+)
+from components.grafana.settings import GRAFANA_PORT, GrafanaSettings, Smtp
+from components.live.files import LiveFiles
+from components.live.password_hash import GeneratedPassword
+from components.live.programs import PASSWORD_MARK
+from components.live.volume_files import VolumeFile, VolumeFiles
+
+# Grafana's own uid in its image; its group there is root's.
+GRAFANA_UID = 472
+# One volume: what Grafana is told to read, and what it looks into for dashboards.
+LIVE = "/etc/grafana/live"
+PROVISIONING = f"{LIVE}/provisioning"
+DASHBOARDS = f"{LIVE}/dashboards"
+SECRETS = "/run/secrets/grafana"
+STOP_SECONDS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrafanaArgs:
+    """What Grafana needs to know."""
+
+    host: Host
+    image_id: pulumi.Input[str]
+    network_name: pulumi.Input[str]
+    # Its fixed address on the private network.
+    address: str
+    root_url: str
+    sources: Sequence[LokiSource]
+    # None where nobody ships it.
+    host_logs: HostLogs | None
+    # Names that only its own /etc/hosts knows, with their addresses.
+    hosts: Mapping[str, Sequence[str]]
+    settings: GrafanaSettings
+
+
+class Grafana(pulumi.ComponentResource):
+    """Grafana with one data source per Loki, dashboards and alert rules. No sign-up, nobody anonymous.
+
+    Nothing of these restarts it: dashboards it looks for itself, of the rest its admin API tells it.
+    """
+
+    address: pulumi.Output[str]
+    """host:port on the private network."""
+    container_id: pulumi.Output[str]
+    """The container's id."""
+    admin_password: pulumi.Output[str]
+    """The first password of the user admin (secret)."""
+
+    def __init__(self, name: str, args: GrafanaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("campus-monitor:campus:Grafana", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        settings = args.settings
+        secret_key = GeneratedPassword(f"{name}-secret-key", opts=child).value
+        if settings.admin_password is None:
+            self.admin_password = GeneratedPassword(f"{name}-admin-password", opts=child).value
+        else:
+            self.admin_password = pulumi.Output.secret(settings.admin_password.get_secret_value())
+        data = data_volume(f"{name}-data", args.host, "grafana-data", self)
+        live = volume(f"{name}-provisioning", args.host, "grafana-provisioning", self)
+        secrets = volume(f"{name}-secrets", args.host, "grafana-secrets", self)
+        smtp_password = _smtp_password(settings.smtp)
+        first = self._first_files(name, args, live)
+        secret_files = self._secret_files(name, args, secrets, secret_key, smtp_password)
+        container = self._container(
+            name,
+            args,
+            [
+                mounted(data, "/var/lib/grafana"),
+                mounted(live, LIVE),
+                mounted(secrets, SECRETS, read_only=True),
+            ],
+            _labels(smtp_password, secret_key),
+            [first, secret_files],
+        )
+        self._live_files(name, args, container, secret_files, _keyed(secret_key, self.admin_password))
+        self.address = pulumi.Output.from_input(f"{args.address}:{GRAFANA_PORT}")
+        self.container_id = container.id
+        self.register_outputs({"address": self.address, "container_id": self.container_id})
+
+    def _first_files(self, name: str, args: GrafanaArgs, live: docker.Volume) -> VolumeFiles:
+        return VolumeFiles(
+            f"{name}-first-files",
+            docker_host=args.host.docker_host,
+            volume_name=live.name,
+            image=args.image_id,
+            files={
+                # Grafana refuses to start with alert rules that it can't use; these come when it runs. Of a
+                # directory that isn't there it logs an error.
+                f"provisioning/{PROVIDER_FILE}": _own(render_provider(DASHBOARDS)),
+                **{f"provisioning/{path}": _own(NOTHING) for path in _AT_FIRST_EMPTY},
+                "dashboards/README": _own(_README),
+            },
+            only_if_absent=True,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _secret_files(
+        self,
+        name: str,
+        args: GrafanaArgs,
+        secrets: docker.Volume,
+        secret_key: pulumi.Output[str],
+        smtp_password: pulumi.Output[str] | None,
+    ) -> VolumeFiles:
+        return VolumeFiles(
+            f"{name}-secret-files",
+            docker_host=args.host.docker_host,
+            volume_name=secrets.name,
+            image=args.image_id,
+            files={
+                "admin-password": _own(self.admin_password),
+                "secret-key": _own(secret_key),
+                **({} if smtp_password is None else {"smtp-password": _own(smtp_password)}),
+            },
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _container(
+        self,
+        name: str,
+        args: GrafanaArgs,
+        volumes: list[docker.ContainerVolumeArgs],
+        labels: list[docker.ContainerLabelArgs],
+        after: list[pulumi.Resource],
+    ) -> docker.Container:
+        return docker.Container(
+            f"{name}-container",
+            name=args.host.named("grafana"),
+            image=args.image_id,
+            user=str(GRAFANA_UID),
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
+            ],
+            hosts=host_entries(args.hosts) or None,
+            envs=_environment(args.root_url, args.settings.smtp),
+            volumes=volumes,
+            tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
+            **hardened(args.settings.memory_bytes // MIB),
+            cpu_shares=BEHIND_THE_GATE_CPU_SHARES,
+            labels=labels,
+            stop_timeout=STOP_SECONDS,
+            destroy_grace_seconds=STOP_SECONDS,
+            opts=container_options(self, after),
+        )
+
+    def _live_files(
+        self,
+        name: str,
+        args: GrafanaArgs,
+        container: docker.Container,
+        secret_files: VolumeFiles,
+        password_mark: pulumi.Output[str],
+    ) -> None:
+        # Here and not above: a stack without Grafana doesn't wait for the SDK.
+        from components.grafana.alert_rules import render_alert_rules
+        from components.grafana.dashboards import render_dashboards
+
+        contacts = render_contacts(args.settings.alerts_to)
+        LiveFiles(
+            f"{name}-provisioned",
+            docker_host=args.host.docker_host,
+            container_name=container.name,
+            container_id=container.id,
+            program="grafana",
+            directory=PROVISIONING,
+            files={
+                PROVIDER_FILE: render_provider(DASHBOARDS),
+                DATASOURCES_FILE: render_datasources(args.sources),
+                ALERT_RULES_FILE: render_alert_rules(args.sources, args.host_logs),
+                CONTACTS_FILE: pulumi.Output.secret(contacts),
+                PLUGINS_FILE: NOTHING,
+                # With another password it is told anew, and given it (components/live/programs.py).
+                PASSWORD_MARK: password_mark.apply(lambda mark: f"{mark}\n"),
+            },
+            closed_files={},
+            # With the password that is meant now.
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[secret_files]),
+        )
+        # On their own: they need no password.
+        LiveFiles(
+            f"{name}-dashboards",
+            docker_host=args.host.docker_host,
+            container_name=container.name,
+            container_id=container.id,
+            program="grafana-dashboards",
+            directory=DASHBOARDS,
+            files=render_dashboards(args.sources, args.host_logs),
+            closed_files={},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+
+_AT_FIRST_EMPTY = (DATASOURCES_FILE, ALERT_RULES_FILE, CONTACTS_FILE, PLUGINS_FILE)
+_README = "What lies here is written by the stack: see docs/grafana.md in its repository.\n"
+
+
+def _smtp_password(smtp: Smtp | None) -> pulumi.Output[str] | None:
+    if smtp is None or smtp.password is None:
+        return None
+    return pulumi.Output.secret(smtp.password.get_secret_value())
+
+
+def _labels(
+    smtp_password: pulumi.Output[str] | None, secret_key: pulumi.Output[str]
+) -> list[docker.ContainerLabelArgs]:
+    """A label that changes with the mail server's password, which only a new container would see."""
+    if smtp_password is None:
+        return []
+    mark = pulumi.Output.unsecret(_keyed(secret_key, smtp_password))
+    return [docker.ContainerLabelArgs(label="campus-monitor.smtp-password-hmac", value=mark)]
+
+
+def _keyed(key: pulumi.Output[str], password: pulumi.Output[str]) -> pulumi.Output[str]:
+    """What changes with a password, under a key that nobody knows: of a bare hash it could be guessed."""
+    return pulumi.Output.all(key, password).apply(
+        lambda known: hmac.new(known[0].encode(), known[1].encode(), "sha256").hexdigest()
+    )
+
+
+def _own(content: pulumi.Input[str]) -> VolumeFile:
+    return VolumeFile(content=content, uid=GRAFANA_UID, mode=0o400)
+
+
+# Who gets in, and what they can do then.
+_DOORS = (
+    "GF_SECURITY_COOKIE_SECURE=true",
+    "GF_SECURITY_CONTENT_SECURITY_POLICY=true",
+    # By the user, anybody could keep `admin` out with a wrong login a minute, and so every update of
+    # Grafana's files. By the address only who guesses is kept out: Caddy says whose it is, and updates come
+    # from inside the container.
+    "GF_SECURITY_DISABLE_USERNAME_LOGIN_PROTECTION=true",
+    "GF_SECURITY_DISABLE_IP_ADDRESS_LOGIN_PROTECTION=false",
+    "GF_AUTH_ANONYMOUS_ENABLED=false",
+    "GF_USERS_ALLOW_SIGN_UP=false",
+    # Any user could publish lines to whoever has the link, or to somebody else's server.
+    "GF_SNAPSHOTS_ENABLED=false",
+    "GF_SNAPSHOTS_EXTERNAL_ENABLED=false",
+    "GF_PUBLIC_DASHBOARDS_ENABLED=false",
+    # A stolen session of an admin's would run programs beside the Lokis.
+    "GF_PLUGINS_PLUGIN_ADMIN_ENABLED=false",
+    # Metrics would be open to everybody who reaches Grafana.
+    "GF_METRICS_ENABLED=false",
+    # Of each request that it doesn't answer with 200, a stranger's too, it would write the whole path and the
+    # Referer, which may be worth a password, and a line for each login that fails.
+    "GF_LOG_FILTERS=context:error authn.service:error",
+)
+# What it would ask or tell others, and what only costs memory: Caddy compresses.
+_QUIET = (
+    "GF_SERVER_ENABLE_GZIP=false",
+    "GF_SECURITY_DISABLE_GRAVATAR=true",
+    "GF_ANALYTICS_REPORTING_ENABLED=false",
+    "GF_ANALYTICS_CHECK_FOR_UPDATES=false",
+    "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES=false",
+    "GF_ANALYTICS_FEEDBACK_LINKS_ENABLED=false",
+    "GF_NEWS_NEWS_FEED_ENABLED=false",
+    "GF_CLOUD_MIGRATION_ENABLED=false",
+    "GF_PLUGINS_PREINSTALL_DISABLED=true",
+    "GF_PLUGINS_PUBLIC_KEY_RETRIEVAL_DISABLED=true",
+)
+
+
+def _environment(root_url: str, smtp: Smtp | None) -> list[str]:
+    """Settings that anybody may read: `docker inspect` shows them."""
+    return [
+        f"GF_SERVER_ROOT_URL={root_url}/",
+        f"GF_SERVER_HTTP_PORT={GRAFANA_PORT}",
+        f"GF_PATHS_PROVISIONING={PROVISIONING}",
+        f"GF_SECURITY_ADMIN_PASSWORD__FILE={SECRETS}/admin-password",
+        f"GF_SECURITY_SECRET_KEY__FILE={SECRETS}/secret-key",
+        # The newer secrets manager's own key; its default is public.
+        f"GF_SECRETS_MANAGER_ENCRYPTION_SECRET_KEY_V1_SECRET_KEY__FILE={SECRETS}/secret-key",
+        *_DOORS,
+        *_QUIET,
+        f"GF_USERS_HOME_PAGE=/d/{PIPELINE_UID}",
+        "GF_LOG_MODE=console",
+        *_smtp_environment(smtp),
+    ]
+
+
+def _smtp_environment(smtp: Smtp | None) -> list[str]:
+    if smtp is None:
+        return []
+    login = [f"GF_SMTP_USER={smtp.user}", f"GF_SMTP_PASSWORD__FILE={SECRETS}/smtp-password"]
+    return [
+        "GF_SMTP_ENABLED=true",
+        f"GF_SMTP_HOST={smtp.host}:{smtp.port}",
+        f"GF_SMTP_FROM_ADDRESS={smtp.from_address}",
+        # It has no say on a port that speaks TLS at once.
+        "GF_SMTP_STARTTLS_POLICY=MandatoryStartTLS",
+        *(login if smtp.password is not None else []),
+    ]

@@ -1,0 +1,95 @@
+# pyright: strict
+"""Grafana's settings: its password, its mail server, and whom its alerts are told. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from components.values.area import Area
+from components.values.networks import Port
+from components.values.texts import HostName, MailAddress, checked_password
+
+# Grafana's default port (its documentation, [server] http_port).
+GRAFANA_PORT = 3000
+MIN_ADMIN_PASSWORD = 16
+
+
+def _admin_password(value: SecretStr) -> SecretStr:
+    # Grafana counts wrong logins by the address and not by the user (grafana/component.py): a short password
+    # would be found from many addresses.
+    if len(checked_password(value).get_secret_value()) < MIN_ADMIN_PASSWORD:
+        raise ValueError(f"a password that the internet may try has at least {MIN_ADMIN_PASSWORD} characters")
+    return _as_grafana_reads(value)
+
+
+def _as_grafana_reads(value: SecretStr) -> SecretStr:
+    """The password, if Grafana takes what stands in a file of its image as it is; a ValueError otherwise."""
+    text = value.get_secret_value()
+    # The image takes white space away from a file's end, and ends a value at a line's. In the value Grafana
+    # looks for variables (its documentation, "Variable expansion").
+    if not text or text != text.strip() or not text.isprintable():
+        raise ValueError("a password is one line of text, without white space around it")
+    if re.search(r"\$(__\w+)?\{", text):
+        raise ValueError(
+            "a password has no `${` in it, nor `$__name{`: Grafana would look for a variable there"
+        )
+    return value
+
+
+def _webhook_url(value: SecretStr) -> SecretStr:
+    # Without a dollar sign: Grafana would look for a variable there.
+    if not re.fullmatch(r"https://[a-z0-9.-]+/[A-Za-z0-9._~/?=&%:+-]+", value.get_secret_value()):
+        raise ValueError("the webhook's whole URL is needed, https://…")
+    return value
+
+
+AdminPassword = Annotated[SecretStr, AfterValidator(_admin_password)]
+MailPassword = Annotated[SecretStr, AfterValidator(_as_grafana_reads)]
+WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
+
+
+class Smtp(Area):
+    """The mail server that Grafana sends through, never in clear: STARTTLS, or TLS at once on port 465."""
+
+    host: HostName
+    port: Port = 587
+    from_address: MailAddress
+    # With both, or with neither.
+    user: str | None = Field(default=None, min_length=1)
+    password: MailPassword | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.user is None) != (self.password is None):
+            missing = "user" if self.user is None else "password"
+            raise ValueError(f"{missing}: user and password are needed together, received None")
+        return self
+
+
+class AlertsTo(Area):
+    """Whom Grafana's alerts are told. A webhook's URL is a secret: who has it may write there."""
+
+    mail: tuple[MailAddress, ...] = ()
+    discord: WebhookUrl | None = None
+    slack: WebhookUrl | None = None
+
+
+class GrafanaSettings(Area):
+    """Grafana, reached through Caddy only."""
+
+    enabled: bool = True
+    admin_password: AdminPassword | None = None
+    # Idle it takes some 240 MiB (reported for 13.2.3 with one bundled plugin).
+    memory_bytes: int = Field(default=512 << 20, ge=256 << 20)
+    smtp: Smtp | None = None
+    # None leaves the notification policies to Grafana's users; an empty one takes ours away.
+    alerts_to: AlertsTo | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.alerts_to is not None and self.alerts_to.mail and self.smtp is None:
+            raise ValueError("smtp: a mail server is needed for alertsTo.mail, received None")
+        return self

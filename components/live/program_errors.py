@@ -1,0 +1,53 @@
+# pyright: strict
+"""What a program says of its failure, as a person reads it. Pure: text in, text out."""
+
+from __future__ import annotations
+
+import json
+import re
+
+
+def readable(errors: str) -> str:
+    """What a program said about its failure, without its notices, our own folders or a secret."""
+    return errors_in(errors) or "no reason given"
+
+
+def errors_in(output: str) -> str:
+    """The same of any output; empty if there are only notices."""
+    lines = [text for line in output.splitlines() if (text := _line(line))]
+    chosen = [line for line in lines if line.startswith("Error:")] or lines[-10:]
+    return _without_secrets(re.sub(r"/\.tree-[0-9a-f]+", "", "\n".join(chosen)))
+
+
+def reasons_in(log: str) -> str:
+    """Why a program refused something, of the `level=error` lines of its logfmt log; empty if it doesn't say.
+
+    An address in it may be a webhook's, and so a secret: it is left out.
+    """
+    lines = [line for line in log.splitlines() if re.search(r"\blevel=error\b", line)]
+    reasons = [
+        ": ".join(_quoted(line, key) for key in ("msg", "error", "err") if _quoted(line, key))
+        for line in lines
+    ]
+    return _without_secrets(re.sub(r"https?://[^\s\"'\\]+", "[URL]", "\n".join(dict.fromkeys(reasons))))
+
+
+def _quoted(line: str, key: str) -> str:
+    """A value of a logfmt line; empty if it isn't there."""
+    found = re.search(rf'(?:^|\s){key}=(?:"((?:[^"\\]|\\.)*)"|(\S+))', line)
+    return re.sub(r"\\(.)", r"\1", found[1] or found[2] or "") if found else ""
+
+
+def _line(line: str) -> str:
+    """A line as a person reads it; nothing for a notice. Caddy's may be an entry of its JSON log."""
+    try:
+        entry = json.loads(line)
+        level, message = entry["level"], entry["msg"]
+    except (ValueError, KeyError, TypeError):
+        return "" if re.search(r"\t(DEBUG|INFO|WARN)\t", line) else line.strip()
+    return "" if level in ("debug", "info", "warn") else f"Error: {message}"
+
+
+def _without_secrets(text: str) -> str:
+    text = re.sub(r"\$2[abxy]?\$[0-9]{2}\$[./A-Za-z0-9]*", "[hash]", text)
+    return re.sub(r"://[^/\s:@]*:[^/\s@]*@", "://[login]@", text)

@@ -1,0 +1,97 @@
+# pyright: strict
+"""Alloy's configuration as text: a Docker host's containers to one Loki. Pure: plain values in, text out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from components.log_shipper.docker_reader import SOCKET
+
+# The user `alloy` of Grafana's image, which owns the data directory there.
+ALLOY_UID = 473
+DIRECTORY = "/etc/log-shipper"
+CONFIG_FILE = "config.alloy"
+PASSWORD_FILE = "password"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Destination:
+    """Where the lines go: a Loki's push URL, and the user where it asks for a password."""
+
+    url: str
+    user: str | None = None
+
+
+def render_alloy_config(host: str, destination: Destination) -> str:
+    """The configuration: each line untouched, under the labels `source`, `host` and `container`."""
+    return f"""\
+// A line about each line that was shipped would be a line to ship.
+logging {{
+  level = "warn"
+}}
+
+discovery.docker "containers" {{
+  host = {_text(f"unix://{SOCKET}")}
+
+  // A container that ends sooner is never seen.
+  refresh_interval = "5s"
+}}
+
+discovery.relabel "containers" {{
+  targets = discovery.docker.containers.targets
+
+  rule {{
+    source_labels = ["__meta_docker_container_name"]
+    regex         = "/(.*)"
+    target_label  = "container"
+  }}
+
+  // A position is kept under all labels: with the addresses among them, a restart would begin anew.
+  rule {{
+    action = "labelkeep"
+    regex  = "__meta_docker_container_id|container"
+  }}
+}}
+
+loki.source.docker "containers" {{
+  host       = {_text(f"unix://{SOCKET}")}
+  targets    = discovery.relabel.containers.output
+  labels     = {{"source" = "docker", "host" = {_text(host)}}}
+  forward_to = [loki.write.loki.receiver]
+}}
+
+{_endpoint(destination)}"""
+
+
+def _endpoint(destination: Destination) -> str:
+    return f"""\
+loki.write "loki" {{
+  endpoint {{
+    url = {_text(destination.url)}
+
+    // Without an end: Docker's own log files are the queue.
+    max_backoff_retries = 0
+    max_backoff_period  = "30s"
+
+    // With lines of two bytes that is a push of 1.3 MiB, and a Loki takes 1.5 MiB.
+    batch_size = "128KiB"
+{_login(destination)}  }}
+}}
+"""
+
+
+def _login(destination: Destination) -> str:
+    if destination.user is None:
+        return ""
+    return f"""
+    basic_auth {{
+      username      = {_text(destination.user)}
+      password_file = {_text(f"{DIRECTORY}/{PASSWORD_FILE}")}
+    }}
+"""
+
+
+def _text(value: str) -> str:
+    """A text as Alloy writes it: in double quotes, escaped as in Go, and so as in JSON."""
+    return json.dumps(value)

@@ -1,0 +1,169 @@
+"""A Docker host's container logs to one Loki: Grafana Alloy, and what lets it read logs and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_docker as docker
+
+from components.docker_hosts.containers import (
+    Host,
+    config_label,
+    container_options,
+    hardened,
+    host_entries,
+    mounted,
+    volume,
+)
+from components.live.volume_files import VolumeFile, VolumeFiles
+from components.log_shipper.alloy_config import (
+    ALLOY_UID,
+    CONFIG_FILE,
+    DIRECTORY,
+    PASSWORD_FILE,
+    Destination,
+    render_alloy_config,
+)
+from components.log_shipper.docker_reader import ENGINE_SOCKET, SOCKET_DIRECTORY, render_docker_reader
+from components.log_shipper.settings import ALLOY_PORT
+
+DATA = "/var/lib/alloy/data"
+READER_DIRECTORY = "/etc/docker-reader"
+CADDYFILE = "Caddyfile"
+# Alloy has buffers of 2 MiB per container and a queue of 10. It tells Go's collector of the limit itself.
+MEMORY_MIB = 512
+READER_MEMORY_MIB = 128
+_COMMAND = [
+    "run",
+    f"{DIRECTORY}/{CONFIG_FILE}",
+    f"--storage.path={DATA}",
+    # Nobody but itself: whoever reaches it sees the configuration of everything.
+    f"--server.http.listen-addr=127.0.0.1:{ALLOY_PORT}",
+    "--server.http.enable-pprof=false",
+    "--server.http.disable-support-bundle=true",
+    "--disable-reporting",
+]
+# Alloy gives what it has read 15 s to be sent before it ends (its source, loki.write's drain_timeout).
+STOP_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerShipperArgs:
+    """What a shipper needs to know."""
+
+    host: Host
+    # What its lines are labelled with as their host.
+    label: str
+    alloy_image_id: pulumi.Input[str]
+    caddy_image_id: pulumi.Input[str]
+    network_name: pulumi.Input[str]
+    # Its fixed address on that network, where addresses are given.
+    address: str | None = None
+    # Names that only its own /etc/hosts knows, with their addresses.
+    hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    push_url: pulumi.Input[str]
+    user: str | None = None
+    password: pulumi.Input[str] | None = None
+
+
+class DockerShipper(pulumi.ComponentResource):
+    """Ships what every container of one Docker host prints. It keeps its positions on a volume."""
+
+    container_id: pulumi.Output[str]
+    """Alloy's container id."""
+
+    def __init__(
+        self, name: str, args: DockerShipperArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("campus-monitor:campus:DockerShipper", name, None, opts)
+        role = f"log-shipper-{args.label}"
+        socket = volume(f"{name}-socket", args.host, f"{role}-socket", self)
+        reader = self._reader(name, role, args, socket)
+        config = pulumi.Output.from_input(args.push_url).apply(
+            lambda url: render_alloy_config(args.label, Destination(url=url, user=args.user))
+        )
+        files: dict[str, VolumeFile] = {CONFIG_FILE: _own(config)}
+        if args.password is not None:
+            # Alloy reads it for every push: a new password needs no new container.
+            files[PASSWORD_FILE] = _own(args.password)
+        config_volume = volume(f"{name}-config", args.host, f"{role}-config", self)
+        delivered = VolumeFiles(
+            f"{name}-files",
+            docker_host=args.host.docker_host,
+            volume_name=config_volume.name,
+            image=args.alloy_image_id,
+            files=files,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        container = docker.Container(
+            f"{name}-container",
+            name=args.host.named(role),
+            image=args.alloy_image_id,
+            command=_COMMAND,
+            user=str(ALLOY_UID),
+            networks_advanced=[
+                docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
+            ],
+            hosts=host_entries(args.hosts) or None,
+            volumes=[
+                mounted(volume(f"{name}-data", args.host, f"{role}-data", self), DATA),
+                mounted(config_volume, DIRECTORY, read_only=True),
+                mounted(socket, SOCKET_DIRECTORY, read_only=True),
+            ],
+            tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=16m"},
+            **hardened(MEMORY_MIB),
+            # Alloy reads its configuration once.
+            labels=[config_label({}, config)],
+            stop_timeout=STOP_SECONDS,
+            destroy_grace_seconds=STOP_SECONDS,
+            opts=container_options(self, [delivered, reader]),
+        )
+        self.container_id = container.id
+        self.register_outputs({"container_id": self.container_id})
+
+    def _reader(
+        self, name: str, role: str, args: DockerShipperArgs, socket: docker.Volume
+    ) -> docker.Container:
+        """Caddy before the engine's socket."""
+        caddyfile = render_docker_reader()
+        config = volume(f"{name}-reader-config", args.host, f"{role}-reader-config", self)
+        files = VolumeFiles(
+            f"{name}-reader-files",
+            docker_host=args.host.docker_host,
+            volume_name=config.name,
+            image=args.caddy_image_id,
+            files={CADDYFILE: VolumeFile(content=caddyfile)},
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return docker.Container(
+            f"{name}-reader",
+            name=args.host.named(f"{role}-reader"),
+            image=args.caddy_image_id,
+            command=["caddy", "run", "--config", f"{READER_DIRECTORY}/{CADDYFILE}", "--adapter", "caddyfile"],
+            network_mode="none",
+            volumes=[
+                mounted(config, READER_DIRECTORY, read_only=True),
+                mounted(socket, SOCKET_DIRECTORY),
+                docker.ContainerVolumeArgs(
+                    host_path=_engine_socket(args.host.docker_host), container_path=ENGINE_SOCKET
+                ),
+            ],
+            # Where Caddy cleans up certificates, even if it has none.
+            tmpfs={"/data": "rw,noexec,nosuid,nodev,size=1m"},
+            # The image's Caddy carries it and isn't started without; here it opens no port.
+            **hardened(READER_MEMORY_MIB, "CAP_NET_BIND_SERVICE"),
+            labels=[config_label({}, caddyfile)],
+            opts=container_options(self, [files]),
+        )
+
+
+def _own(content: pulumi.Input[str]) -> VolumeFile:
+    return VolumeFile(content=content, uid=ALLOY_UID, mode=0o400)
+
+
+def _engine_socket(docker_host: str) -> str:
+    """Where the engine's socket is on its own host."""
+    scheme, _, path = docker_host.partition("://")
+    return path if scheme == "unix" else "/var/run/docker.sock"

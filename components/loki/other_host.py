@@ -1,0 +1,72 @@
+"""A Docker host beside the campus server, for replicas of Lokis: its network and its port policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.docker_hosts.containers import Host, docker_provider, private_network
+from components.live.confirmation import Confirmation
+from components.port_policy.component import PortPolicy, PortPolicyArgs
+from components.port_policy.rules import Kept, Rule
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtherHostArgs:
+    """What another host needs to know."""
+
+    host: Host
+    network_cidr: str
+    loki_image: str
+    port_guard_image: str
+    rules: Sequence[Rule]
+    kept: Sequence[Kept]
+    confirmation: Confirmation
+
+
+class OtherHost(pulumi.ComponentResource):
+    """Nothing enters this host but what the rules name, as on the campus server."""
+
+    host: Host
+    network_name: pulumi.Output[str]
+    """The private network, as Docker calls it."""
+    loki_image_id: pulumi.Output[str]
+    """Loki's image there."""
+    policy: PortPolicy
+    """What may enter."""
+
+    def __init__(self, name: str, args: OtherHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        provider = docker_provider(f"{name}-docker", args.host.docker_host, opts)
+        super().__init__(
+            "campus-monitor:campus:OtherHost",
+            name,
+            None,
+            pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[provider])),
+        )
+        self.host = args.host
+        own = pulumi.ResourceOptions(parent=self)
+        network = private_network(f"{name}-network", args.host, args.network_cidr, own)
+        self.network_name = network.name
+        self.loki_image_id = self._image_id(f"{name}-loki-image", args.loki_image)
+        self.policy = PortPolicy(
+            f"{name}-port-policy",
+            PortPolicyArgs(
+                host=args.host,
+                image_id=self._image_id(f"{name}-port-guard-image", args.port_guard_image),
+                namespace="host",
+                rules=args.rules,
+                kept=args.kept,
+                confirmation=args.confirmation,
+            ),
+            own,
+        )
+        self.register_outputs({"network_name": self.network_name})
+
+    def _image_id(self, name: str, image: str) -> pulumi.Output[str]:
+        made = docker.RemoteImage(
+            name, name=image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
+        )
+        return made.image_id

@@ -1,0 +1,305 @@
+# pyright: strict
+"""The Lokis' settings: who may push, what is kept where, and for how long. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from components.log_shipper.settings import ALLOY_PORT
+from components.loki.storage_settings import DEFAULT_SCHEMA, S3, SchemaPeriod, Storage
+from components.values.area import Area
+from components.values.networks import MAX_PORT, Port, checked_cidr, refuse_wide
+from components.values.texts import Password, ShortName, UserName
+
+# What a Loki's port can't be, since its container's address and its own listeners follow from it.
+RESERVED_PORTS = {
+    1: "the private network's gateway has that address",
+    9095: "Loki's own gRPC listens there",
+    ALLOY_PORT: "the campus host's log shipper has that address",
+    MAX_PORT: "that address is the private network's broadcast",
+}
+
+# How far a replica's port is from that of the one before: 3100, 13100, 23100.
+REPLICA_STEP = 10_000
+
+# A line is in so many replicas, or in the only one.
+REPLICATION = 3
+MAX_REPLICAS = 5
+
+# Of more than these some alert rules would stay in Grafana for ever (components/grafana/alert_rules.py).
+MAX_LOKIS = 8
+
+# Loki's durations are Prometheus' (its model.ParseDuration): a year has 365 days.
+_HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
+
+
+def _route(value: str) -> str:
+    # Lower-case letters, digits and dashes need no quoting or decoding in any program on the way.
+    if not re.fullmatch(r"/[a-z0-9][a-z0-9-]*", value):
+        raise ValueError("a route is one path segment of [a-z0-9-], such as /lokiaws")
+    return value
+
+
+def _duration(value: str) -> str:
+    if not re.fullmatch(r"[1-9][0-9]*(s|m|h|d|w|y)", value):
+        raise ValueError("a duration is a whole number with a unit: s, m, h, d, w or y")
+    return value
+
+
+def _retention(value: str) -> str:
+    _duration(value)
+    hours = _hours(value)
+    # Loki's documentation, "Log retention": a day at the least. Go's durations end at 292 years.
+    if not 24 <= hours <= 100 * _HOURS["y"]:
+        raise ValueError("lines are kept for at least 24h and at most 100y")
+    return value
+
+
+def _hours(duration: str) -> float:
+    return int(duration[:-1]) * _HOURS[duration[-1]]
+
+
+Route = Annotated[str, AfterValidator(_route)]
+Duration = Annotated[str, AfterValidator(_duration)]
+Retention = Annotated[str, AfterValidator(_retention)]
+
+
+class Account(Area):
+    """A user of a password-guarded route. Without a password the stack generates one."""
+
+    user: UserName
+    password: Password | None = None
+
+
+class LokiLimits(Area):
+    """What one Loki takes, from all shippers together. Loki answers 429 above a rate: shippers retry."""
+
+    # MiB of lines in a second, and how many MiB may come at once.
+    rate_mib: int = Field(default=16, ge=1)
+    burst_mib: int = Field(default=32, ge=1)
+    # The same for one stream, that is one set of labels.
+    stream_rate_mib: int = Field(default=8, ge=1)
+    stream_burst_mib: int = Field(default=16, ge=1)
+    # How many streams may be open; a label that changes with each container uses them up.
+    streams: int = Field(default=5000, ge=1)
+    # A longer line is cut, not refused.
+    line_kib: int = Field(default=256, ge=1, le=4096)  # Caddy lets a push of 5 MB through
+    # An older line is refused for good.
+    max_age: Duration = "7d"
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # A push bigger than the burst would be refused however often it is retried.
+        if self.burst_mib < self.rate_mib:
+            raise ValueError(f"burstMib: at least rateMib ({self.rate_mib}), received {self.burst_mib}")
+        if self.stream_burst_mib < self.stream_rate_mib:
+            raise ValueError(
+                f"streamBurstMib: at least streamRateMib ({self.stream_rate_mib}), "
+                f"received {self.stream_burst_mib}"
+            )
+        return self
+
+    @property
+    def max_age_seconds(self) -> int:
+        """The age from which on a line is refused."""
+        return round(_hours(self.max_age) * 3600)
+
+
+class LokiSettings(Area):
+    """One Loki and the guarded route that leads to it."""
+
+    port: Port
+    route: Route
+    # Who may push: `nat` (the public addresses of the AWS network) and/or CIDRs. Never empty.
+    allow: tuple[str, ...]
+    allow_wide: bool = False
+    # Users asked for a password on top of the address gate.
+    accounts: tuple[Account, ...] = ()
+    # While accounts come to a route that is in use: who names none isn't asked (docs/operations.md).
+    accounts_optional: bool = False
+    # Lets everything behind the AWS network's addresses push, without an account.
+    nat_without_password: bool = False
+    # Whether OpenTelemetry logs may be pushed here too (<route>/otlp/v1/logs).
+    otlp: bool = False
+    # Whether Docker publishes the port: for those whom the port policy names, past the gate.
+    published: bool = False
+    # Lets the policy name public addresses, or very many, for that port.
+    published_wide: bool = False
+    # How long lines are kept.
+    retention: Retention = "31d"
+    memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
+    limits: LokiLimits = LokiLimits()
+    # A Loki that brings lines from before lists their periods too: docs/loki.md.
+    schema_periods: tuple[SchemaPeriod, ...] = DEFAULT_SCHEMA
+    # Where new lines are kept; how lines move from one to the other: docs/loki.md.
+    storage: Storage = "filesystem"
+    s3: S3 | None = None
+    # How many Lokis share the work and the bucket. With three, any one may fail.
+    replicas: int = 1
+    # The other Docker host of each replica after the first; without, all are on the campus server.
+    replica_hosts: tuple[ShortName, ...] = ()
+
+    @model_validator(mode="after")
+    def _check_storage(self) -> Self:
+        if self.storage == "s3" and self.s3 is None:
+            raise ValueError("s3: the bucket is needed with storage: s3, received None")
+        if self.s3 is not None and "s3" not in self.storages:
+            raise ValueError("s3: nothing is kept in the bucket: write storage: s3, or remove it")
+        last = self.schema_periods[-1].storage if self.schema_periods else None
+        if last not in (None, self.storage):
+            raise ValueError(
+                f"schemaPeriods: the last one is where storage says ({self.storage}), received {last!r}"
+            )
+        # Of two replicas none may fail: a push needs two of them (Loki's documentation, "Components").
+        if self.replicas != 1 and not REPLICATION <= self.replicas <= MAX_REPLICAS:
+            raise ValueError(f"replicas: 1, or {REPLICATION} to {MAX_REPLICAS}, received {self.replicas}")
+        if self.replicas > 1 and self.storages != {"s3"}:
+            raise ValueError(
+                "replicas: more than one want all lines in one bucket, so storage: s3 and no schema period "
+                f"with storage: filesystem, received {self.replicas}"
+            )
+        if self.replicas > 1 and self.ports[-1] >= MAX_PORT:
+            raise ValueError(
+                f"port: the last of {self.replicas} replicas has port {self.ports[-1]}, and the highest is "
+                f"{MAX_PORT - 1}, received {self.port}"
+            )
+        hosts = self.replica_hosts
+        if hosts and (len(hosts) != self.replicas - 1 or len(set(hosts)) != len(hosts)):
+            raise ValueError(
+                f"replicaHosts: one for each replica after the first ({self.replicas - 1}), each another, "
+                f"received {list(hosts)}"
+            )
+        return self
+
+    @property
+    def storages(self) -> set[Storage]:
+        """Everywhere that lines are."""
+        return {period.storage or self.storage for period in self.schema_periods}
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports that are this Loki's alone.
+
+        One per replica on the same host: its address follows from it, and its published port. Replicas on
+        hosts of their own all have the first, and talk to each other by the second and the third.
+        """
+        return tuple(self.port + REPLICA_STEP * number for number in range(self.replicas))
+
+    @property
+    def published_ports(self) -> tuple[int, ...]:
+        """Where those whom the port policy names reach it, if it is published."""
+        return self.ports[:1] if self.replica_hosts else self.ports
+
+    @property
+    def mesh_ports(self) -> tuple[int, int]:
+        """Where replicas on hosts of their own talk gRPC, and gossip."""
+        return self.port + REPLICA_STEP, self.port + 2 * REPLICA_STEP
+
+    @model_validator(mode="after")
+    def _check_loki(self) -> Self:
+        for port in self.ports[:1] if self.replica_hosts else self.ports:
+            if port in RESERVED_PORTS:
+                raise ValueError(f"port: {RESERVED_PORTS[port]} ({port}), received {self.port}")
+        if not self.schema_periods:
+            raise ValueError("schemaPeriods: at least one is needed, received []")
+        days = [period.from_ for period in self.schema_periods]
+        if days != sorted(set(days)):
+            raise ValueError(f"schemaPeriods: each begins after the one before, received {days}")
+        last = self.schema_periods[-1]
+        if not last.is_current:
+            raise ValueError(
+                f"schemaPeriods: the last one is store: tsdb, version: v13, "
+                f"received {last.store} {last.version}"
+            )
+        if self.otlp and not self.keeps_structured_metadata:
+            raise ValueError(
+                "otlp: OpenTelemetry logs need every schema period to be tsdb v13, received true"
+            )
+        return self
+
+    @property
+    def keeps_structured_metadata(self) -> bool:
+        """Whether lines may carry metadata beside their labels: no older schema can store it."""
+        return all(period.is_current for period in self.schema_periods)
+
+    @model_validator(mode="after")
+    def _check_access(self) -> Self:
+        if not self.allow:
+            raise ValueError("allow: at least one entry is needed: `nat` or a CIDR; received []")
+        for entry in self.allow:
+            if entry == "nat":
+                continue
+            try:
+                cidr = checked_cidr(entry)
+            except ValueError as error:
+                raise ValueError(f"allow: {error}, received {entry!r}") from None
+            if not self.allow_wide:
+                refuse_wide("allow", cidr)
+        users = [account.user for account in self.accounts]
+        if len(set(users)) != len(users):
+            # Caddy refuses a second hash for one user: rotation lists two users instead.
+            raise ValueError(f"accounts: each user is listed once, received {users}")
+        if self.accounts_optional and not users:
+            raise ValueError("accountsOptional: there is no account, received true")
+        if self.nat_without_password and (users or not self.allows_nat):
+            raise ValueError("natWithoutPassword: only with `nat` and without accounts, received true")
+        return self
+
+    @property
+    def allowed_cidrs(self) -> tuple[str, ...]:
+        """The entries that are CIDRs, in canonical form."""
+        return tuple(checked_cidr(entry) for entry in self.allow if entry != "nat")
+
+    @property
+    def retention_seconds(self) -> int:
+        """How long lines are kept."""
+        return round(_hours(self.retention) * 3600)
+
+    @property
+    def allows_nat(self) -> bool:
+        """Whether the AWS network's public addresses may push here."""
+        return "nat" in self.allow
+
+
+def replica_names(name: str, loki: LokiSettings) -> tuple[str, ...]:
+    """What each replica of an instance is called: by its number on one host, by its host on others.
+
+    The first one has the instance's own name: a Loki that gets replicas keeps its data.
+    """
+    others = loki.replica_hosts or tuple(str(number + 1) for number in range(1, loki.replicas))
+    return (name, *(f"{name}-{other}" for other in others))
+
+
+class LokisSettings(Area):
+    """The Loki instances by name."""
+
+    instances: dict[ShortName, LokiSettings] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _check_unique(self) -> Self:
+        if len(self.instances) > MAX_LOKIS:
+            raise ValueError(
+                f"instances: {MAX_LOKIS} at most: Grafana keeps an alert rule of each that there was, and so "
+                f"the stack has to know them all, received {len(self.instances)}"
+            )
+        seen: dict[tuple[str, object], str] = {}
+        for name, instance in self.instances.items():
+            wanted: list[tuple[str, object]] = [
+                *(("port", port) for port in instance.ports),
+                *(("replicas", one) for one in replica_names(name, instance)),
+                ("route", instance.route),
+            ]
+            if instance.s3 is not None:
+                # Two Lokis would mix their indexes up.
+                wanted.append(("s3.bucket", f"{instance.s3.endpoint or 'AWS'} {instance.s3.bucket}"))
+            for field, value in wanted:
+                if (field, value) in seen:
+                    raise ValueError(
+                        f"instances.{name}.{field}: {value!r} is already used by "
+                        f"instances.{seen[field, value]}"
+                    )
+                seen[field, value] = name
+        return self

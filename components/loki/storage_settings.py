@@ -1,0 +1,100 @@
+# pyright: strict
+"""Where a Loki keeps its lines, and in which form. Pure."""
+
+from __future__ import annotations
+
+import datetime
+import re
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from components.values.area import Area
+
+
+def _day(value: str) -> str:
+    try:
+        if datetime.date.fromisoformat(value).isoformat() == value:
+            return value
+    except ValueError:
+        pass
+    raise ValueError('a day is written in quotes as year-month-day, such as "2024-01-01"')
+
+
+Day = Annotated[str, AfterValidator(_day)]
+
+# Where lines are kept: on the Loki's own disk, or in a bucket.
+Storage = Literal["filesystem", "s3"]
+
+
+class S3(Area):
+    """A bucket of one Loki's own: AWS S3's, or that of anything that speaks like it."""
+
+    bucket: str
+    region: str
+    # Where the bucket's service answers; AWS' own, if this says nothing.
+    endpoint: str | None = None
+    # The bucket's name in the path and not in the host's name: servers of one's own mostly want it so.
+    path_style: bool = False
+    access_key_id: str
+    secret_access_key: SecretStr
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        # The S3 user guide, "General purpose bucket naming rules".
+        if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", self.bucket):
+            raise ValueError(f"bucket: a bucket's name is needed, received {self.bucket!r}")
+        if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.region):
+            raise ValueError(f"region: a region such as ap-northeast-2, received {self.region!r}")
+        if self.endpoint is not None and not _is_bare_url(self.endpoint):
+            raise ValueError(
+                "endpoint: an URL without user and path is needed, such as https://s3.example.org:3900"
+            )
+        if not re.fullmatch(r"[A-Za-z0-9._-]{3,128}", self.access_key_id):
+            raise ValueError("accessKeyId: 3 to 128 characters of [A-Za-z0-9._-] are needed")
+        # It is a word of a file of lines, where these signs begin something else, and is hashed whole.
+        if not re.fullmatch(r"(?![#;'\"])[!-~]{8,72}", self.secret_access_key.get_secret_value()):
+            raise ValueError(
+                "secretAccessKey: 8 to 72 visible ASCII characters, the first none of # ; ' \", are needed"
+            )
+        return self
+
+
+class SchemaPeriod(Area):
+    """How lines are written from a day on (UTC), until the next period begins."""
+
+    from_: Day = Field(alias="from")
+    store: Literal["tsdb", "boltdb-shipper"] = "tsdb"
+    version: Literal["v11", "v12", "v13"] = "v13"
+    # Where its lines are; the instance's own `storage`, if this says nothing.
+    storage: Storage | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        known = {"tsdb": ("v12", "v13"), "boltdb-shipper": ("v11", "v12")}[self.store]
+        if self.version not in known:
+            raise ValueError(
+                f"version: one of {', '.join(known)} with store: {self.store}, received {self.version!r}"
+            )
+        return self
+
+    @property
+    def is_current(self) -> bool:
+        """Whether this is what Loki wants today, and needs for structured metadata."""
+        return self.store == "tsdb" and self.version == "v13"
+
+
+# A constant: lines written under a schema must be read under it for as long as they are kept.
+DEFAULT_SCHEMA = (SchemaPeriod.model_validate({"from": "2024-01-01"}),)
+
+
+def _is_bare_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return False
+    host = parts.hostname or ""
+    bare = f"{parts.scheme}://{host}" + ("" if port is None else f":{port}")
+    return parts.scheme in ("http", "https") and bool(host) and url == bare

@@ -1,0 +1,125 @@
+# pyright: strict
+"""The port policy's settings: its rules, and how operators still come in. Pure."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, Field, model_validator
+
+from components.port_policy.rules import NUMBERS, AnyProtocol, Rule
+from components.values.area import Area
+from components.values.networks import MAX_PORT, Cidr, Port
+
+
+def _ssh_login(value: str) -> str:
+    # Neither begins with a dash, which ssh takes for an option.
+    match = re.fullmatch(
+        r"(?!-)[A-Za-z0-9._-]+@((?!-)[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?", value
+    )
+    if not match or (match[2] and not 1 <= int(match[2]) <= MAX_PORT):
+        raise ValueError("a login on another machine is needed, user@host or user@host:port")
+    return value
+
+
+SshLogin = Annotated[str, AfterValidator(_ssh_login)]
+
+
+class PortRule(Area):
+    """One line of the port policy; reads like ufw's: allow 443/tcp from 203.0.113.0/24."""
+
+    action: Literal["allow", "limit", "deny"]
+    # One port, or a range written "6000-6007"; none where the protocol has none.
+    port: int | str | None = None
+    # ufw's own default is `both`: there it is what nobody has written, here it is one's own word.
+    protocol: AnyProtocol = "tcp"
+    # Sources; none means anywhere.
+    from_: tuple[Cidr, ...] = Field(default=(), alias="from")
+    comment: str = ""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.protocol in NUMBERS:
+            self._check_portless()
+        else:
+            self._check_ports()
+        if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
+            raise ValueError(
+                "comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes), "
+                f"received {self.comment!r}"
+            )
+        return self
+
+    def _check_portless(self) -> None:
+        if self.port is not None:
+            raise ValueError(f"port: {self.protocol} has no ports: remove it, received {self.port!r}")
+        if self.action == "limit":
+            raise ValueError(
+                f"action: {self.protocol} has no connections that could be counted: allow or deny, "
+                "received 'limit'"
+            )
+
+    def _check_ports(self) -> None:
+        first, last = self._bounds()
+        for port in (first, last):
+            if not 1 <= port <= MAX_PORT:
+                raise ValueError(f"port: a port is a number from 1 to {MAX_PORT}, received {self.port!r}")
+        if first > last:
+            raise ValueError(f"port: a range begins with its lower port, received {self.port!r}")
+        if first < last and self.protocol == "both":
+            # ufw(8): "Must specify 'tcp' or 'udp' with multiple ports".
+            raise ValueError(f"protocol: a range of ports is for tcp or udp, received {self.protocol!r}")
+
+    @property
+    def rule(self) -> Rule:
+        """The rule as the renderer takes it."""
+        first, last = self._bounds()
+        return Rule(
+            action=self.action,
+            protocol=self.protocol,
+            first_port=first,
+            last_port=last,
+            sources=self.from_,
+            comment=self.comment,
+        )
+
+    def _bounds(self) -> tuple[int, int]:
+        if self.protocol in NUMBERS:
+            return 0, 0
+        match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(self.port))
+        if not match:
+            raise ValueError(f"port: a port or a range such as 6000-6007, received {self.port!r}")
+        return int(match[1]), int(match[2] or match[1])
+
+
+# What the team's server 3 lets in. 3100, 3101, 3199 and 3200 are for the campus alone and are named
+# by the environment, which knows its campus CIDRs.
+DEFAULT_RULES = (
+    PortRule.model_validate({"action": "limit", "port": 21541, "comment": "SSH"}),
+    PortRule.model_validate({"action": "allow", "port": 80, "comment": "ACME and redirects"}),
+    PortRule.model_validate({"action": "allow", "port": 443, "comment": "Caddy"}),
+)
+
+
+class PortPolicySettings(Area):
+    """What may enter the host; everything else is dropped."""
+
+    # `host` guards the Docker host; `own` loads the same rules in the guard's own network namespace,
+    # where they can't cut anybody off: for developers' machines.
+    namespace: Literal["host", "own"] = "host"
+    rules: tuple[PortRule, ...] = DEFAULT_RULES
+    # Who has to reach SSH under any rules; at least one where the Docker host is guarded.
+    operator_cidrs: tuple[Cidr, ...] = ()
+    # Where SSH answers on the Docker host; the port of an ssh:// dockerHost, if this says nothing.
+    ssh_port: Port | None = None
+    # Over unix:// only another machine can show that operators still come in: `user@host` or
+    # `user@host:port`, from which the server's SSH port is tried. See docs/port-policy.md.
+    confirm_target: SshLogin | None = None
+    # How long new rules are on trial. An update waits no longer than a minute for the trial of another.
+    confirm_seconds: int = Field(default=30, ge=1, le=50)
+
+    @property
+    def plain_rules(self) -> tuple[Rule, ...]:
+        """The rules as the renderer takes them."""
+        return tuple(rule.rule for rule in self.rules)

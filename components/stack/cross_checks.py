@@ -1,0 +1,295 @@
+# pyright: strict
+"""What has to fit between two things' settings. Pure.
+
+Each check raises a ValueError whose text begins with the key that is wrong, below `campus-monitor:`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+from components.aws.egress_settings import EgressSettings
+from components.aws.settings import AwsSettings
+from components.docker_hosts.settings import DIGEST_RULE, CampusSettings, ImagesSettings, has_digest
+from components.ecs.settings import ServiceSettings
+from components.edge.settings import EdgeSettings
+from components.grafana.settings import GRAFANA_PORT
+from components.log_shipper.settings import CAMPUS_LABEL, ShipperSettings
+from components.loki.settings import Account, LokiSettings
+from components.port_policy.rules import Protocol, Rule, lets_in, named_sources, shut_out
+from components.port_policy.settings import PortPolicySettings
+from components.values.networks import contains, is_wide
+
+LokisByName = Mapping[str, LokiSettings]
+ServicesByName = Mapping[str, ServiceSettings]
+
+
+def check_ports(lokis: LokisByName) -> None:
+    """No Loki has Grafana's port, and so its address."""
+    for name, instance in lokis.items():
+        if GRAFANA_PORT in instance.ports:
+            raise ValueError(f"loki.instances.{name}.port: {GRAFANA_PORT} is Grafana's")
+
+
+def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressSettings) -> None:
+    """Each has a Loki, an account there, and a network where it needs one."""
+    for name, service in services.items():
+        if service.loki not in lokis:
+            known = ", ".join(sorted(lokis))
+            raise ValueError(f"services.{name}.loki: one of {known}, received {service.loki!r}")
+        if service.launch == "fargate" and egress.create is None and egress.vpc_id is None:
+            raise ValueError(
+                f"egress.vpcId: the network of services.{name}'s tasks is needed with launch: fargate, "
+                "received None"
+            )
+        users = [account.user for account in lokis[service.loki].accounts]
+        if service.account is not None and service.account not in users:
+            raise ValueError(
+                f"services.{name}.account: one of the accounts of loki.instances.{service.loki} {users}, "
+                f"received {service.account!r}"
+            )
+
+
+def check_digests(services: ServicesByName, images: ImagesSettings) -> None:
+    """What a tag names may be another image at the next task's start."""
+    for name, service in services.items() if images.require_digest else ():
+        named = {f"containers.{key}.image": one.image for key, one in service.containers.items()}
+        named["logRouter.image"] = service.log_router.image_name
+        for key, image in named.items():
+            if not has_digest(image):
+                raise ValueError(f"services.{name}.{key}: {DIGEST_RULE}, received {image!r}")
+
+
+def check_zones(egress: EgressSettings, aws: AwsSettings) -> None:
+    """AWS would refuse another region's zone only in the update, half-way."""
+    for zone in () if egress.create is None else egress.create.zones:
+        if zone[:-1] != aws.region:
+            raise ValueError(f"egress.create.zones: zones of aws.region ({aws.region}), received {zone!r}")
+
+
+def check_private_network(
+    campus: CampusSettings, policy: PortPolicySettings, edge: EdgeSettings, lokis: LokisByName
+) -> None:
+    """What is meant for others isn't the containers': they would reach SSH and published Lokis by it."""
+    network = ipaddress.ip_network(campus.network_cidr)
+    for key, cidrs in _meant_for_others(policy, edge, lokis):
+        for cidr in cidrs:
+            meant = ipaddress.ip_network(cidr)
+            # A /0 is everybody, and says so.
+            if meant.prefixlen and meant.overlaps(network):
+                raise ValueError(
+                    f"{key}: the containers' own addresses (campus.networkCidr {network}) are among "
+                    f"these: choose another networkCidr, received {cidr!r}"
+                )
+
+
+def _meant_for_others(
+    policy: PortPolicySettings, edge: EdgeSettings, lokis: LokisByName
+) -> Iterator[tuple[str, Sequence[str]]]:
+    yield "portPolicy.operatorCidrs", policy.operator_cidrs
+    yield "edge.extraAllowedCidrs", edge.extra_allowed_cidrs
+    for name, one in lokis.items():
+        yield f"loki.instances.{name}.allow", one.allowed_cidrs
+    for index, rule in enumerate(policy.rules):
+        if rule.action != "deny":
+            yield f"portPolicy.rules.{index}.from", rule.from_
+
+
+def check_accounts_of_nat(lokis: LokisByName, edge: EdgeSettings, egress: EgressSettings) -> None:
+    """Every workload behind a NAT has its address, and whoever may push can also stop that Loki."""
+    for name, one in lokis.items():
+        if one.accounts or one.nat_without_password:
+            continue
+        key = f"loki.instances.{name}.accounts"
+        if one.allows_nat:
+            raise ValueError(
+                f"{key}: at least one is needed with `nat`, which lets everything behind it "
+                "push; or natWithoutPassword: true, if that is meant; received []"
+            )
+        for cidr in (*one.allowed_cidrs, *edge.extra_allowed_cidrs):
+            for address in egress.stated_addresses:
+                if contains(ipaddress.ip_network(cidr), ipaddress.ip_network(address)):
+                    raise ValueError(
+                        f"{key}: at least one is needed, since {cidr} lets everything behind the NAT "
+                        f"{address} push; or `nat` and natWithoutPassword: true, if that is meant; "
+                        "received []"
+                    )
+
+
+def check_late_lines(services: ServicesByName, lokis: LokisByName) -> None:
+    """What a log router has kept over an outage is taken afterwards, and not removed at once."""
+    for name, service in services.items():
+        oldest, minutes = service.plan.oldest_seconds, service.log_rate.outage_minutes
+        key, loki = f"loki.instances.{service.loki}", lokis[service.loki]
+        for setting, value, taken in (
+            ("limits.maxAge", loki.limits.max_age, loki.limits.max_age_seconds),
+            ("retention", loki.retention, loki.retention_seconds),
+        ):
+            if oldest > taken:
+                raise ValueError(
+                    f"{key}.{setting}: services.{name} may bring lines that are {oldest} s old "
+                    f"(logRate.outageMinutes {minutes} and the wait after it): at least {oldest}s, or "
+                    f"a shorter outage, received {value!r}"
+                )
+
+
+def check_logs_of_hosts(
+    shippers: Mapping[str, ShipperSettings],
+    campus: CampusSettings,
+    images: ImagesSettings,
+    lokis: LokisByName,
+) -> None:
+    """The campus host's own logs have a Loki, and who ships has an image to do it with."""
+    if campus.logs_to is not None and campus.logs_to not in lokis:
+        known = ", ".join(sorted(lokis))
+        raise ValueError(
+            f"campus.logsTo: names no Loki instance (known: {known}), received {campus.logs_to!r}"
+        )
+    if (shippers or campus.logs_to is not None) and images.alloy is None:
+        raise ValueError("images.alloy: required with shippers or campus.logsTo, received None")
+
+
+def check_shippers_certificate(shippers: Mapping[str, ShipperSettings], edge: EdgeSettings) -> None:
+    """A shipper trusts what its image does."""
+    if shippers and edge.tls != "acme":
+        raise ValueError(
+            f"edge.tls: no shipper trusts another certificate than acme's, received {edge.tls!r}"
+        )
+    if shippers and edge.acme is not None and edge.acme.root is not None:
+        raise ValueError(
+            "edge.acme.root: no shipper trusts the certificates of an authority with a root of its own, "
+            f"received shippers {sorted(shippers)}"
+        )
+
+
+def check_shippers(
+    shippers: Mapping[str, ShipperSettings], campus: CampusSettings, lokis: LokisByName
+) -> None:
+    """Each has a Docker host of its own, a Loki, and an account there."""
+    taken = {campus.docker_host: CAMPUS_LABEL} if campus.logs_to is not None else {}
+    for name, shipper in shippers.items():
+        key = f"shippers.{name}"
+        if name == CAMPUS_LABEL:
+            raise ValueError(f"{key}: the campus host's own name (see campus.logsTo): choose another")
+        if shipper.docker_host in taken:
+            raise ValueError(
+                f"{key}.dockerHost: {taken[shipper.docker_host]} ships its logs already, "
+                f"received {shipper.docker_host!r}"
+            )
+        taken[shipper.docker_host] = name
+        if shipper.loki not in lokis:
+            known = ", ".join(sorted(lokis))
+            raise ValueError(f"{key}.loki: one of {known}, received {shipper.loki!r}")
+        _check_account(key, shipper, lokis[shipper.loki].accounts)
+
+
+def _check_account(key: str, shipper: ShipperSettings, known: Sequence[Account]) -> None:
+    accounts = {one.user: one for one in known}
+    if not accounts:
+        raise ValueError(
+            f"{key}.loki: a route with accounts is needed, loki.instances.{shipper.loki} has none, "
+            f"received {shipper.loki!r}"
+        )
+    if shipper.account not in accounts:
+        raise ValueError(
+            f"{key}.account: one of the accounts of loki.instances.{shipper.loki} {list(accounts)}, "
+            f"received {shipper.account!r}"
+        )
+    password = accounts[shipper.account].password
+    text = "" if password is None else password.get_secret_value()
+    if text != text.strip():
+        # Prometheus' common/config, FileSecret.
+        raise ValueError(
+            f"{key}.account: Alloy would take away the white space around this account's password"
+        )
+
+
+def check_published(
+    lokis: LokisByName, policy: PortPolicySettings, rules: Callable[[], Sequence[Rule]]
+) -> None:
+    """What Docker publishes is guarded, and the policy (all of its `rules`) names it, for some."""
+    for name, instance in lokis.items():
+        if not instance.published:
+            continue
+        key = f"loki.instances.{name}.published"
+        if policy.namespace == "own":
+            raise ValueError(f"{key}: with portPolicy.namespace own nothing guards it, received true")
+        for port in instance.published_ports:
+            _check_published_port(key, port, rules(), instance.published_wide)
+
+
+def _check_published_port(key: str, port: int, rules: Sequence[Rule], wide_is_meant: bool) -> None:
+    reached = lets_in(rules, port, "tcp")
+    if reached == "nobody":
+        raise ValueError(f"{key}: no rule of portPolicy.rules lets port {port}/tcp in")
+    if reached == "anybody":
+        raise ValueError(
+            f"{key}: portPolicy.rules let anybody in to port {port}/tcp, and Loki "
+            "knows no users: name sources in the rule's `from`"
+        )
+    wide = [cidr for cidr in named_sources(rules, port, "tcp") if is_wide(cidr)]
+    if wide and not wide_is_meant:
+        raise ValueError(
+            f"{key}: portPolicy.rules let {wide[0]} in to port {port}/tcp, and Loki knows no "
+            "users: name private networks, of size /8 at most, unless publishedWide: true is "
+            "written beside it, received true"
+        )
+
+
+def check_replica_hosts(lokis: LokisByName, campus: CampusSettings, policy: PortPolicySettings) -> None:
+    """Each is known and has something to do, and is guarded: Lokis know neither users nor passwords."""
+    known = campus.other_hosts
+    used: set[str] = set()
+    for name, instance in lokis.items():
+        key = f"loki.instances.{name}.replicaHosts"
+        for host in instance.replica_hosts:
+            if host not in known:
+                raise ValueError(
+                    f"{key}: each is one of campus.otherHosts {sorted(known)}, received {host!r}"
+                )
+        if instance.replica_hosts and policy.namespace == "own":
+            raise ValueError(
+                f"{key}: with portPolicy.namespace own nothing guards what replicas say to each other, "
+                f"received {list(instance.replica_hosts)}"
+            )
+        used.update(instance.replica_hosts)
+    for host in sorted(set(known) - used):
+        raise ValueError(f"campus.otherHosts.{host}: no Loki's replicaHosts names it: remove it")
+
+
+def check_operators_are_named(policy: PortPolicySettings, ssh_port: int) -> None:
+    """Somebody reaches SSH under any rules."""
+    if not policy.operator_cidrs:
+        raise ValueError(
+            "portPolicy.operatorCidrs: at least one CIDR is needed, from which SSH "
+            f"(port {ssh_port}) is reached under any rules, received []"
+        )
+
+
+def check_operators(
+    policy: PortPolicySettings, host: str | None, ssh_port: int, before: Sequence[Rule]
+) -> None:
+    """No rule locks those out of a host who would have to mend it; `before` are the replicas' rules there."""
+    if any(rule.is_for(ssh_port, "tcp") for rule in before):
+        raise ValueError(
+            f"loki.instances: port {ssh_port} is SSH's, and replicas need it: choose another `port`"
+        )
+    for cidr in policy.operator_cidrs:
+        why = shut_out(policy.plain_rules, ssh_port, "tcp", cidr)
+        if why:
+            where = "" if host is None else f" of campus.otherHosts.{host}"
+            raise ValueError(
+                f"portPolicy.rules: operators would be locked out of SSH (port {ssh_port}){where}: "
+                f"{why}, received operatorCidrs {cidr!r}"
+            )
+
+
+def check_caddy(edge: EdgeSettings, rules: Sequence[Rule]) -> None:
+    """The rules let somebody in to each of Caddy's ports."""
+    needed: list[tuple[int, Protocol]] = [(edge.http_port, "tcp"), (edge.https_port, "tcp")]
+    if edge.http3:
+        needed.append((edge.https_port, "udp"))
+    for port, protocol in needed:
+        if lets_in(rules, port, protocol) == "nobody":
+            raise ValueError(f"portPolicy.rules: no rule lets Caddy's port {port}/{protocol} in")

@@ -1,0 +1,69 @@
+"""The shippers of other Docker hosts than the campus server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_docker as docker
+
+from components.docker_hosts.containers import Host, docker_provider
+from components.log_shipper.component import DockerShipper, DockerShipperArgs
+from components.stack.settings import Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class DockerShippersArgs:
+    """What the shippers of other Docker hosts need to know."""
+
+    settings: Settings
+    push_urls: pulumi.Input[Mapping[str, str]]
+    # Per Loki instance and user; secret.
+    passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
+
+
+class DockerShippers(pulumi.ComponentResource):
+    """A shipper on each of the settings' Docker hosts, which pushes through the gate, with a password.
+
+    It depends on the edge: what the gate refuses is lost.
+    """
+
+    def __init__(
+        self, name: str, args: DockerShippersArgs, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
+        super().__init__("campus-monitor:campus:DockerShippers", name, None, opts)
+        images = args.settings.images
+        urls = pulumi.Output.from_input(args.push_urls)
+        for key, shipper in args.settings.shippers.items():
+            host = Host(
+                docker_host=shipper.docker_host,
+                name_prefix=args.settings.campus.name_prefix,
+                protect_data=args.settings.campus.protect_data,
+            )
+            provider = docker_provider(
+                f"{name}-{key}-docker", host.docker_host, pulumi.ResourceOptions(parent=self)
+            )
+            own = pulumi.ResourceOptions(parent=self, provider=provider)
+            network = docker.Network(f"{name}-{key}-network", name=host.named(f"log-shipper-{key}"), opts=own)
+            ids = {
+                role: docker.RemoteImage(
+                    f"{name}-{key}-{role}-image", name=image, keep_locally=True, opts=own
+                ).image_id
+                for role, image in (("alloy", images.alloy), ("caddy", images.caddy))
+            }
+            DockerShipper(
+                f"{name}-{key}",
+                DockerShipperArgs(
+                    host=host,
+                    label=key,
+                    alloy_image_id=ids["alloy"],
+                    caddy_image_id=ids["caddy"],
+                    network_name=network.name,
+                    push_url=urls[shipper.loki],
+                    user=shipper.account,
+                    password=args.passwords[shipper.loki][shipper.account],
+                ),
+                pulumi.ResourceOptions(parent=self, providers=[provider]),
+            )
+        self.register_outputs({})

@@ -1,0 +1,170 @@
+# pyright: strict
+"""All settings of one environment: every thing's own, parsed once, and what follows from several. Pure.
+
+Every mistake in the configuration becomes one line that names the key's path, the rule and the value
+received (never a secret's value), before any resource is registered.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Self
+from urllib.parse import urlsplit
+
+from pydantic import model_validator
+
+from components.aws.egress_settings import EgressSettings
+from components.aws.settings import AwsSettings
+from components.docker_hosts.settings import CampusSettings, ImagesSettings
+from components.ecs.settings import ServiceSettings
+from components.edge.settings import EdgeSettings
+from components.grafana.settings import GrafanaSettings
+from components.log_shipper.settings import ShipperSettings
+from components.loki.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
+from components.loki.settings import LokisSettings
+from components.port_policy.rules import Kept, Rule
+from components.port_policy.settings import PortPolicySettings
+from components.stack import cross_checks
+from components.values.area import Area
+from components.values.errors import validated
+from components.values.texts import ShortName
+
+# sshd's default port (sshd_config(5), Port).
+SSH_PORT = 22
+
+
+class Settings(Area):
+    """All settings of one environment."""
+
+    campus: CampusSettings
+    images: ImagesSettings
+    edge: EdgeSettings
+    loki: LokisSettings
+    grafana: GrafanaSettings = GrafanaSettings()
+    port_policy: PortPolicySettings = PortPolicySettings()
+    egress: EgressSettings
+    services: dict[ShortName, ServiceSettings] = {}
+    # By the name that their lines are labelled with: `host`.
+    shippers: dict[ShortName, ShipperSettings] = {}
+    aws: AwsSettings
+
+    @model_validator(mode="after")
+    def _check_across(self) -> Self:
+        lokis = self.loki.instances
+        cross_checks.check_ports(lokis)
+        cross_checks.check_services(self.services, lokis, self.egress)
+        cross_checks.check_digests(self.services, self.images)
+        cross_checks.check_zones(self.egress, self.aws)
+        cross_checks.check_private_network(self.campus, self.port_policy, self.edge, lokis)
+        cross_checks.check_accounts_of_nat(lokis, self.edge, self.egress)
+        cross_checks.check_late_lines(self.services, lokis)
+        cross_checks.check_logs_of_hosts(self.shippers, self.campus, self.images, lokis)
+        cross_checks.check_shippers_certificate(self.shippers, self.edge)
+        cross_checks.check_shippers(self.shippers, self.campus, lokis)
+        cross_checks.check_published(lokis, self.port_policy, lambda: self.rules_at(None))
+        cross_checks.check_replica_hosts(lokis, self.campus, self.port_policy)
+        if self.port_policy.namespace == "host":
+            self._check_guarded_hosts()
+        return self
+
+    def _check_guarded_hosts(self) -> None:
+        """What the rules have to leave open, where they guard hosts."""
+        cross_checks.check_operators_are_named(self.port_policy, self.ssh_port)
+        for host in (None, *self.campus.other_hosts):
+            before = self._replica_rules_at(host)
+            cross_checks.check_operators(self.port_policy, host, self.ssh_port_at(host), before)
+        cross_checks.check_caddy(self.edge, self.rules_at(None))
+
+    def oldest_seconds(self, loki: str) -> int:
+        """How old a line may be that a service brings to this Loki after the outage it states."""
+        found = (one.plan.oldest_seconds for one in self.services.values() if one.loki == loki)
+        return max(found, default=0)
+
+    @property
+    def ssh_port(self) -> int:
+        """Where SSH answers on the campus server."""
+        return self.port_policy.ssh_port or _port_of(self.campus.docker_host) or SSH_PORT
+
+    def ssh_port_at(self, host: HostKey) -> int:
+        """Where SSH answers on another host, or (None) on the campus server."""
+        if host is None:
+            return self.ssh_port
+        return _port_of(self.campus.other_hosts[host].docker_host) or self.port_policy.ssh_port or SSH_PORT
+
+    def rules_at(self, host: HostKey) -> list[Rule]:
+        """All rules of another host, or (None) of the campus server."""
+        return [*self._replica_rules_at(host), *self.port_policy.plain_rules]
+
+    def _replica_rules_at(self, host: HostKey) -> list[Rule]:
+        return replica_rules(self._spread_lokis, self._addresses, host)
+
+    def kept_at(self, host: HostKey) -> list[Kept]:
+        """What a host's containers don't reach on the others."""
+        return kept_from_containers(self._spread_lokis, self._addresses, host, self.campus.network_cidr)
+
+    @property
+    def _spread_lokis(self) -> list[SpreadLoki]:
+        return [
+            SpreadLoki(
+                name=name,
+                port=one.port,
+                mesh_ports=one.mesh_ports,
+                hosts=(None, *one.replica_hosts),
+                published=one.published,
+            )
+            for name, one in self.loki.instances.items()
+            if one.replica_hosts
+        ]
+
+    @property
+    def _addresses(self) -> dict[HostKey, str]:
+        addresses: dict[HostKey, str] = {name: one.address for name, one in self.campus.other_hosts.items()}
+        if self.campus.address is not None:
+            addresses[None] = self.campus.address
+        return addresses
+
+    def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
+        """Every address or CIDR that may push to some guarded route, sorted."""
+        by_loki = self.allowed_cidrs_by_loki(nat_public_ips)
+        return sorted({cidr for cidrs in by_loki.values() for cidr in cidrs})
+
+    def allowed_cidrs_by_loki(self, nat_public_ips: list[str]) -> dict[str, list[str]]:
+        """Who may push to each Loki's route, sorted."""
+        nat = {f"{ip}/32" for ip in nat_public_ips}
+        return {
+            name: sorted(
+                {*one.allowed_cidrs, *self.edge.extra_allowed_cidrs, *(nat if one.allows_nat else ())}
+            )
+            for name, one in self.loki.instances.items()
+        }
+
+
+def _port_of(docker_host: str) -> int | None:
+    """The port that an ssh:// URL names."""
+    url = urlsplit(docker_host)
+    return url.port if url.scheme == "ssh" else None
+
+
+def parse(tree: dict[str, Any]) -> Settings:
+    """Settings from a plain tree of configuration values, keyed as in `Pulumi.<stack>.yaml`.
+
+    Raises SettingsError with one line per mistake.
+    """
+    return validated(Settings, tree)
+
+
+def parse_campus(area: Any) -> CampusSettings:
+    """The area `campus` alone, as it stands in a stack's file. Raises SettingsError."""
+    return validated(CampusSettings, area, "campus")
+
+
+class AwsHalf(Area):
+    """The areas that say what is made in AWS; the others, with their secrets, aren't looked at."""
+
+    egress: EgressSettings
+    services: dict[ShortName, ServiceSettings] = {}
+    aws: AwsSettings
+
+
+def parse_aws_half(tree: dict[str, Any]) -> AwsHalf:
+    """What is made in AWS, as it stands in a stack's file. Raises SettingsError."""
+    return validated(AwsHalf, {key: tree[key] for key in AwsHalf.model_fields if key in tree})

@@ -1,0 +1,22 @@
+# pyright: strict
+"""What every part of the settings is: an immutable model. Pure."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Area(BaseModel):
+    """A part of the settings: immutable, unknown keys refused, keys written in camelCase."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        # In Python, that is. A stack file has the aliases alone (`validated`).
+        validate_by_alias=True,
+        validate_by_name=True,
+        # A secret must never be echoed by an error message.
+        hide_input_in_errors=True,
+    )
