@@ -11,7 +11,9 @@ import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from components.edge import access_log
 from components.edge.settings import ACME_STAGING, EdgeSettings
+from components.edge.syntax import block, quoted
 
 ADMIN_SOCKET = "/run/caddy/admin.sock"
 FRAGMENTS = "allowed/nat"
@@ -81,27 +83,6 @@ REPLICAS = (
 # in order. Not more: a connection has up to 250 requests at once, and the client repeats some of them.
 RENEWED = ("protocol http/2", "vars_regexp {http.request.uuid} ^00")
 
-# What is logged of a request is what the dashboards read, and the host. Not its headers: they may hold
-# anything, and over HTTP/2 one that was sent before costs a byte. What isn't printable ASCII, or would be
-# escaped, becomes one sign, and what is long is cut, so that no line is longer, as Docker writes it.
-LOGGED_BYTES = 1024
-# Docker makes six bytes of each `&`, `<` and `>` (moby's jsonlogbytes.go).
-_ODD_SIGNS = r"[^!#-%'-;=?-\[\]-~]"
-# Of a route's requests the path, and whether there was a query: strangers may have put a password there.
-ROUTES_URI = r"^([^?]{0,200}\??).*$"
-# Of all others the path's first segment, or two: behind them are Grafana's invitations, snapshots and public
-# dashboards, whose URLs are all that it takes. So is a mailed link's query.
-SITES_URI = r"^(?:(/(?:api|dashboard|public)/[^/?]{0,100}|/[^/?]{0,100}).*|.*)$"
-
-# What strangers ask for is logged so much and no more: by each logger the first ones of ten seconds, then
-# one in so many. Docker keeps 50 MB: with ten such loggers (two for each of three routes, and four beside
-# them), each with 1 KiB a second, over an hour.
-STRANGERS_LOGGED = ("10s", 10, 10_000)
-
-# Why Grafana's route failed isn't logged, but that it did: a stranger who breaks a request off, or ends it
-# with nonsense, has part of the reason to write. Sampling goes by the text, and there each one is another.
-SITES_ERRORS = "http.log.error.site"
-
 # Grafana's data source proxy passes any GET on, of each user, and of a page that one who is logged in has
 # open. By GET a Loki ends (`/ingester/shutdown`), writes out, changes its log and shows its configuration.
 # So the proxy is for questions alone (Loki's HTTP API), which `make verify` asks.
@@ -112,12 +93,6 @@ LOKI_QUESTIONS = (
 # The plugin passes paths of its own on, below `/loki/api/v1/`: none of them may lead out of there.
 DATA_SOURCES = "^/apis?/([^/]*[.])?datasource"
 CLIMBS = "(?i)^[^?]*([.][.]|%2e|%2f|%5c|%25)"
-
-# Of the pushes that Loki took, a route's log holds the first ones of each second, then one in so many: a
-# line for each costs a tenth of the throughput, and washes the refusals out of what Docker keeps. A log
-# router pushes once in a second (its BatchWait), so that those of 20 tasks are all in it.
-TAKEN_LOGGED_PER_SECOND = 20
-TAKEN_LOGGED_ONE_IN = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +122,7 @@ def render_caddyfile(site: EdgeSettings, routes: Sequence[GuardedRoute], grafana
     logs: list[str] = []
     for route in sorted(routes, key=lambda one: one.name):
         body += _guarded_route(route, routes)
-        logs += _route_logs(route)
+        logs += access_log.route_logs(route.name)
     body += _grafana(site, grafana)
     return _page(site, body, logs)
 
@@ -178,26 +153,26 @@ def site_url(site: EdgeSettings) -> str:
 
 def _page(site: EdgeSettings, body: Sequence[str], more_logs: Sequence[str] = ()) -> str:
     lines = [
-        *_block("(logged) ", _logged()),
+        *block("(logged) ", access_log.logged_snippet()),
         "",
-        *_block("", _global_options(site)),
+        *block("", _global_options(site)),
         "",
-        *_block(
+        *block(
             f"{site.domain} ",
             [
                 *(["tls internal"] if site.tls == "internal" else []),
-                *_log("log site ", STRANGERS_LOGGED, SITES_URI),
+                *access_log.strangers_log("log site "),
                 *more_logs,
                 "header -Server",
                 # `route` keeps the order that is written; on its own, Caddy sorts directives.
-                *_block("route ", [*_block("@renewed ", RENEWED), "header @renewed Connection close", *body]),
+                *block("route ", [*block("@renewed ", RENEWED), "header @renewed Connection close", *body]),
             ],
         ),
         "",
-        *_block(f"http://{site.domain} ", [*_plain_http(), f"redir {site_url(site)}{{uri}} 308"]),
+        *block(f"http://{site.domain} ", [*_plain_http(), f"redir {site_url(site)}{{uri}} 308"]),
         "",
         # Under another name, or none: as over HTTPS.
-        *_block("http:// ", [*_plain_http(), "respond 421", *_block("handle_errors ", ["header -Server"])]),
+        *block("http:// ", [*_plain_http(), "respond 421", *block("handle_errors ", ["header -Server"])]),
     ]
     return "\n".join(lines) + "\n"
 
@@ -209,7 +184,7 @@ def _global_options(site: EdgeSettings) -> list[str]:
         # A Host header for another site than the handshake named is refused.
         "strict_sni_host on",
         "max_header_size 16KB",
-        *_block("timeouts ", timeouts),
+        *block("timeouts ", timeouts),
     ]
     return [
         f"admin unix/{ADMIN_SOCKET}|0600",
@@ -222,22 +197,22 @@ def _global_options(site: EdgeSettings) -> list[str]:
         *_acme(site),
         # What isn't an access log may hold a request, too.
         # To stderr: `caddy adapt --validate` prints the configuration to stdout, and says things meanwhile.
-        *_log("log default ", STRANGERS_LOGGED, SITES_URI, f"exclude {SITES_ERRORS}", output="stderr"),
-        *_block("servers ", servers),
+        *access_log.strangers_log("log default ", f"exclude {access_log.SITES_ERRORS}", output="stderr"),
+        *block("servers ", servers),
     ]
 
 
 def _plain_http() -> list[str]:
     """What both sites on the HTTP port have. Caddy answers an ACME authority's challenge before them."""
     return [
-        *_log("log ", STRANGERS_LOGGED, SITES_URI),
+        *access_log.strangers_log("log "),
         "header -Server",
-        *_block("request_body ", [f"max_size {STRANGERS_MAX_BODY}"]),
+        *block("request_body ", [f"max_size {STRANGERS_MAX_BODY}"]),
     ]
 
 
 def _acme(site: EdgeSettings) -> list[str]:
-    lines = [f"email {_quoted(site.email)}"] if site.email and site.tls != "internal" else []
+    lines = [f"email {quoted(site.email)}"] if site.email and site.tls != "internal" else []
     if site.tls == "acme-staging":
         lines.append(f"acme_ca {ACME_STAGING}")
     if site.acme is not None:
@@ -247,96 +222,25 @@ def _acme(site: EdgeSettings) -> list[str]:
     return lines
 
 
-def _logged() -> list[str]:
-    """The snippet that each log imports: with interval, first, thereafter, the URI's pattern and where to."""
-    sampling = [f"{key} {{args[{at}]}}" for at, key in enumerate(("interval", "first", "thereafter"))]
-    filters = [
-        "wrap json",
-        "request>headers delete",
-        "request>tls delete",
-        "resp_headers delete",
-        *_filtered("method", "^(.{0,20}).*$"),
-        *_filtered("host", "^(.{0,100}).*$"),
-        *_filtered("uri", "{args[3]}"),
-    ]
-    return [*_block("sampling ", sampling), "output {args[4]}", *_block("format filter ", filters)]
-
-
-def _filtered(field: str, pattern: str) -> list[str]:
-    """The filter of a request's field: what of it the pattern has in brackets, a byte for each sign."""
-    lines = [f'regexp "{_ODD_SIGNS}" "_"', f'regexp "{pattern}" "${{1}}"']
-    return _block(f"request>{field} multi_regexp ", lines)
-
-
-def _log(head: str, sampled: tuple[str, int, int], uri: str, *more: str, output: str = "stdout") -> list[str]:
-    interval, first, thereafter = sampled
-    return _block(head, [*more, f'import logged {interval} {first} {thereafter} "{uri}" {output}'])
-
-
-def _route_logs(route: GuardedRoute) -> list[str]:
-    """A route's own logs, each by its name alone and not by the site's.
-
-    What a stranger asks for washes out neither what a shipper was refused nor what was taken: what the gate
-    refuses whom some route lets in, and pushes among what it refuses others, are counted by themselves.
-    """
-    own = ("1s", TAKEN_LOGGED_PER_SECOND, TAKEN_LOGGED_ONE_IN)
-    sampled = {
-        _taken(route): own,
-        _failed(route): own,
-        _listed(route): STRANGERS_LOGGED,
-        _refused(route): STRANGERS_LOGGED,
-        _astray(route): STRANGERS_LOGGED,
-    }
-    return [
-        line
-        for name, rate in sampled.items()
-        for line in _log(f"log {name} ", rate, ROUTES_URI, "no_hostname")
-    ]
-
-
-def _taken(route: GuardedRoute) -> str:
-    return f"{route.name}_taken"
-
-
-def _failed(route: GuardedRoute) -> str:
-    """Of what came through the address gate: a wrong password, or Loki didn't take it."""
-    return f"{route.name}_failed"
-
-
-def _listed(route: GuardedRoute) -> str:
-    """Of what the gate kept out, what came from an address that some route lets in."""
-    return f"{route.name}_listed"
-
-
-def _refused(route: GuardedRoute) -> str:
-    """Of what the gate kept out, others' pushes: only the address was wrong."""
-    return f"{route.name}_refused"
-
-
-def _astray(route: GuardedRoute) -> str:
-    """Of what the gate kept out, all else."""
-    return f"{route.name}_astray"
-
-
 def _guarded_route(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[str]:
     matcher = f"@{route.name}_push"
     return [
-        *_block(f"{matcher} ", [*_pushes(route), *_addresses([route])]),
-        *_block(f"handle {matcher} ", _block("route ", _push(route))),
+        *block(f"{matcher} ", [*_pushes(route), *_addresses([route])]),
+        *block(f"handle {matcher} ", block("route ", _push(route))),
         f"@{route.name} path {route.prefix} {route.prefix}/*",
-        *_block(f"handle @{route.name} ", _block("route ", _refusal(route, routes))),
+        *block(f"handle @{route.name} ", block("route ", _refusal(route, routes))),
     ]
 
 
 def _refusal(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[str]:
     """403, and in which log: the last name that fits."""
-    pushes, listed = f"@{_refused(route)}", f"@{_listed(route)}"
+    pushes, listed = f"@{access_log.refused(route.name)}", f"@{access_log.listed(route.name)}"
     return [
-        f"log_name {_astray(route)}",
-        *_block(f"{pushes} ", _pushes(route)),
-        f"log_name {pushes} {_refused(route)}",
-        *_block(f"{listed} ", _addresses(routes)),
-        f"log_name {listed} {_listed(route)}",
+        f"log_name {access_log.astray(route.name)}",
+        *block(f"{pushes} ", _pushes(route)),
+        f"log_name {pushes} {access_log.refused(route.name)}",
+        *block(f"{listed} ", _addresses(routes)),
+        f"log_name {listed} {access_log.listed(route.name)}",
         'respond "Forbidden" 403',
     ]
 
@@ -366,29 +270,29 @@ def _push(route: GuardedRoute) -> list[str]:
     users = [f"{user} {hashed}" for user, hashed in route.accounts]
     otlp, login = f"@{route.name}_otlp", f"@{route.name}_login"
     return [
-        f"log_name {_failed(route)}",
+        f"log_name {access_log.failed(route.name)}",
         # Behind the gate: a guess costs a second of the CPU, and strangers get none.
         *([f"{login} header Authorization *"] if route.accounts_optional else []),
         *(
-            _block(f"basic_auth {f'{login} ' if route.accounts_optional else ''}bcrypt ", users)
+            block(f"basic_auth {f'{login} ' if route.accounts_optional else ''}bcrypt ", users)
             if users
             else []
         ),
         *([f"{otlp} vars {{http.request.orig_uri}} {route.prefix}{OTLP_PATH}"] if route.otlp else []),
-        *(_block(f"request_body {otlp} ", [f"max_size {OTLP_MAX_BODY}"]) if route.otlp else []),
-        *_block("request_body ", [f"max_size {MAX_BODY}"]),
+        *(block(f"request_body {otlp} ", [f"max_size {OTLP_MAX_BODY}"]) if route.otlp else []),
+        *block("request_body ", [f"max_size {MAX_BODY}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
         # The question mark drops the client's query. Of several in one block, the first that fits is done.
         *([f"rewrite {otlp} {OTLP_PATH}?"] if route.otlp else []),
         f"rewrite * {PUSH_PATH}?",
-        *_block(f"reverse_proxy {' '.join([route.upstream, *route.more_upstreams])} ", _proxy(route)),
+        *block(f"reverse_proxy {' '.join([route.upstream, *route.more_upstreams])} ", _proxy(route)),
     ]
 
 
 def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
     if upstream is None:
-        return _block("handle ", ['respond "Grafana is not part of this stack" 503'])
+        return block("handle ", ['respond "Grafana is not part of this stack" 503'])
     headers = [
         "X-Content-Type-Options nosniff",
         "X-Frame-Options deny",
@@ -400,25 +304,25 @@ def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
     proxy = [f"unhealthy_request_count {GRAFANA_AT_ONCE}", *_transport(), "stream_close_delay 5m"]
     inner = [
         *_by_data_source(),
-        *_block("header ", headers),
+        *block("header ", headers),
         "encode",
         f"@small not path {' '.join(GRAFANA_LARGE)}",
-        *_block("request_body @small ", [f"max_size {STRANGERS_MAX_BODY}"]),
-        *_block("request_body ", [f"max_size {GRAFANA_MAX_BODY}"]),
+        *block("request_body @small ", [f"max_size {STRANGERS_MAX_BODY}"]),
+        *block("request_body ", [f"max_size {GRAFANA_MAX_BODY}"]),
         # Grafana would believe it before X-Forwarded-For, which Caddy sets.
         "request_header -X-Real-IP",
-        *_block(f"reverse_proxy {upstream} ", proxy),
+        *block(f"reverse_proxy {upstream} ", proxy),
     ]
-    return _block("handle ", _block("route ", inner))
+    return block("handle ", block("route ", inner))
 
 
 def _by_data_source() -> list[str]:
     """What Grafana's users may ask a Loki past Grafana's own queries: questions, letter for letter."""
     asks = ["method GET", f"vars_regexp {{http.request.orig_uri}} {LOKI_QUESTIONS}"]
     return [
-        *_block("@proxied ", ["path /api/datasources/proxy /api/datasources/proxy/*", *_block("not ", asks)]),
+        *block("@proxied ", ["path /api/datasources/proxy /api/datasources/proxy/*", *block("not ", asks)]),
         "respond @proxied 403",
-        *_block(
+        *block(
             "@climbs ", [f"path_regexp {DATA_SOURCES}", f"vars_regexp {{http.request.orig_uri}} {CLIMBS}"]
         ),
         "respond @climbs 403",
@@ -438,17 +342,9 @@ def _proxy(route: GuardedRoute) -> list[str]:
         *_transport(f"max_conns_per_host {PUSHES_AT_ONCE}"),
         *(REPLICAS if route.more_upstreams else ()),
         "@taken status 2xx",
-        *_block("handle_response @taken ", [f"log_name {_taken(route)}", "copy_response"]),
+        *block("handle_response @taken ", [f"log_name {access_log.taken(route.name)}", "copy_response"]),
     ]
 
 
 def _transport(*more: str) -> list[str]:
-    return _block("transport http ", [f"keepalive {KEEPALIVE}", *more])
-
-
-def _block(head: str, lines: Sequence[str]) -> list[str]:
-    return [f"{head}{{", *(f"\t{line}" if line else line for line in lines), "}"]
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace('"', '\\"') + '"'
+    return block("transport http ", [f"keepalive {KEEPALIVE}", *more])

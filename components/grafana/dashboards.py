@@ -18,7 +18,7 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import DataSourceRef
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, VariableOption, VariableRefresh
 
-from components.edge.caddyfile import TAKEN_LOGGED_ONE_IN, TAKEN_LOGGED_PER_SECOND
+from components.edge.access_log import TAKEN_LOGGED_ONE_IN, TAKEN_LOGGED_PER_SECOND
 from components.grafana import logql
 from components.grafana.logql import AUTO, pushed
 from components.grafana.panels import (

@@ -16,8 +16,8 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import Event, ResponseReceived
 
-from components.campus.caddyfile import GRAFANA_AT_ONCE
-from components.campus.connection_limit import CADDY_MEMORY_MIB
+from components.edge.caddyfile import GRAFANA_AT_ONCE
+from components.edge.connection_limit import CADDY_MEMORY_MIB
 from tests.rig.h2_frames import ServerFrames
 from tests.rig.processes import wait_for
 from tests.support.memory_limit import memory_limit

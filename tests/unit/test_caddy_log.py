@@ -15,7 +15,7 @@ import h2.connection
 import h2.events
 import pytest
 
-from components.edge.caddyfile import (
+from components.edge.access_log import (
     LOGGED_BYTES,
     STRANGERS_LOGGED,
     TAKEN_LOGGED_ONE_IN,

@@ -1,0 +1,16 @@
+# pyright: strict
+"""Pieces of a Caddyfile's syntax (its documentation, "Caddyfile concepts"). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def block(head: str, lines: Sequence[str]) -> list[str]:
+    """The lines of a block, indented by one tab; `head` is what stands before its brace."""
+    return [f"{head}{{", *(f"\t{line}" if line else line for line in lines), "}"]
+
+
+def quoted(text: str) -> str:
+    """The text as one token, whatever white space or quotation marks are in it."""
+    return '"' + text.replace('"', '\\"') + '"'
