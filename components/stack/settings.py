@@ -60,8 +60,9 @@ class Settings(Area):
         cross_checks.check_logs_of_hosts(self.shippers, self.campus, self.images, lokis)
         cross_checks.check_shippers_certificate(self.shippers, self.edge)
         cross_checks.check_shippers(self.shippers, self.campus, lokis)
-        cross_checks.check_published(lokis, self.port_policy, lambda: self.rules_at(None))
+        # First: the rules that others look at name each replica's host.
         cross_checks.check_replica_hosts(lokis, self.campus, self.port_policy)
+        cross_checks.check_published(lokis, self.port_policy, lambda: self.rules_at(None))
         if self.port_policy.namespace == "host":
             self._check_guarded_hosts()
         return self
