@@ -141,7 +141,7 @@ def bombard(place: Field, bomb: Bomb, seconds: float) -> list[int | None]:
 def endure(place: Field, name: str, seconds: float) -> None:
     """A Loki lives on, and the shipper beside the bombs has lost nothing."""
     until = threading.Event()
-    honest = Honest(place, f"honest {name}")
+    honest = Honest(place, f"honest {name} for {seconds} s")
     shipping = threading.Thread(target=honest.ship, args=(until,))
     shipping.start()
     answers = bombard(place, BOMBS[name], seconds)
