@@ -1,4 +1,4 @@
-# `make help` lists what there is. The work is done in toolchain/ (Python, standard library only).
+# `make help` lists what there is. The work is done in local/ and ops/ (Python, standard library only).
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -14,14 +14,14 @@ SUITE ?=
 JOBS ?= 4
 # Folders of tests/ whose counts are bigger in a soak, or with tests for it alone.
 SUITES := edge policy aws loki team engines
-TOOLCHAIN := $(PYTHON) -m toolchain
+LOCAL := $(PYTHON) -m local
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin
 
 # Bytecode is kept even where the environment forbids it: every `pulumi` starts the program anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Run something with the tools that `toolchain install` has put in place.
+# Run something with the tools that `make install` has put in place.
 INSIDE = source .local/env &&
 
 .PHONY: help doctor up preview down verify ports costs prices install images venv test test-unit lint bench soak figures lock
@@ -30,28 +30,28 @@ help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 doctor: ## what this machine lacks and how to get it; changes nothing (STACK=stage: for that stack)
-	@$(TOOLCHAIN) doctor --stack $(STACK)
+	@$(LOCAL) doctor --stack $(STACK)
 
 up: ## bring the local stack up and show that it works (PLUGINS=dir: with those Pulumi plugins)
-	@$(TOOLCHAIN) up $(WITH_PLUGINS)
+	@$(LOCAL) up $(WITH_PLUGINS)
 
 preview: ## what `make up` would change
-	@$(TOOLCHAIN) preview $(WITH_PLUGINS)
+	@$(LOCAL) preview $(WITH_PLUGINS)
 
 down: ## remove the local stack and everything that `make up` made
-	@$(TOOLCHAIN) down $(WITH_PLUGINS)
+	@$(LOCAL) down $(WITH_PLUGINS)
 
 verify: ## prove from here that a deployment works (STACK=prod FROM="our addresses" CA=file: docs/verify.md)
-	@$(PYTHON) -m toolchain.verify $(STACK) $(if $(FROM),--from $(FROM)) $(if $(CA),--ca "$(CA)")
+	@$(PYTHON) -m ops.verify $(STACK) $(if $(FROM),--from $(FROM)) $(if $(CA),--ca "$(CA)")
 
 ports: $(if $(wildcard $(BIN)/python),,venv) ## the port policy in force, row by row, with packets and bytes (STACK=prod: of that stack)
-	@$(BIN)/python -m components.stack.ports $(STACK)
+	@$(BIN)/python -m ops.ports $(STACK)
 
 costs: $(if $(wildcard $(BIN)/python),,venv) ## what the AWS half costs a month (STACK=prod: of that stack)
-	@$(BIN)/python -m components.stack.costs $(STACK)
+	@$(BIN)/python -m ops.costs $(STACK)
 
 prices: $(if $(wildcard $(BIN)/python),,venv) ## fetch a region's prices with AWS credentials (REGION=eu-central-1)
-	@$(BIN)/python -m toolchain.prices $(REGION)
+	@$(BIN)/python -m ops.prices $(REGION)
 
 test: install lint ## everything that CI runs (needs root: namespaces with a Docker of their own)
 	@mkdir -p build && : > build/figures.test.jsonl
@@ -68,7 +68,7 @@ lint: venv ## ruff, pyright and shellcheck; actionlint and zizmor for the workfl
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/shellcheck images/port-guard/port-guard .ci/run
-	@$(TOOLCHAIN) actionlint
+	@$(LOCAL) actionlint
 	@$(BIN)/zizmor --offline --quiet --no-progress .github/workflows docs/examples/*.yml
 
 bench: install ## the benchmarks
@@ -76,20 +76,20 @@ bench: install ## the benchmarks
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=bench $(BIN)/python -m bench
 
 soak: install ## the tests with their full counts, for hours (SUITE=edge: one of them)
-	@$(if $(filter engines,$(or $(SUITE),$(SUITES))),$(TOOLCHAIN) engines)
+	@$(if $(filter engines,$(or $(SUITE),$(SUITES))),$(LOCAL) engines)
 	@mkdir -p build && : > build/figures.soak.jsonl
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=soak $(BIN)/pytest $(addprefix tests/,$(or $(SUITE),$(SUITES)))
 
 figures: venv ## print what was measured against the targets
-	@$(BIN)/python -m tests.figures
+	@$(BIN)/python -m rig.figures
 
 lock: ## make requirements.txt and requirements-dev.txt again from pyproject.toml
-	@$(TOOLCHAIN) lock
+	@$(LOCAL) lock
 
 install: ## get or make everything that `make up` and `make test` need
-	@$(TOOLCHAIN) install $(WITH_PLUGINS)
+	@$(LOCAL) install $(WITH_PLUGINS)
 
 images: install ## the same; the images are then in the cache
 
 venv: ## the virtualenv
-	@$(TOOLCHAIN) venv
+	@$(LOCAL) venv

@@ -10,11 +10,11 @@ from bench.own_caddy import DIRECTORY, OwnCaddy, own_caddy
 from bench.verdict import verdict
 from components.edge.caddyfile import FRAGMENTS, render_allowed_address
 from components.edge.component import CADDYFILE
-from tests.rig.deployment import Deployment
-from tests.rig.edge_files import EdgeFiles, edge_files
-from tests.rig.namespaces import LATER_NAT, NAT
-from tests.rig.probe import Client
-from tests.rig.processes import wait_for
+from rig.deployment import Deployment
+from rig.edge_files import EdgeFiles, edge_files
+from rig.namespaces import LATER_NAT, NAT
+from rig.probe import Client
+from rig.processes import wait_for
 
 TWIN_PORT, TWIN_HTTP_PORT = 8444, 8081
 ROUNDS = 15

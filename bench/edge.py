@@ -11,18 +11,12 @@ import sys
 from bench.allowing import TWIN_PORT, report_allowing
 from bench.pushes import BARE_PORT, report_pushes
 from bench.verdict import verdict
-from tests.rig.deployment import Deployment, deployed, settings_for
-from tests.rig.edge_files import edge_files
-from tests.rig.emulator import running_emulator
-from tests.rig.flood import (
-    GUESSERS,
-    GUESSES_PER_SECOND,
-    VISITS_PER_SECOND,
-    page_behind_caddy,
-    slowdown,
-)
-from tests.rig.namespaces import NAT
-from tests.rig.rig import end_in_order_on_signals, running_rig
+from rig.deployment import Deployment, deployed, settings_for
+from rig.edge_files import edge_files
+from rig.emulator import running_emulator
+from rig.flood import GUESSERS, GUESSES_PER_SECOND, VISITS_PER_SECOND, page_behind_caddy, slowdown
+from rig.namespaces import NAT
+from rig.rig import end_in_order_on_signals, running_rig
 
 # Enough of them (tests/edge/test_flood.py): with 60, the ratio was 1.16 once, and 0.9 to 1.06 otherwise.
 FLOOD_TURNS, TURN_SECONDS = 100, 2.0

@@ -21,11 +21,11 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bench.verdict import verdict
-from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
-from tests.rig.other_processes import Caller, other_processes
-from tests.rig.probe import PUSH_PATH
-from tests.rig.processes import wait_for
-from tests.rig.rig import end_in_order_on_signals, running_rig
+from rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
+from rig.other_processes import Caller, other_processes
+from rig.probe import PUSH_PATH
+from rig.processes import wait_for
+from rig.rig import end_in_order_on_signals, running_rig
 
 STREAMS = (1, 10, 100)
 # High enough that what is measured is Loki and not its limits.

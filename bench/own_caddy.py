@@ -10,11 +10,11 @@ from docker.models.containers import Container
 
 from components.edge.component import CADDYFILE
 from components.live.docker_host import HostFile, put_files
-from tests.rig.deployment import Deployment
-from tests.rig.namespaces import SERVER, Namespace
-from tests.rig.other_processes import Caller
-from tests.rig.probe import ca_of
-from tests.rig.processes import wait_for
+from rig.deployment import Deployment
+from rig.namespaces import SERVER, Namespace
+from rig.other_processes import Caller
+from rig.probe import ca_of
+from rig.processes import wait_for
 
 DIRECTORY = "/etc/caddy"
 

@@ -20,11 +20,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.figures import TARGETS, record
-from tests.rig.deployment import load_images, settings_for
-from tests.rig.emulator import running_emulator
-from tests.rig.rig import end_in_order_on_signals, running_rig
-from tests.rig.stack import ROOT, Stack, running_stack, write_project
+from rig.deployment import load_images, settings_for
+from rig.emulator import running_emulator
+from rig.figures import TARGETS, record
+from rig.rig import end_in_order_on_signals, running_rig
+from rig.stack import ROOT, Stack, running_stack, write_project
 
 ROUNDS = 7
 BARE = "import pulumi\nimport pulumi_aws\nimport pulumi_docker\n"

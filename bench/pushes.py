@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from bench.own_caddy import OwnCaddy, own_caddy
 from bench.verdict import verdict
 from components.edge.component import CADDYFILE
-from tests.rig.deployment import LOKI, Deployment
-from tests.rig.flood import percentile
-from tests.rig.namespaces import CAMPUS_CLIENT, NAT, SERVER
-from tests.rig.other_processes import Caller, other_processes
-from tests.rig.probe import PUSH_PATH, Login
-from tests.rig.processes import wait_for
-from tests.rig.pusher import numbered_body
+from rig.deployment import LOKI, Deployment
+from rig.flood import percentile
+from rig.namespaces import CAMPUS_CLIENT, NAT, SERVER
+from rig.other_processes import Caller, other_processes
+from rig.probe import PUSH_PATH, Login
+from rig.processes import wait_for
+from rig.pusher import numbered_body
 
 BARE_PORT = 8443
 ROUNDS, SECONDS = 20, 1.5

@@ -17,9 +17,9 @@ from pathlib import Path
 
 from bench.preview import same_modules
 from bench.verdict import verdict
-from tests.rig.emulator import Emulator, running_emulator
-from tests.rig.rig import end_in_order_on_signals
-from tests.rig.stack import ROOT, Settings, Stack, local_settings, merged, running_stack, write_project
+from rig.emulator import Emulator, running_emulator
+from rig.rig import end_in_order_on_signals
+from rig.stack import ROOT, Settings, Stack, local_settings, merged, running_stack, write_project
 
 FIGURE = "services_preview_ratio"
 SERVICES = 100

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.figures import TARGETS, record
+from rig.figures import TARGETS, record
 
 
 def verdict(figure: str, value: float, cases: int, versus: str) -> bool:

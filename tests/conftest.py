@@ -13,13 +13,13 @@ from hypothesis import HealthCheck
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.rig.engines import chosen
-from tests.rig.failure_logs import last_words
-from tests.rig.rig import Rig, end_in_order_on_signals, running_rig
+from rig.engines import chosen
+from rig.failure_logs import last_words
+from rig.rig import Rig, end_in_order_on_signals, running_rig
 
 # Imported where it is used: moto and boto3 take long, and most tests need neither.
 if TYPE_CHECKING:
-    from tests.rig.emulator import Emulator
+    from rig.emulator import Emulator
 
 # What shares a rig and a stack runs in one process, one after the other; anything else a file at a time,
 # beside all others. Those that take longest begin: who begins last should be done soon.
@@ -138,7 +138,7 @@ def rig() -> Iterator[Rig]:
 @pytest.fixture(scope="session")
 def emulator() -> Iterator[Emulator]:
     """The AWS emulator."""
-    from tests.rig.emulator import running_emulator
+    from rig.emulator import running_emulator
 
     with running_emulator() as made:
         yield made

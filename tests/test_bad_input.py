@@ -6,10 +6,10 @@ import pytest
 
 from components.stack.preflight import check_docker_host
 from components.stack.settings import parse
-from tests.rig.deployment import docker_contents, settings_for
-from tests.rig.emulator import Emulator
-from tests.rig.rig import Rig
-from tests.rig.stack import running_stack
+from rig.deployment import docker_contents, settings_for
+from rig.emulator import Emulator
+from rig.rig import Rig
+from rig.stack import running_stack
 from tests.support.mistakes import named
 from tests.support.mistakes.mistake import Mistake
 from tests.support.settings import changed

@@ -7,29 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rig.deployment import (
-    GUARDED_PORT,
-    HTTPS,
-    LOKI,
-    UNNAMED_PORT,
-    Deployment,
-    deployed,
-    docker_contents,
-)
-from tests.rig.emulator import Emulator
-from tests.rig.namespaces import (
-    CAMPUS_CLIENT,
-    LATER_NAT,
-    NAT,
-    NAT_6,
-    SERVER,
-    STRANGER,
-    STRANGER_6,
-)
-from tests.rig.probe import Login, can_connect, wait_for_line
-from tests.rig.processes import wait_for
-from tests.rig.rig import Rig
-from tests.rig.stack import merged
+from rig.deployment import GUARDED_PORT, HTTPS, LOKI, UNNAMED_PORT, Deployment, deployed, docker_contents
+from rig.emulator import Emulator
+from rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, SERVER, STRANGER, STRANGER_6
+from rig.probe import Login, can_connect, wait_for_line
+from rig.processes import wait_for
+from rig.rig import Rig
+from rig.stack import merged
 
 pytestmark = pytest.mark.docker
 

@@ -24,14 +24,14 @@ from components.edge.caddyfile import REPLICAS
 from components.grafana.alert_rules import STRANGERS, render_alert_rules
 from components.grafana.dashboards import render_dashboards
 from components.grafana.provisioning import HostLogs, LokiSource
-from tests.rig.live_caddy import IMAGE as CADDY
-from tests.rig.live_caddy import printed
-from tests.rig.live_guard import live_guard
-from tests.rig.live_loki import rendered, running_loki
-from tests.rig.namespaces import Namespace
-from tests.rig.probe import PUSH_PATH
-from tests.rig.processes import wait_for
-from tests.rig.rig import Rig
+from rig.live_caddy import IMAGE as CADDY
+from rig.live_caddy import printed
+from rig.live_guard import live_guard
+from rig.live_loki import rendered, running_loki
+from rig.namespaces import Namespace
+from rig.probe import PUSH_PATH
+from rig.processes import wait_for
+from rig.rig import Rig
 
 pytestmark = pytest.mark.docker
 

@@ -11,12 +11,12 @@ import pytest
 from components.grafana.component import DASHBOARDS, PROVISIONING
 from components.grafana.component import SECRETS as GRAFANA_SECRETS
 from components.stack.outputs import OUTPUTS, problems
-from tests.rig.deployment import Deployment, deployed
-from tests.rig.emulator import Emulator
-from tests.rig.live_caddy import printed
-from tests.rig.live_grafana import PLAYED, make_played_image
-from tests.rig.rig import Rig
-from tests.rig.stack import Settings, merged
+from rig.deployment import Deployment, deployed
+from rig.emulator import Emulator
+from rig.live_caddy import printed
+from rig.live_grafana import PLAYED, make_played_image
+from rig.rig import Rig
+from rig.stack import Settings, merged
 
 pytestmark = pytest.mark.docker
 

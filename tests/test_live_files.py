@@ -19,18 +19,9 @@ from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
 from components.port_policy.nftables import render_policy
 from components.port_policy.rules import Rule
-from tests.rig.live_caddy import (
-    CLOSED,
-    DIRECTORY,
-    OPEN,
-    LiveCaddy,
-    caddyfile,
-    live_caddy,
-    live_props,
-    outputs,
-)
-from tests.rig.live_guard import LiveGuard, live_guard
-from tests.rig.rig import Rig
+from rig.live_caddy import CLOSED, DIRECTORY, OPEN, LiveCaddy, caddyfile, live_caddy, live_props, outputs
+from rig.live_guard import LiveGuard, live_guard
+from rig.rig import Rig
 from tests.support.counts import count
 
 pytestmark = pytest.mark.docker

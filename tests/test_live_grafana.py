@@ -10,9 +10,9 @@ from components.grafana.component import DASHBOARDS, GRAFANA_UID, PROVISIONING
 from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
 from components.live.programs import PASSWORD_MARK
-from tests.rig.live_caddy import outputs
-from tests.rig.live_grafana import NEW_PASSWORD, REFUSED, LiveGrafana, live_grafana
-from tests.rig.rig import Rig
+from rig.live_caddy import outputs
+from rig.live_grafana import NEW_PASSWORD, REFUSED, LiveGrafana, live_grafana
+from rig.rig import Rig
 
 pytestmark = pytest.mark.docker
 

@@ -17,13 +17,13 @@ from components.live.docker_host import LiveError
 from components.port_policy.component import GUARD
 from components.port_policy.nftables import render_policy
 from components.port_policy.rules import Rule
-from components.stack.ports import counted_rows
-from tests.rig.live_guard import DIRECTORY, LiveGuard, live_guard
-from tests.rig.namespaces import NAT, SERVER, STRANGER
-from tests.rig.probe import can_connect
-from tests.rig.processes import wait_for
-from tests.rig.rig import Rig
-from tests.rig.ssh_server import USER, SshServer, operators_home, ssh_server
+from ops.ports import counted_rows
+from rig.live_guard import DIRECTORY, LiveGuard, live_guard
+from rig.namespaces import NAT, SERVER, STRANGER
+from rig.probe import can_connect
+from rig.processes import wait_for
+from rig.rig import Rig
+from rig.ssh_server import USER, SshServer, operators_home, ssh_server
 
 pytestmark = pytest.mark.docker
 

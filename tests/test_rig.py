@@ -12,20 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.failure_logs import last_words
-from tests.rig.namespaces import NAT, NAT_6, SERVER, SERVER_6
-from tests.rig.probe import can_connect
-from tests.rig.processes import die_with_parent, wait_for
-from tests.rig.rig import Rig
-from tests.rig.run import CGROUPS, FOLDER_PREFIX, NAMESPACES, Run, clear_dead_runs
-from tests.rig.stack import ROOT, local_settings
+from rig.failure_logs import last_words
+from rig.namespaces import NAT, NAT_6, SERVER, SERVER_6
+from rig.probe import can_connect
+from rig.processes import die_with_parent, wait_for
+from rig.rig import Rig
+from rig.run import CGROUPS, FOLDER_PREFIX, NAMESPACES, Run, clear_dead_runs
+from rig.stack import ROOT, local_settings
 
 pytestmark = pytest.mark.docker
 
 # Makes a rig with a container in it, says so, and does as its argument says.
 SESSION = """
 import sys, signal
-from tests.rig.rig import end_in_order_on_signals, running_rig
+from rig.rig import end_in_order_on_signals, running_rig
 end_in_order_on_signals()
 with running_rig() as rig:
     rig.engine.load(sys.argv[2])

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.processes import die_with_parent, wait_for
-from tests.rig.stack import ROOT, write_project
+from rig.processes import die_with_parent, wait_for
+from rig.stack import ROOT, write_project
 
 pytestmark = pytest.mark.docker
 
@@ -23,8 +23,8 @@ signal.pause()
 
 SESSION = """
 import pathlib, sys
-from tests.rig.rig import end_in_order_on_signals
-from tests.rig.stack import running_stack
+from rig.rig import end_in_order_on_signals
+from rig.stack import running_stack
 end_in_order_on_signals()
 with running_stack({}, root=pathlib.Path(sys.argv[1])) as stack:
     stack.up()

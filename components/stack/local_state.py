@@ -10,7 +10,7 @@ from urllib.parse import unquote, urlsplit
 from components.stack.settings import Settings
 from components.values.errors import SettingsError
 
-# What `make down` removes (toolchain/paths.py).
+# What `make down` removes (local/paths.py).
 LOCAL = Path(__file__).resolve().parents[2] / ".local"
 
 

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.rig.deployment import Deployment, deployed, docker_contents
-from tests.rig.emulator import Emulator
-from tests.rig.namespaces import LATER_NAT, NAT
-from tests.rig.probe import Login
-from tests.rig.rig import Rig
-from tests.rig.stack import Settings
+from rig.deployment import Deployment, deployed, docker_contents
+from rig.emulator import Emulator
+from rig.namespaces import LATER_NAT, NAT
+from rig.probe import Login
+from rig.rig import Rig
+from rig.stack import Settings
 
 ZONE_A, ZONE_B, ZONE_C = (f"ap-northeast-2{letter}" for letter in "abc")
 

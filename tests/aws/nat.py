@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from tests.rig.emulator import Emulator
-from tests.rig.namespaces import AUTHORITY
-from tests.rig.probe import Client, Connection
+from rig.emulator import Emulator
+from rig.namespaces import AUTHORITY
+from rig.probe import Client, Connection
 
 PRIVATE = "network-private-"
 # What an instance has until it takes its Elastic IP: an address of the world that nobody lets in.

@@ -19,8 +19,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from rig.emulator import Emulator
 from tests.aws.nat import address_of, own_interface
-from tests.rig.emulator import Emulator
 
 LOOK_SECONDS = 0.2
 BOOT_SECONDS = 120

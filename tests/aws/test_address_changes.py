@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import pytest
 
+from rig.deployment import Deployment
+from rig.emulator import Emulator
+from rig.figures import TARGETS, record
+from rig.namespaces import LATER_NAT, NAT, STRANGER
+from rig.processes import wait_for
+from rig.pusher import Found, Tally, found_in_loki
+from rig.stack import Settings
 from tests.aws.conftest import ZONE_A, ZONE_B, ZONE_C, login_of, network
 from tests.aws.nat import Nat, SwitchedByHand
 from tests.aws.under_push import LINES_PER_SECOND, pusher_behind, up
-from tests.figures import TARGETS, record
-from tests.rig.deployment import Deployment
-from tests.rig.emulator import Emulator
-from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
-from tests.rig.processes import wait_for
-from tests.rig.pusher import Found, Tally, found_in_loki
-from tests.rig.stack import Settings
 from tests.support.counts import count
 
 pytestmark = [

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from components.ecs.loss_signs import Alarm
+from rig.deployment import Deployment
+from rig.emulator import Emulator
+from rig.log_router import Ran, run_plugin
+from rig.namespaces import SERVER
+from rig.probe import ca_of, lines_in_loki
+from rig.processes import wait_for
 from tests.aws.conftest import login_of
-from tests.rig.deployment import Deployment
-from tests.rig.emulator import Emulator
-from tests.rig.log_router import Ran, run_plugin
-from tests.rig.namespaces import SERVER
-from tests.rig.probe import ca_of, lines_in_loki
-from tests.rig.processes import wait_for
 from tests.support.alarms import counted
 
 pytestmark = pytest.mark.docker

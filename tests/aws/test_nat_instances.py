@@ -9,17 +9,17 @@ import pytest
 from moto.ec2.models import ec2_backends
 
 from components.aws.nat_boot import IMAGE_OWNER
+from rig.deployment import Deployment
+from rig.emulator import REGION, Emulator
+from rig.namespaces import LATER_NAT, NAT, STRANGER
+from rig.plugins.aws_things.resource import ACCOUNT
+from rig.processes import wait_for
+from rig.pusher import Found, Tally, found_in_loki
+from rig.stack import Settings
 from tests.aws.conftest import ZONE_A, ZONE_C, login_of, network
 from tests.aws.nat import GIVEN_BY_AWS, Nat
 from tests.aws.nat_instances import Instances
 from tests.aws.under_push import pusher_behind, up
-from tests.rig.deployment import Deployment
-from tests.rig.emulator import REGION, Emulator
-from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
-from tests.rig.processes import wait_for
-from tests.rig.pusher import Found, Tally, found_in_loki
-from tests.rig.stack import Settings
-from toolchain.plugins.aws_things.resource import ACCOUNT
 
 pytestmark = [
     pytest.mark.docker,

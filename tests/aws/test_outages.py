@@ -19,8 +19,8 @@ import pytest
 
 from components.ecs.firelens import seconds
 from components.edge.caddyfile import PUSH_PATH
-from tests.rig.log_router import running_plugin
-from tests.rig.processes import wait_for
+from rig.log_router import running_plugin
+from rig.processes import wait_for
 from tests.support.alarms import counted
 from tests.support.ecs_services import options_of, service
 from tests.support.http_server import serving

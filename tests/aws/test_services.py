@@ -11,11 +11,11 @@ from urllib.parse import quote
 
 import pytest
 
+from rig.deployment import Deployment
+from rig.emulator import Emulator
+from rig.namespaces import NAT
+from rig.stack import merged
 from tests.aws.conftest import TOPIC, login_of, put_back
-from tests.rig.deployment import Deployment
-from tests.rig.emulator import Emulator
-from tests.rig.namespaces import NAT
-from tests.rig.stack import merged
 from tests.support.ecs_rules import problems
 
 pytestmark = pytest.mark.docker

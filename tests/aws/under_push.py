@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from rig.deployment import Deployment
+from rig.namespaces import NAT
+from rig.pusher import Pusher
+from rig.stack import Settings
 from tests.aws.conftest import login_of
 from tests.aws.nat import Nat, behind
-from tests.rig.deployment import Deployment
-from tests.rig.namespaces import NAT
-from tests.rig.pusher import Pusher
-from tests.rig.stack import Settings
 
 LINES_PER_SECOND = 50.0
 SHIPPERS = 4

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.rig.live_caddy import PORT
-from tests.rig.stack import Settings, local_settings, merged
+from rig.live_caddy import PORT
+from rig.stack import Settings, local_settings, merged
 
 # Where somebody else listens in the container's network.
 TAKEN_PORT = 18996

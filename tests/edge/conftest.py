@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.rig.deployment import Deployment, deployed
-from tests.rig.emulator import Emulator
-from tests.rig.rig import Rig
+from rig.deployment import Deployment, deployed
+from rig.emulator import Emulator
+from rig.rig import Rig
 
 
 @pytest.fixture(scope="package")

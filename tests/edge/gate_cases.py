@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from random import Random
 
+from rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, PRIVATE_CLIENT, STRANGER, STRANGER_6
 from tests.edge.gate_changes import (
     COSTLY_LOGINS,
     FRAMINGS,
@@ -34,15 +35,6 @@ from tests.edge.gate_draft import Draft, Transport, is_allowed, last_request
 from tests.edge.gate_h2_changes import H2_CHANGES
 from tests.edge.gate_oracle import Door, H2Request, Policy
 from tests.edge.gate_streams import HIDDEN, STREAMS, Hidden, Stream
-from tests.rig.namespaces import (
-    CAMPUS_CLIENT,
-    LATER_NAT,
-    NAT,
-    NAT_6,
-    PRIVATE_CLIENT,
-    STRANGER,
-    STRANGER_6,
-)
 
 SOURCES = (NAT, STRANGER, LATER_NAT, CAMPUS_CLIENT, PRIVATE_CLIENT, NAT_6, STRANGER_6)
 # Case n names its requests n * REQUESTS, n * REQUESTS + 1 and so on.

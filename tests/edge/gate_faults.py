@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.rig.namespaces import NAT, NAT_6
+from rig.namespaces import NAT, NAT_6
 
 # The rendered address gate of a route that allows `nat`, and the fixed entry that nobody has.
 NAT_GATE = re.compile(r"\t+remote_ip (?P<cidrs>.*)\n\t+import allowed/nat/\*\.caddy\n")

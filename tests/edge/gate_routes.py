@@ -10,10 +10,10 @@ import bcrypt
 from components.edge.caddyfile import GuardedRoute, render_caddyfile
 from components.edge.settings import EdgeSettings
 from components.grafana.settings import GRAFANA_PORT
+from rig.deployment import Deployment
+from rig.edge_files import EdgeFiles
+from rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, STRANGER_6
 from tests.edge.gate_oracle import OTLP, Door, Policy
-from tests.rig.deployment import Deployment
-from tests.rig.edge_files import EdgeFiles
-from tests.rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, STRANGER_6
 
 CAMPUS = "198.51.100.0/24"
 ACCOUNTS = {"admin-1": "Correct:horse battery", "admin-2": "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n"}

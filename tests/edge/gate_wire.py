@@ -19,12 +19,12 @@ import h2.errors
 import h2.events
 import hpack
 
+from rig.deployment import Deployment
+from rig.h2_frames import ServerFrames
+from rig.namespaces import PRIVATE_CLIENT, SERVER, SERVER_6, SERVER_IN_PRIVATE, Namespace
+from rig.probe import trust_of
 from tests.edge.gate_cases import Case
 from tests.edge.gate_oracle import H2Request
-from tests.rig.deployment import Deployment
-from tests.rig.h2_frames import ServerFrames
-from tests.rig.namespaces import PRIVATE_CLIENT, SERVER, SERVER_6, SERVER_IN_PRIVATE, Namespace
-from tests.rig.probe import trust_of
 
 HTTP, HTTPS = 80, 443
 THREADS = 4

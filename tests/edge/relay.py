@@ -21,9 +21,9 @@ from urllib.parse import urlencode
 
 import h11
 
+from rig.namespaces import Namespace
+from rig.processes import wait_for
 from tests.edge.gate_oracle import OTLP, PUSH
-from tests.rig.namespaces import Namespace
-from tests.rig.processes import wait_for
 
 TABLE = "ip edge_relay"
 # The relay's own connections carry this mark; no others come through to a Loki.

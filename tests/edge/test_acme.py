@@ -13,15 +13,15 @@ import pytest
 from components.live import files
 from components.live.docker_host import LiveError
 from components.live.programs import CERTIFICATE_SECONDS, Program, render_apply_script
-from tests.rig.deployment import HTTPS, Deployment
-from tests.rig.edge_files import edge_files
-from tests.rig.live_caddy import printed
-from tests.rig.namespaces import NAT, SERVER, STRANGER, Namespace
-from tests.rig.pebble import WAYS, Pebble, closed, running_pebble
-from tests.rig.probe import trust_in
-from tests.rig.processes import wait_for
-from tests.rig.rig import Rig
-from tests.rig.stack import merged
+from rig.deployment import HTTPS, Deployment
+from rig.edge_files import edge_files
+from rig.live_caddy import printed
+from rig.namespaces import NAT, SERVER, STRANGER, Namespace
+from rig.pebble import WAYS, Pebble, closed, running_pebble
+from rig.probe import trust_in
+from rig.processes import wait_for
+from rig.rig import Rig
+from rig.stack import merged
 from tests.team.verified import Looking
 
 pytestmark = pytest.mark.docker

@@ -13,7 +13,11 @@ from components.live.files import LiveFilesProvider
 from components.live.programs import Program, render_apply_script
 from components.stack.settings import parse
 from components.values.errors import SettingsError
-from tests import figures
+from rig import figures
+from rig.live_caddy import LiveCaddy, live_caddy
+from rig.live_guard import LiveGuard, live_guard
+from rig.processes import wait_for
+from rig.rig import Rig
 from tests.edge.broken import (
     GOOD,
     GOOD_FRAGMENT,
@@ -26,10 +30,6 @@ from tests.edge.broken import (
     broken_inputs,
     good_words,
 )
-from tests.rig.live_caddy import LiveCaddy, live_caddy
-from tests.rig.live_guard import LiveGuard, live_guard
-from tests.rig.processes import wait_for
-from tests.rig.rig import Rig
 from tests.support.counts import count
 
 pytestmark = pytest.mark.docker

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.figures import TARGETS, record
-from tests.rig.canary import Canary, Way, running_canary, running_relay
-from tests.rig.deployment import Deployment
-from tests.rig.namespaces import NAT
-from tests.rig.probe import lines_in_loki
-from tests.rig.processes import wait_for
+from rig.canary import Canary, Way, running_canary, running_relay
+from rig.deployment import Deployment
+from rig.figures import TARGETS, record
+from rig.namespaces import NAT
+from rig.probe import lines_in_loki
+from rig.processes import wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.soak, pytest.mark.timeout(1800)]
 

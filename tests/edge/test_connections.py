@@ -9,10 +9,10 @@ from contextlib import ExitStack
 import pytest
 
 from components.edge.connection_limit import DEFAULT
-from tests.rig.deployment import HTTPS, Deployment
-from tests.rig.namespaces import NAT, SERVER, STRANGER
-from tests.rig.probe import is_connected
-from tests.rig.processes import wait_for
+from rig.deployment import HTTPS, Deployment
+from rig.namespaces import NAT, SERVER, STRANGER
+from rig.probe import is_connected
+from rig.processes import wait_for
 
 pytestmark = pytest.mark.docker
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.figures import TARGETS, record
-from tests.rig.deployment import Deployment
-from tests.rig.edge_files import EdgeFiles, edge_files
-from tests.rig.flood import (
+from rig.deployment import Deployment
+from rig.edge_files import EdgeFiles, edge_files
+from rig.figures import TARGETS, record
+from rig.flood import (
     GUESSERS,
     GUESSES_PER_SECOND,
     VISITS_PER_SECOND,
@@ -19,8 +19,8 @@ from tests.rig.flood import (
     page_behind_caddy,
     slowdown,
 )
-from tests.rig.namespaces import STRANGER
-from tests.rig.probe import PUSH_PATH, Login
+from rig.namespaces import STRANGER
+from rig.probe import PUSH_PATH, Login
 from tests.support.counts import count
 
 pytestmark = pytest.mark.docker

@@ -17,7 +17,11 @@ from itertools import chain, islice
 
 import pytest
 
-from tests import figures
+from rig import figures
+from rig.deployment import Deployment
+from rig.edge_files import EdgeFiles, edge_files
+from rig.namespaces import NAT, STRANGER
+from rig.processes import wait_for
 from tests.edge.gate import Result, run
 from tests.edge.gate_cases import Case, Cases
 from tests.edge.gate_faults import FAULTS, Fault
@@ -25,10 +29,6 @@ from tests.edge.gate_oracle import MAX_BODY, Policy, Verdict
 from tests.edge.gate_routes import deployed_policy, many_routes, many_routes_policy
 from tests.edge.gate_wire import Wire
 from tests.edge.relay import Relay
-from tests.rig.deployment import Deployment
-from tests.rig.edge_files import EdgeFiles, edge_files
-from tests.rig.namespaces import NAT, STRANGER
-from tests.rig.processes import wait_for
 from tests.support.counts import count
 
 pytestmark = pytest.mark.docker

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from components.live.docker_host import read_by_script
-from tests.rig.deployment import HTTPS, Deployment
-from tests.rig.namespaces import NAT, SERVER, STRANGER
+from rig.deployment import HTTPS, Deployment
+from rig.namespaces import NAT, SERVER, STRANGER
 
 pytestmark = pytest.mark.docker
 

@@ -17,16 +17,16 @@ from components.live import files
 from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
 from components.live.programs import Program, render_apply_script
-from tests import figures
-from tests.rig.deployment import UNNAMED_PORT, Deployment
-from tests.rig.emulator import Emulator
-from tests.rig.killed import clear_up, spread, up
-from tests.rig.live_caddy import DIRECTORY, LiveCaddy, caddyfile, leftovers, live_caddy
-from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
-from tests.rig.processes import wait_for
-from tests.rig.pusher import Pusher, answers_ready, found_in_loki
-from tests.rig.rig import Rig
-from tests.rig.stack import Settings, merged
+from rig import figures
+from rig.deployment import UNNAMED_PORT, Deployment
+from rig.emulator import Emulator
+from rig.killed import clear_up, spread, up
+from rig.live_caddy import DIRECTORY, LiveCaddy, caddyfile, leftovers, live_caddy
+from rig.namespaces import LATER_NAT, NAT, STRANGER
+from rig.processes import wait_for
+from rig.pusher import Pusher, answers_ready, found_in_loki
+from rig.rig import Rig
+from rig.stack import Settings, merged
 from tests.support.counts import count
 from tests.support.kill_points import NEVER, killed_at, steps_tried
 from tests.support.live_directory import Live

@@ -10,11 +10,11 @@ import pytest
 from docker.models.containers import Container
 
 from components.loki.component import STOP_SECONDS
-from tests.figures import TARGETS, record
-from tests.rig.deployment import Deployment
-from tests.rig.namespaces import NAT
-from tests.rig.processes import wait_for
-from tests.rig.pusher import Pusher, answers_ready, found_in_loki
+from rig.deployment import Deployment
+from rig.figures import TARGETS, record
+from rig.namespaces import NAT
+from rig.processes import wait_for
+from rig.pusher import Pusher, answers_ready, found_in_loki
 from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]

@@ -8,15 +8,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.figures import TARGETS, record
-from tests.rig.deployment import Deployment
-from tests.rig.edge_files import EdgeFiles, edge_files
-from tests.rig.h2_load import CONNECTIONS, H2Load, Outcome
-from tests.rig.handover import WAITING, handed_over
-from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
-from tests.rig.probe import trust_of
-from tests.rig.processes import wait_for
-from tests.rig.pusher import Found, Pusher, Tally, found_in_loki
+from rig.deployment import Deployment
+from rig.edge_files import EdgeFiles, edge_files
+from rig.figures import TARGETS, record
+from rig.h2_load import CONNECTIONS, H2Load, Outcome
+from rig.handover import WAITING, handed_over
+from rig.namespaces import LATER_NAT, NAT, STRANGER
+from rig.probe import trust_of
+from rig.processes import wait_for
+from rig.pusher import Found, Pusher, Tally, found_in_loki
 from tests.support.counts import count
 
 # The first test waits for all the changes: about half a second each under this load.

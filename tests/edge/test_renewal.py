@@ -12,11 +12,11 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, ResponseReceived, StreamEnded
 
-from tests.rig.deployment import Deployment
-from tests.rig.edge_files import edge_files
-from tests.rig.h2_frames import ServerFrames
-from tests.rig.namespaces import LATER_NAT, NAT, STRANGER
-from tests.rig.probe import PUSH_PATH, Client, push_body, trust_of
+from rig.deployment import Deployment
+from rig.edge_files import edge_files
+from rig.h2_frames import ServerFrames
+from rig.namespaces import LATER_NAT, NAT, STRANGER
+from rig.probe import PUSH_PATH, Client, push_body, trust_of
 
 pytestmark = pytest.mark.docker
 

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 import pytest
 from pulumi import automation
 
-from tests.rig.deployment import GUARDED_PORT, Deployment
-from tests.rig.live_caddy import leftovers, printed
-from tests.rig.namespaces import NAT, STRANGER
-from tests.rig.stack import merged
+from rig.deployment import GUARDED_PORT, Deployment
+from rig.live_caddy import leftovers, printed
+from rig.namespaces import NAT, STRANGER
+from rig.stack import merged
 from tests.support.counts import count
 
 pytestmark = pytest.mark.docker

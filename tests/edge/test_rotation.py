@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.deployment import Deployment
-from tests.rig.live_caddy import printed
-from tests.rig.namespaces import NAT
-from tests.rig.probe import Client, Login, lines_in_loki
-from tests.rig.processes import wait_for
-from tests.rig.stack import Settings, merged
+from rig.deployment import Deployment
+from rig.live_caddy import printed
+from rig.namespaces import NAT
+from rig.probe import Client, Login, lines_in_loki
+from rig.processes import wait_for
+from rig.stack import Settings, merged
 
 pytestmark = pytest.mark.docker
 

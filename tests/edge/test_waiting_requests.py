@@ -18,8 +18,8 @@ from h2.events import Event, ResponseReceived
 
 from components.edge.caddyfile import GRAFANA_AT_ONCE
 from components.edge.connection_limit import CADDY_MEMORY_MIB
-from tests.rig.h2_frames import ServerFrames
-from tests.rig.processes import wait_for
+from rig.h2_frames import ServerFrames
+from rig.processes import wait_for
 from tests.support.memory_limit import memory_limit
 from tests.support.running_caddy import PUSH, STRANGER, running_caddy
 

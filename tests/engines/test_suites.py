@@ -10,8 +10,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.rig.engines import ENGINES, VARIABLE
-from tests.rig.stack import ROOT
+from rig.engines import ENGINES, VARIABLE
+from rig.stack import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.soak, pytest.mark.timeout(3 * 3600)]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.rig.deployment import Deployment, deployed
-from tests.rig.emulator import Emulator
-from tests.rig.object_store import ObjectStore, running_object_store
-from tests.rig.rig import Rig
+from rig.deployment import Deployment, deployed
+from rig.emulator import Emulator
+from rig.object_store import ObjectStore, running_object_store
+from rig.rig import Rig
 
 
 @pytest.fixture(scope="package")

@@ -8,10 +8,10 @@ import pytest
 
 from components.live.docker_host import HostFile, put_files
 from components.loki.config import DATA, LOKI_UID
-from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
-from tests.rig.processes import wait_for
-from tests.rig.pusher import Pusher, Retries
-from tests.rig.rig import Rig
+from rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
+from rig.processes import wait_for
+from rig.pusher import Pusher, Retries
+from rig.rig import Rig
 
 pytestmark = pytest.mark.docker
 

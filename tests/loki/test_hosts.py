@@ -9,18 +9,18 @@ from contextlib import closing
 import pytest
 from docker.errors import ContainerError
 
+from rig.deployment import Deployment, deployed, settings_for
+from rig.docker_engine import DockerEngine
+from rig.emulator import Emulator
+from rig.namespaces import CAMPUS_CLIENT, NAT, STRANGER, Namespace
+from rig.object_store import PORT as STORE_PORT
+from rig.object_store import ObjectStore
+from rig.other_hosts import SERVER_ON_LAN, STRANGER_ON_LAN, OtherHost, running_other_hosts
+from rig.probe import PUSH_PATH, Connection, can_connect
+from rig.processes import wait_for
+from rig.pusher import Pusher, answers_ready, found_in_loki, numbered_body
+from rig.rig import Rig
 from tests.loki.conftest import on_the_bucket
-from tests.rig.deployment import Deployment, deployed, settings_for
-from tests.rig.docker_engine import DockerEngine
-from tests.rig.emulator import Emulator
-from tests.rig.namespaces import CAMPUS_CLIENT, NAT, STRANGER, Namespace
-from tests.rig.object_store import PORT as STORE_PORT
-from tests.rig.object_store import ObjectStore
-from tests.rig.other_hosts import SERVER_ON_LAN, STRANGER_ON_LAN, OtherHost, running_other_hosts
-from tests.rig.probe import PUSH_PATH, Connection, can_connect
-from tests.rig.processes import wait_for
-from tests.rig.pusher import Pusher, answers_ready, found_in_loki, numbered_body
-from tests.rig.rig import Rig
 
 pytestmark = [pytest.mark.docker, pytest.mark.soak, pytest.mark.timeout(1800)]
 

@@ -19,14 +19,14 @@ from components.loki.component import (
 )
 from components.loki.config import CHUNKS
 from components.loki.settings import REPLICA_STEP
-from tests.figures import TARGETS, record
-from tests.rig.deployment import Deployment
-from tests.rig.namespaces import NAT
-from tests.rig.object_store import SECRET_ACCESS_KEY, ObjectStore
-from tests.rig.probe import Connection
-from tests.rig.processes import wait_for
-from tests.rig.pusher import Pusher, answers_ready, found_in_loki
-from tests.rig.stack import merged
+from rig.deployment import Deployment
+from rig.figures import TARGETS, record
+from rig.namespaces import NAT
+from rig.object_store import SECRET_ACCESS_KEY, ObjectStore
+from rig.probe import Connection
+from rig.processes import wait_for
+from rig.pusher import Pusher, answers_ready, found_in_loki
+from rig.stack import merged
 from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(1800)]

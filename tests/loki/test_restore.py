@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.rig.deployment import Deployment
-from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
-from tests.rig.namespaces import NAT
-from tests.rig.probe import lines_in_loki
-from tests.rig.processes import wait_for
-from tests.rig.pusher import answers_ready
-from tests.rig.rig import Rig
+from rig.deployment import Deployment
+from rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
+from rig.namespaces import NAT
+from rig.probe import lines_in_loki
+from rig.processes import wait_for
+from rig.pusher import answers_ready
+from rig.rig import Rig
 from tests.support.guide import blocks
 
 pytestmark = pytest.mark.docker

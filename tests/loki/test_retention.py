@@ -10,10 +10,10 @@ import time
 
 import pytest
 
-from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
-from tests.rig.processes import wait_for
-from tests.rig.rig import Rig
-from tests.rig.stack import merged
+from rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
+from rig.processes import wait_for
+from rig.rig import Rig
+from rig.stack import merged
 
 pytestmark = pytest.mark.docker
 

@@ -10,10 +10,10 @@ from contextlib import closing, suppress
 import pytest
 
 from components.loki.component import STOP_SECONDS
-from tests.rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
-from tests.rig.probe import PUSH_PATH
-from tests.rig.pusher import Found, line_of, numbered_body
-from tests.rig.rig import Rig
+from rig.live_loki import AT_ONCE, LiveLoki, rendered, running_loki
+from rig.probe import PUSH_PATH
+from rig.pusher import Found, line_of, numbered_body
+from rig.rig import Rig
 from tests.support.counts import count
 
 pytestmark = pytest.mark.docker

@@ -13,10 +13,10 @@ from typing import Any
 
 import grpc
 
-from toolchain.paths import STAND_IN_PLUGINS
-from toolchain.plugins.protos import provider_pb2, provider_pb2_grpc, status_pb2
-from toolchain.plugins.values import from_struct, to_struct
-from toolchain.pulumi_plugins import PLUGINS
+from local.paths import STAND_IN_PLUGINS
+from local.pulumi_plugins import PLUGINS
+from rig.plugins.protos import provider_pb2, provider_pb2_grpc, status_pb2
+from rig.plugins.values import from_struct, to_struct
 
 CALL_SECONDS = 120
 _SEED = b"0123456789abcdef"

@@ -12,9 +12,9 @@ from typing import Any
 import docker
 import pytest
 
+from rig.emulator import REGION, Emulator
+from rig.rig import Rig
 from tests.plugins.client import Plugin, running_plugin
-from tests.rig.emulator import REGION, Emulator
-from tests.rig.rig import Rig
 
 IMAGE = "campus-monitor-plugin-test:tiny"
 _PROGRAMS = ("/bin/sleep", "/bin/true", "/bin/sh")

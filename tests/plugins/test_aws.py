@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from rig.emulator import REGION, Emulator
+from rig.plugins.values import UNKNOWN, Secret
 from tests.plugins.client import Plugin, Refused
 from tests.plugins.conftest import aws_settings
-from tests.rig.emulator import REGION, Emulator
-from toolchain.plugins.values import UNKNOWN, Secret
 
 Values = dict[str, Any]
 

@@ -13,9 +13,9 @@ from botocore import xform_name
 from botocore.loaders import Loader
 from botocore.model import ServiceModel
 
-from toolchain.plugins.aws_things.resource import TAGGING, Call, Entry
-from toolchain.plugins.aws_things.table import ENTRIES
-from toolchain.plugins.schema import Prop, changes
+from rig.plugins.aws_things.resource import TAGGING, Call, Entry
+from rig.plugins.aws_things.table import ENTRIES
+from rig.plugins.schema import Prop, changes
 
 # Terraform's names are EC2's with `aws_` before them, but for these services and types.
 PREFIXES = {

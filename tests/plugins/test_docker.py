@@ -13,9 +13,9 @@ import pulumi_docker
 import pytest
 from pulumi import _types as sdk_types
 
+from rig.plugins.values import UNKNOWN
 from tests.plugins.client import Plugin, Refused, half_made, running_plugin
 from tests.plugins.conftest import IMAGE
-from toolchain.plugins.values import UNKNOWN
 
 pytestmark = pytest.mark.docker
 

@@ -9,7 +9,7 @@ import botocore.model
 import pytest
 from botocore.exceptions import ClientError
 
-from tests.rig.emulator import Emulator
+from rig.emulator import Emulator
 
 ALARM = {
     "AlarmName": "lost",

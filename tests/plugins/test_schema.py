@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from toolchain.plugins.aws_things.documents import same_definitions, same_policy
-from toolchain.plugins.loopback import is_loopback
-from toolchain.plugins.schema import (
+from rig.plugins.aws_things.documents import same_definitions, same_policy
+from rig.plugins.loopback import is_loopback
+from rig.plugins.schema import (
     Prop,
     boolean,
     changes,
@@ -20,7 +20,7 @@ from toolchain.plugins.schema import (
     string,
     strings,
 )
-from toolchain.plugins.values import UNKNOWN, Secret, from_struct, to_struct
+from rig.plugins.values import UNKNOWN, Secret, from_struct, to_struct
 
 Values = dict[str, Any]
 

@@ -8,18 +8,18 @@ import sys
 import time
 from pathlib import Path
 
+from local.paths import ROOT, STAND_IN_PLUGINS
+from rig.emulator import Emulator
 from tests.plugins.client import running_plugin
-from tests.rig.emulator import Emulator
-from toolchain.paths import ROOT, STAND_IN_PLUGINS
 
 # What a preview without changes asks of a plugin; says which packages that loaded.
 QUIET = """
 import sys
 sys.path.insert(0, {root!r})
-from toolchain.plugins.protos import provider_pb2 as pb
-from toolchain.plugins.server import Server
-from toolchain.plugins.values import to_struct
-from toolchain.plugins.aws_things.provider import AwsProvider
+from rig.plugins.protos import provider_pb2 as pb
+from rig.plugins.server import Server
+from rig.plugins.values import to_struct
+from rig.plugins.aws_things.provider import AwsProvider
 inputs = {{"cidrBlock": "10.0.0.0/16"}}
 config = {{"region": "r", "endpoints": '[{{"sts": "{url}"}}]'}}
 server, urn = Server(AwsProvider()), "urn:pulumi:s::p::aws:ec2/vpc:Vpc::x"
@@ -61,7 +61,7 @@ def test_the_plugin_ends_with_the_engine() -> None:
 
 
 def test_the_schema_names_what_there_is() -> None:
-    from toolchain.plugins.protos import provider_pb2
+    from rig.plugins.protos import provider_pb2
 
     with running_plugin("aws") as plugin:
         schema = json.loads(plugin.stub.GetSchema(provider_pb2.GetSchemaRequest()).schema)

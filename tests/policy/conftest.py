@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from rig.live_guard import LiveGuard, live_guard
+from rig.rig import running_rig
 from tests.policy.differences import Differences
 from tests.policy.site import Site, site_in
-from tests.rig.live_guard import LiveGuard, live_guard
-from tests.rig.rig import running_rig
 
 
 @pytest.fixture(scope="package")

@@ -6,12 +6,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rig.namespaces import Namespace
+from rig.processes import wait_for
 from tests.policy.engine_ways import is_closed_anyway
 from tests.policy.oracle import Attempt, Oracle, RuleText, Verdict
 from tests.policy.prober import ANSWER_SECONDS, Outcome, Prober, Seen
 from tests.policy.site import Probe, Site, open_what_docker_refuses
-from tests.rig.namespaces import Namespace
-from tests.rig.processes import wait_for
 
 FLUSH_SECONDS = 10.0
 

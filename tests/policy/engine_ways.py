@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rig.engines import chosen
 from tests.policy.oracle import Way
 from tests.policy.site import Probe
-from tests.rig.engines import chosen
 
 
 @dataclass(frozen=True)

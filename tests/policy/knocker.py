@@ -13,8 +13,8 @@ from itertools import cycle
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
 
-from tests.rig.namespaces import Namespace
-from tests.rig.processes import die_with_parent
+from rig.namespaces import Namespace
+from rig.processes import die_with_parent
 
 # linux/in6.h: where in a raw packet the kernel puts the checksum.
 IPV6_CHECKSUM = 7

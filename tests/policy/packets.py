@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
-from tests.rig.namespaces import Namespace
+from rig.namespaces import Namespace
 
 ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 VLAN = 0x8100

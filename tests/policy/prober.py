@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 
+from rig.namespaces import Namespace
 from tests.policy.services import Services
 from tests.policy.site import Probe
-from tests.rig.namespaces import Namespace
 
 # How long an answer that has to come may take; the kernel and the prober ask again meanwhile.
 ANSWER_SECONDS = 30.0

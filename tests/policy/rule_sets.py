@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from rig.namespaces import CAMPUS_CLIENT, NAT_6, STRANGER, STRANGER_6
 from tests.policy.site import (
     APPS,
     APPS_6,
@@ -15,7 +16,6 @@ from tests.policy.site import (
     OTHER_6,
     PORTS,
 )
-from tests.rig.namespaces import CAMPUS_CLIENT, NAT_6, STRANGER, STRANGER_6
 
 RuleSet = list[dict[str, Any]]
 

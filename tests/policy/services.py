@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from tests.rig.namespaces import Namespace
+from rig.namespaces import Namespace
 
 # Linux's own number (linux/in6.h); Python's socket has none for IPv4's.
 IP_PKTINFO = 8

@@ -20,9 +20,7 @@ import docker
 from docker.models.containers import Container
 from docker.types import IPAMConfig, IPAMPool
 
-from tests.policy.oracle import Protocol, Way, Who
-from tests.policy.services import Services
-from tests.rig.namespaces import (
+from rig.namespaces import (
     CAMPUS_CLIENT,
     NAT_6,
     SERVER,
@@ -33,9 +31,11 @@ from tests.rig.namespaces import (
     Namespace,
     ip,
 )
-from tests.rig.probe import can_connect
-from tests.rig.processes import wait_for
-from tests.rig.rig import Rig
+from rig.probe import can_connect
+from rig.processes import wait_for
+from rig.rig import Rig
+from tests.policy.oracle import Protocol, Way, Who
+from tests.policy.services import Services
 
 IMAGE = "campus-monitor/port-guard:dev"
 CADDY = "caddy:2.11.7-alpine"

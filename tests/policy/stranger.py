@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from rig.namespaces import SERVER, SERVER_6, STRANGER, STRANGER_6
 from tests.policy.knocker import Knocker
 from tests.policy.site import Site
 from tests.policy.witness import Witness
-from tests.rig.namespaces import SERVER, SERVER_6, STRANGER, STRANGER_6
 
 # A process of the host's, and a published port.
 FORBIDDEN = (6003, 7002)

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
+from rig.live_guard import LiveGuard
+from rig.namespaces import STRANGER, Namespace, ip
+from rig.probe import can_connect
+from rig.processes import wait_for
 from tests.policy.policies import rendered
 from tests.policy.site import IMAGE, OFFICE_BRIDGE, WORLD_PORT, Site, attach
-from tests.rig.live_guard import LiveGuard
-from tests.rig.namespaces import STRANGER, Namespace, ip
-from tests.rig.probe import can_connect
-from tests.rig.processes import wait_for
 
 pytestmark = pytest.mark.docker
 

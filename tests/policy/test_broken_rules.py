@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from components.live.docker_host import LiveError
+from rig.live_guard import LiveGuard
 from tests.policy.conversations import WIDE, Conversations, opened
 from tests.policy.policies import rendered
 from tests.policy.rule_sets import random_rules
 from tests.policy.site import Site
 from tests.policy.stranger import knocked_at
 from tests.policy.ufw import others_rules
-from tests.rig.live_guard import LiveGuard
 
 pytestmark = pytest.mark.docker
 

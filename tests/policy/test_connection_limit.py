@@ -20,22 +20,11 @@ import pytest
 from components.edge.connection_limit import ConnectionLimit
 from components.port_policy.nftables import TABLE, render_policy
 from components.port_policy.rules import Rule
+from rig.namespaces import LINK, NAT, NAT_6, SERVER, SERVER_6, STRANGER, STRANGER_6, Network, ip, make_network
+from rig.probe import is_connected
+from rig.processes import wait_for
+from rig.run import opened_run
 from tests.policy.prober import family_of
-from tests.rig.namespaces import (
-    LINK,
-    NAT,
-    NAT_6,
-    SERVER,
-    SERVER_6,
-    STRANGER,
-    STRANGER_6,
-    Network,
-    ip,
-    make_network,
-)
-from tests.rig.probe import is_connected
-from tests.rig.processes import wait_for
-from tests.rig.run import opened_run
 
 pytestmark = pytest.mark.docker
 

@@ -10,7 +10,9 @@ import random
 
 import pytest
 
-from tests import figures
+from rig import figures
+from rig.live_guard import LiveGuard, live_guard
+from rig.rig import running_rig
 from tests.policy.differences import Differences, Result
 from tests.policy.engine_ways import of_this_run, way_of
 from tests.policy.oracle import Way, Who
@@ -18,8 +20,6 @@ from tests.policy.policies import rendered
 from tests.policy.prober import Outcome
 from tests.policy.rule_sets import random_rules
 from tests.policy.site import WITHOUT_PROXY, site_in
-from tests.rig.live_guard import LiveGuard, live_guard
-from tests.rig.rig import running_rig
 from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from rig.engines import chosen
 from tests.policy.differences import Differences
 from tests.policy.faults import BEHIND_DNAT, FAULTS, TELLING, Fault
 from tests.policy.policies import load_without_guard, rendered
 from tests.policy.site import Site
-from tests.rig.engines import chosen
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_guard")]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from rig.handover import WAITING, handed_over
+from rig.live_guard import LiveGuard
+from rig.processes import wait_for
 from tests.policy.site import Site
-from tests.rig.handover import WAITING, handed_over
-from tests.rig.live_guard import LiveGuard
-from tests.rig.processes import wait_for
 
 pytestmark = pytest.mark.docker
 

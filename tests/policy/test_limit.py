@@ -9,13 +9,13 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
+from rig.namespaces import Namespace
+from rig.probe import is_connected
 from tests.policy.conversations import Conversation, Conversations
 from tests.policy.policies import load_without_guard, rendered
 from tests.policy.prober import ANSWER_SECONDS, family_of, fence
 from tests.policy.rule_sets import RuleSet
 from tests.policy.site import SECOND_LINK, Site, Source
-from tests.rig.namespaces import Namespace
-from tests.rig.probe import is_connected
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_guard")]
 

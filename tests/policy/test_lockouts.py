@@ -14,16 +14,16 @@ import pytest
 
 from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
-from tests import figures
+from rig import figures
+from rig.live_guard import LiveGuard
+from rig.namespaces import NAT, SERVER, Namespace
+from rig.probe import can_connect
+from rig.processes import die_with_parent, wait_for
+from rig.ssh_server import USER, operators_home, ssh_server
 from tests.policy.oracle import Attempt, Oracle, Verdict, Way, Who
 from tests.policy.policies import rendered
 from tests.policy.rule_sets import RuleSet, random_rules
 from tests.policy.site import Site
-from tests.rig.live_guard import LiveGuard
-from tests.rig.namespaces import NAT, SERVER, Namespace
-from tests.rig.probe import can_connect
-from tests.rig.processes import die_with_parent, wait_for
-from tests.rig.ssh_server import USER, operators_home, ssh_server
 from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]

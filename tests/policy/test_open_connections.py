@@ -8,13 +8,13 @@ from contextlib import ExitStack
 
 import pytest
 
+from rig.live_guard import LiveGuard
+from rig.namespaces import CAMPUS_CLIENT, NAT_6
 from tests.policy.conversations import PORTS, WIDE, Conversations, opened
 from tests.policy.policies import load_without_guard, rendered
 from tests.policy.prober import ANSWER_SECONDS, family_of, fence
 from tests.policy.rule_sets import RuleSet
 from tests.policy.site import BOTH, Site
-from tests.rig.live_guard import LiveGuard
-from tests.rig.namespaces import CAMPUS_CLIENT, NAT_6
 
 pytestmark = pytest.mark.docker
 

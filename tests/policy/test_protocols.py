@@ -10,22 +10,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from rig.namespaces import LINK, NAT, NAT_6, SERVER, SERVER_6, STRANGER, STRANGER_6, Network, make_network
+from rig.run import opened_run
 from tests.policy.packets import Ends, hardware_address, packet, send, udp
 from tests.policy.policies import rendered
 from tests.policy.rule_sets import RuleSet
 from tests.policy.witness import Witness
-from tests.rig.namespaces import (
-    LINK,
-    NAT,
-    NAT_6,
-    SERVER,
-    SERVER_6,
-    STRANGER,
-    STRANGER_6,
-    Network,
-    make_network,
-)
-from tests.rig.run import opened_run
 
 pytestmark = pytest.mark.docker
 

@@ -12,14 +12,14 @@ from itertools import cycle
 
 import pytest
 
-from tests import figures
+from rig import figures
+from rig.live_guard import LiveGuard
+from rig.namespaces import SERVER, SERVER_6, SERVER_ON_CAMPUS
 from tests.policy.conversations import Conversation, Conversations
 from tests.policy.policies import load_without_guard, rendered
 from tests.policy.rule_sets import RuleSet, random_rules
 from tests.policy.site import APPS, APPS_6, SERVER_TO_OFFICE, SERVER_TO_OFFICE_6, Site
 from tests.policy.stranger import FORBIDDEN, knocked_at
-from tests.rig.live_guard import LiveGuard
-from tests.rig.namespaces import SERVER, SERVER_6, SERVER_ON_CAMPUS
 from tests.support.counts import count
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]

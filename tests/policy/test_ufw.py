@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rig.live_guard import LiveGuard
 from tests.policy.differences import Differences
 from tests.policy.engine_ways import of_this_run, way_in
 from tests.policy.faults import TELLING
@@ -14,7 +15,6 @@ from tests.policy.policies import rendered
 from tests.policy.prober import Outcome
 from tests.policy.site import Probe, Site
 from tests.policy.ufw import Ufw, others_rules, ufw_on
-from tests.rig.live_guard import LiveGuard
 
 pytestmark = pytest.mark.docker
 

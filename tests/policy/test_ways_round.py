@@ -15,6 +15,8 @@ import pytest
 
 from components.port_policy.nftables import EMPTY_POLICY, TABLE
 from components.port_policy.nftables import OTHERS as OTHERS_COUNTER
+from rig.namespaces import CAMPUS_CLIENT, NAT_6, SERVER
+from rig.processes import wait_for
 from tests.policy.oracle import Attempt, Oracle, Verdict, Way, Who
 from tests.policy.packets import (
     ACK,
@@ -62,8 +64,6 @@ from tests.policy.site import (
 )
 from tests.policy.stranger import knocked_at
 from tests.policy.witness import Witness
-from tests.rig.namespaces import CAMPUS_CLIENT, NAT_6, SERVER
-from tests.rig.processes import wait_for
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_guard")]
 

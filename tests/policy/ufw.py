@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.rig.namespaces import Namespace
-from tests.rig.run import Run
+from rig.namespaces import Namespace
+from rig.run import Run
 
 # What ufw writes to: its rules, its settings, and its lock in /run.
 KEPT = ("/etc/ufw", "/etc/default/ufw")

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tests.rig.namespaces import Namespace
+from rig.namespaces import Namespace
 
 TABLE = "inet policy_witness"
 # Behind all filters (0) and the source NAT (100): netfilter_ipv4.h.

@@ -25,18 +25,18 @@ from components.log_shipper.alloy_config import (
 )
 from components.log_shipper.component import DATA
 from components.log_shipper.docker_reader import SOCKET, SOCKET_DIRECTORY
-from tests.rig.deployment import Deployment, deployed
-from tests.rig.docker_engine import image_tar
-from tests.rig.emulator import Emulator
-from tests.rig.live_caddy import printed
-from tests.rig.namespaces import SERVER
-from tests.rig.probe import ca_of, lines_in_loki
-from tests.rig.processes import wait_for
-from tests.rig.rig import Rig
-from tests.rig.stack import local_settings
+from local.cache import Refusals
+from local.images import Images
+from rig.deployment import Deployment, deployed
+from rig.docker_engine import image_tar
+from rig.emulator import Emulator
+from rig.live_caddy import printed
+from rig.namespaces import SERVER
+from rig.probe import ca_of, lines_in_loki
+from rig.processes import wait_for
+from rig.rig import Rig
+from rig.stack import local_settings
 from tests.support.idle_alloy import make_idle_image
-from toolchain.cache import Refusals
-from toolchain.images import Images
 
 pytestmark = pytest.mark.docker
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 
-from toolchain.paths import ROOT
+from local.paths import ROOT
 
 GOLDEN = ROOT / "tests" / "unit" / "golden"
 # Set to any text, this writes the golden files anew; then read the difference.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from toolchain.paths import ROOT
+from local.paths import ROOT
 
 
 def blocks(document: str, kind: str = "") -> dict[str, list[str]]:

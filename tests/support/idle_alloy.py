@@ -6,8 +6,8 @@ from contextlib import closing
 
 from components.log_shipper.alloy_config import ALLOY_UID
 from components.log_shipper.component import DATA
-from tests.rig.rig import Rig
-from tests.rig.stack import local_settings
+from rig.rig import Rig
+from rig.stack import local_settings
 
 
 def make_idle_image(rig: Rig, image: str) -> None:

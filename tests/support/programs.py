@@ -13,8 +13,8 @@ from typing import Literal
 import pytest
 import yaml
 
-from toolchain.images import tar_of
-from toolchain.paths import STACK_SETTINGS, VENV
+from local.images import tar_of
+from local.paths import STACK_SETTINGS, VENV
 
 
 def program(name: str) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 from components.loki.component import loki_environment
 from components.loki.config import DATA, render_loki_config
 from components.loki.settings import LokiSettings
-from tests.rig.processes import die_with_parent, wait_for
+from rig.processes import die_with_parent, wait_for
 from tests.support.memory_limit import MemoryLimit
 from tests.support.running_caddy import free_port
 

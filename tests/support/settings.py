@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping
 from typing import Any
 
-from tests.rig.stack import Settings, local_settings
+from rig.stack import Settings, local_settings
 
 SECRET = "a secret that nobody may read"
 

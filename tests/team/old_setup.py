@@ -12,10 +12,10 @@ from typing import Any
 from docker import DockerClient
 from docker.models.containers import Container
 
-from tests.rig.deployment import Deployment
-from tests.rig.namespaces import NAT
-from tests.rig.processes import wait_for
-from tests.rig.pusher import answers_ready
+from rig.deployment import Deployment
+from rig.namespaces import NAT
+from rig.processes import wait_for
+from rig.pusher import answers_ready
 from tests.support.guide import blocks
 
 # The old Lokis' containers, and the ports that they publish.

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from toolchain.environment import backend_url
-from toolchain.paths import ROOT
+from local.environment import backend_url
+from local.paths import ROOT
 
 EXAMPLE = ROOT / "docs/examples/deploy-service.yml"
 JOB: dict[str, Any] = yaml.safe_load(EXAMPLE.read_text())["jobs"]["deploy"]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from tests import figures
-from tests.rig.deployment import Deployment, configured
-from tests.rig.emulator import Emulator
-from tests.rig.killed import clear_up, spread, up
-from tests.rig.namespaces import NAT, STRANGER
-from tests.rig.rig import Rig
+from rig import figures
+from rig.deployment import Deployment, configured
+from rig.emulator import Emulator
+from rig.killed import clear_up, spread, up
+from rig.namespaces import NAT, STRANGER
+from rig.rig import Rig
 from tests.support.counts import count
 
 FIGURE = "first_up_kill_points_converged"

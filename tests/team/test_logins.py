@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from components.live.ssh_connect import SSH_OPTS
-from tests.rig.namespaces import NAT, SERVER, Network, make_network
-from tests.rig.run import opened_run
-from tests.rig.ssh_server import USER, SshServer, operators_home, ssh_server
-from tests.rig.stack import ROOT
+from rig.namespaces import NAT, SERVER, Network, make_network
+from rig.run import opened_run
+from rig.ssh_server import USER, SshServer, operators_home, ssh_server
+from rig.stack import ROOT
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 

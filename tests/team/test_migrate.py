@@ -15,15 +15,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests import figures
-from tests.rig.deployment import CAMPUS_CIDR, HTTPS, Deployment, configured
-from tests.rig.emulator import Emulator
-from tests.rig.namespaces import CAMPUS_CLIENT, NAT, SERVER
-from tests.rig.probe import PUSH_PATH, Client, wait_for_line
-from tests.rig.processes import wait_for
-from tests.rig.pusher import TIMEOUT_SECONDS, answers_ready, found_in_loki, is_retried, line_of, numbered_body
-from tests.rig.rig import Rig
-from tests.rig.stack import Settings, merged
+from rig import figures
+from rig.deployment import CAMPUS_CIDR, HTTPS, Deployment, configured
+from rig.emulator import Emulator
+from rig.namespaces import CAMPUS_CLIENT, NAT, SERVER
+from rig.probe import PUSH_PATH, Client, wait_for_line
+from rig.processes import wait_for
+from rig.pusher import TIMEOUT_SECONDS, answers_ready, found_in_loki, is_retried, line_of, numbered_body
+from rig.rig import Rig
+from rig.stack import Settings, merged
 from tests.team.old_setup import LOKIS, Guide, old_setup
 
 pytestmark = [pytest.mark.docker, pytest.mark.soak]

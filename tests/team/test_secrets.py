@@ -17,12 +17,12 @@ import yaml
 from pulumi import automation
 
 from components.stack.settings import Settings
-from tests import figures
-from tests.rig.deployment import Deployment, configured
-from tests.rig.emulator import Emulator
-from tests.rig.live_grafana import PLAYED, make_played_image
-from tests.rig.object_store import running_object_store
-from tests.rig.rig import Rig
+from rig import figures
+from rig.deployment import Deployment, configured
+from rig.emulator import Emulator
+from rig.live_grafana import PLAYED, make_played_image
+from rig.object_store import running_object_store
+from rig.rig import Rig
 from tests.support.idle_alloy import make_idle_image
 from tests.team.canaries import (
     AWKWARD,

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from moto.core.authorization import ActionAuthenticatorMixin
 
-from tests.rig.emulator import REGION, Emulator
-from tests.rig.processes import wait_for
-from tests.rig.stack import ROOT, write_project
+from rig.emulator import REGION, Emulator
+from rig.processes import wait_for
+from rig.stack import ROOT, write_project
 from tests.support.guide import blocks
 
 GUIDE = "state.md"

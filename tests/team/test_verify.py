@@ -14,15 +14,15 @@ from contextlib import contextmanager
 import pytest
 
 from components.live.docker_host import HostFile, put_files
+from rig.certificates import made_authority
+from rig.deployment import GUARDED_PORT, deployed
+from rig.edge_files import edge_files
+from rig.emulator import Emulator
+from rig.live_grafana import PLAYED, make_played_image
+from rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, SERVER_6, STRANGER
+from rig.rig import Rig
+from rig.stack import ROOT
 from tests.edge.gate_faults import FAULTS
-from tests.rig.deployment import GUARDED_PORT, deployed
-from tests.rig.edge_files import edge_files
-from tests.rig.emulator import Emulator
-from tests.rig.live_grafana import PLAYED, make_played_image
-from tests.rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, SERVER_6, STRANGER
-from tests.rig.rig import Rig
-from tests.rig.stack import ROOT
-from tests.support.certificates import made_authority
 from tests.team.verified import ADMIN, Looking, data_sources
 
 pytestmark = pytest.mark.docker

@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.rig.deployment import Deployment
-from tests.rig.namespaces import SERVER, SERVER_6
-from tests.rig.probe import Login, ca_of
-from tests.rig.stack import ROOT
+from rig.deployment import Deployment
+from rig.namespaces import SERVER, SERVER_6
+from rig.probe import Login, ca_of
+from rig.stack import ROOT
 
 ADMIN = Login("admin", "an-admin-password-canary")
 SECONDS = 300
@@ -57,7 +57,7 @@ class Looking:
         hosts.write_text(f"{SERVER} {domain}\n{SERVER_6} {domain}\n")
         authority.write_text(ca_of(self.deployment.caddy()) + more_trust)
         stack = self.deployment.stack
-        command = [sys.executable, "-m", "toolchain.verify", stack.name, "--ca", str(authority)]
+        command = [sys.executable, "-m", "ops.verify", stack.name, "--ca", str(authority)]
         done = subprocess.run(
             [
                 *("nsenter", f"--net={self.deployment.rig.network.world.path}", "unshare", "--mount"),

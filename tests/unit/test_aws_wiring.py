@@ -20,7 +20,7 @@ from components.ecs.settings import GroupIngress, ServiceSettings
 from components.ecs.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
 from components.stack.services import Services, ServicesArgs, push_secret, push_secrets
 from components.stack.settings import parse
-from tests.rig.stack import settings_of
+from rig.stack import settings_of
 from tests.support.ecs_services import URL, service
 from tests.support.fake_engine import ACCOUNT, Engine, known, plain, running_engine
 

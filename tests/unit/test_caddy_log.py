@@ -21,7 +21,7 @@ from components.edge.access_log import (
     TAKEN_LOGGED_ONE_IN,
     TAKEN_LOGGED_PER_SECOND,
 )
-from tests.rig.processes import wait_for
+from rig.processes import wait_for
 from tests.support.running_caddy import (
     GUARDED_PUSH,
     LISTED,

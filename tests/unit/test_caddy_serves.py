@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from components.edge.caddyfile import PUSHES_AT_ONCE
-from tests.rig.processes import wait_for
+from rig.processes import wait_for
 from tests.support.http_server import serving
 from tests.support.running_caddy import (
     GUARDED_PUSH,

@@ -18,7 +18,7 @@ from components.edge.caddyfile import (
     site_url,
 )
 from components.edge.settings import AcmeSettings, EdgeSettings
-from tests.support.certificates import made_authority
+from rig.certificates import made_authority
 from tests.support.golden import assert_golden, assert_golden_variant
 from tests.support.programs import program, run
 from tests.support.running_caddy import (

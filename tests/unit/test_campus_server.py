@@ -15,7 +15,7 @@ from components.grafana.settings import GRAFANA_PORT
 from components.live.programs import PROGRAMS
 from components.loki import component as loki
 from components.port_policy import component as port_policy
-from tests.support.certificates import made_authority
+from rig.certificates import made_authority
 from tests.support.fake_engine import Engine, build, plain, running_engine
 from tests.support.settings import SECRET, TREE
 

@@ -16,7 +16,7 @@ import pytest
 from components.grafana.settings import GrafanaSettings
 from components.stack.settings import Settings, parse
 from components.values.errors import SettingsError
-from tests.rig.stack import local_settings
+from rig.stack import local_settings
 from tests.team.canaries import Canary, leaks, secret_settings
 
 CANARY = Canary.make("it")

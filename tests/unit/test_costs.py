@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import yaml
 
-from components.stack.costs import PRICES, CostError, costs, of_stack, prices_of, table
 from components.stack.settings import parse_aws_half
 from components.values.errors import SettingsError
-from tests.rig.stack import settings_of
-from toolchain.paths import ROOT
-from toolchain.prices import WANTED, PriceError, fetched, written
+from local.paths import ROOT
+from ops.costs import PRICES, CostError, costs, of_stack, prices_of, table
+from ops.prices import WANTED, PriceError, fetched, written
+from rig.stack import settings_of
 
 REGIONS = sorted(path.stem for path in PRICES.glob("*.json"))
 ZONES = {"ap-northeast-2": ["ap-northeast-2a", "ap-northeast-2c"], "us-east-1": ["us-east-1a", "us-east-1b"]}

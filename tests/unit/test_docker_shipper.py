@@ -15,11 +15,11 @@ from components.log_shipper.alloy_config import Destination, render_alloy_config
 from components.log_shipper.docker_reader import ENGINE_SOCKET, SOCKET, SOCKET_DIRECTORY, render_docker_reader
 from components.stack.docker_shippers import DockerShippers, DockerShippersArgs
 from components.stack.settings import parse
+from rig.programs import alloy_syntax
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden
 from tests.support.programs import program_of_image, run
 from tests.support.settings import SECRET, TREE
-from toolchain import alloy_syntax
 
 GATE = Destination(url="https://grafana.codedang.com/lokitest/loki/api/v1/push", user="admin")
 STRAIGHT = Destination(url="http://172.29.12.127:3199/loki/api/v1/push")

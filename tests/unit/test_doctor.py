@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
-from toolchain import cache, docker, doctor, machine, paths, processes, pulumi_cli, pulumi_plugins, system
-from toolchain.machine import Row
-from toolchain.say import Problem
+from local import cache, docker, paths, processes, pulumi_cli, pulumi_plugins, system
+from local.say import Problem
+from ops import doctor, machine
+from ops.machine import Row
 
 LOCAL_TEXT = paths.STACK_SETTINGS.read_text()
 STAGE_TEXT = (paths.ROOT / "Pulumi.stage.yaml").read_text()
@@ -196,7 +197,7 @@ class TestPulumi:
         refusals.remember("pulumi plugin aws 7.51.1")
         row = machine.plugins(refusals)
         assert told(row) == ("ok", False)
-        assert row.words == "aws was refused: the fake of toolchain/plugins; for local alone"
+        assert row.words == "aws was refused: the fake of rig/plugins; for local alone"
         self._put(bin_folder, "v3.256.0")
         # Docker's was not refused, so it is still to be had.
         assert machine.plugins(refusals).words.startswith("docker:")

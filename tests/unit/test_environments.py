@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from tests.rig.stack import ROOT, settings_of
+from rig.stack import ROOT, settings_of
 
 
 def differences(one: Any, other: Any, path: str = "") -> set[str]:

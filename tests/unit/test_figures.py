@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import figures
+from rig import figures
 
 
 @pytest.fixture(autouse=True)

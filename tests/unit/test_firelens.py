@@ -17,7 +17,7 @@ from components.ecs.firelens import (
     url_with_credentials,
 )
 from components.stack.settings import parse
-from tests.rig.stack import settings_of
+from rig.stack import settings_of
 
 
 @pytest.mark.parametrize(

@@ -25,8 +25,8 @@ from components.grafana.provisioning import (
     render_provider,
 )
 from components.grafana.settings import AlertsTo
+from local.paths import ROOT
 from tests.support.golden import assert_golden
-from toolchain.paths import ROOT
 
 
 def source(name: str, url: str, *, expects_aws: bool = False) -> LokiSource:

@@ -13,7 +13,7 @@ import pytest
 
 from components.edge.caddyfile import render_caddyfile
 from components.edge.settings import EdgeSettings
-from tests.rig.processes import wait_for
+from rig.processes import wait_for
 from tests.support.programs import program
 
 pytestmark = pytest.mark.programs

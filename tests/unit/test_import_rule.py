@@ -212,7 +212,7 @@ def imported_tests(source: str) -> set[str]:
 
 def test_what_tests_share_is_in_support() -> None:
     """Or in a module beside them: whoever changes a test changes no other."""
-    paths = [path for folder in ("tests", "bench") for path in (ROOT / folder).rglob("*.py")]
+    paths = [path for folder in ("tests", "bench", "rig") for path in (ROOT / folder).rglob("*.py")]
     assert paths
     found = {str(path.relative_to(ROOT)): imported_tests(path.read_text()) for path in paths}
     assert {path: names for path, names in found.items() if names} == {}

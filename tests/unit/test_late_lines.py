@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from components.loki.config import render_loki_config
 from components.stack.settings import Settings, parse
-from tests.rig.stack import settings_of
+from rig.stack import settings_of
 from tests.support.mistakes.services import AT
 from tests.support.running_loki import RunningLoki, running_loki
 from tests.support.settings import put

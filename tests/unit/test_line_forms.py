@@ -17,8 +17,8 @@ import pytest
 
 from components.ecs.container_definitions import PushTarget, log_configuration
 from components.grafana.logql import readable
-from tests.rig.log_router import run_plugin
-from tests.rig.processes import wait_for
+from rig.log_router import run_plugin
+from rig.processes import wait_for
 from tests.support.ecs_services import URL, service
 from tests.support.loki import loki_instance
 from tests.support.running_loki import RunningLoki, running_loki

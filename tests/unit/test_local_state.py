@@ -9,9 +9,9 @@ import pytest
 from components.stack.local_state import LOCAL, check_state
 from components.stack.settings import Settings, parse
 from components.values.errors import SettingsError
-from tests.rig.stack import local_settings, merged
-from toolchain.environment import Environment
-from toolchain.paths import LOCAL as MADE_BY_MAKE
+from local.environment import Environment
+from local.paths import LOCAL as MADE_BY_MAKE
+from rig.stack import local_settings, merged
 
 LOCAL_SHELL = Environment(()).variables()
 ELSEWHERE = {"PULUMI_BACKEND_URL": "s3://state", "PULUMI_CONFIG_PASSPHRASE_FILE": "/elsewhere/passphrase"}

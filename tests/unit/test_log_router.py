@@ -16,11 +16,11 @@ from components.ecs.firelens import GRAFANA_OPTIONS, OUTPUTS, seconds, url_with_
 from components.ecs.log_router_settings import LogRate
 from components.ecs.loss_signs import SIGNS
 from components.ecs.settings import ServiceSettings
-from tests.rig.log_router import last_try_seconds, run_plugin
+from rig.log_router import last_try_seconds, run_plugin
+from rig.programs import fluent_bit_plugin
 from tests.support.alarms import counted
 from tests.support.ecs_services import URL, options_of, service, services, some_services
 from tests.support.http_server import serving
-from toolchain import fluent_bit_plugin
 
 pytestmark = pytest.mark.programs
 

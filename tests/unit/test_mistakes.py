@@ -6,7 +6,7 @@ import pytest
 
 from components.stack.settings import parse
 from components.values.errors import SettingsError
-from tests.rig.stack import Settings
+from rig.stack import Settings
 from tests.support.mistakes import MISTAKES, named
 from tests.support.mistakes.mistake import Mistake
 from tests.support.settings import CANARY, LOCAL, put

@@ -21,17 +21,18 @@ import yaml
 from pulumi.runtime import mocks
 
 from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
-from components.stack.costs import of_stack
 from components.stack.services import Services, ServicesArgs
 from components.stack.settings import parse
-from tests.rig.stack import settings_of
+from local import cache, downloads, paths, pulumi_cli, pulumi_plugins
+from local.pulumi_plugins import PLUGINS
+from ops import github, pipeline
+from ops.costs import of_stack
+from ops.verify.checks import Result, Verdict
+from rig.plugins.aws_things.table import ENTRIES
+from rig.stack import settings_of
 from tests.support.aws_network import Account
 from tests.support.fake_engine import known, running_engine
 from tests.support.guide import blocks
-from toolchain import cache, downloads, github, paths, pipeline, pulumi_cli, pulumi_plugins
-from toolchain.plugins.aws_things.table import ENTRIES
-from toolchain.pulumi_plugins import PLUGINS
-from toolchain.verify.checks import Result, Verdict
 
 WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.yml"))
 CAMPUS = ["self-hosted", "campus"]
@@ -406,7 +407,7 @@ class TestChecksums:
         self, monkeypatch: pytest.MonkeyPatch, summary: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         assert run(monkeypatch, "checksums") == 1
-        assert "::error::toolchain/checksums.txt lacks lines" in capfd.readouterr().out
+        assert "::error::local/checksums.txt lacks lines" in capfd.readouterr().out
         lines = [f"{hashlib.sha256(name.encode()).hexdigest()}  {name}" for name in self.NAMES]
         assert "\n".join(lines) in summary.read_text()
         downloads.CHECKSUMS.write_text("\n".join(lines) + "\n")
@@ -418,7 +419,7 @@ class TestChecksums:
     ) -> None:
         downloads.CHECKSUMS.write_text(f"{'0' * 64}  {self.NAMES[-1]}\n")
         assert run(monkeypatch, "checksums") == 1
-        assert f"{self.NAMES[-1]} is not what toolchain/checksums.txt says" in summary.read_text()
+        assert f"{self.NAMES[-1]} is not what local/checksums.txt says" in summary.read_text()
 
 
 class TestGuardImage:

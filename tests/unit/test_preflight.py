@@ -14,7 +14,7 @@ import pytest
 from components.stack.preflight import PLACEHOLDER_DIGEST, check_docker_host, check_placeholders
 from components.stack.settings import parse
 from components.values.errors import SettingsError
-from tests.rig.stack import merged, settings_of
+from rig.stack import merged, settings_of
 
 GUARD = "campus-monitor:images.portGuard: the digest is a placeholder: push the image"
 ROUTER = "campus-monitor:services.client-api.logRouter.image: the digest is a placeholder: name the digest"

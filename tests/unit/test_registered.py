@@ -11,9 +11,9 @@ import json
 
 import pytest
 
+from local.paths import ROOT
 from tests.support.golden import assert_golden
 from tests.support.registered import fingerprints, registered
-from toolchain.paths import ROOT
 
 
 @pytest.mark.parametrize("stack", ["local", "stage", "prod"])

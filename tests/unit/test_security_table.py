@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 
-from toolchain.paths import ROOT
+from local.paths import ROOT
 
 
 def rows() -> list[list[str]]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from components.edge.settings import EdgeSettings
 from components.stack.settings import parse, parse_campus
 from components.values.errors import SettingsError
-from tests.rig.stack import settings_of
+from rig.stack import settings_of
 from tests.support.settings import LOCAL, SHIPPER, SHIPPING, SMTP, changed, put
 
 ROOT = Path(__file__).resolve().parents[2]

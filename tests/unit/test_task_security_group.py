@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from components.ecs.group_rules import GroupRule, group_rules
 from components.ecs.settings import GroupIngress
 from components.stack.settings import parse
-from tests.rig.stack import settings_of
+from rig.stack import settings_of
 from tests.support.ecs_services import VPC, ingress_rule
 from tests.support.settings import changed
 

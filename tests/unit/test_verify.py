@@ -24,13 +24,13 @@ from hypothesis import strategies as st
 from components.grafana.provisioning import LokiSource, render_datasources
 from components.port_policy.nftables import policy_rows
 from components.port_policy.rules import NUMBERS, Rule, shut_out
-from tests.support.certificates import made_authority
+from local import pulumi
+from local.say import Problem
+from ops.verify import __main__ as command
+from ops.verify import checks, places, proof
+from ops.verify.checks import Deployment, Knock, Login, PortRow, Result, Route, Verdict
+from rig.certificates import made_authority
 from tests.support.outputs import GOOD, SECRETS
-from toolchain import pulumi
-from toolchain.say import Problem
-from toolchain.verify import __main__ as command
-from toolchain.verify import checks, places, proof
-from toolchain.verify.checks import Deployment, Knock, Login, PortRow, Result, Route, Verdict
 
 GOLDEN_ROWS = Path(__file__).parent / "golden" / "policy_rows.txt"
 ME = "127.0.0.1"

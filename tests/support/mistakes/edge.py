@@ -6,7 +6,7 @@ from typing import Any
 
 from components.edge.settings import ACME_STAGING
 from components.live.programs import LETS_ENCRYPT
-from tests.support.certificates import made_authority
+from rig.certificates import made_authority
 from tests.support.mistakes.mistake import Mistake
 
 ACME = {"directory": "https://ca.example.org/acme/directory"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tests.rig.stack import Settings
+from rig.stack import Settings
 from tests.support.settings import LOCAL, put
 
 

@@ -1,0 +1,1 @@
+"""What `make up` and `make install` are made of (standard library only)."""

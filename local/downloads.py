@@ -1,0 +1,47 @@
+"""Archives from Pulumi's site, held against the checksums that the repository keeps."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import urllib.request
+from pathlib import Path
+
+from local import say
+from local.paths import ROOT
+from local.say import Problem
+
+# As sha256sum writes them: a line for each archive.
+CHECKSUMS = ROOT / "local" / "checksums.txt"
+CONNECT_SECONDS = 5
+
+# The lines that CHECKSUMS lacks, of what this process has downloaded.
+unpinned: list[str] = []
+
+
+def fetch(url: str, into: Path) -> None:
+    """Download an archive to a file.
+
+    OSError where the site can't be reached, a Problem where the archive isn't what CHECKSUMS says. One that
+    it doesn't know is taken as it came, and its line is said, to be added.
+    """
+    name = url.rpartition("/")[2]
+    with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as answer, into.open("wb") as file:
+        shutil.copyfileobj(answer, file)
+    with into.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    known = _known().get(name)
+    if known is None:
+        unpinned.append(f"{found}  {name}")
+        say.note(f"not pinned yet; add to local/{CHECKSUMS.name}: {unpinned[-1]}")
+    elif known != found:
+        into.unlink()
+        raise Problem(
+            f"{name} is not what local/{CHECKSUMS.name} says: sha256 {known} is wanted, {found} came. "
+            "Nothing of it was run: find out why before anything else"
+        )
+
+
+def _known() -> dict[str, str]:
+    lines = CHECKSUMS.read_text().splitlines() if CHECKSUMS.exists() else []
+    return {name: digest for digest, _, name in (line.partition("  ") for line in lines)}

@@ -1,0 +1,216 @@
+"""`make up`, `make preview` and `make down`."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from local import (
+    cache,
+    docker,
+    emulator,
+    environment,
+    install,
+    local_world,
+    processes,
+    pulumi,
+    pulumi_cli,
+    pulumi_plugins,
+    say,
+    settings,
+    stack_file,
+    system,
+    venv,
+)
+from local.paths import LOCAL
+from local.paths import cache as cache_folder
+from local.say import Problem
+from ops.verify import checks
+from ops.verify.checks import Result
+
+GRAFANA_KEY = "campus-monitor:grafana.enabled"
+
+
+def up(plugins: Path | None) -> int:
+    """From whatever is there to a running local stack, shown to work."""
+    began = time.monotonic()
+    local = _checked()
+    installed = install.for_stack(local, plugins)
+    stack = pulumi.LocalStack(installed.environment)
+    had_state = pulumi.has_state()
+    pulumi.ensure_passphrase()
+    emulator.ensure(local.emulator)
+    _select(stack, local, installed.grafana, fresh=not had_state)
+    stack.unlock()
+    say.step("pulumi up (stack local)")
+    # What happened to the stack since is seen by a refresh only: a container removed by hand,
+    # an emulator that was started anew and has forgotten everything.
+    refresh = ["--refresh"] if had_state else []
+    if stack.shown("up", "--yes", "--skip-preview", *refresh) != 0:
+        raise Problem("pulumi up failed, see above: mend it and `make up` again, or `make down` to clear up")
+    return _show(local, stack, installed, began)
+
+
+def preview(plugins: Path | None) -> int:
+    """What `make up` would change."""
+    if not pulumi.has_state():
+        raise Problem("there is no local stack to compare with: `make up` makes it")
+    local = _checked()
+    installed = install.for_stack(local, plugins)
+    emulator.ensure(local.emulator)
+    return pulumi.LocalStack(installed.environment).shown("preview")
+
+
+def verify() -> list[Result]:
+    """Prove the local stack as it is now; a Problem where there is none."""
+    folder = pulumi_cli.find()
+    if folder is None or not pulumi.has_state():
+        raise Problem("there is no local stack to be verified: `make up` makes it")
+    local = settings.read()
+    docker.use(local.docker_host)
+    return local_world.prove(local, pulumi.LocalStack(environment.make(folder, ())).outputs())
+
+
+def down(plugins: Path | None) -> int:
+    """Remove everything that `make up` made, except what is worth keeping in the cache."""
+    system.check_machine()
+    if not venv.python().exists():
+        venv.ensure()
+    local = settings.read(check=False)
+    docker.use(local.docker_host)
+    had_state = pulumi.has_state()
+    if had_state:
+        system.ensure_docker()
+        _destroy(local, plugins)
+    if docker.answers():
+        local_world.clean_up()
+        _sweep(local.name_prefix)
+    stack_file.take_back()
+    for name in (emulator.NAME, "dockerd"):
+        if processes.stop(name):
+            say.note(f"stopped {name}")
+    cache.remove(LOCAL)
+    say.step("the local stack is gone")
+    say.note(f"kept for the next time: {cache_folder()}, Docker's images, .venv")
+    return 0
+
+
+def _checked() -> settings.LocalSettings:
+    """The settings, once everything that a person has to see to has been looked at."""
+    system.check_machine()
+    venv.ensure()
+    local = settings.read()
+    docker.use(local.docker_host)
+    emulator.check_port(local.emulator)
+    _check_edge_ports(local)
+    system.ensure_docker()
+    _check_names(local)
+    return local
+
+
+def _check_edge_ports(local: settings.LocalSettings) -> None:
+    """A Problem if another program has a port of Caddy's. Where no Docker runs, no Caddy does."""
+    if docker.is_running(f"{local.name_prefix}caddy"):
+        return
+    ports = {"httpPort": local.http_port, "httpsPort": local.https_port}
+    for name, port in ports.items():
+        if not system.port_is_free(port):
+            raise system.port_taken(port, f"campus-monitor:edge.{name}")
+
+
+def _check_names(local: settings.LocalSettings) -> None:
+    """A Problem if there are containers of ours that this work tree knows nothing of."""
+    strangers = [] if pulumi.has_state() else docker.names("container", local.name_prefix)
+    if strangers:
+        raise Problem(
+            f"there is already a container {strangers[0]}, of another work tree or a lost state: "
+            "`make down` there, or `make down` here, which removes it by its name"
+        )
+
+
+def _select(stack: pulumi.LocalStack, local: settings.LocalSettings, grafana: bool, *, fresh: bool) -> None:
+    """Select the stack; what that writes into Pulumi.local.yaml is remembered, to be undone."""
+    stack_file.keep_before()
+    if fresh:
+        stack_file.remove_salt()
+    stack.select()
+    stack_file.keep_after()
+    if not grafana and local.grafana_enabled:
+        stack.set(GRAFANA_KEY, "false")
+        stack_file.keep_after(grafana_off=True)
+    elif grafana and stack_file.we_turned_grafana_off():
+        stack.set(GRAFANA_KEY, "true")
+        stack_file.keep_after(grafana_off=False)
+
+
+def _show(
+    local: settings.LocalSettings,
+    stack: pulumi.LocalStack,
+    installed: install.Installed,
+    began: float,
+) -> int:
+    outputs = stack.outputs()
+    say.step("make verify: lines through the gate, a stranger before it")
+    results = local_world.prove(local, outputs)
+    for line in [*checks.table(results).splitlines(), checks.summary(results)]:
+        say.note(line)
+    if checks.exit_code(results) != 0:
+        raise Problem(
+            "the stack is up, but not all of it is proven to do what it should: "
+            f"see `docker logs {local.name_prefix}caddy`"
+        )
+    say.step(f"the local stack is up, after {say.duration(time.monotonic() - began)}")
+    for name, url in _urls(local, outputs, grafana=installed.grafana):
+        say.note(f"{name:<14} {url}")
+    say.note("next: make preview, make down, or: source .local/env && pulumi preview -s local")
+    return 0
+
+
+def _urls(local: settings.LocalSettings, outputs: dict[str, Any], *, grafana: bool) -> list[tuple[str, str]]:
+    urls = [("Grafana", str(outputs.get("grafana_url")))] if grafana else []
+    urls += [(f"push {name}", url) for name, url in sorted((outputs.get("loki_push_urls") or {}).items())]
+    return [*urls, *((f"Loki {name}, inside", local.address_of_loki(name)) for name in sorted(local.lokis))]
+
+
+def _destroy(local: settings.LocalSettings, plugins: Path | None) -> None:
+    """Destroy in order, as far as that can be done; the sweep afterwards gets the rest."""
+    folder = pulumi_cli.find()
+    if folder is None:
+        say.note("pulumi is gone from the cache: removing the stack's things without it")
+        return
+    with cache.lock():
+        made = environment.make(folder, pulumi_plugins.ensure(folder, plugins, cache.Refusals()))
+    stack = pulumi.LocalStack(made)
+    stack.unlock()
+    emulator.ensure(local.emulator)
+    say.step("pulumi destroy (stack local)")
+    if stack.shown("destroy", "--yes", "--skip-preview", "--refresh") != 0:
+        say.note("pulumi destroy did not get through, see above: removing the rest without it")
+    stack.remove()
+
+
+def _sweep(prefix: str) -> None:
+    """Remove what bears the stack's name prefix and isn't in the state."""
+    for kind, remove in (
+        ("container", ("rm", "--force", "--volumes")),
+        ("network", ("network", "rm")),
+        ("volume", ("volume", "rm", "--force")),
+    ):
+        for name in docker.names(kind, prefix):
+            done = docker.run(*remove, name)
+            if done.returncode != 0:
+                raise Problem(f"{kind} {name} can't be removed: {say.last_line(done.stderr)}")
+            say.note(f"removed the {kind} {name}, which was not in pulumi's state")
+
+
+def print_environment(plugins: Path | None) -> int:
+    """The lines of .local/env, made anew for what is installed now."""
+    folder = pulumi_cli.find()
+    if folder is None:
+        raise Problem("pulumi isn't installed yet: `make up` or `make test` installs it")
+    with cache.lock():
+        made = environment.make(folder, pulumi_plugins.ensure(folder, plugins, cache.Refusals()))
+    made.write()
+    print(made.file_text(), end="")
+    return 0

@@ -1,0 +1,1 @@
+"""What operators use: doctor, verify, ports, costs, prices, and the pipeline of CI."""

@@ -1,0 +1,184 @@
+# pyright: strict
+"""`make costs`: what a stack's AWS half costs a month, by its settings and a file of prices per region.
+
+The files are in `price_lists/`; each price has its source and its date, and
+`python -m ops.prices REGION` writes one anew from AWS' own price list.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import yaml
+
+from components.aws.egress_settings import EgressCreate, EgressSettings
+from components.aws.nat_boot import DISK_GIB, INSTANCE_TYPE
+from components.ecs.log_router_settings import LogRate
+from components.ecs.loss_signs import Alarm
+from components.ecs.settings import ServiceSettings
+from components.stack.settings import AwsHalf, parse_aws_half
+from components.values.errors import PROJECT, SettingsError
+
+ROOT = Path(__file__).resolve().parents[1]
+PRICES = Path(__file__).with_name("price_lists")
+# As AWS' own calculator has it.
+MONTH_HOURS = 730
+GB = 10**9
+# Per service.
+ALARMS = len(get_args(Alarm))
+
+
+class CostError(Exception):
+    """Costs can't be told. The text is one line that says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Price:
+    """What one unit costs: an hour, a month or a gigabyte, as the price's name says."""
+
+    usd: float
+    source: str
+    date: str
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One row: what is paid for, how much of it, and what that is a month."""
+
+    what: str
+    many: str
+    usd: float
+
+
+@dataclass(frozen=True)
+class Costs:
+    """A stack's costs in US dollars a month."""
+
+    fixed: tuple[Cost, ...]
+    """What is paid whether or not anything is logged, but for tasks."""
+    by_use: tuple[Cost, ...]
+    """What one running task costs, or one that logs as much as is stated, all month."""
+
+    @property
+    def sum(self) -> float:
+        """The fixed ones together."""
+        return sum(cost.usd for cost in self.fixed)
+
+
+def prices_of(region: str) -> dict[str, Price]:
+    """The region's prices by name. Raises CostError where there are none."""
+    path = PRICES / f"{region}.json"
+    if not path.exists():
+        raise CostError(
+            f"aws.region: there are no prices of {region} yet: `make prices REGION={region}` fetches them, "
+            "with AWS credentials"
+        )
+    return {name: Price(**price) for name, price in json.loads(path.read_text()).items()}
+
+
+def costs(settings: AwsHalf, prices: Mapping[str, Price]) -> Costs:
+    """What these settings cost with these prices."""
+    usd = {name: price.usd for name, price in prices.items()}
+    create = settings.egress.create
+    fixed = [*(_network(create, usd) if create else ()), *_alarms(len(settings.services), usd)]
+    by_use = [
+        cost
+        for name, service in settings.services.items()
+        for cost in _service(name, service, settings.egress, usd)
+    ]
+    if by_use:
+        by_use.append(Cost("log routers' own logs, in CloudWatch", "1 GB", usd["logsGb"]))
+    return Costs(tuple(fixed), tuple(by_use))
+
+
+def _network(create: EgressCreate, usd: Mapping[str, float]) -> Iterator[Cost]:
+    count = create.nat_count
+    if create.nat == "gateway":
+        yield Cost("NAT gateway", str(count), count * usd["natGatewayHour"] * MONTH_HOURS)
+    else:
+        each = usd["natInstanceHour"] * MONTH_HOURS + DISK_GIB * usd["diskGbMonth"]
+        yield Cost(f"NAT instance ({INSTANCE_TYPE}, {DISK_GIB} GiB of disk)", str(count), count * each)
+    yield Cost("its public IPv4 address", str(count), count * usd["publicIpv4Hour"] * MONTH_HOURS)
+
+
+def _alarms(services: int, usd: Mapping[str, float]) -> Iterator[Cost]:
+    if services:
+        count = services * ALARMS
+        yield Cost("CloudWatch alarm", str(count), count * usd["alarmMonth"])
+        yield Cost("its metric, in a month in which it counts", str(count), count * usd["metricMonth"])
+
+
+def _service(
+    name: str, service: ServiceSettings, egress: EgressSettings, usd: Mapping[str, float]
+) -> Iterator[Cost]:
+    gigabytes = _gigabytes(service.log_rate)
+    # What somebody else runs for `given` is a NAT instance, which takes nothing for a gigabyte.
+    by_gateway = egress.lookup is not None or (egress.create is not None and egress.create.nat == "gateway")
+    yield Cost(
+        f"{name}: a task's lines, at its logRate all month",
+        f"{gigabytes:.0f} GB",
+        gigabytes * (usd["egressGb"] + (usd["natGatewayGb"] if by_gateway else 0.0)),
+    )
+    if service.launch == "fargate":
+        arm = "Arm" if service.architecture == "arm64" else ""
+        hour = (
+            service.cpu_units / 1024 * usd[f"fargate{arm}VcpuHour"]
+            + service.memory_mib / 1024 * usd[f"fargate{arm}GbHour"]
+        )
+        yield Cost(f"{name}: a task on Fargate", "1", hour * MONTH_HOURS)
+
+
+def _gigabytes(rate: LogRate) -> float:
+    return rate.lines_per_second * rate.bytes_per_line * 3600 * MONTH_HOURS / GB
+
+
+def table(found: Costs, prices: Mapping[str, Price], region: str) -> str:
+    """The costs as a table in Markdown, and what it rests on."""
+    dates = sorted({price.date for price in prices.values()})
+    return (
+        "| what | how much | USD a month |\n|---|---|---:|\n"
+        + "".join(map(_row, found.fixed))
+        + f"| **sum** | | **{found.sum:.2f}** |\n"
+        + "".join(map(_row, found.by_use))
+        + f"\nPrices of {region}, {dates[0]} to {dates[-1]}, with their sources: "
+        f"ops/price_lists/{region}.json. Under the sum: what is paid by use. "
+        "What isn't counted: docs/costs.md.\n"
+    )
+
+
+def _row(cost: Cost) -> str:
+    return f"| {cost.what} | {cost.many} | {cost.usd:.2f} |\n"
+
+
+def of_stack(stack: str, folder: Path = ROOT) -> str:
+    """The table of a stack's file. Raises CostError or SettingsError, which say why there is none."""
+    path = folder / f"Pulumi.{stack}.yaml"
+    if not path.exists():
+        raise CostError(f"there is no {path.name}")
+    config: dict[str, Any] = yaml.safe_load(path.read_text()).get("config") or {}
+    own = f"{PROJECT}:"
+    settings = parse_aws_half({key.removeprefix(own): one for key, one in config.items()})
+    prices = prices_of(settings.aws.region)
+    return table(costs(settings, prices), prices, settings.aws.region)
+
+
+def main() -> int:
+    """Print the table; 1 and one line where that can't be done."""
+    parser = argparse.ArgumentParser(prog="make costs", description=__doc__)
+    parser.add_argument("stack", help="such as stage or prod")
+    try:
+        print(of_stack(parser.parse_args().stack), end="")
+    except (CostError, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""`make doctor`: what a stack needs of this machine, what is missing, and what to do. Changes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from local import cache, docker, pulumi_cli, pulumi_plugins, say
+from local.paths import LOCAL, ROOT
+from local.paths import cache as cache_folder
+from local.say import Problem
+from ops import machine
+from ops.machine import Row, found, shown
+
+# README, "Needs": with Pulumi and Loki to be built, and without.
+COLD_DISK_GIB, WARM_DISK_GIB = 12, 4
+# What AWS' own tools take, one of these.
+AWS_VARIABLES = (
+    ("AWS_PROFILE",),
+    ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
+    ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+)
+
+# By the client that the engine came with: an older one leaves out what it doesn't know.
+_ASKED = "docker info --format '{{json .}}'; cat /etc/ufw/ufw.conf /etc/default/ufw 2>/dev/null"
+ASK_SECONDS = 30
+
+
+def run(stack: str) -> int:
+    """Print a row per thing that the stack needs; 1 if a person has to see to one of them."""
+    path = ROOT / f"Pulumi.{stack}.yaml"
+    if not path.exists():
+        raise Problem(f"there is no {path.name}: name a stack that has one, as in make doctor STACK=stage")
+    text = path.read_text()
+    rows = for_local(text) if stack == "local" else for_real(stack, text, os.environ)
+    for row in rows:
+        print(f"{row.state:<8} {row.name:<12} {row.words}")
+    stopping = [row.name for row in rows if row.stops]
+    print(f"see to these first: {', '.join(stopping)}" if stopping else f"nothing stops the stack {stack}")
+    return 1 if stopping else 0
+
+
+def for_local(text: str) -> list[Row]:
+    """What `make up` and `make test` need, by the settings of the local stack."""
+    docker.use(found(r"^ +dockerHost: (\S+)", text))
+    has_pulumi = pulumi_cli.find() is not None
+    places = [cache_folder(), ROOT, Path("/var/lib/docker")]
+    return [
+        machine.python(sys.executable),
+        machine.by_hand("git", "git", stops=False),
+        machine.docker_engine(),
+        machine.pulumi(),
+        machine.plugins(cache.Refusals()),
+        machine.disk(places, WARM_DISK_GIB if has_pulumi else COLD_DISK_GIB),
+        machine.memory(Path("/proc/meminfo")),
+        *machine.ports(text),
+        machine.kernel(platform.system(), platform.release(), Path("/")),
+        machine.rights(Path("/proc/self/status")),
+        machine.test_programs(),
+    ]
+
+
+def for_real(stack: str, text: str, environment: Mapping[str, str]) -> list[Row]:
+    """What `pulumi up` of a stack in the real AWS needs."""
+    hosts = docker_hosts(text)
+    way = ssh(hosts, Path.home() / ".ssh" / "known_hosts")
+    return [
+        machine.python(sys.executable, by_make=False),
+        machine.by_hand("git", "git", stops=False),
+        official_pulumi(),
+        shell(environment),
+        secrets(stack, text, environment),
+        aws(environment, Path.home() / ".aws"),
+        # The documents' commands want it, Pulumi doesn't.
+        machine.by_hand("aws", "awscli", stops=False),
+        *[site(name) for name in re.findall(r"^ +domain: (\S+)", text, re.MULTILINE)],
+        *way,
+        *([] if any(row.stops for row in way) else [row for host in hosts for row in engine(host)]),
+    ]
+
+
+def engine(host: str) -> list[Row]:
+    """What a Docker host's engine and its ufw have of what docs/port-policy.md says of engines."""
+    done = say.capture([*_there(host), _ASKED], seconds=ASK_SECONDS)
+    asked, _, ufw = done.stdout.partition("\n")
+    try:
+        info = json.loads(asked)
+    except ValueError:
+        info = {}
+    # The client prints JSON where no engine answers, too.
+    if not info.get("ServerVersion"):
+        errors = info.get("ServerErrors") or [say.last_line(done.stderr)]
+        words = f"{host}: {' '.join('; '.join(errors).split())}"
+        return [Row("docker", "missing", words, stops=True)]
+    # Engines before 28 don't say: they have iptables alone.
+    backend = (info.get("FirewallBackend") or {}).get("Driver", "")
+    words = f"{host}: {info['ServerVersion']}{' with ' if backend else ''}{backend}"
+    rows = [Row("docker", "ok", words)]
+    if backend == "nftables" and "ENABLED=yes" in ufw and 'DEFAULT_FORWARD_POLICY="ACCEPT"' not in ufw:
+        words = f"{host}: cuts Docker's nftables backend off: `ufw default allow routed`, then `ufw reload`"
+        rows.append(Row("ufw", "missing", words, stops=True))
+    remapped = re.search(r"name=(userns|rootless)\b", " ".join(info.get("SecurityOptions") or []))
+    if remapped:
+        words = f"{host}: {machine.REMAPPED[remapped[1]]}: docs/port-policy.md, Docker versions"
+        rows.append(Row("docker users", "missing", words, stops=True))
+    if say.have("docker"):
+        mine = say.capture(["docker", "--host", host, "version"], seconds=ASK_SECONDS)
+        if "too old" in mine.stderr:
+            words = f"the docker command here is too old for {host}: Pulumi needs none, people a newer one"
+            rows.append(Row("docker here", "old", words))
+    return rows
+
+
+def _there(host: str) -> list[str]:
+    """How to run a line of shell on a Docker host. Nobody is asked for a password."""
+    if not host.startswith("ssh://"):
+        return ["env", f"DOCKER_HOST={host}", "sh", "-c"]
+    url = urlsplit(host)
+    login = f"{url.username}@{url.hostname}" if url.username else url.hostname or ""
+    return ["ssh", "-o", "BatchMode=yes", "-p", str(url.port or 22), "--", login]
+
+
+def official_pulumi() -> Row:
+    """What real stacks use: Pulumi's own, on PATH, with its own plugins."""
+    folder = pulumi_cli.on_path()
+    if folder is None:
+        do = f"{shown(pulumi_cli.OLDEST)} or newer: https://www.pulumi.com/docs/install/"
+        return Row("pulumi", "missing", do, stops=True)
+    version = shown(pulumi_cli.version_of(folder / "pulumi"))
+    absent = pulumi_plugins.missing(folder)
+    if absent:
+        return Row(
+            "pulumi", "missing", f"{version} without {', '.join(absent)}: `pulumi install`", stops=True
+        )
+    return Row("pulumi", "ok", f"{version} with its plugins")
+
+
+def shell(environment: Mapping[str, str]) -> Row:
+    """A shell that has sourced .local/env would keep the state where `make down` removes it."""
+    if str(LOCAL) in environment.get("PULUMI_BACKEND_URL", ""):
+        return Row("shell", "missing", "this one has sourced .local/env: take a new one", stops=True)
+    return Row("shell", "ok", "not the local stack's")
+
+
+def secrets(stack: str, text: str, environment: Mapping[str, str]) -> Row:
+    """What decrypts the stack's secrets; never its value."""
+    if re.search(r"^secretsprovider: ", text, re.MULTILINE):
+        return Row("secrets", "ok", f"by the key that Pulumi.{stack}.yaml names (not tried)")
+    if not re.search(r"^encryptionsalt: ", text, re.MULTILINE):
+        do = f"`pulumi stack init {stack}`, docs/state.md"
+        return Row("secrets", "missing", f"the stack was never made: {do}", stops=True)
+    if environment.get("PULUMI_CONFIG_PASSPHRASE"):
+        return Row("secrets", "ok", "by PULUMI_CONFIG_PASSPHRASE")
+    file = environment.get("PULUMI_CONFIG_PASSPHRASE_FILE")
+    if file and os.access(file, os.R_OK):
+        return Row("secrets", "ok", "by PULUMI_CONFIG_PASSPHRASE_FILE")
+    do = "let PULUMI_CONFIG_PASSPHRASE_FILE name a file with the stack's passphrase"
+    return Row("secrets", "missing", do, stops=True)
+
+
+def aws(environment: Mapping[str, str], folder: Path) -> Row:
+    """Where AWS' own tools find credentials; never their values."""
+    for names in AWS_VARIABLES:
+        if all(environment.get(name) for name in names):
+            return Row("credentials", "ok", f"by {', '.join(names)} (not tried)")
+    if (folder / "credentials").exists() or (folder / "config").exists():
+        return Row("credentials", "ok", f"by {folder} (not tried)")
+    return Row("credentials", "missing", "no credentials: `aws configure`, or set AWS_PROFILE", stops=True)
+
+
+def site(domain: str) -> Row:
+    """Where the site's name leads to: a shipper that takes an IPv6 address gets no line through."""
+    try:
+        answers = socket.getaddrinfo(domain, 443, type=socket.SOCK_STREAM)
+    except OSError as error:
+        return Row("domain", "missing", f"{domain} leads nowhere from here: {error.strerror}")
+    addresses = sorted({str(answer[4][0]) for answer in answers})
+    others = [one for one in addresses if ":" in one]
+    if others:
+        do = "shippers that take it get 403: remove the AAAA record (docs/aws.md)"
+        return Row("domain", "old", f"{domain} is {', '.join(others)} too: {do}")
+    return Row("domain", "ok", f"{domain} is {', '.join(addresses)}")
+
+
+def docker_hosts(text: str) -> list[str]:
+    """Every Docker host that a stack's file names, such as those of replicas and of shippers."""
+    named = re.findall(r"""^[^#\n]*\bdockerHost: +["']?([^\s"'#,}]+)""", text, re.MULTILINE)
+    return list(dict.fromkeys(named))
+
+
+def ssh(hosts: list[str], known_hosts: Path) -> list[Row]:
+    """What it takes to reach the Docker hosts."""
+    if not hosts:
+        return [Row("ssh", "missing", "dockerHost is required: ssh://USER@HOST:PORT", stops=True)]
+    client = machine.by_hand("ssh-keygen", "openssh-client", stops=True)
+    if client.stops and any(host.startswith("ssh://") for host in hosts):
+        return [client]
+    return [known_host(host, known_hosts) for host in hosts]
+
+
+def known_host(value: str, known_hosts: Path) -> Row:
+    """Whether a Docker host's key is known: Pulumi's Docker plugin asks nobody."""
+    if value.startswith("unix:///"):
+        return Row("ssh", "ok", f"{value} isn't ssh://")
+    # As components/values/texts.py refuses them, dashes in front of a user or host among them.
+    if not value.startswith("ssh://") or re.search(r"(^ssh://|@)(-|%2[Dd])", value):
+        do = "ssh://USER@HOST:PORT without a dash in front of either, or unix:///PATH"
+        return Row("ssh", "missing", f"dockerHost: {do}, received {value}", stops=True)
+    try:
+        url = urlsplit(value)
+        host, port = url.hostname or "", url.port or 22
+    except ValueError as error:
+        return Row("ssh", "missing", f"dockerHost: {error}, received {value}", stops=True)
+    name = host if port == 22 else f"[{host}]:{port}"
+    if say.capture(["ssh-keygen", "-F", name, "-f", known_hosts]).returncode == 0:
+        return Row("ssh", "ok", f"{name} is in {known_hosts}")
+    login = f"{url.username}@{host}" if url.username else host
+    do = f"`ssh -p {port} {login} docker version`, and compare the key with the server's"
+    return Row("ssh", "missing", f"{name} isn't in {known_hosts}: {do}", stops=True)

@@ -1,0 +1,60 @@
+"""`make ports`: the port policy's rows, as `ufw status numbered`, with what each has counted.
+
+The rows are those that are in force on the Docker host, whatever the settings say by now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import yaml
+
+from components.docker_hosts.containers import Host
+from components.live.docker_host import LiveError, client, find_container, read_by_script
+from components.port_policy.component import GUARD
+from components.stack.settings import parse_campus
+from components.values.errors import PROJECT, SettingsError
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def counted_rows(stack: str, folder: Path = ROOT) -> str:
+    """The rows of a stack's Docker host; a LiveError or a SettingsError says why there are none."""
+    host = _host(folder / f"Pulumi.{stack}.yaml")
+    with client(host.docker_host) as engine:
+        guard = find_container(engine, host.named(GUARD))
+        ran = guard and read_by_script(guard, "port-guard ports")
+    if ran is None:
+        raise LiveError(f"{host.named(GUARD)} doesn't run at {host.docker_host}: bring the stack up first")
+    if ran.status != 0:
+        raise LiveError(f"{host.named(GUARD)}: {ran.errors.strip()}")
+    return ran.output
+
+
+def _host(path: Path) -> Host:
+    """Where the stack's guard is: a small part of its settings, in which no secret is."""
+    if not path.exists():
+        raise LiveError(f"there is no {path.name}")
+    config = yaml.safe_load(path.read_text()).get("config") or {}
+    campus = parse_campus(config.get(f"{PROJECT}:campus"))
+    return Host(
+        docker_host=campus.docker_host, name_prefix=campus.name_prefix, protect_data=campus.protect_data
+    )
+
+
+def main() -> int:
+    """Print the rows; 1 and one line where that can't be done."""
+    parser = argparse.ArgumentParser(prog="make ports", description=__doc__)
+    parser.add_argument("stack", help="such as local, stage or prod")
+    try:
+        print(counted_rows(parser.parse_args().stack), end="")
+    except (LiveError, SettingsError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,217 @@
+"""A deployment, proven from its outputs: every check in turn, and what came of them."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from urllib.parse import urlencode
+
+from local import processes, pulumi, say
+from ops.verify import checks
+from ops.verify.checks import Deployment, Login, Result, Route, Verdict
+from ops.verify.places import JOB, Answer, Place, Pusher, Trust, basic_auth, over_ipv6, places, unseen
+
+# What is pushed is found at once, but for a Loki that has just started: its queries may take 16 s more.
+READ_BACK_SECONDS = 60.0
+# For as long it is tried again, as a shipper does it: a Loki that starts isn't a fault.
+PUSH_SECONDS = 30.0
+KNOCKS_AT_ONCE = 16
+# Grafana's, which asks for no login.
+HEALTH = "/api/health"
+
+
+class CannotReadError(Exception):
+    """Loki can't be asked from here, whatever it holds; the text says why."""
+
+
+# The lines that one of the Lokis, by its name, answers to a query; None if it didn't answer, this time.
+Reader = Callable[[str, str], list[str] | None]
+
+
+def of_stack(stack: str, sources: Sequence[str] = (), authority: Path | None = None) -> list[Result]:
+    """Prove a stack from this machine; a Problem where it can't even be asked."""
+    deployed = checks.parse(pulumi.outputs_of(stack))
+    here = places(deployed.host, deployed.port, sources, Trust.of(authority))
+    results = prove(deployed, here, here, through_grafana(deployed, here[0]))
+    site = deployed.host, deployed.port
+    return [*results, *unseen(*site, here), *over_ipv6(*site, deployed.routes)]
+
+
+def prove(
+    deployed: Deployment, here: Sequence[Place], pushers: Sequence[Pusher], read: Reader
+) -> list[Result]:
+    """Every check. A server that can't prove who it is, is told nothing more."""
+    results = [result for place in _one_per_server(here) for result in place.certificate()]
+    if all(one.verdict == Verdict.OK for one in results if one.check == "certificate"):
+        results += _grafana(deployed, here[0])
+        results += _Pushes(deployed.routes, pushers, read).results()
+    else:
+        why = "no password and no line for a server whose certificate isn't right"
+        results.append(Result("all behind it", deployed.host, Verdict.UNPROVEN, why))
+    return results + [result for place in here for result in _ports(deployed, place)]
+
+
+def _one_per_server(here: Sequence[Place]) -> list[Place]:
+    return list({place.server: place for place in here}.values())
+
+
+def _grafana(deployed: Deployment, place: Place) -> list[Result]:
+    if deployed.grafana_password is None:
+        return [Result("Grafana", deployed.host, Verdict.NOTE, "the stack has none")]
+    answer = place.request("GET", HEALTH)
+    good = answer.status == 200
+    text = answer.said if good else f"{answer.said}, should be 200"
+    return [Result("Grafana", HEALTH, Verdict.OK if good else Verdict.WRONG, text)]
+
+
+def through_grafana(deployed: Deployment, place: Place) -> Reader:
+    """Loki is asked by way of Grafana's data sources, as nothing else of it is to be had from outside."""
+    password = deployed.grafana_password
+    is_refused = False
+
+    def read(loki: str, query: str) -> list[str] | None:
+        nonlocal is_refused
+        if is_refused:
+            raise CannotReadError(_REFUSED)
+        if password is None:
+            raise CannotReadError("the stack has no Grafana, by way of which Loki could be asked")
+        if place.request("GET", HEALTH).status != 200:
+            raise CannotReadError("Grafana, by way of which Loki is asked, doesn't answer")
+        asked = urlencode({"query": query, "since": "1h"})
+        # components/grafana/provisioning.py gives data sources their uid.
+        path = f"/api/datasources/proxy/uid/loki-{loki}/loki/api/v1/query_range?{asked}"
+        answer = place.request("GET", path, headers=basic_auth(Login("admin", password)))
+        if answer.status == 401:
+            # Once in a run: after five wrong logins Grafana refuses the right one too.
+            is_refused = True
+            raise CannotReadError(_REFUSED)
+        return lines_of(answer.body) if answer.status == 200 else None
+
+    return read
+
+
+_REFUSED = "Grafana refuses the stack's password of `admin` (docs/grafana.md)"
+
+
+def lines_of(body: bytes | str) -> list[str] | None:
+    """The lines in Loki's answer to a query for lines; None if it is none of Loki's."""
+    try:
+        streams = json.loads(body)["data"]["result"]
+        return [line for stream in streams for _, line in stream["values"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+@dataclass(frozen=True)
+class _Pushes:
+    """Pushes to every route from everywhere, and the lines read back."""
+
+    routes: Sequence[Route]
+    pushers: Sequence[Pusher]
+    read: Reader
+
+    def results(self) -> list[Result]:
+        found: list[Result] = []
+        pushed: list[Route] = []
+        refused: list[Route] = []
+        for route in self.routes:
+            for pusher in self.pushers:
+                kind = checks.standing(route, pusher.seen)
+                if kind == "unknown":
+                    kind = self._shown(route, pusher)
+                if kind == "stranger":
+                    found.append(self._stranger(route, pusher))
+                    refused.append(route)
+                else:
+                    found += self._allowed(route, pusher)
+                    pushed.append(route)
+        found += checks.not_pushed([route for route in self.routes if route not in pushed])
+        return found + checks.not_refused([route for route in self.routes if route not in refused])
+
+    def _shown(self, route: Route, pusher: Pusher) -> checks.Standing:
+        """Who somebody is whose address isn't known: a stranger is refused."""
+        answer = pusher.push(route.path, _new_line(), None)
+        return "stranger" if answer.status == 403 else "unknown"
+
+    def _stranger(self, route: Route, pusher: Pusher) -> Result:
+        answer = pusher.push(route.path, _new_line(), None)
+        return checks.judge_push(route, pusher.name, "stranger", answer.status, answer.said)
+
+    def _allowed(self, route: Route, pusher: Pusher) -> list[Result]:
+        found: list[Result] = []
+        lines: list[str] = []
+        for login in route.logins or (None,):
+            line = _new_line()
+            answer = _as_a_shipper(lambda line=line, login=login: pusher.push(route.path, line, login))
+            kind = checks.standing(route, pusher.seen)
+            found.append(checks.judge_push(route, pusher.name, kind, answer.status, answer.said, login))
+            lines += [line] if answer.status == 204 else []
+        if route.logins:
+            wrong = Login(route.logins[0].user, secrets.token_hex(16))
+            answer = pusher.push(route.path, _new_line(), wrong)
+            found.append(checks.judge_wrong_password(route, pusher.name, answer.status, answer.said))
+        return found + [self._read_back(route, line) for line in lines]
+
+    def _read_back(self, route: Route, line: str) -> Result:
+        query = f'{{job="{JOB}"}} |= "{line}"'
+        target = f"{route.name}, {line!r}"
+
+        def is_there() -> bool:
+            return line in (self.read(route.name, query) or ())
+
+        try:
+            found = processes.wait_until(is_there, READ_BACK_SECONDS, pause=0.5)
+        except CannotReadError as error:
+            return Result("line in Loki", target, Verdict.UNPROVEN, str(error))
+        text = "found" if found else f"not found within {say.duration(READ_BACK_SECONDS)}"
+        return Result("line in Loki", target, Verdict.OK if found else Verdict.WRONG, text)
+
+
+def _as_a_shipper(push: Callable[[], Answer]) -> Answer:
+    """The answer to a push that is tried again, as shippers do, while Loki can't be reached."""
+    answers: list[Answer] = []
+
+    def is_told() -> bool:
+        answers.append(push())
+        return answers[-1].status is not None and answers[-1].status < 500
+
+    processes.wait_until(is_told, PUSH_SECONDS, pause=0.5)
+    return answers[-1]
+
+
+def _new_line() -> str:
+    return f"verify {secrets.token_hex(8)}"
+
+
+def _ports(deployed: Deployment, place: Place) -> list[Result]:
+    """What the port policy opens and closes, to this place."""
+    address = place.server[0]
+    version = ip_address(address).version
+    if ip_address(address).is_loopback:
+        why = "not probed: by loopback nothing enters this machine"
+        return [Result("port", address, Verdict.NOTE, why)]
+    if address == place.own:
+        why = "this is the server itself, which the policy lets in anywhere: run it from another machine"
+        return [Result("port", address, Verdict.UNPROVEN, why)]
+    rows = deployed.policy
+    ports = checks.tcp_ports(rows, version)
+    inside = checks.is_inside(rows, place.seen)
+    with ThreadPoolExecutor(KNOCKS_AT_ONCE) as pool:
+        knocks = list(pool.map(place.knock, ports))
+    mark = " (v6)" if version == 6 else ""
+    judged = [
+        checks.judge_port(
+            f"{port}/tcp{mark}, from {place.name}",
+            port,
+            checks.expected(rows, port, version, place.seen),
+            knock,
+            inside=inside,
+        )
+        for port, knock in zip(ports, knocks, strict=True)
+    ]
+    return judged + checks.udp_notes(rows, version)

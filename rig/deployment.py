@@ -1,0 +1,181 @@
+"""The stack in the rig: its settings there, its images, and what it leaves behind."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any
+
+from docker.models.containers import Container
+
+from rig.docker_engine import image_tar
+from rig.emulator import Emulator
+from rig.namespaces import SERVER, SERVER_6
+from rig.probe import Client, Login, trust_of
+from rig.rig import Rig
+from rig.stack import Settings, Stack, local_settings, merged, running_stack
+
+HTTPS = 443
+# What the policy opens to the campus alone, and what it doesn't name.
+CAMPUS_CIDR = "198.51.100.0/24"
+SSH = 21541
+LOKI = 3100
+GUARDED_PORT = 3200
+UNNAMED_PORT = 3201
+
+
+def settings_for(rig: Rig, emulator: Emulator) -> Settings:
+    """The local stack's settings, turned to the rig: its Docker, its AWS, its whole network.
+
+    Grafana is left out where its image can't be had.
+    """
+    local = local_settings()
+    # The local stack's policy may be anything: it guards nobody. Here it guards the whole host.
+    rules: list[dict[str, object]] = [
+        {"action": "limit", "port": SSH, "comment": "SSH"},
+        {"action": "allow", "port": 80},
+        {"action": "allow", "port": HTTPS},
+        {"action": "allow", "port": LOKI, "from": [CAMPUS_CIDR], "comment": "Loki"},
+        {"action": "allow", "port": GUARDED_PORT, "from": [CAMPUS_CIDR]},
+    ]
+    has_grafana = image_tar(local["images"]["grafana"]).exists()
+    return merged(
+        local,
+        {
+            "campus": {"dockerHost": rig.engine.url},
+            "aws": {"emulator": emulator.url},
+            "grafana": {"enabled": has_grafana},
+            "edge": {"httpPort": 80, "httpsPort": HTTPS},
+            "loki": {"instances": {"aws": {"published": True, "publishedWide": True}}},
+            "portPolicy": {
+                "namespace": "host",
+                "rules": rules,
+                "operatorCidrs": [CAMPUS_CIDR],
+                "sshPort": SSH,
+            },
+        },
+    )
+
+
+def loki_of(settings: Settings, instance: str) -> tuple[str, int]:
+    """Where an instance will answer on the campus server's private network."""
+    port = settings["loki"]["instances"][instance]["port"]
+    network = IPv4Network(settings["campus"]["networkCidr"])
+    return str(IPv4Address(int(network.network_address) + port)), port
+
+
+def load_images(rig: Rig, settings: Settings) -> None:
+    """Load what the settings name into the rig's Docker, so that nothing has to be pulled."""
+    roles = ["caddy", "loki", "portGuard", *(["grafana"] if settings["grafana"]["enabled"] else [])]
+    for role in roles:
+        rig.engine.load(settings["images"][role])
+
+
+def docker_contents(rig: Rig) -> set[str]:
+    """Every container, volume and network in the rig's Docker, by kind and name."""
+    client = rig.engine.client()
+    try:
+        return {
+            *(f"container {one.name}" for one in client.containers.list(all=True)),
+            *(f"volume {one.name}" for one in client.volumes.list()),
+            *(f"network {one.name}" for one in client.networks.list()),
+        }
+    finally:
+        client.close()
+
+
+@dataclass
+class Deployment:
+    """The local stack, deployed into the rig."""
+
+    rig: Rig
+    stack: Stack
+    settings: Settings
+    outputs: dict[str, Any]
+
+    def up(self, *options: str) -> None:
+        """Run `pulumi up`, and keep what the stack then puts out."""
+        self.stack.up(*options)
+        self.outputs = self.stack.outputs()
+
+    @cached_property
+    def trust(self) -> ssl.SSLContext:
+        """What trusts the certificate of this deployment's Caddy, and nothing else."""
+        return trust_of(self.caddy())
+
+    def client(self, source: str) -> Client:
+        """Somebody in the world with this address."""
+        edge = self.settings["edge"]
+        server = SERVER_6 if ":" in source else SERVER
+        return Client(
+            self.rig.network.world,
+            source,
+            (server, edge["httpsPort"]),
+            edge["domain"],
+            self.trust,
+        )
+
+    def push_status(self, source: str, instance: str, login: Login | None = None) -> int:
+        """What an address is answered when it pushes a line."""
+        route = self.settings["loki"]["instances"][instance]["route"]
+        return self.client(source).push("a line", route, login=login).status
+
+    def loki(self, instance: str) -> tuple[str, int]:
+        """Where an instance answers on the campus server's private network."""
+        return loki_of(self.settings, instance)
+
+    def login(self) -> Login:
+        """The account of the route that wants one, as the stack hands it out."""
+        [(user, password)] = self.outputs["shipper_credentials"]["test"].items()
+        return Login(user, password)
+
+    def caddy(self) -> Container:
+        """The caddy container as it is now."""
+        return self.container("caddy")
+
+    def caddy_since(self) -> tuple[str, str]:
+        """Which caddy container runs, and since when: neither may change with a configuration."""
+        return self.running_since("caddy")
+
+    def container(self, name: str) -> Container:
+        """One of the stack's containers as it is now."""
+        client = self.rig.engine.client()
+        try:
+            return client.containers.get(self.settings["campus"]["namePrefix"] + name)
+        finally:
+            client.close()
+
+    def running_since(self, name: str) -> tuple[str, str]:
+        """Which container of that name runs, and since when."""
+        container = self.container(name)
+        return str(container.id), container.attrs["State"]["StartedAt"]
+
+
+def configured(
+    rig: Rig, emulator: Emulator, changes: Settings | None = None
+) -> AbstractContextManager[Deployment]:
+    """The stack before `pulumi up`, with changes to its settings in the rig; destroyed at the end."""
+    return configured_as(rig, merged(settings_for(rig, emulator), changes or {}))
+
+
+@contextmanager
+def configured_as(rig: Rig, settings: Settings) -> Iterator[Deployment]:
+    """The same with these settings."""
+    load_images(rig, settings)
+    with running_stack(settings) as stack:
+        yield Deployment(rig, stack, settings, {})
+    # The policy outlives the stack, so that a host is never open: here the next suite wants none. It is
+    # added first, as a stack that was never up has none.
+    rig.network.campus.run("nft", "add table inet campus_policy; delete table inet campus_policy")
+
+
+@contextmanager
+def deployed(rig: Rig, emulator: Emulator, changes: Settings | None = None) -> Iterator[Deployment]:
+    """The stack after `pulumi up`, with changes to its settings in the rig; destroyed at the end."""
+    with configured(rig, emulator, changes) as made:
+        made.up()
+        yield made

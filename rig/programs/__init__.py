@@ -1,0 +1,1 @@
+"""Programs that the tests run, built from pinned modules or unpacked from packages."""

@@ -1,0 +1,26 @@
+"""Alloy's own parser as a program, for the tests: no registry has Alloy itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local import cache, go
+from local.paths import cache as cache_folder
+
+MODULE = "alloy-syntax"
+SECONDS = 15
+
+
+def program() -> Path:
+    """Where the program is, if it was built."""
+    return cache_folder() / "bin" / MODULE / MODULE
+
+
+def ensure() -> None:
+    """Build it, if need be."""
+    folder = program().parent
+    key = cache.key_of(go.module_folder(MODULE))
+    if cache.is_whole(folder, key):
+        return
+    with cache.new_folder(folder, key) as made:
+        go.build(MODULE, ["."], made, usual=SECONDS)

@@ -1,0 +1,39 @@
+"""Grafana's Fluent Bit plugin as a program of its own, for the tests: no registry has Fluent Bit.
+
+The plugin's own sources are taken out of the pinned Loki module while it is built, and never kept here.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from local import cache, go
+from local.paths import cache as cache_folder
+from rig.stand_ins.stand_in_images import LOKI_MODULE, LOKI_VERSION
+
+MODULE = "fluent-bit-plugin"
+# All of the plugin but its binding to C.
+SOURCES = ("config.go", "loki.go", "buffer.go", "dque.go", "client.go")
+# Behind a build of Loki; by itself it takes minutes.
+SECONDS = 30
+
+
+def program() -> Path:
+    """Where the program is, if it was built."""
+    return cache_folder() / "bin" / f"{MODULE}-{LOKI_VERSION}" / MODULE
+
+
+def ensure() -> None:
+    """Build it, if need be."""
+    folder = program().parent
+    key = cache.key_of(LOKI_VERSION, go.module_folder(MODULE))
+    if cache.is_whole(folder, key):
+        return
+    source = go.module_source(MODULE, LOKI_MODULE) / "clients/cmd/fluent-bit"
+    with cache.new_folder(folder, key) as made, tempfile.TemporaryDirectory() as build:
+        for path in (*go.module_folder(MODULE).iterdir(), *(source / name for name in SOURCES)):
+            # The module cache is read-only, and so would be a copy with its mode.
+            shutil.copyfile(path, Path(build) / path.name)
+        go.build(MODULE, ["."], made, usual=SECONDS, folder=Path(build))

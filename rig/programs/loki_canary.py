@@ -1,0 +1,31 @@
+"""loki-canary, for the tests: a client of Loki's own that counts what it lost on the way.
+
+Where Loki itself was built, it was built too; where Loki's image was pulled, it is built alone.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local import cache, go
+from local.paths import cache as cache_folder
+from rig.stand_ins.stand_in_images import LOKI_MODULE, LOKI_VERSION
+
+NAME = "loki-canary"
+# Behind a build of Grafana's Fluent Bit plugin, which has most of its packages.
+SECONDS = 30
+
+
+def program() -> Path:
+    """Where the program is, if it was built."""
+    bin_folder = cache_folder() / "bin"
+    beside_loki = bin_folder / f"loki-{LOKI_VERSION}" / NAME
+    return beside_loki if beside_loki.exists() else bin_folder / f"{NAME}-{LOKI_VERSION}" / NAME
+
+
+def ensure() -> None:
+    """Build it, if need be."""
+    if program().exists():  # a folder of programs takes its place whole
+        return
+    with cache.new_folder(program().parent, cache.key_of(LOKI_VERSION, go.module_folder("loki"))) as made:
+        go.build("loki", [f"{LOKI_MODULE}/cmd/{NAME}"], made, usual=SECONDS)

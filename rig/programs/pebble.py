@@ -1,0 +1,32 @@
+"""Pebble, for the tests: Let's Encrypt's own small ACME authority, and its DNS server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from local import cache, go
+from local.paths import cache as cache_folder
+
+VERSION = "2.10.3"
+MODULE = "github.com/letsencrypt/pebble/v2"
+# The authority, and what answers its questions about names.
+AUTHORITY, NAMES = "pebble", "pebble-challtestsrv"
+SECONDS = 20
+
+
+def program(name: str) -> Path:
+    """Where one of the two programs is, if it was built."""
+    return _folder() / name
+
+
+def ensure() -> None:
+    """Build them, if need be."""
+    key = cache.key_of(VERSION, go.module_folder("pebble"))
+    if cache.is_whole(_folder(), key):
+        return
+    with cache.new_folder(_folder(), key) as made:
+        go.build("pebble", [f"{MODULE}/cmd/{name}" for name in (AUTHORITY, NAMES)], made, usual=SECONDS)
+
+
+def _folder() -> Path:
+    return cache_folder() / "bin" / f"pebble-{VERSION}"

@@ -1,0 +1,1 @@
+"""Images made here where their registries refuse them."""

