@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from local import cache, go
+from local.paths import GO
 from local.paths import cache as cache_folder
 
 MODULE = "docker-plugin"
@@ -23,10 +24,10 @@ def folder(version: str) -> Path:
 
 def ensure(version: str) -> Path:
     """The folder to put on PATH. The plugin calls itself by that version, for the engine asks for one."""
-    there, key = folder(version), cache.key_of(version, go.module_folder(MODULE))
+    there, key = folder(version), cache.key_of(version, GO / MODULE)
     if not cache.is_whole(there, key):
         flags = f"-X main.version={version}"
         with cache.new_folder(there, key) as made:
             # Without Docker Compose, which only another resource type of the provider's needs.
-            go.build(MODULE, ["."], made, usual=SECONDS, ldflags=flags, tags="no_compose")
+            go.build(GO / MODULE, ["."], made, usual=SECONDS, ldflags=flags, tags="no_compose")
     return there

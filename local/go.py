@@ -10,22 +10,12 @@ import sys
 from pathlib import Path
 
 from local import cache, say, venv
-from local.paths import ROOT
 from local.paths import cache as cache_folder
 from local.say import Problem
 
 
-def module_folder(module: str) -> Path:
-    """Where the go.mod and go.sum of one of our builds are.
-
-    A go.sum has what the build reads, without what `go mod tidy` adds for others' tests: empty it, and
-    `go list -mod=mod -deps TARGETS` fills it.
-    """
-    return ROOT / "rig" / "go" / module
-
-
 def build(
-    module: str,
+    module: Path,
     targets: list[str],
     into: Path,
     *,
@@ -37,13 +27,17 @@ def build(
 ) -> None:
     """Build programs of a pinned module into a folder. Interrupted, it resumes where it was.
 
+    `module` has the go.mod and go.sum. A go.sum has what the build reads, without what `go mod tidy` adds for
+    others' tests: empty it, and `go list -mod=mod -deps TARGETS` fills it. Their contents are in the key of
+    what is built, so a module keeps its name, campus-monitor/toolchain/..., wherever it lies.
+
     `folder` is where the module is, if sources were put beside its own; `tags` are build tags; `cgo` says
     that the programs are partly C.
     """
-    folder = folder or module_folder(module)
+    folder = folder or module
     go = _ensure_go(wanted_version(folder / "go.mod"))
-    names = ", ".join(module if target == "." else target.rpartition("/")[2] for target in targets)
-    log = cache_folder() / "logs" / f"go-{module}.log"
+    names = ", ".join(module.name if target == "." else target.rpartition("/")[2] for target in targets)
+    log = cache_folder() / "logs" / f"go-{module.name}.log"
     log.unlink(missing_ok=True)
     say.step(f"building {names} from Go modules (usually {say.duration(usual)} on 2 cores)")
     command = [
@@ -54,12 +48,11 @@ def build(
     say.watched(f"building {names}", command, log, usual=usual, env=environment, cwd=folder)
 
 
-def module_source(module: str, dependency: str) -> Path:
+def module_source(module: Path, dependency: str) -> Path:
     """The source of a module that one of our builds depends on, downloaded if need be."""
-    folder = module_folder(module)
-    go = _ensure_go(wanted_version(folder / "go.mod"))
+    go = _ensure_go(wanted_version(module / "go.mod"))
     command = [go, "mod", "download", "-json", dependency]
-    done = say.capture(command, env=_environment(), cwd=folder, seconds=600)
+    done = say.capture(command, env=_environment(), cwd=module, seconds=600)
     if done.returncode != 0:
         raise Problem(f"the source of {dependency} can't be had: {say.last_line(done.stderr)}")
     return Path(json.loads(done.stdout)["Dir"])

@@ -13,6 +13,8 @@ PASSPHRASE = LOCAL / "passphrase"
 ENV_FILE = LOCAL / "env"
 VENV = ROOT / ".venv"
 STACK_SETTINGS = ROOT / "Pulumi.local.yaml"
+# The Go modules that `make up` builds from.
+GO = ROOT / "local" / "go"
 STAND_IN_PLUGINS = ROOT / "rig" / "plugins" / "bin"
 
 

@@ -11,7 +11,7 @@ import urllib.error
 from pathlib import Path
 
 from local import cache, downloads, go, say
-from local.paths import VENV
+from local.paths import GO, VENV
 from local.paths import cache as cache_folder
 from local.say import Problem
 
@@ -134,27 +134,27 @@ def reason(error: BaseException) -> str:
 
 
 def _built_key() -> str:
-    modules = (go.module_folder("pulumi"), go.module_folder("language-python"))
+    modules = (GO / "pulumi", GO / "language-python")
     return cache.key_of(VERSION, LANGUAGE_SDK_VERSION, *modules, *PROGRAMS)
 
 
 def _build() -> None:
     with cache.new_folder(folder(), _built_key()) as made:
         go.build(
-            "pulumi",
+            GO / "pulumi",
             ["github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"],
             made,
             usual=BUILD_SECONDS,
             ldflags=f"-X {VERSION_VARIABLE}=v{VERSION}",
         )
         go.build(
-            "language-python",
+            GO / "language-python",
             [f"{SDK}/python/cmd/pulumi-language-python"],
             made,
             usual=LANGUAGE_BUILD_SECONDS,
             ldflags=f"-X {VERSION_VARIABLE}=v{LANGUAGE_SDK_VERSION}",
         )
-        scripts = go.module_source("pulumi", SDK) / "python"
+        scripts = go.module_source(GO / "pulumi", SDK) / "python"
         for script in ("cmd/pulumi-language-python-exec", "dist/pulumi-resource-pulumi-python"):
             target = made / Path(script).name
             shutil.copyfile(scripts / script, target)

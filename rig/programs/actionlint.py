@@ -9,6 +9,7 @@ from pathlib import Path
 from local import cache, go
 from local.paths import ROOT, VENV
 from local.paths import cache as cache_folder
+from rig.paths import GO
 
 MODULE = "actionlint"
 SECONDS = 10
@@ -26,8 +27,8 @@ def run() -> int:
 
 def _ensure() -> Path:
     folder = cache_folder() / "bin" / MODULE
-    key = cache.key_of(go.module_folder(MODULE))
+    key = cache.key_of(GO / MODULE)
     if not cache.is_whole(folder, key):
         with cache.new_folder(folder, key) as made:
-            go.build(MODULE, ["github.com/rhysd/actionlint/cmd/actionlint"], made, usual=SECONDS)
+            go.build(GO / MODULE, ["github.com/rhysd/actionlint/cmd/actionlint"], made, usual=SECONDS)
     return folder / "actionlint"

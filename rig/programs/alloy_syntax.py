@@ -6,6 +6,7 @@ from pathlib import Path
 
 from local import cache, go
 from local.paths import cache as cache_folder
+from rig.paths import GO
 
 MODULE = "alloy-syntax"
 SECONDS = 15
@@ -19,8 +20,8 @@ def program() -> Path:
 def ensure() -> None:
     """Build it, if need be."""
     folder = program().parent
-    key = cache.key_of(go.module_folder(MODULE))
+    key = cache.key_of(GO / MODULE)
     if cache.is_whole(folder, key):
         return
     with cache.new_folder(folder, key) as made:
-        go.build(MODULE, ["."], made, usual=SECONDS)
+        go.build(GO / MODULE, ["."], made, usual=SECONDS)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from local import cache, go, say, system
 from local.paths import cache as cache_folder
+from rig.paths import GO
 
 
 @dataclass(frozen=True)
@@ -68,14 +69,14 @@ def folders(engine: str) -> list[Path]:
 def ensure(engine: str) -> None:
     """Build an engine's programs, as far as they aren't there. KeyError for one that isn't built."""
     for build in _ENGINES[engine]:
-        key = cache.key_of(go.module_folder(build.folder), build.ldflags)
+        key = cache.key_of(GO / build.folder, build.ldflags)
         if cache.is_whole(build.made, key):
             continue
         if build.cgo:
             _ensure_c_compiler()
         with cache.new_folder(build.made, key) as made:
             go.build(
-                build.folder,
+                GO / build.folder,
                 list(build.targets),
                 made,
                 usual=build.seconds,

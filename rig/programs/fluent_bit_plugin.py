@@ -11,6 +11,7 @@ from pathlib import Path
 
 from local import cache, go
 from local.paths import cache as cache_folder
+from rig.paths import GO
 from rig.stand_ins.stand_in_images import LOKI_MODULE, LOKI_VERSION
 
 MODULE = "fluent-bit-plugin"
@@ -28,12 +29,12 @@ def program() -> Path:
 def ensure() -> None:
     """Build it, if need be."""
     folder = program().parent
-    key = cache.key_of(LOKI_VERSION, go.module_folder(MODULE))
+    key = cache.key_of(LOKI_VERSION, GO / MODULE)
     if cache.is_whole(folder, key):
         return
-    source = go.module_source(MODULE, LOKI_MODULE) / "clients/cmd/fluent-bit"
+    source = go.module_source(GO / MODULE, LOKI_MODULE) / "clients/cmd/fluent-bit"
     with cache.new_folder(folder, key) as made, tempfile.TemporaryDirectory() as build:
-        for path in (*go.module_folder(MODULE).iterdir(), *(source / name for name in SOURCES)):
+        for path in (*(GO / MODULE).iterdir(), *(source / name for name in SOURCES)):
             # The module cache is read-only, and so would be a copy with its mode.
             shutil.copyfile(path, Path(build) / path.name)
-        go.build(MODULE, ["."], made, usual=SECONDS, folder=Path(build))
+        go.build(GO / MODULE, ["."], made, usual=SECONDS, folder=Path(build))

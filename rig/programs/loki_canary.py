@@ -9,6 +9,7 @@ from pathlib import Path
 
 from local import cache, go
 from local.paths import cache as cache_folder
+from rig.paths import GO
 from rig.stand_ins.stand_in_images import LOKI_MODULE, LOKI_VERSION
 
 NAME = "loki-canary"
@@ -27,5 +28,5 @@ def ensure() -> None:
     """Build it, if need be."""
     if program().exists():  # a folder of programs takes its place whole
         return
-    with cache.new_folder(program().parent, cache.key_of(LOKI_VERSION, go.module_folder("loki"))) as made:
-        go.build("loki", [f"{LOKI_MODULE}/cmd/{NAME}"], made, usual=SECONDS)
+    with cache.new_folder(program().parent, cache.key_of(LOKI_VERSION, GO / "loki")) as made:
+        go.build(GO / "loki", [f"{LOKI_MODULE}/cmd/{NAME}"], made, usual=SECONDS)

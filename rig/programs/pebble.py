@@ -6,6 +6,7 @@ from pathlib import Path
 
 from local import cache, go
 from local.paths import cache as cache_folder
+from rig.paths import GO
 
 VERSION = "2.10.3"
 MODULE = "github.com/letsencrypt/pebble/v2"
@@ -21,11 +22,11 @@ def program(name: str) -> Path:
 
 def ensure() -> None:
     """Build them, if need be."""
-    key = cache.key_of(VERSION, go.module_folder("pebble"))
+    key = cache.key_of(VERSION, GO / "pebble")
     if cache.is_whole(_folder(), key):
         return
     with cache.new_folder(_folder(), key) as made:
-        go.build("pebble", [f"{MODULE}/cmd/{name}" for name in (AUTHORITY, NAMES)], made, usual=SECONDS)
+        go.build(GO / "pebble", [f"{MODULE}/cmd/{name}" for name in (AUTHORITY, NAMES)], made, usual=SECONDS)
 
 
 def _folder() -> Path:

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from local import cache, docker, go, say, venv
-from local.paths import ROOT
 from local.paths import cache as cache_folder
+from rig.paths import GO
 from rig.stand_ins import debian
 from rig.stand_ins.root_files import NET_BIND_SERVICE, RootFiles
 
@@ -61,14 +61,14 @@ def loki_programs() -> Path:
         with cache.new_folder(folder, key) as made:
             targets = [f"{LOKI_MODULE}/cmd/{program}" for program in LOKI_PROGRAMS]
             version = f"-X {LOKI_MODULE}/pkg/util/build.Version={LOKI_VERSION}"
-            go.build("loki", targets, made, usual=LOKI_SECONDS, ldflags=version)
-            source = go.module_source("loki", LOKI_MODULE) / "cmd/loki/loki-docker-config.yaml"
+            go.build(GO / "loki", targets, made, usual=LOKI_SECONDS, ldflags=version)
+            source = go.module_source(GO / "loki", LOKI_MODULE) / "cmd/loki/loki-docker-config.yaml"
             (made / "local-config.yaml").write_bytes(source.read_bytes())
     return folder
 
 
 def _loki_key() -> str:
-    return cache.key_of(LOKI_VERSION, go.module_folder("loki"), *LOKI_PROGRAMS)
+    return cache.key_of(LOKI_VERSION, GO / "loki", *LOKI_PROGRAMS)
 
 
 def _without(program: str) -> str:
@@ -141,7 +141,7 @@ def _certificates(packages: Path) -> str:
 
 def _recipe_key(*parts: str | Path) -> Callable[[], str]:
     """The key of a recipe: what goes in, and the code that puts it together."""
-    own = [ROOT / "rig" / "stand_ins" / name for name in ("stand_in_images.py", "root_files.py", "debian.py")]
+    own = [Path(__file__).with_name(name) for name in ("stand_in_images.py", "root_files.py", "debian.py")]
     return lambda: cache.key_of(*own, *parts)
 
 
@@ -171,6 +171,6 @@ STAND_INS = {
             'ENTRYPOINT ["/usr/bin/loki"]',
             'CMD ["-config.file=/etc/loki/local-config.yaml"]',
         ),
-        _recipe_key(go.module_folder("loki")),
+        _recipe_key(GO / "loki"),
     ),
 }
