@@ -1,4 +1,4 @@
-# `make help` lists what there is. The work is done in local/ and ops/ (Python, standard library only).
+# `make help` lists what there is. The work is done in local/, ops/ and rig/ (Python, standard library only).
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -15,6 +15,7 @@ JOBS ?= 4
 # Folders of tests/ whose counts are bigger in a soak, or with tests for it alone.
 SUITES := edge policy aws loki team engines
 LOCAL := $(PYTHON) -m local
+RIG := $(PYTHON) -m rig
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin
 
@@ -30,7 +31,7 @@ help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
 doctor: ## what this machine lacks and how to get it; changes nothing (STACK=stage: for that stack)
-	@$(LOCAL) doctor --stack $(STACK)
+	@$(PYTHON) -m ops.doctor $(STACK)
 
 up: ## bring the local stack up and show that it works (PLUGINS=dir: with those Pulumi plugins)
 	@$(LOCAL) up $(WITH_PLUGINS)
@@ -68,7 +69,7 @@ lint: venv ## ruff, pyright and shellcheck; actionlint and zizmor for the workfl
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
 	@$(BIN)/shellcheck images/port-guard/port-guard .ci/run
-	@$(LOCAL) actionlint
+	@$(RIG) actionlint
 	@$(BIN)/zizmor --offline --quiet --no-progress .github/workflows docs/examples/*.yml
 
 bench: install ## the benchmarks
@@ -76,7 +77,7 @@ bench: install ## the benchmarks
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=bench $(BIN)/python -m bench
 
 soak: install ## the tests with their full counts, for hours (SUITE=edge: one of them)
-	@$(if $(filter engines,$(or $(SUITE),$(SUITES))),$(LOCAL) engines)
+	@$(if $(filter engines,$(or $(SUITE),$(SUITES))),$(RIG) engines)
 	@mkdir -p build && : > build/figures.soak.jsonl
 	@$(INSIDE) CAMPUS_MONITOR_TARGET=soak $(BIN)/pytest $(addprefix tests/,$(or $(SUITE),$(SUITES)))
 
@@ -87,7 +88,7 @@ lock: ## make requirements.txt and requirements-dev.txt again from pyproject.tom
 	@$(LOCAL) lock
 
 install: ## get or make everything that `make up` and `make test` need
-	@$(LOCAL) install $(WITH_PLUGINS)
+	@$(RIG) install $(WITH_PLUGINS)
 
 images: install ## the same; the images are then in the cache
 

@@ -1,4 +1,4 @@
-"""Everything that the local stack and the tests need, each thing only if it is missing."""
+"""Everything that the local stack needs, each thing only if it is missing."""
 
 from __future__ import annotations
 
@@ -16,15 +16,11 @@ from local import (
     say,
     settings,
     system,
-    venv,
 )
 from local.paths import cache as cache_folder
-from rig.programs import alloy_syntax, engines, fluent_bit_plugin, loki_canary, openssh, pebble
 
 # Images that nobody can make here, and that all else runs without.
 GRAFANA, ALLOY = "grafana", "alloy"
-# What `make test` runs on, and most users have.
-TESTS_ENGINE = "29"
 
 
 @dataclass(frozen=True)
@@ -40,40 +36,20 @@ def for_stack(local: settings.LocalSettings, plugins: Path | None) -> Installed:
     return _install(local, plugins, load=True)
 
 
-def for_tests(plugins: Path | None) -> Installed:
-    """What `make test` needs."""
-    system.check_machine()
-    system.ensure_programs(system.TEST_PROGRAMS, "the tests need them")
-    system.ensure_programs({"dockerd": "docker.io"}, "the tests start a Docker Engine of their own")
-    venv.ensure()
-    installed = _for_rig(plugins)
-    with cache.lock():
-        fluent_bit_plugin.ensure()
-        loki_canary.ensure()
-        pebble.ensure()
-        openssh.ensure()
-        alloy_syntax.ensure()
-        engines.ensure(TESTS_ENGINE)
-    return installed
+def into_cache(plugins: Path | None) -> None:
+    """What the tests' stacks need: in the cache alone, beside .local/env.
 
-
-def all_engines() -> None:
-    """Every Docker Engine that `make soak SUITE=engines` runs, beside what `for_tests` gets."""
-    with cache.lock():
-        for name in engines.NAMES:
-            engines.ensure(name)
-
-
-def _for_rig(plugins: Path | None) -> Installed:
-    """What the stack needs, in the cache alone. Docker is needed only to fill it: who starts it ends it."""
+    Docker is needed only to fill it: who starts it ends it.
+    """
     local = settings.read()
     docker.use(local.docker_host)
     if _cache_is_full(local):
-        return _install(local, plugins, load=False)
+        _install(local, plugins, load=False)
+        return
     ours_before = processes.pid_of("dockerd") is not None
     system.ensure_docker()
     try:
-        return _install(local, plugins, load=False)
+        _install(local, plugins, load=False)
     finally:
         if not ours_before and processes.stop("dockerd"):
             say.note("stopped the Docker that was started for this")

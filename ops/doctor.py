@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local import cache, docker, pulumi_cli, pulumi_plugins, say
+from local import cache, commands, docker, pulumi_cli, pulumi_plugins, say
 from local.paths import LOCAL, ROOT
 from local.paths import cache as cache_folder
 from local.say import Problem
@@ -224,3 +225,15 @@ def known_host(value: str, known_hosts: Path) -> Row:
     login = f"{url.username}@{host}" if url.username else host
     do = f"`ssh -p {port} {login} docker version`, and compare the key with the server's"
     return Row("ssh", "missing", f"{name} isn't in {known_hosts}: {do}", stops=True)
+
+
+def main() -> int:
+    """Print the rows of the stack that the argument names."""
+    parser = argparse.ArgumentParser(prog="make doctor", description=__doc__)
+    parser.add_argument("stack", help="such as local, stage or prod")
+    stack = parser.parse_args().stack
+    return commands.ended(lambda: run(stack))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

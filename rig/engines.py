@@ -43,7 +43,7 @@ class Engine:
         found = built.folders(self.release) if self.is_built else []
         for folder in found:
             if not folder.exists():
-                raise RuntimeError(f"Docker Engine {self.name} isn't built: `python3 -m local engines`")
+                raise RuntimeError(f"Docker Engine {self.name} isn't built: `python3 -m rig engines`")
         return found
 
 

@@ -6,8 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from local import local_stack, pulumi, say
-from ops.verify import checks, proof
+from local import pulumi, say
+from ops.verify import checks, local_stack, proof
 
 
 def main() -> int:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.imports import imported
+
 ROOT = Path(__file__).resolve().parents[2]
 SDKS = ("pulumi", "docker", "boto")
 # The first line of every module that reaches no SDK: there nothing may stay untyped.
@@ -19,19 +21,6 @@ OTHERS = {"live": 0, "values": 1, "stack": 4, "__main__": 5}
 # Sources by module, without empty ones.
 Tree = dict[str, str]
 Arrows = dict[str, set[str]]
-
-
-def imported(source: str) -> set[str]:
-    """Every module that the source names in an import, at any depth."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, "imports are written absolutely"
-            names.add(node.module or "")
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return names
 
 
 def own_tree() -> Tree:

@@ -41,7 +41,6 @@ from local import (
     venv,
 )
 from local.say import Problem
-from ops.verify.checks import Login
 from rig.stand_ins import debian
 from rig.stand_ins.root_files import NET_BIND_SERVICE, RootFiles
 
@@ -458,13 +457,6 @@ class TestLocalWorld:
             gateway,
             stranger,
         )
-
-    def test_curl_is_told_a_password_in_quotes(self) -> None:
-        """Of all that curl's configuration knows, a backslash and a quote alone are special there."""
-        told = local_world.curl_config("a line", Login("admin", 'p"\\n$(id)')).splitlines()
-        assert told[-1] == r'user = "admin:p\"\\n$(id)"'
-        assert all(option.count('"') - option.count(r"\"") == 2 for option in told)
-        assert "user" not in local_world.curl_config("a line", None)
 
 
 class TestPulumi:

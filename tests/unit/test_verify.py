@@ -27,7 +27,7 @@ from components.port_policy.rules import NUMBERS, Rule, shut_out
 from local import pulumi
 from local.say import Problem
 from ops.verify import __main__ as command
-from ops.verify import checks, places, proof
+from ops.verify import checks, local_stack, places, proof
 from ops.verify.checks import Deployment, Knock, Login, PortRow, Result, Route, Verdict
 from rig.certificates import made_authority
 from tests.support.outputs import GOOD, SECRETS
@@ -580,3 +580,11 @@ class TestCommand:
         monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
         assert self._run(monkeypatch, "stage") == 2
         assert "the outputs of stage can't be read: error: no stack named stage" in capfd.readouterr().err
+
+
+def test_curl_is_told_a_password_in_quotes() -> None:
+    """Of all that curl's configuration knows, a backslash and a quote alone are special there."""
+    told = local_stack.curl_config("a line", Login("admin", 'p"\\n$(id)')).splitlines()
+    assert told[-1] == r'user = "admin:p\"\\n$(id)"'
+    assert all(option.count('"') - option.count(r"\"") == 2 for option in told)
+    assert "user" not in local_stack.curl_config("a line", None)

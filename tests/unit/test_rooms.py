@@ -1,0 +1,62 @@
+"""Product, operators' tools and test equipment are told apart by path: which of them imports which."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from local.paths import ROOT
+from tests.support.imports import imported
+
+# Whom each room may import. Nothing that a real stack is made of imports what the tests are.
+ALLOWED = {
+    "components": set[str](),
+    "local": set[str](),
+    "ops": {"components", "local"},
+    "rig": {"components", "local"},
+    "bench": {"components", "local", "rig"},
+    "tests": {"components", "local", "ops", "rig"},
+}
+# Besides: what takes the place of an image that its registry refuses, and a program of the virtualenv's.
+NAMED = {("local/images.py", "rig.stand_ins"), ("local/settings_reader.py", "components.settings")}
+
+
+def imports_between_rooms(room: str) -> set[tuple[str, str]]:
+    """The files of a room, each with what it imports out of another one."""
+    paths = sorted((ROOT / room).rglob("*.py"))
+    assert paths
+    return {
+        (str(path.relative_to(ROOT)), name)
+        for path in paths
+        for name in imported(path.read_text())
+        if name.partition(".")[0] in ALLOWED.keys() - {room}
+    }
+
+
+def is_named(path: str, name: str) -> bool:
+    return any(path == file and (f"{name}.").startswith(f"{place}.") for file, place in NAMED)
+
+
+@pytest.mark.parametrize("room", ALLOWED)
+def test_a_room_imports_only_those_that_it_may(room: str) -> None:
+    wrong = {
+        (path, name)
+        for path, name in imports_between_rooms(room)
+        if name.partition(".")[0] not in ALLOWED[room] and not is_named(path, name)
+    }
+    assert wrong == set()
+
+
+@pytest.mark.parametrize(("file", "place"), sorted(NAMED))
+def test_each_exception_is_one(file: str, place: str) -> None:
+    assert place in imported(Path(ROOT, file).read_text())
+
+
+def test_no_room_leads_back_to_itself() -> None:
+    """But by the exceptions, which are named for that."""
+    left = dict(ALLOWED)
+    while left:
+        free = {room for room, others in left.items() if not others & left.keys()}
+        assert free, f"a circle: {sorted(left)}"
+        left = {room: others for room, others in left.items() if room not in free}
