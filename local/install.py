@@ -42,7 +42,7 @@ def into_cache(plugins: Path | None) -> None:
     Docker is needed only to fill it: who starts it ends it.
     """
     local = settings.read()
-    docker.use(local.docker_host)
+    docker.use(local.place.docker_host)
     if _cache_is_full(local):
         _install(local, plugins, load=False)
         return

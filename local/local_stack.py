@@ -40,7 +40,7 @@ def up(plugins: Path | None) -> int:
     stack = pulumi.LocalStack(installed.environment)
     had_state = pulumi.has_state()
     pulumi.ensure_passphrase()
-    emulator.ensure(local.emulator)
+    emulator.ensure(local.place.emulator)
     _select(stack, local, installed.grafana, fresh=not had_state)
     stack.unlock()
     say.step("pulumi up (stack local)")
@@ -58,7 +58,7 @@ def preview(plugins: Path | None) -> int:
         raise Problem("there is no local stack to compare with: `make up` makes it")
     local = _checked()
     installed = install.for_stack(local, plugins)
-    emulator.ensure(local.emulator)
+    emulator.ensure(local.place.emulator)
     return pulumi.LocalStack(installed.environment).shown("preview")
 
 
@@ -67,15 +67,15 @@ def down(plugins: Path | None) -> int:
     system.check_machine()
     if not venv.python().exists():
         venv.ensure()
-    local = settings.read(check=False)
-    docker.use(local.docker_host)
+    place = settings.place()
+    docker.use(place.docker_host)
     had_state = pulumi.has_state()
     if had_state:
         system.ensure_docker()
-        _destroy(local, plugins)
+        _destroy(place, plugins)
     if docker.answers():
         local_world.clean_up()
-        _sweep(local.name_prefix)
+        _sweep(place.name_prefix)
     stack_file.take_back()
     for name in (emulator.NAME, "dockerd"):
         if processes.stop(name):
@@ -91,8 +91,8 @@ def _checked() -> settings.LocalSettings:
     system.check_machine()
     venv.ensure()
     local = settings.read()
-    docker.use(local.docker_host)
-    emulator.check_port(local.emulator)
+    docker.use(local.place.docker_host)
+    emulator.check_port(local.place.emulator)
     _check_edge_ports(local)
     system.ensure_docker()
     _check_names(local)
@@ -101,9 +101,9 @@ def _checked() -> settings.LocalSettings:
 
 def _check_edge_ports(local: settings.LocalSettings) -> None:
     """A Problem if another program has a port of Caddy's. Where no Docker runs, no Caddy does."""
-    if docker.is_running(f"{local.name_prefix}caddy"):
+    if docker.is_running(f"{local.place.name_prefix}caddy"):
         return
-    ports = {"httpPort": local.http_port, "httpsPort": local.https_port}
+    ports = {"httpPort": local.place.http_port, "httpsPort": local.place.https_port}
     for name, port in ports.items():
         if not system.port_is_free(port):
             raise system.port_taken(port, f"campus-monitor:edge.{name}")
@@ -111,7 +111,7 @@ def _check_edge_ports(local: settings.LocalSettings) -> None:
 
 def _check_names(local: settings.LocalSettings) -> None:
     """A Problem if there are containers of ours that this work tree knows nothing of."""
-    strangers = [] if pulumi.has_state() else docker.names("container", local.name_prefix)
+    strangers = [] if pulumi.has_state() else docker.names("container", local.place.name_prefix)
     if strangers:
         raise Problem(
             f"there is already a container {strangers[0]}, of another work tree or a lost state: "
@@ -146,7 +146,7 @@ def _show(
     if verified.returncode != 0:
         raise Problem(
             "the stack is up, but not all of it is proven to do what it should: "
-            f"see `docker logs {local.name_prefix}caddy`"
+            f"see `docker logs {local.place.name_prefix}caddy`"
         )
     say.step(f"the local stack is up, after {say.duration(time.monotonic() - began)}")
     for name, url in _urls(local, stack.outputs(), grafana=installed.grafana):
@@ -161,7 +161,7 @@ def _urls(local: settings.LocalSettings, outputs: dict[str, Any], *, grafana: bo
     return [*urls, *((f"Loki {name}, inside", local.address_of_loki(name)) for name in sorted(local.lokis))]
 
 
-def _destroy(local: settings.LocalSettings, plugins: Path | None) -> None:
+def _destroy(place: settings.Place, plugins: Path | None) -> None:
     """Destroy in order, as far as that can be done; the sweep afterwards gets the rest."""
     folder = pulumi_cli.find()
     if folder is None:
@@ -171,7 +171,7 @@ def _destroy(local: settings.LocalSettings, plugins: Path | None) -> None:
         made = environment.make(folder, pulumi_plugins.ensure(folder, plugins, cache.Refusals()))
     stack = pulumi.LocalStack(made)
     stack.unlock()
-    emulator.ensure(local.emulator)
+    emulator.ensure(place.emulator)
     say.step("pulumi destroy (stack local)")
     if stack.shown("destroy", "--yes", "--skip-preview", "--refresh") != 0:
         say.note("pulumi destroy did not get through, see above: removing the rest without it")

@@ -1,32 +1,49 @@
-"""What `make up` has to know of Pulumi.local.yaml; the program checks the settings themselves."""
+"""A stack's settings for tools that run without the virtualenv: its Python reads and checks them."""
 
 from __future__ import annotations
 
 import ipaddress
 import json
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from local import say, venv
-from local.paths import ROOT, STACK_SETTINGS
+from local.paths import ROOT
+from local.pulumi import STACK
 from local.say import Problem
 
-NAMESPACE = "campus-monitor:"
+
+@dataclass(frozen=True)
+class Place:
+    """Where a stack is, and by what it is reached."""
+
+    docker_host: str
+    # Those of replicas and of shippers.
+    other_docker_hosts: tuple[str, ...]
+    name_prefix: str
+    domain: str
+    http_port: int
+    https_port: int
+    # Empty for the real AWS.
+    emulator: str
+    # What Pulumi has written into the file of a stack that was made; None for another.
+    decrypted_by: str | None
+
+    @property
+    def docker_hosts(self) -> list[str]:
+        """Every Docker host, once."""
+        return list(dict.fromkeys([self.docker_host, *self.other_docker_hosts]))
 
 
 @dataclass(frozen=True)
 class LocalSettings:
     """The local stack's settings as far as `make up` goes by them."""
 
-    docker_host: str
-    name_prefix: str
+    place: Place
     network_cidr: str
-    domain: str
-    http_port: int
-    https_port: int
     images: dict[str, str]
     grafana_enabled: bool
-    emulator: str
     # The Lokis' ports by name.
     lokis: dict[str, int]
 
@@ -36,77 +53,44 @@ class LocalSettings:
         return f"http://{network.network_address + self.lokis[name]}:{self.lokis[name]}"
 
 
-def read(*, check: bool = True) -> LocalSettings:
-    """Read Pulumi.local.yaml (the virtualenv has to be there: it has the YAML reader).
-
-    With `check`, a setting that the program would refuse is a Problem already here.
-    """
-    if not STACK_SETTINGS.exists():
-        raise Problem("Pulumi.local.yaml is missing: `git checkout Pulumi.local.yaml`")
-    command = [venv.python(), "-m", "local.settings_reader", *(["--check"] if check else [])]
-    done = say.capture(command, cwd=ROOT, stdin=STACK_SETTINGS.read_text())
-    if done.returncode != 0:
-        raise Problem("\n       ".join(done.stderr.strip().splitlines()))
-    return parse(json.loads(done.stdout))
-
-
-def parse(document: Any) -> LocalSettings:
-    """The settings in the file's content; a Problem that names the key that is missing."""
-    config = _mapping(_mapping(document, "the file").get("config", {}), "config")
-    campus, edge = _area(config, "campus"), _area(config, "edge")
+def read(folder: Path = ROOT) -> LocalSettings:
+    """All of Pulumi.local.yaml, by the virtualenv: what the program would refuse is a Problem here."""
+    found = _read(STACK, folder)
+    settings = found["settings"]
     return LocalSettings(
-        docker_host=_text(campus, "campus.dockerHost"),
-        name_prefix=_text(campus, "campus.namePrefix"),
-        network_cidr=_network(campus, "campus.networkCidr"),
-        domain=_text(edge, "edge.domain"),
-        http_port=_port(edge, "edge.httpPort"),
-        https_port=_port(edge, "edge.httpsPort"),
-        images={
-            name: reference
-            for name, reference in _area(config, "images").items()
-            if isinstance(reference, str)
-        },
-        grafana_enabled=_area(config, "grafana").get("enabled", True) is not False,
-        emulator=_text(_area(config, "aws"), "aws.emulator"),
-        lokis=_lokis(_area(config, "loki")),
+        place=_place(found),
+        network_cidr=settings["campus"]["networkCidr"],
+        images={name: image for name, image in settings["images"].items() if isinstance(image, str)},
+        grafana_enabled=settings["grafana"]["enabled"],
+        lokis={name: one["port"] for name, one in settings["loki"]["instances"].items()},
     )
 
 
-def _lokis(loki: dict[str, Any]) -> dict[str, int]:
-    instances = _mapping(loki.get("instances", {}), "loki.instances")
-    return {
-        name: _port(_mapping(one, f"loki.instances.{name}"), f"loki.instances.{name}.port")
-        for name, one in instances.items()
-    }
+def place(stack: str = STACK, folder: Path = ROOT) -> Place:
+    """Where a stack is, though something else is wrong with its settings."""
+    return _place(_read(stack, folder, "--place"))
 
 
-def _area(config: dict[str, Any], name: str) -> dict[str, Any]:
-    return _mapping(config.get(NAMESPACE + name) or {}, name)
+def _read(stack: str, folder: Path, *options: str) -> dict[str, Any]:
+    if stack == STACK and not (folder / "Pulumi.local.yaml").exists():
+        raise Problem("Pulumi.local.yaml is missing: `git checkout Pulumi.local.yaml`")
+    command = [venv.python(), "-m", "components.stack.settings_file", stack, "--folder", folder, *options]
+    done = say.capture(command, cwd=ROOT)
+    if done.returncode != 0:
+        raise Problem("\n       ".join(done.stderr.strip().splitlines()))
+    return json.loads(done.stdout)
 
 
-def _mapping(value: Any, path: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Problem(f"Pulumi.local.yaml: {NAMESPACE}{path} must be a mapping")
-    return value
-
-
-def _text(area: dict[str, Any], path: str) -> str:
-    value = area.get(path.rpartition(".")[2])
-    if not isinstance(value, str) or not value:
-        raise Problem(f"Pulumi.local.yaml: {NAMESPACE}{path} must be a text, not {value!r}")
-    return value
-
-
-def _port(area: dict[str, Any], path: str) -> int:
-    value = area.get(path.rpartition(".")[2])
-    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= 65535:
-        raise Problem(f"Pulumi.local.yaml: {NAMESPACE}{path} must be a port from 1 to 65535, not {value!r}")
-    return value
-
-
-def _network(area: dict[str, Any], path: str) -> str:
-    value = _text(area, path)
-    try:
-        return str(ipaddress.ip_network(value))
-    except ValueError as error:
-        raise Problem(f"Pulumi.local.yaml: {NAMESPACE}{path} must be a network: {error}") from None
+def _place(found: dict[str, Any]) -> Place:
+    campus, edge, aws, shippers = (found["settings"][area] for area in ("campus", "edge", "aws", "shippers"))
+    others = [*campus["otherHosts"].values(), *shippers.values()]
+    return Place(
+        docker_host=campus["dockerHost"],
+        other_docker_hosts=tuple(one["dockerHost"] for one in others),
+        name_prefix=campus["namePrefix"],
+        domain=edge["domain"],
+        http_port=edge["httpPort"],
+        https_port=edge["httpsPort"],
+        emulator=aws["emulator"] or "",
+        decrypted_by=found["decryptedBy"],
+    )

@@ -13,19 +13,17 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
-
-import yaml
+from typing import get_args
 
 from components.aws.egress_settings import EgressCreate, EgressSettings
 from components.aws.nat_boot import DISK_GIB, INSTANCE_TYPE
 from components.ecs.log_router_settings import LogRate
 from components.ecs.loss_signs import Alarm
 from components.ecs.settings import ServiceSettings
-from components.stack.settings import AwsHalf, parse_aws_half
-from components.values.errors import PROJECT, SettingsError
+from components.stack import settings_file
+from components.stack.settings import AwsHalf, parse_part
+from components.values.errors import SettingsError
 
-ROOT = Path(__file__).resolve().parents[1]
 PRICES = Path(__file__).with_name("price_lists")
 # As AWS' own calculator has it.
 MONTH_HOURS = 730
@@ -156,14 +154,9 @@ def _row(cost: Cost) -> str:
     return f"| {cost.what} | {cost.many} | {cost.usd:.2f} |\n"
 
 
-def of_stack(stack: str, folder: Path = ROOT) -> str:
+def of_stack(stack: str, folder: Path = settings_file.ROOT) -> str:
     """The table of a stack's file. Raises CostError or SettingsError, which say why there is none."""
-    path = folder / f"Pulumi.{stack}.yaml"
-    if not path.exists():
-        raise CostError(f"there is no {path.name}")
-    config: dict[str, Any] = yaml.safe_load(path.read_text()).get("config") or {}
-    own = f"{PROJECT}:"
-    settings = parse_aws_half({key.removeprefix(own): one for key, one in config.items()})
+    settings = parse_part(AwsHalf, settings_file.read(stack, folder).areas)
     prices = prices_of(settings.aws.region)
     return table(costs(settings, prices), prices, settings.aws.region)
 

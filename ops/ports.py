@@ -9,20 +9,25 @@ import argparse
 import sys
 from pathlib import Path
 
-import yaml
-
 from components.docker_hosts.containers import Host
+from components.docker_hosts.settings import CampusSettings
 from components.live.docker_host import LiveError, client, find_container, read_by_script
 from components.port_policy.component import GUARD
-from components.stack.settings import parse_campus
-from components.values.errors import PROJECT, SettingsError
+from components.stack import settings_file
+from components.stack.settings import parse_part
+from components.values.area import Area
+from components.values.errors import SettingsError
 
-ROOT = Path(__file__).resolve().parents[1]
+
+class _Campus(Area):
+    """The one area that says where the guard is."""
+
+    campus: CampusSettings
 
 
-def counted_rows(stack: str, folder: Path = ROOT) -> str:
+def counted_rows(stack: str, folder: Path = settings_file.ROOT) -> str:
     """The rows of a stack's Docker host; a LiveError or a SettingsError says why there are none."""
-    host = _host(folder / f"Pulumi.{stack}.yaml")
+    host = _host(stack, folder)
     with client(host.docker_host) as engine:
         guard = find_container(engine, host.named(GUARD))
         ran = guard and read_by_script(guard, "port-guard ports")
@@ -33,12 +38,8 @@ def counted_rows(stack: str, folder: Path = ROOT) -> str:
     return ran.output
 
 
-def _host(path: Path) -> Host:
-    """Where the stack's guard is: a small part of its settings, in which no secret is."""
-    if not path.exists():
-        raise LiveError(f"there is no {path.name}")
-    config = yaml.safe_load(path.read_text()).get("config") or {}
-    campus = parse_campus(config.get(f"{PROJECT}:campus"))
+def _host(stack: str, folder: Path) -> Host:
+    campus = parse_part(_Campus, settings_file.read(stack, folder).areas).campus
     return Host(
         docker_host=campus.docker_host, name_prefix=campus.name_prefix, protect_data=campus.protect_data
     )

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 from pulumi import automation
 
+from components.stack import settings_file
 from local.environment import backend_url
 from rig.run import Run, opened_run
 
@@ -101,10 +102,7 @@ def local_settings(root: Path = ROOT) -> Settings:
 
 def settings_of(environment: str, root: Path = ROOT) -> Settings:
     """The settings of an environment's file by area, free to be changed."""
-    project = _project(root)["name"]
-    config = yaml.safe_load((root / f"Pulumi.{environment}.yaml").read_text())["config"]
-    own = f"{project}:"
-    return {key.removeprefix(own): value for key, value in config.items() if key.startswith(own)}
+    return settings_file.read(environment, root).areas
 
 
 def merged(base: Settings, changes: Mapping[str, Any]) -> Settings:

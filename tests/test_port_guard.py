@@ -17,6 +17,7 @@ from components.live.docker_host import LiveError
 from components.port_policy.component import GUARD
 from components.port_policy.nftables import render_policy
 from components.port_policy.rules import Rule
+from components.values.errors import SettingsError
 from ops.ports import counted_rows
 from rig.live_guard import DIRECTORY, LiveGuard, live_guard
 from rig.namespaces import NAT, SERVER, STRANGER
@@ -245,7 +246,7 @@ def test_the_rows_in_force_are_read_with_their_counters(
     guard.container.stop()
     with pytest.raises(LiveError, match=f"{guard.name} doesn't run"):
         counted_rows("rig", tmp_path)
-    with pytest.raises(LiveError, match=r"there is no Pulumi\.other\.yaml"):
+    with pytest.raises(SettingsError, match=r"there is no Pulumi\.other\.yaml"):
         counted_rows("other", tmp_path)
 
 

@@ -7,7 +7,7 @@ received (never a secret's value), before any resource is registered.
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import model_validator
@@ -153,9 +153,7 @@ def parse(tree: dict[str, Any]) -> Settings:
     return validated(Settings, tree)
 
 
-def parse_campus(area: Any) -> CampusSettings:
-    """The area `campus` alone, as it stands in a stack's file. Raises SettingsError."""
-    return validated(CampusSettings, area, "campus")
+Part = TypeVar("Part", bound=Area)
 
 
 class AwsHalf(Area):
@@ -166,6 +164,6 @@ class AwsHalf(Area):
     aws: AwsSettings
 
 
-def parse_aws_half(tree: dict[str, Any]) -> AwsHalf:
-    """What is made in AWS, as it stands in a stack's file. Raises SettingsError."""
-    return validated(AwsHalf, {key: tree[key] for key in AwsHalf.model_fields if key in tree})
+def parse_part(part: type[Part], tree: dict[str, Any]) -> Part:
+    """Those areas alone that a model has, as they stand in a stack's file. Raises SettingsError."""
+    return validated(part, {key: tree[key] for key in part.model_fields if key in tree})

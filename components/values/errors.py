@@ -29,19 +29,13 @@ class SettingsError(Exception):
 Model = TypeVar("Model", bound=Area)
 
 
-def validated(model: type[Model], value: Any, *above: str) -> Model:
-    """The model from what stands in a stack's file, `above` being its place there.
-
-    Raises SettingsError with one line per mistake.
-    """
+def validated(model: type[Model], tree: dict[str, Any]) -> Model:
+    """The model from what stands in a stack's file. Raises SettingsError with one line per mistake."""
     try:
-        return model.model_validate(value, by_alias=True, by_name=False)
+        return model.model_validate(tree, by_alias=True, by_name=False)
     except ValidationError as error:
-        tree = value
-        for key in reversed(above):
-            tree = {key: tree}
-        items = [dict(item) | {"loc": (*above, *item["loc"])} for item in error.errors(include_url=False)]
-        raise SettingsError([_problem(item, tree) for item in items]) from None
+        items = error.errors(include_url=False)
+        raise SettingsError([_problem(dict(item), tree) for item in items]) from None
 
 
 def _problem(item: dict[str, Any], tree: dict[str, Any]) -> str:

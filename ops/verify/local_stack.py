@@ -76,7 +76,7 @@ def verify() -> list[Result]:
     if folder is None or not pulumi.has_state():
         raise Problem("there is no local stack to be verified: `make up` makes it")
     local = settings.read()
-    docker.use(local.docker_host)
+    docker.use(local.place.docker_host)
     return _prove(local, pulumi.LocalStack(environment.make(folder, ())).outputs())
 
 
@@ -101,7 +101,7 @@ def _allowed_address(outputs: Mapping[str, object]) -> str:
 
 def _certificate(local: LocalSettings, folder: Path) -> Path:
     """Caddy's own root certificate."""
-    container = f"{local.name_prefix}caddy"
+    container = f"{local.place.name_prefix}caddy"
     target = folder / "root.crt"
     copied = processes.wait_until(
         lambda: docker.run("cp", f"{container}:{ROOT_CERTIFICATE}", target).returncode == 0,

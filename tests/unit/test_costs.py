@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.stack.settings import parse_aws_half
+from components.stack.settings import AwsHalf, parse_part
 from components.values.errors import SettingsError
 from local.paths import ROOT
 from ops.costs import PRICES, CostError, costs, of_stack, prices_of, table
@@ -25,7 +25,7 @@ ZONES = {"ap-northeast-2": ["ap-northeast-2a", "ap-northeast-2c"], "us-east-1": 
 def half(region: str = "ap-northeast-2", services: dict[str, Any] | None = None, **create: Any) -> Any:
     """The AWS half of a stack with two zones."""
     egress = {"create": {"zones": ZONES[region], **create}}
-    return parse_aws_half({"egress": egress, "services": services or {}, "aws": {"region": region}})
+    return parse_part(AwsHalf, {"egress": egress, "services": services or {}, "aws": {"region": region}})
 
 
 def documented() -> list[list[str]]:
@@ -82,7 +82,7 @@ def test_lines_are_paid_by_the_way_that_they_go(egress: dict[str, Any], each: fl
     rate = {"linesPerSecond": 100, "bytesPerLine": 1000}
     service = {"cpuUnits": 512, "memoryMib": 1024, "containers": APP, "logRate": rate}
     tree = {"egress": egress, "services": {"api": service}, "aws": {"region": "ap-northeast-2"}}
-    found = costs(parse_aws_half(tree), prices_of("ap-northeast-2"))
+    found = costs(parse_part(AwsHalf, tree), prices_of("ap-northeast-2"))
     lines = found.by_use[0]
     gigabytes = 100 * 1000 * 3600 * 730 / 1e9
     assert (lines.many, lines.usd) == (f"{gigabytes:.0f} GB", pytest.approx(gigabytes * each))
@@ -108,18 +108,18 @@ def test_a_stacks_file_is_read_and_none_of_its_secrets(stack: str, tmp_path: Pat
     (tmp_path / f"Pulumi.{stack}.yaml").write_text(yaml.safe_dump({"config": config}))
     said = of_stack(stack, tmp_path)
     prices = prices_of("ap-northeast-2")
-    assert said == table(costs(parse_aws_half(tree), prices), prices, "ap-northeast-2")
+    assert said == table(costs(parse_part(AwsHalf, tree), prices), prices, "ap-northeast-2")
     assert f"| NAT gateway | {2 if stack == 'prod' else 1} | " in said
     assert "| **sum** | | **" in said
 
 
 def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(CostError, match=r"there is no Pulumi\.nowhere\.yaml"):
+    with pytest.raises(SettingsError, match=r"there is no Pulumi\.nowhere\.yaml"):
         of_stack("nowhere", tmp_path)
     with pytest.raises(CostError, match=r"no prices of eu-north-1 yet: `make prices REGION=eu-north-1`"):
         prices_of("eu-north-1")
     with pytest.raises(SettingsError, match=r"egress\.create\.zones: at least two"):
-        parse_aws_half({"egress": {"create": {"zones": ["us-east-1a"]}}, "aws": {"region": "us-east-1"}})
+        parse_part(AwsHalf, {"egress": {"create": {"zones": ["us-east-1a"]}}, "aws": {"region": "us-east-1"}})
 
 
 def product(usage: str, *steps: tuple[str, str]) -> str:

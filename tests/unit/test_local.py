@@ -13,8 +13,8 @@ import sys
 import tarfile
 import time
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -65,11 +65,6 @@ def stack_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(stack_file, "STACK_SETTINGS", path)
     monkeypatch.setattr(stack_file, "RECORD", tmp_path / "record.json")
     return path
-
-
-@pytest.fixture
-def document() -> dict[str, Any]:
-    return yaml.safe_load(paths.STACK_SETTINGS.read_text())
 
 
 class TestCache:
@@ -239,64 +234,55 @@ class TestStackFile:
 
 
 class TestSettings:
-    def test_of_the_local_stack_are_understood(self, document: dict[str, Any]) -> None:
-        local = settings.parse(document)
+    def test_of_the_local_stack_are_understood(self) -> None:
+        local = settings.read()
         assert local.lokis == {"aws": 3100, "test": 3199}
-        assert local.http_port != 80
-        assert local.https_port != 443
-        assert emulator.address(local.emulator)[0] == "127.0.0.1"
+        assert local.place.http_port != 80
+        assert local.place.https_port != 443
+        assert emulator.address(local.place.emulator)[0] == "127.0.0.1"
         needed = install.needed_images(local)
         assert needed[0] == images.BASE
         assert needed[-1] == images.PROBE
         assert not {local.images["grafana"], local.images["alloy"]} & set(needed)
 
-    def test_loki_answers_at_the_networks_address_plus_the_port(self, document: dict[str, Any]) -> None:
-        document["config"]["campus-monitor:campus"]["networkCidr"] = "172.29.0.0/16"
-        local = settings.parse(document)
+    def test_loki_answers_at_the_networks_address_plus_the_port(self) -> None:
+        local = replace(settings.read(), network_cidr="172.29.0.0/16")
         assert local.address_of_loki("aws") == "http://172.29.12.28:3100"
 
-    @pytest.mark.parametrize(
-        ("area", "key", "value", "said"),
-        [
-            ("edge", "httpsPort", 999999, "edge.httpsPort must be a port from 1 to 65535"),
-            ("edge", "httpPort", "x", "edge.httpPort must be a port"),
-            ("edge", "httpPort", True, "edge.httpPort must be a port"),
-            ("campus", "networkCidr", "1.2.3.4/33", "campus.networkCidr must be a network"),
-            ("campus", "namePrefix", "", "campus.namePrefix must be a text"),
-            ("aws", "emulator", None, "aws.emulator must be a text"),
-            ("loki", "instances", {"aws": {"port": 0}}, "loki.instances.aws.port must be a port"),
-            ("loki", "instances", [], "loki.instances must be a mapping"),
-        ],
-    )
-    def test_a_wrong_value_is_one_line_with_its_key(
-        self, document: dict[str, Any], area: str, key: str, value: object, said: str
-    ) -> None:
-        document["config"][f"campus-monitor:{area}"][key] = value
-        with pytest.raises(Problem, match=said) as raised:
-            settings.parse(document)
-        assert "\n" not in str(raised.value)
-
-    @pytest.mark.parametrize("content", [None, [], {"config": []}, {"config": {}}])
-    def test_a_file_without_settings_is_one_line(self, content: object) -> None:
-        with pytest.raises(Problem, match=r"Pulumi\.local\.yaml"):
-            settings.parse(content)
-
-    def test_what_the_program_refuses_is_found_before_anything_is_made(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_what_the_program_refuses_is_found_before_anything_is_made(self, tmp_path: Path) -> None:
         path = tmp_path / "Pulumi.local.yaml"
-        monkeypatch.setattr(settings, "STACK_SETTINGS", path)
         text = paths.STACK_SETTINGS.read_text()
+        path.write_text(text.replace("  campus-monitor:loki:", "  campus-monitor:loki:\n    x: 1"))
+        with pytest.raises(Problem, match=r"campus-monitor:loki\.x: unknown key"):
+            settings.read(tmp_path)
+        # What is removed is found all the same.
+        assert settings.place(folder=tmp_path) == settings.place()
         path.write_text(text.replace("  campus-monitor:edge:", "  campus-monitor:edge:\n    x: 1"))
         with pytest.raises(Problem, match=r"campus-monitor:edge\.x: unknown key"):
-            settings.read()
-        assert settings.read(check=False).http_port > 0
-        path.write_text("config: [")
-        with pytest.raises(Problem, match=r"is not YAML: .* line 1"):
-            settings.read(check=False)
+            settings.place(folder=tmp_path)
         path.unlink()
         with pytest.raises(Problem, match="is missing"):
-            settings.read()
+            settings.read(tmp_path)
+
+    def test_every_docker_host_of_a_stack_is_known_once(self, tmp_path: Path) -> None:
+        tree = {
+            "campus": {
+                "dockerHost": "ssh://one",
+                "address": "10.20.0.11",
+                "otherHosts": {
+                    "log2": {"dockerHost": "ssh://two:22", "address": "10.20.0.12"},
+                    "log3": {"dockerHost": "ssh://three", "address": "10.20.0.13"},
+                },
+            },
+            "edge": {"domain": "campus.example", "tls": "internal"},
+            "shippers": {"log3": {"dockerHost": "ssh://three", "loki": "test", "account": "admin"}},
+            "aws": {"region": "ap-northeast-2"},
+        }
+        config = {f"campus-monitor:{area}": value for area, value in tree.items()}
+        (tmp_path / "Pulumi.x.yaml").write_text(yaml.safe_dump({"config": config, "encryptionsalt": "v1:x"}))
+        place = settings.place("x", tmp_path)
+        assert place.docker_hosts == ["ssh://one", "ssh://two:22", "ssh://three"]
+        assert (place.emulator, place.decrypted_by) == ("", "encryptionsalt")
 
 
 class TestPorts:
@@ -744,7 +730,7 @@ def test_only_the_standard_library_is_needed() -> None:
     folders = ("local", "ops", "ops/verify", "rig/programs", "rig/stand_ins")
     found = [path for folder in folders for path in (paths.ROOT / folder).glob("*.py")]
     modules = {str(path.relative_to(paths.ROOT).with_suffix("")): path for path in found}
-    for program in ("local/settings_reader", "local/emulated_aws", "ops/prices", "ops/ports", "ops/costs"):
+    for program in ("local/emulated_aws", "ops/prices", "ops/ports", "ops/costs"):
         del modules[program]
     for path in modules.values():
         for node in ast.walk(ast.parse(path.read_text())):

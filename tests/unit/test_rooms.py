@@ -18,8 +18,8 @@ ALLOWED = {
     "bench": {"components", "local", "rig"},
     "tests": {"components", "local", "ops", "rig"},
 }
-# Besides: what takes the place of an image that its registry refuses, and a program of the virtualenv's.
-NAMED = {("local/images.py", "rig.stand_ins"), ("local/settings_reader.py", "components.settings")}
+# Besides: what takes the place of an image that its registry refuses.
+NAMED = {("local/images.py", "rig.stand_ins")}
 
 
 def imports_between_rooms(room: str) -> set[tuple[str, str]]:

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.edge.settings import EdgeSettings
-from components.stack.settings import parse, parse_campus
+from components.stack.settings import parse, parse_part
+from components.values.area import Area
 from components.values.errors import SettingsError
 from rig.stack import settings_of
 from tests.support.settings import LOCAL, SHIPPER, SHIPPING, SMTP, changed, put
@@ -36,6 +37,12 @@ def test_each_image_without_its_digest_has_a_line() -> None:
     assert "caddy:2.11.7" in caught.value.problems[0]
 
 
+class CampusAlone(Area):
+    """One area."""
+
+    campus: CampusSettings
+
+
 @pytest.mark.parametrize(
     ("area", "problem"),
     [
@@ -44,9 +51,9 @@ def test_each_image_without_its_digest_has_a_line() -> None:
         ({"dockerHost": "localhost"}, "campus-monitor:campus.dockerHost: an URL"),
     ],
 )
-def test_the_campus_alone_is_read_with_the_same_errors(area: Any, problem: str) -> None:
+def test_a_part_is_read_with_the_same_errors(area: Any, problem: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        parse_campus(area)
+        parse_part(CampusAlone, {"campus": area, "edge": "not looked at"})
     [line] = caught.value.problems
     assert line.startswith(problem)
 

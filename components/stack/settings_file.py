@@ -1,0 +1,94 @@
+# pyright: strict
+"""`Pulumi.<stack>.yaml`, read without Pulumi: by operators' tools, `make up` and the tests.
+
+`python -m components.stack.settings_file STACK` prints the settings as JSON, for tools that run without the
+virtualenv; `--place` prints those alone by which a stack is found, whatever is wrong with the others.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from pydantic import Field
+
+from components.aws.settings import AwsSettings
+from components.docker_hosts.settings import CampusSettings
+from components.edge.settings import EdgeSettings
+from components.log_shipper.settings import ShipperSettings
+from components.stack.settings import parse, parse_part
+from components.values.area import Area
+from components.values.errors import PROJECT, SettingsError
+from components.values.texts import ShortName
+
+ROOT = Path(__file__).resolve().parents[2]
+# What Pulumi writes beside the settings, once a stack is made: which of its ways decrypts their secrets.
+WAYS_TO_DECRYPT = ("secretsprovider", "encryptionsalt")
+
+
+@dataclass(frozen=True)
+class SettingsFile:
+    """What stands in a stack's file. A secret stands there as `{secure: ...}`, encrypted."""
+
+    areas: dict[str, Any]
+    decrypted_by: str | None
+
+
+class Place(Area):
+    """Where a stack is, and by what it is reached: no secret is among it."""
+
+    campus: CampusSettings
+    edge: EdgeSettings
+    shippers: dict[ShortName, ShipperSettings] = Field(default={})
+    aws: AwsSettings
+
+
+def read(stack: str, folder: Path = ROOT) -> SettingsFile:
+    """A stack's file, as `settings.parse` takes it. Raises SettingsError where it can't be read."""
+    path = folder / f"Pulumi.{stack}.yaml"
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise SettingsError([f"there is no {path.name}"]) from None
+    except yaml.YAMLError as error:
+        raise SettingsError([f"{path.name} is not YAML: {' '.join(str(error).split())}"]) from None
+    config = _mapping(_mapping(document).get("config"))
+    if not config:
+        raise SettingsError([f"{path.name}: config must be a mapping"])
+    own = f"{PROJECT}:"
+    areas = {key.removeprefix(own): one for key, one in config.items() if key.startswith(own)}
+    return SettingsFile(areas, next((way for way in WAYS_TO_DECRYPT if _mapping(document).get(way)), None))
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    """A mapping with its keys as text; empty for anything else."""
+    if not isinstance(value, dict):
+        return {}
+    return {str(key): one for key, one in cast("dict[Any, Any]", value).items()}
+
+
+def main() -> int:
+    """Print the settings; 1, and one line per mistake, where they can't be used."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stack")
+    parser.add_argument("--place", action="store_true", help="only what says where the stack is")
+    parser.add_argument("--folder", type=Path, default=ROOT, help="where the file is")
+    arguments = parser.parse_args()
+    try:
+        file = read(arguments.stack, arguments.folder)
+        found = parse_part(Place, file.areas) if arguments.place else parse(file.areas)
+    except SettingsError as error:
+        print(error, file=sys.stderr)
+        return 1
+    settings = found.model_dump(mode="json", by_alias=True)
+    print(json.dumps({"decryptedBy": file.decrypted_by, "settings": settings}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
