@@ -13,12 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from local import cache, commands, docker, pulumi_cli, pulumi_plugins, say
+from local import cache, commands, docker, pulumi_cli, pulumi_plugins, say, settings, venv
 from local.paths import LOCAL, ROOT
 from local.paths import cache as cache_folder
+from local.pulumi import STACK
 from local.say import Problem
+from local.settings import Place
 from ops import machine
-from ops.machine import Row, found, shown
+from ops.machine import Row, shown
 
 # README, "Needs": with Pulumi and Loki to be built, and without.
 COLD_DISK_GIB, WARM_DISK_GIB = 12, 4
@@ -39,8 +41,7 @@ def run(stack: str) -> int:
     path = ROOT / f"Pulumi.{stack}.yaml"
     if not path.exists():
         raise Problem(f"there is no {path.name}: name a stack that has one, as in make doctor STACK=stage")
-    text = path.read_text()
-    rows = for_local(text) if stack == "local" else for_real(stack, text, os.environ)
+    rows = for_local() if stack == STACK else for_real(stack, os.environ)
     for row in rows:
         print(f"{row.state:<8} {row.name:<12} {row.words}")
     stopping = [row.name for row in rows if row.stops]
@@ -48,43 +49,61 @@ def run(stack: str) -> int:
     return 1 if stopping else 0
 
 
-def for_local(text: str) -> list[Row]:
+def place_of(stack: str) -> tuple[list[Row], Place | None]:
+    """Where a stack is, or None and why that isn't known."""
+    if not venv.python().exists():
+        do = "`make venv` makes what reads the settings, then make doctor tells the rest"
+        return [Row("settings", "missing", do, stops=stack != STACK)], None
+    try:
+        return [], settings.place(stack)
+    except Problem as problem:
+        return [Row("settings", "missing", " ".join(str(problem).split()), stops=True)], None
+
+
+def for_local() -> list[Row]:
     """What `make up` and `make test` need, by the settings of the local stack."""
-    docker.use(found(r"^ +dockerHost: (\S+)", text))
+    unread, place = place_of(STACK)
+    if place is not None:
+        docker.use(place.docker_host)
     has_pulumi = pulumi_cli.find() is not None
     places = [cache_folder(), ROOT, Path("/var/lib/docker")]
     return [
         machine.python(sys.executable),
         machine.by_hand("git", "git", stops=False),
+        *unread,
         machine.docker_engine(),
         machine.pulumi(),
         machine.plugins(cache.Refusals()),
         machine.disk(places, WARM_DISK_GIB if has_pulumi else COLD_DISK_GIB),
         machine.memory(Path("/proc/meminfo")),
-        *machine.ports(text),
+        *(machine.ports(place) if place is not None else []),
         machine.kernel(platform.system(), platform.release(), Path("/")),
         machine.rights(Path("/proc/self/status")),
         machine.test_programs(),
     ]
 
 
-def for_real(stack: str, text: str, environment: Mapping[str, str]) -> list[Row]:
+def for_real(stack: str, environment: Mapping[str, str]) -> list[Row]:
     """What `pulumi up` of a stack in the real AWS needs."""
-    hosts = docker_hosts(text)
-    way = ssh(hosts, Path.home() / ".ssh" / "known_hosts")
+    unread, place = place_of(stack)
     return [
         machine.python(sys.executable, by_make=False),
         machine.by_hand("git", "git", stops=False),
         official_pulumi(),
         shell(environment),
-        secrets(stack, text, environment),
+        *unread,
+        *([secrets(stack, place.decrypted_by, environment)] if place is not None else []),
         aws(environment, Path.home() / ".aws"),
         # The documents' commands want it, Pulumi doesn't.
         machine.by_hand("aws", "awscli", stops=False),
-        *[site(name) for name in re.findall(r"^ +domain: (\S+)", text, re.MULTILINE)],
-        *way,
-        *([] if any(row.stops for row in way) else [row for host in hosts for row in engine(host)]),
+        *([site(place.domain), *engines(place.docker_hosts)] if place is not None else []),
     ]
+
+
+def engines(hosts: list[str]) -> list[Row]:
+    """The Docker hosts, once it is known that they can be reached."""
+    way = ssh(hosts, Path.home() / ".ssh" / "known_hosts")
+    return way if any(row.stops for row in way) else [*way, *(row for host in hosts for row in engine(host))]
 
 
 def engine(host: str) -> list[Row]:
@@ -150,11 +169,11 @@ def shell(environment: Mapping[str, str]) -> Row:
     return Row("shell", "ok", "not the local stack's")
 
 
-def secrets(stack: str, text: str, environment: Mapping[str, str]) -> Row:
+def secrets(stack: str, decrypted_by: str | None, environment: Mapping[str, str]) -> Row:
     """What decrypts the stack's secrets; never its value."""
-    if re.search(r"^secretsprovider: ", text, re.MULTILINE):
+    if decrypted_by == "secretsprovider":
         return Row("secrets", "ok", f"by the key that Pulumi.{stack}.yaml names (not tried)")
-    if not re.search(r"^encryptionsalt: ", text, re.MULTILINE):
+    if decrypted_by is None:
         do = f"`pulumi stack init {stack}`, docs/state.md"
         return Row("secrets", "missing", f"the stack was never made: {do}", stops=True)
     if environment.get("PULUMI_CONFIG_PASSPHRASE"):
@@ -190,16 +209,8 @@ def site(domain: str) -> Row:
     return Row("domain", "ok", f"{domain} is {', '.join(addresses)}")
 
 
-def docker_hosts(text: str) -> list[str]:
-    """Every Docker host that a stack's file names, such as those of replicas and of shippers."""
-    named = re.findall(r"""^[^#\n]*\bdockerHost: +["']?([^\s"'#,}]+)""", text, re.MULTILINE)
-    return list(dict.fromkeys(named))
-
-
 def ssh(hosts: list[str], known_hosts: Path) -> list[Row]:
     """What it takes to reach the Docker hosts."""
-    if not hosts:
-        return [Row("ssh", "missing", "dockerHost is required: ssh://USER@HOST:PORT", stops=True)]
     client = machine.by_hand("ssh-keygen", "openssh-client", stops=True)
     if client.stops and any(host.startswith("ssh://") for host in hosts):
         return [client]
@@ -210,15 +221,8 @@ def known_host(value: str, known_hosts: Path) -> Row:
     """Whether a Docker host's key is known: Pulumi's Docker plugin asks nobody."""
     if value.startswith("unix:///"):
         return Row("ssh", "ok", f"{value} isn't ssh://")
-    # As components/values/texts.py refuses them, dashes in front of a user or host among them.
-    if not value.startswith("ssh://") or re.search(r"(^ssh://|@)(-|%2[Dd])", value):
-        do = "ssh://USER@HOST:PORT without a dash in front of either, or unix:///PATH"
-        return Row("ssh", "missing", f"dockerHost: {do}, received {value}", stops=True)
-    try:
-        url = urlsplit(value)
-        host, port = url.hostname or "", url.port or 22
-    except ValueError as error:
-        return Row("ssh", "missing", f"dockerHost: {error}, received {value}", stops=True)
+    url = urlsplit(value)
+    host, port = url.hostname or "", url.port or 22
     name = host if port == 22 else f"[{host}]:{port}"
     if say.capture(["ssh-keygen", "-F", name, "-f", known_hosts]).returncode == 0:
         return Row("ssh", "ok", f"{name} is in {known_hosts}")

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from local import cache, docker, processes, pulumi_cli, pulumi_plugins, say, system
-from local.emulator import NAME as EMULATOR
+from local import cache, docker, emulator, processes, pulumi_cli, pulumi_plugins, say, system
 from local.paths import cache as cache_folder
-from local.say import Problem
+from local.settings import Place
 
 # The local stack's containers may take 3.1 GiB together (their limits), and Pulumi runs beside them.
 MEMORY_GIB = 4
@@ -112,22 +111,24 @@ def disk(places: list[Path], gib: float) -> Row:
 
 def memory(meminfo: Path) -> Row:
     """The machine's memory (GiB)."""
-    gib = int(found(r"^MemTotal: +(\d+) kB", meminfo.read_text())) / 2**20
+    gib = int(_found(r"^MemTotal: +(\d+) kB", meminfo)) / 2**20
     if gib >= MEMORY_GIB * 0.9:  # the kernel keeps a part for itself
         return Row("memory", "ok", f"{gib:.1f} GiB")
     return Row("memory", "missing", f"{gib:.1f} GiB: the stack wants {MEMORY_GIB} GiB", stops=True)
 
 
-def ports(text: str) -> list[Row]:
-    """Those that are marked `# port` in the settings; the stack's own programs may have them."""
-    prefix = found(r"^ +namePrefix: (\S+)", text)
-    ours = {"emulator": processes.pid_of(EMULATOR) is not None}
-    caddy = docker.is_running(f"{prefix}caddy")
-    marked = re.findall(r"^ +(\w+): (?:http://([\d.]+):)?(\d+) # port", text, re.MULTILINE)
-    return [_port(key, address, int(port), ours.get(key, caddy)) for key, address, port in marked]
+def ports(place: Place) -> list[Row]:
+    """Those that the local stack takes on this machine; its own programs may have them already."""
+    caddy = docker.is_running(f"{place.name_prefix}caddy")
+    address, port = emulator.address(place.emulator)
+    return [
+        _port("campus-monitor:edge.httpPort", place.http_port, caddy),
+        _port("campus-monitor:edge.httpsPort", place.https_port, caddy),
+        _port(emulator.KEY, port, processes.pid_of(emulator.NAME) is not None, address),
+    ]
 
 
-def _port(key: str, address: str, port: int, ours: bool) -> Row:
+def _port(key: str, port: int, ours: bool, address: str = "") -> Row:
     if ours or system.port_is_free(port, address):
         return Row(f"port {port}", "ok", "the local stack's own" if ours else "free")
     return Row(f"port {port}", "missing", str(system.port_taken(port, key)), stops=True)
@@ -152,7 +153,7 @@ def kernel(name: str, release: str, root: Path) -> Row:
 
 def rights(status: Path) -> Row:
     """What `make test` needs to make network namespaces and a Docker of its own."""
-    held = int(found(r"^CapEff:\s+([0-9a-f]+)", status.read_text()), 16)
+    held = int(_found(r"^CapEff:\s+([0-9a-f]+)", status), 16)
     if all(held >> bit & 1 for bit in (NET_ADMIN, SYS_ADMIN)):
         return Row("root", "ok", "`make test` may make its namespaces")
     return Row("root", "missing", "only for `make test`: `sudo make test`, not in an unprivileged container")
@@ -183,11 +184,11 @@ def _installable(
     return Row(name, "missing", f"{words}: {do}", stops)
 
 
-def found(pattern: str, text: str) -> str:
-    """What the pattern's first group finds in the settings, or a Problem."""
-    match = re.search(pattern, text, re.MULTILINE)
+def _found(pattern: str, path: Path) -> str:
+    """What the pattern's first group finds in a file that the kernel writes."""
+    match = re.search(pattern, path.read_text(), re.MULTILINE)
     if match is None:
-        raise Problem(f"the doctor finds nothing like {pattern!r}: `git checkout Pulumi.local.yaml`")
+        raise ValueError(f"{path} has nothing like {pattern!r}")
     return match[1]
 
 

@@ -5,18 +5,28 @@ from __future__ import annotations
 import json
 import socket
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local import cache, docker, paths, processes, pulumi_cli, pulumi_plugins, system
+from local import cache, docker, paths, processes, pulumi_cli, pulumi_plugins, settings, system, venv
 from local.say import Problem
+from local.settings import Place
 from ops import doctor, machine
 from ops.machine import Row
 
-LOCAL_TEXT = paths.STACK_SETTINGS.read_text()
-STAGE_TEXT = (paths.ROOT / "Pulumi.stage.yaml").read_text()
+PLACE = Place(
+    docker_host="ssh://deploy@campus.example:21541",
+    other_docker_hosts=(),
+    name_prefix="x-",
+    domain="campus.example",
+    http_port=80,
+    https_port=443,
+    emulator="",
+    decrypted_by=None,
+)
 SECRET = "correct horse battery staple"
 
 
@@ -78,7 +88,7 @@ class TestPython:
             put(bin_folder, program)
         as_user(monkeypatch, root=True)
         monkeypatch.setattr(sys, "executable", str(put(bin_folder, "python", "echo 3.11.2; exit 1")))
-        row = doctor.for_real("stage", STAGE_TEXT, {})[0]
+        row = doctor.for_real("stage", {})[0]
         assert (row.name, *told(row)) == ("python", "missing", True)
         assert "`apt-get install python3-venv`" in row.words
 
@@ -230,32 +240,41 @@ def test_memory(tmp_path: Path, kib: int, state: str) -> None:
 
 
 class TestPorts:
-    def test_those_of_the_settings_are_looked_at(self) -> None:
-        rows = machine.ports(LOCAL_TEXT)
-        assert [row.name for row in rows] == ["port 18080", "port 18443", "port 15000"]
+    @pytest.fixture
+    def place(self) -> Place:
+        """Where the local stack takes three ports that are free."""
+        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
+            for taken in (one, two, three):
+                taken.bind(("127.0.0.1", 0))
+            http, https, emulated = (taken.getsockname()[1] for taken in (one, two, three))
+        url = f"http://127.0.0.1:{emulated}"
+        return replace(PLACE, http_port=http, https_port=https, emulator=url)
 
-    @pytest.mark.parametrize("line", ["httpPort: {}", "emulator: http://127.0.0.1:{}"])
-    def test_a_taken_one_is_named_with_its_key(self, line: str) -> None:
+    KEYS = ("campus-monitor:edge.httpPort", "campus-monitor:edge.httpsPort", "campus-monitor:aws.emulator")
+
+    def test_those_of_the_local_stack_are_looked_at(self, place: Place) -> None:
+        emulated = place.emulator.rpartition(":")[2]
+        assert [(row.name, *told(row)) for row in machine.ports(place)] == [
+            (f"port {port}", "ok", False) for port in (place.http_port, place.https_port, emulated)
+        ]
+
+    @pytest.mark.parametrize("place_of_key", range(3))
+    def test_a_taken_one_is_named_with_its_key(self, place: Place, place_of_key: int) -> None:
+        port = int(machine.ports(place)[place_of_key].name.removeprefix("port "))
         with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
+            taken.bind(("127.0.0.1", port))
             taken.listen()
-            port = taken.getsockname()[1]
-            text = f"    namePrefix: x-\n    {line.format(port)} # port\n"
-            [row] = machine.ports(text)
-            assert told(row) == ("missing", True)
-            assert line.partition(":")[0] in row.words
-        [row] = machine.ports(text)
-        assert told(row) == ("ok", False)
+            rows = machine.ports(place)
+        assert [told(row) for row in rows].count(("missing", True)) == 1
+        assert f"give {self.KEYS[place_of_key]} in Pulumi.local.yaml" in rows[place_of_key].words
 
-    def test_the_local_stacks_own_are_well(self, bin_folder: Path) -> None:
+    def test_the_local_stacks_own_are_well(self, bin_folder: Path, place: Place) -> None:
         put(bin_folder, "docker", 'case "$*" in *x-caddy) echo true ;; esac')
         with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
+            taken.bind(("127.0.0.1", place.http_port))
             taken.listen()
-            text = f"    namePrefix: x-\n    httpPort: {taken.getsockname()[1]} # port\n"
-            assert [told(row) for row in machine.ports(text)] == [("ok", False)]
-            other = text.replace("x-", "y-")
-            assert [told(row) for row in machine.ports(other)] == [("missing", True)]
+            assert told(machine.ports(place)[0]) == ("ok", False)
+            assert told(machine.ports(replace(place, name_prefix="y-"))[0]) == ("missing", True)
 
 
 class TestKernel:
@@ -321,24 +340,22 @@ def test_the_local_stacks_shell_is_refused_to_a_real_one() -> None:
 
 
 class TestSecrets:
-    SALT = "encryptionsalt: v1:abc\n"
-
     def test_a_stack_that_was_never_made_is_missing(self) -> None:
-        row = doctor.secrets("stage", "config:\n", {"PULUMI_CONFIG_PASSPHRASE": SECRET})
+        row = doctor.secrets("stage", None, {"PULUMI_CONFIG_PASSPHRASE": SECRET})
         assert told(row) == ("missing", True)
         assert "pulumi stack init stage" in row.words
 
     def test_a_key_of_the_settings_is_enough(self) -> None:
-        assert told(doctor.secrets("stage", "secretsprovider: awskms://alias/x\n", {})) == ("ok", False)
+        assert told(doctor.secrets("stage", "secretsprovider", {})) == ("ok", False)
 
     def test_a_passphrase_is_named_and_never_shown(self, tmp_path: Path) -> None:
         file = tmp_path / "passphrase"
         missing = {"PULUMI_CONFIG_PASSPHRASE_FILE": str(file)}
         for environment in ({}, missing):
-            assert told(doctor.secrets("stage", self.SALT, environment)) == ("missing", True)
+            assert told(doctor.secrets("stage", "encryptionsalt", environment)) == ("missing", True)
         file.write_text(SECRET)
         for environment in ({"PULUMI_CONFIG_PASSPHRASE": SECRET}, missing):
-            row = doctor.secrets("stage", self.SALT, environment)
+            row = doctor.secrets("stage", "encryptionsalt", environment)
             assert told(row) == ("ok", False)
             assert SECRET not in row.words
 
@@ -368,62 +385,25 @@ class TestKnownHost:
 
     def test_the_key_is_known_under_its_port(self, tmp_path: Path) -> None:
         file = tmp_path / "known_hosts"
-        file.write_text(f"stage.codedang.com {self.KEY}\n")
-        [host] = doctor.docker_hosts(STAGE_TEXT)
-        row = doctor.known_host(host, file)
+        file.write_text(f"campus.example {self.KEY}\n")
+        row = doctor.known_host(PLACE.docker_host, file)
         assert told(row) == ("missing", True)
-        assert "ssh -p 21541 deploy@stage.codedang.com docker version" in row.words
-        file.write_text(f"[stage.codedang.com]:21541 {self.KEY}\n")
-        assert told(doctor.known_host(host, file)) == ("ok", False)
+        assert "ssh -p 21541 deploy@campus.example docker version" in row.words
+        file.write_text(f"[campus.example]:21541 {self.KEY}\n")
+        assert told(doctor.known_host(PLACE.docker_host, file)) == ("ok", False)
 
-    @pytest.mark.parametrize(
-        "value",
-        [
-            '"ssh://me@campus.example:2222"',
-            "ssh://me@campus.example:2222 # ours",
-            "'ssh://campus.example:2222'",
-        ],
-    )
-    def test_it_is_found_in_quotes_and_before_a_comment(self, tmp_path: Path, value: str) -> None:
-        (tmp_path / "known_hosts").write_text(f"[campus.example]:2222 {self.KEY}\n")
-        [host] = doctor.docker_hosts(f"    dockerHost: {value}\n")
-        row = doctor.known_host(host, tmp_path / "known_hosts")
+    def test_a_socket_needs_no_key(self, tmp_path: Path) -> None:
+        row = doctor.known_host("unix:///var/run/docker.sock", tmp_path / "known_hosts")
         assert told(row) == ("ok", False)
-        assert "[campus.example]:2222 is in" in row.words
-
-    @pytest.mark.parametrize(
-        ("value", "state", "said"),
-        [
-            ("unix:///var/run/docker.sock", "ok", "isn't ssh://"),
-            ("ssh://me@campus.example:ssh", "missing", "received ssh://me@campus.example:ssh"),
-            ("me@campus.example:22", "missing", "received me@campus.example:22"),
-            ("tcp://campus.example:2376", "missing", "received tcp://campus.example:2376"),
-            ("ssh://-oProxyCommand=id@campus.example", "missing", "without a dash"),
-            ("unix://docker.sock", "missing", "received unix://docker.sock"),
-        ],
-    )
-    def test_another_docker_host_is_told(self, tmp_path: Path, value: str, state: str, said: str) -> None:
-        row = doctor.known_host(value, tmp_path / "known_hosts")
-        assert told(row) == (state, state == "missing")
-        assert said in row.words
+        assert "isn't ssh://" in row.words
 
     def test_the_usual_port_is_not_named(self, tmp_path: Path) -> None:
         (tmp_path / "known_hosts").write_text(f"campus.example {self.KEY}\n")
         host = "ssh://campus.example"
         assert told(doctor.known_host(host, tmp_path / "known_hosts")) == ("ok", False)
 
-    def test_every_host_is_looked_for(self) -> None:
-        text = (
-            "    dockerHost: ssh://one\n    otherHosts:\n"
-            '      log2: {dockerHost: "ssh://two:22", address: 10.20.0.12}\n'
-            "      log3: {address: 10.20.0.13, dockerHost: ssh://three}\n    # dockerHost: ssh://none\n"
-        )
-        assert doctor.docker_hosts(text) == ["ssh://one", "ssh://two:22", "ssh://three"]
 
-
-def test_a_real_stack_needs_a_docker_host_and_for_ssh_its_client(bin_folder: Path, tmp_path: Path) -> None:
-    [row] = doctor.ssh(doctor.docker_hosts("    dockerHost:\n    logsTo: test\n"), tmp_path / "known_hosts")
-    assert told(row) == ("missing", True)
+def test_a_real_stack_needs_for_ssh_its_client(bin_folder: Path, tmp_path: Path) -> None:
     [row] = doctor.ssh(["ssh://one", "ssh://two"], tmp_path / "known_hosts")
     assert (row.name, *told(row)) == ("ssh-keygen", "missing", True)
     [row] = doctor.ssh(["unix:///var/run/docker.sock"], tmp_path / "known_hosts")
@@ -540,7 +520,7 @@ class TestRun:
         self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         rows = [Row("one", "ok", "1.0"), Row("two", "missing", "make gets it")]
-        monkeypatch.setattr(doctor, "for_local", lambda _: rows)
+        monkeypatch.setattr(doctor, "for_local", lambda: rows)
         assert doctor.run("local") == 0
         assert capsys.readouterr().out.splitlines()[1].split() == ["missing", "two", "make", "gets", "it"]
         rows.append(Row("three", "old", "get it", stops=True))
@@ -555,6 +535,25 @@ class TestRun:
             assert doctor.run(stack) == 1
             assert known in capsys.readouterr().out
         assert not list(tmp_path.glob("cache"))
+
+    def test_without_the_virtualenv_the_rest_is_told(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(venv, "VENV", tmp_path)
+        for stack, rows in (("local", doctor.for_local()), ("stage", doctor.for_real("stage", {}))):
+            [unread] = [row for row in rows if row.name == "settings"]
+            assert told(unread) == ("missing", stack != "local")
+            assert "`make venv`" in unread.words
+            assert len(rows) > 5
+
+    def test_settings_that_are_refused_are_a_row(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refused(_: str) -> Place:
+            raise Problem("campus-monitor:edge.x: unknown key\n       campus-monitor:edge.y: unknown key")
+
+        monkeypatch.setattr(settings, "place", refused)
+        [row] = [row for row in doctor.for_local() if row.name == "settings"]
+        assert told(row) == ("missing", True)
+        assert row.words == "campus-monitor:edge.x: unknown key campus-monitor:edge.y: unknown key"
 
     def test_another_stack_is_a_problem(self) -> None:
         with pytest.raises(Problem, match=r"there is no Pulumi\.other\.yaml"):

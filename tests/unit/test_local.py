@@ -45,10 +45,10 @@ from rig.stand_ins import debian
 from rig.stand_ins.root_files import NET_BIND_SERVICE, RootFiles
 
 STACK_TEXT = """\
-# Ports are marked.
+# A comment.
 config:
   campus-monitor:edge:
-    httpPort: 18080 # port
+    httpPort: 18080 # as a person wrote it
   campus-monitor:grafana:
     # dashboards
     enabled: true

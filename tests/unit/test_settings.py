@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.docker_hosts.settings import CampusSettings
 from components.edge.settings import EdgeSettings
 from components.stack.settings import parse, parse_part
 from components.values.area import Area
