@@ -68,7 +68,8 @@ lint: venv ## ruff, pyright and shellcheck; actionlint and zizmor for the workfl
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/pyright
-	@$(BIN)/shellcheck images/port-guard/port-guard .ci/run
+	@$(BIN)/shellcheck images/port-guard/port-guard .ci/run rig/plugins/bin/pulumi-resource-aws \
+		$$(find components -name '*.sh')
 	@$(RIG) actionlint
 	@$(BIN)/zizmor --offline --quiet --no-progress .github/workflows docs/examples/*.yml
 

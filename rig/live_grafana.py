@@ -19,7 +19,8 @@ import docker
 from docker.models.containers import Container
 from docker.models.volumes import Volume
 
-from components.grafana.component import DASHBOARDS, GRAFANA_UID, LIVE, PROVISIONING, SECRETS
+from components.grafana.component import DASHBOARDS, LIVE, PROVISIONING
+from components.live.container_facts import GRAFANA_SECRETS, GRAFANA_UID
 from components.live.docker_host import HostFile, put_files, read_file
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
@@ -65,7 +66,7 @@ class LiveGrafana:
             "detach": True,
             "user": str(GRAFANA_UID),
             "environment": {
-                "PATH": f"{SECRETS}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+                "PATH": f"{GRAFANA_SECRETS}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
             },
             "network_mode": "none",
             "read_only": True,
@@ -73,7 +74,7 @@ class LiveGrafana:
             "security_opt": ["no-new-privileges"],
             "volumes": {
                 self.live.name: {"bind": LIVE, "mode": "rw"},
-                self.secrets.name: {"bind": SECRETS, "mode": "ro"},
+                self.secrets.name: {"bind": GRAFANA_SECRETS, "mode": "ro"},
             },
         }
         container = self.engine.containers.run(TOOLS, ["sleep", "infinity"], **options)

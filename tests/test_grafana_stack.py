@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from components.grafana.component import DASHBOARDS, PROVISIONING
-from components.grafana.component import SECRETS as GRAFANA_SECRETS
+from components.live.container_facts import GRAFANA_SECRETS
 from components.stack.outputs import OUTPUTS, problems
 from rig.deployment import Deployment, deployed
 from rig.emulator import Emulator

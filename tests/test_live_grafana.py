@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from components.grafana.component import DASHBOARDS, GRAFANA_UID, PROVISIONING
+from components.grafana.component import DASHBOARDS, PROVISIONING
+from components.live.container_facts import GRAFANA_UID, PASSWORD_MARK
 from components.live.docker_host import LiveError
 from components.live.files import LiveFilesProvider
-from components.live.programs import PASSWORD_MARK
 from rig.live_caddy import outputs
 from rig.live_grafana import NEW_PASSWORD, REFUSED, LiveGrafana, live_grafana
 from rig.rig import Rig

@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from components.aws.documents import VERSION, allow
 from components.aws.egress_settings import NAT_TAG
 from components.aws.partitions import partition_of
+from components.live.sh_files import read_script
 
 # The owner and the name of fck-nat's images (its packer/fck-nat.pkr.hcl and docs).
 IMAGE_OWNER = "568608671756"
@@ -31,34 +33,7 @@ START_SECONDS = 600
 READY_HOOK = "ready"
 
 # Nothing in it is a secret: who may read an instance's attributes reads it.
-_BOOT = """\
-#!/bin/sh
-# Made by campus-monitor. Its output is in /var/log/cloud-init-output.log.
-imds=http://169.254.169.254/latest
-token=$(curl -sf --retry 10 -X PUT -H 'X-aws-ec2-metadata-token-ttl-seconds: 21600' "$imds/api/token")
-ask() {{ curl -sf -H "X-aws-ec2-metadata-token: $token" "$imds/meta-data/$1"; }}
-instance=$(ask instance-id)
-own=$(ask "network/interfaces/macs/$(ask mac)/interface-id")
-
-# First the address, and only then the interface that the routes lead to: nothing leaves from another address.
-until aws ec2 associate-address --region {region} --allocation-id {allocation_id} \\
-    --network-interface-id "$own" --allow-reassociation; do
-  sleep 5
-done
-until [ "$(ask public-ipv4)" = {public_ip} ]; do
-  sleep 1
-done
-echo eni_id={interface_id} >/etc/fck-nat.conf
-until systemctl restart fck-nat; do
-  sleep 5
-done
-
-# The update waits for this before it switches the routes.
-until aws autoscaling complete-lifecycle-action --region {region} --auto-scaling-group-name {group} \\
-    --lifecycle-hook-name {hook} --instance-id "$instance" --lifecycle-action-result CONTINUE; do
-  sleep 5
-done
-"""
+_BOOT = Path(__file__).with_name("nat-boot.sh")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +49,8 @@ class NatBoot:
 
 def boot_script(boot: NatBoot) -> str:
     """The instance's user data: run once, as root, at its first start."""
-    return _BOOT.format(**vars(boot), hook=READY_HOOK)
+    words = {name.upper(): value for name, value in vars(boot).items()} | {"HOOK": READY_HOOK}
+    return read_script(_BOOT, words)
 
 
 def nat_trust(region: str) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from components.edge import access_log
 from components.edge.settings import ACME_STAGING, EdgeSettings
 from components.edge.syntax import block, quoted
+from components.live.container_facts import ADMIN_SOCKET
 
-ADMIN_SOCKET = "/run/caddy/admin.sock"
 FRAGMENTS = "allowed/nat"
 PUSH_PATH = "/loki/api/v1/push"
 # Loki's documentation, "Ingesting logs to Loki using OpenTelemetry Collector".

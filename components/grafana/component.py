@@ -34,19 +34,22 @@ from components.grafana.provisioning import (
     render_datasources,
     render_provider,
 )
-from components.grafana.settings import GRAFANA_PORT, GrafanaSettings, Smtp
+from components.grafana.settings import GrafanaSettings, Smtp
+from components.live.container_facts import (
+    ADMIN_PASSWORD_FILE,
+    GRAFANA_PORT,
+    GRAFANA_SECRETS,
+    GRAFANA_UID,
+    PASSWORD_MARK,
+)
 from components.live.files import LiveFiles
 from components.live.password_hash import GeneratedPassword
-from components.live.programs import PASSWORD_MARK
 from components.live.volume_files import VolumeFile, VolumeFiles
 
-# Grafana's own uid in its image; its group there is root's.
-GRAFANA_UID = 472
 # One volume: what Grafana is told to read, and what it looks into for dashboards.
 LIVE = "/etc/grafana/live"
 PROVISIONING = f"{LIVE}/provisioning"
 DASHBOARDS = f"{LIVE}/dashboards"
-SECRETS = "/run/secrets/grafana"
 STOP_SECONDS = 30
 
 
@@ -102,7 +105,7 @@ class Grafana(pulumi.ComponentResource):
             [
                 mounted(data, "/var/lib/grafana"),
                 mounted(live, LIVE),
-                mounted(secrets, SECRETS, read_only=True),
+                mounted(secrets, GRAFANA_SECRETS, read_only=True),
             ],
             _labels(smtp_password, secret_key),
             [first, secret_files],
@@ -143,7 +146,7 @@ class Grafana(pulumi.ComponentResource):
             volume_name=secrets.name,
             image=args.image_id,
             files={
-                "admin-password": _own(self.admin_password),
+                ADMIN_PASSWORD_FILE: _own(self.admin_password),
                 "secret-key": _own(secret_key),
                 **({} if smtp_password is None else {"smtp-password": _own(smtp_password)}),
             },
@@ -300,10 +303,10 @@ def _environment(root_url: str, smtp: Smtp | None) -> list[str]:
         f"GF_SERVER_ROOT_URL={root_url}/",
         f"GF_SERVER_HTTP_PORT={GRAFANA_PORT}",
         f"GF_PATHS_PROVISIONING={PROVISIONING}",
-        f"GF_SECURITY_ADMIN_PASSWORD__FILE={SECRETS}/admin-password",
-        f"GF_SECURITY_SECRET_KEY__FILE={SECRETS}/secret-key",
+        f"GF_SECURITY_ADMIN_PASSWORD__FILE={GRAFANA_SECRETS}/{ADMIN_PASSWORD_FILE}",
+        f"GF_SECURITY_SECRET_KEY__FILE={GRAFANA_SECRETS}/secret-key",
         # The newer secrets manager's own key; its default is public.
-        f"GF_SECRETS_MANAGER_ENCRYPTION_SECRET_KEY_V1_SECRET_KEY__FILE={SECRETS}/secret-key",
+        f"GF_SECRETS_MANAGER_ENCRYPTION_SECRET_KEY_V1_SECRET_KEY__FILE={GRAFANA_SECRETS}/secret-key",
         *_DOORS,
         *_QUIET,
         f"GF_USERS_HOME_PAGE=/d/{PIPELINE_UID}",
@@ -315,7 +318,7 @@ def _environment(root_url: str, smtp: Smtp | None) -> list[str]:
 def _smtp_environment(smtp: Smtp | None) -> list[str]:
     if smtp is None:
         return []
-    login = [f"GF_SMTP_USER={smtp.user}", f"GF_SMTP_PASSWORD__FILE={SECRETS}/smtp-password"]
+    login = [f"GF_SMTP_USER={smtp.user}", f"GF_SMTP_PASSWORD__FILE={GRAFANA_SECRETS}/smtp-password"]
     return [
         "GF_SMTP_ENABLED=true",
         f"GF_SMTP_HOST={smtp.host}:{smtp.port}",

@@ -12,8 +12,6 @@ from components.values.area import Area
 from components.values.networks import Port
 from components.values.texts import HostName, MailAddress, checked_password
 
-# Grafana's default port (its documentation, [server] http_port).
-GRAFANA_PORT = 3000
 MIN_ADMIN_PASSWORD = 16
 
 

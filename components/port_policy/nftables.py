@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.edge.connection_limit import SITE_SHARE, ConnectionLimit
+from components.live.container_facts import POLICY_TABLE
 from components.port_policy.rules import NUMBERS, Family, Kept, Row, Rule, rows_of
 
-TABLE = "inet campus_policy"
 BRIDGES = "container_bridges"
 # Counts what no row fits.
 OTHERS = "others"
@@ -34,7 +34,7 @@ PRIORITY = -150
 LIMIT = "12/minute burst 6 packets"
 
 # The guard's first policy: a table without a chain changes nothing.
-EMPTY_POLICY = f"table {TABLE}\ndelete table {TABLE}\n\ntable {TABLE} {{\n}}\n"
+EMPTY_POLICY = f"table {POLICY_TABLE}\ndelete table {POLICY_TABLE}\n\ntable {POLICY_TABLE} {{\n}}\n"
 
 
 def render_policy(
@@ -58,7 +58,7 @@ def render_policy(
         _nested("chain groups", _GROUPS),
     ]
     body = "\n\n".join(parts)
-    return f"table {TABLE}\ndelete table {TABLE}\n\ntable {TABLE} {{\n{body}\n}}\n"
+    return f"table {POLICY_TABLE}\ndelete table {POLICY_TABLE}\n\ntable {POLICY_TABLE} {{\n{body}\n}}\n"
 
 
 def policy_rows(rules: Sequence[Rule]) -> list[str]:

@@ -16,8 +16,8 @@ from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, 
 from components.edge.connection_limit import ConnectionLimit
 from components.grafana.component import Grafana, GrafanaArgs
 from components.grafana.provisioning import HostLogs, LokiSource
-from components.grafana.settings import GRAFANA_PORT
 from components.live.confirmation import Confirmation
+from components.live.container_facts import GRAFANA_PORT
 from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
 from components.log_shipper.settings import ALLOY_PORT, CAMPUS_LABEL

@@ -14,7 +14,7 @@ from components.aws.settings import AwsSettings
 from components.docker_hosts.settings import DIGEST_RULE, CampusSettings, ImagesSettings, has_digest
 from components.ecs.settings import ServiceSettings
 from components.edge.settings import EdgeSettings
-from components.grafana.settings import GRAFANA_PORT
+from components.live.container_facts import GRAFANA_PORT
 from components.log_shipper.settings import CAMPUS_LABEL, ShipperSettings
 from components.loki.settings import Account, LokiSettings
 from components.port_policy.rules import Protocol, Rule, lets_in, named_sources, shut_out

@@ -9,7 +9,7 @@ import bcrypt
 
 from components.edge.caddyfile import GuardedRoute, render_caddyfile
 from components.edge.settings import EdgeSettings
-from components.grafana.settings import GRAFANA_PORT
+from components.live.container_facts import GRAFANA_PORT
 from rig.deployment import Deployment
 from rig.edge_files import EdgeFiles
 from rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, STRANGER_6

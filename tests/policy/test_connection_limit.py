@@ -18,7 +18,8 @@ from ipaddress import ip_address, ip_network
 import pytest
 
 from components.edge.connection_limit import ConnectionLimit
-from components.port_policy.nftables import TABLE, render_policy
+from components.live.container_facts import POLICY_TABLE
+from components.port_policy.nftables import render_policy
 from components.port_policy.rules import Rule
 from rig.namespaces import LINK, NAT, NAT_6, SERVER, SERVER_6, STRANGER, STRANGER_6, Network, ip, make_network
 from rig.probe import is_connected
@@ -104,7 +105,9 @@ def begin(network: Network, kept: ExitStack, address: str, port: int) -> socket.
 def counted(network: Network) -> list[str]:
     """The sets that still have an entry: each goes with its last connection."""
     names = ("open_ip", "open_ip6", "open_site")
-    listed = {name: network.campus.run("nft", "list", "set", *TABLE.split(), name).stdout for name in names}
+    listed = {
+        name: network.campus.run("nft", "list", "set", *POLICY_TABLE.split(), name).stdout for name in names
+    }
     return [name for name, text in listed.items() if "elements" in text]
 
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from components.port_policy.nftables import EMPTY_POLICY, TABLE
+from components.live.container_facts import POLICY_TABLE
+from components.port_policy.nftables import EMPTY_POLICY
 from components.port_policy.nftables import OTHERS as OTHERS_COUNTER
 from rig.namespaces import CAMPUS_CLIENT, NAT_6, SERVER
 from rig.processes import wait_for
@@ -325,7 +326,9 @@ def judged(rules: RuleSet, source: str, port: int) -> Verdict:
 
 def counted_by_rules(site: Site) -> int:
     """How many packets the rules' rows have counted."""
-    listed = json.loads(site.campus.run("nft", "-j", "list", "counters", "table", *TABLE.split()).stdout)
+    listed = json.loads(
+        site.campus.run("nft", "-j", "list", "counters", "table", *POLICY_TABLE.split()).stdout
+    )
     found = [one["counter"] for one in listed["nftables"] if "counter" in one]
     return sum(one["packets"] for one in found if one["name"] != OTHERS_COUNTER)
 

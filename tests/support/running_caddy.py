@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import bcrypt
 
 from components.edge.caddyfile import (
-    ADMIN_SOCKET,
     GuardedRoute,
     render_allowed_address,
     render_caddyfile,
 )
 from components.edge.settings import EdgeSettings
+from components.live.container_facts import ADMIN_SOCKET
 from tests.support.http_server import serving
 from tests.support.memory_limit import MemoryLimit
 from tests.support.programs import program

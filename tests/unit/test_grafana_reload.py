@@ -12,13 +12,13 @@ from typing import Any, cast
 
 import pytest
 
-from components.grafana.component import SECRETS
 from components.live import files
+from components.live.container_facts import GRAFANA_SECRETS, PASSWORD_MARK
 from components.live.docker_host import LiveError, Ran
 from components.live.file_checks import file_problem
 from components.live.files import LiveFilesProvider
 from components.live.program_errors import reasons_in
-from components.live.programs import PASSWORD_MARK, PROGRAMS
+from components.live.programs import PROGRAMS
 from tests.support.programs import program
 
 PASSWORD = "s3cret-canary"
@@ -50,7 +50,9 @@ class Played:
             (self.here / name).mkdir(exist_ok=True)
             if mark is not None:
                 (self.here / name / PASSWORD_MARK).write_text(mark)
-        script = PROGRAMS["grafana"].apply.replace(f"{SECRETS}/admin-password", f"{self.here}/password")
+        script = PROGRAMS["grafana"].apply.replace(
+            f"{GRAFANA_SECRETS}/admin-password", f"{self.here}/password"
+        )
         env = {"PATH": f"{self.here}:{os.environ['PATH']}", "here": str(self.here)}
         script = f"dir={self.here}/live before=../tree\n{script}"
         return subprocess.run(["sh", "-uc", script], env=env, capture_output=True, text=True, timeout=60)
@@ -133,7 +135,7 @@ def test_the_admins_password_is_no_programs_argument(tmp_path: Path) -> None:
         does = "cat >&2; printf 200" if name == "curl" else f'exec {program(name)} "$@"'
         (tmp_path / name).write_text(f'#!/bin/sh\necho "{name} $*" >>{log}\n{does}\n')
         (tmp_path / name).chmod(0o755)
-    script = PROGRAMS["grafana"].apply.replace(f"{SECRETS}/admin-password", str(secret))
+    script = PROGRAMS["grafana"].apply.replace(f"{GRAFANA_SECRETS}/admin-password", str(secret))
     path = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
     ran = subprocess.run(["sh", "-uc", script], env=path, capture_output=True, text=True, timeout=60)
     login = b64encode(f"admin:{PASSWORD}".encode()).decode()

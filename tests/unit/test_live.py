@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import traceback
 from pathlib import Path
@@ -370,10 +371,20 @@ def test_a_program_without_a_trial_is_refused_one() -> None:
         )
 
 
+# Of signals, variables of programs, answers of HTTP, and comments.
+LEFT_IN_CAPITALS = {
+    *("EXIT", "EX_NOPERM", "GF_PATHS_HOME", "HTTP", "NAME", "OWNERS", "PORT_GUARD_LOCKED", "POST", "ROOT")
+}
+
+
 @pytest.mark.parametrize("program", sorted(PROGRAMS))
 def test_the_scripts_are_sh(program: str) -> None:
     for render in (render_apply_script, render_end_script, render_read_script):
-        subprocess.run(["sh", "-n", "-c", render(PROGRAMS[program])], check=True)
+        script = render(PROGRAMS[program])
+        subprocess.run(["sh", "-n", "-c", script], check=True)
+        # All has been filled in, and what shellcheck alone is told is left out.
+        assert set(re.findall(r"(?<![\w$])[A-Z][A-Z_]{3,}", script)) <= LEFT_IN_CAPITALS
+        assert "shellcheck" not in script
 
 
 def test_an_error_is_the_programs_own_without_notices_and_secrets() -> None:

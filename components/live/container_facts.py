@@ -1,0 +1,15 @@
+# pyright: strict
+"""What is so inside the containers: scripts go by it, and so do the files and containers of components."""
+
+from __future__ import annotations
+
+ADMIN_SOCKET = "/run/caddy/admin.sock"
+POLICY_TABLE = "inet campus_policy"
+# Grafana's default port (its documentation, [server] http_port).
+GRAFANA_PORT = 3000
+# Grafana's own uid in its image; its group there is root's.
+GRAFANA_UID = 472
+GRAFANA_SECRETS = "/run/secrets/grafana"
+ADMIN_PASSWORD_FILE = "admin-password"
+# A file among Grafana's: what changes with its admin's password.
+PASSWORD_MARK = "admin-password.hmac"

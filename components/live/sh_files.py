@@ -1,0 +1,27 @@
+# pyright: strict
+"""Scripts for sh: each a `.sh` file beside what renders it, where shellcheck sees it. Pure text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def read_script(path: Path, words: Mapping[str, object]) -> str:
+    """A script whose words in capitals have got their values.
+
+    The head of a part, up to the first empty line, is for shellcheck and readers, and left out. A whole
+    program, which begins with `#!`, has none.
+    """
+    text = path.read_text(encoding="utf-8")
+    if not text.startswith("#!"):
+        text = text.partition("\n\n")[2]
+    return with_words(text, words)
+
+
+def with_words(text: str, words: Mapping[str, object]) -> str:
+    """The text with a value for each of its words: no part of a longer name, and no variable."""
+    longest_first = sorted(words, key=len, reverse=True)
+    pattern = rf"(?<![A-Za-z_$])({'|'.join(map(re.escape, longest_first))})(?![A-Z])"
+    return re.sub(pattern, lambda found: str(words[found[1]]), text)
