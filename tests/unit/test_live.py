@@ -420,9 +420,7 @@ def test_a_password_that_bcrypt_would_not_take_whole_is_refused(password: str, w
 
 
 def test_a_hash_costs_who_guesses_as_much_as_it_should() -> None:
-    hashed = bcrypt_hash("a password")
-    assert hashed.startswith("$2b$14$")
-    assert bcrypt.checkpw(b"a password", hashed.encode())
+    assert bcrypt_hash("a password").startswith("$2b$14$")
 
 
 @pytest.fixture

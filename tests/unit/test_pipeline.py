@@ -36,6 +36,7 @@ from tests.support.guide import blocks
 
 WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.yml"))
 CAMPUS = ["self-hosted", "campus"]
+COSTS = pipeline._costs
 DIGEST = f"sha256:{'ab' * 32}"
 PLAYED = """\
 #!{python}
@@ -120,6 +121,8 @@ class Answering(BaseHTTPRequestHandler):
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    # What a stack costs is reckoned by a program of its own, half a second each.
+    monkeypatch.setattr(pipeline, "_costs", lambda stack: "")
     return Programs(tmp_path)
 
 
@@ -203,6 +206,7 @@ class TestPreview:
 
     @pytest.mark.usefixtures("programs")
     def test_what_it_costs_is_in_the_comment(self, hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pipeline, "_costs", COSTS)
         assert run(monkeypatch, "preview", "stage", "prod") == 0
         text = hub.written[0][2]["body"]
         for stack in ("stage", "prod"):
@@ -211,6 +215,7 @@ class TestPreview:
 
     @pytest.mark.usefixtures("programs")
     def test_costs_that_cant_be_told_stop_nothing(self, hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(pipeline, "_costs", COSTS)
         assert run(monkeypatch, "preview", "nowhere") == 0
         assert "(costs: there is no Pulumi.nowhere.yaml)" in hub.written[0][2]["body"]
 
