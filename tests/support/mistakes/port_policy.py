@@ -86,7 +86,7 @@ MISTAKES = [
             f"loki.instances.aws.published: portPolicy.rules let {wide} in to port 3100/tcp",
             "publishedWide: true",
         )
-        for wide in ("203.0.113.0/24", "8.8.8.8/32", "10.0.0.0/7", "2001:db8::/64")
+        for wide in ("203.0.113.0/24", "8.8.8.8/32", "10.0.0.0/7", "0.0.0.0/1", "2001:db8::/64")
     ),
     Mistake({"portPolicy.sshPort": 0}, "portPolicy.sshPort: a port is a whole number", "0"),
     Mistake({"portPolicy.confirmSeconds": 0}, "portPolicy.confirmSeconds:", "0"),
