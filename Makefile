@@ -25,7 +25,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Run something with the tools that `make install` has put in place.
 INSIDE = source .local/env &&
 
-.PHONY: help doctor up preview down verify ports costs prices install images venv test test-unit lint bench soak figures lock
+.PHONY: help doctor up preview down verify ports costs prices install venv test test-unit lint bench soak figures lock
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -90,8 +90,6 @@ lock: ## make requirements.txt and requirements-dev.txt again from pyproject.tom
 
 install: ## get or make everything that `make up` and `make test` need
 	@$(RIG) install $(WITH_PLUGINS)
-
-images: install ## the same; the images are then in the cache
 
 venv: ## the virtualenv
 	@$(LOCAL) venv

@@ -22,7 +22,7 @@ from local.settings import Place
 from ops import machine
 from ops.machine import Row, shown
 
-# README, "Needs": with Pulumi and Loki to be built, and without.
+# docs/local.md, "Needs": with Pulumi and Loki to be built, and without.
 COLD_DISK_GIB, WARM_DISK_GIB = 12, 4
 # What AWS' own tools take, one of these.
 AWS_VARIABLES = (

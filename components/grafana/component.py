@@ -77,10 +77,6 @@ class Grafana(pulumi.ComponentResource):
     Nothing of these restarts it: dashboards it looks for itself, of the rest its admin API tells it.
     """
 
-    address: pulumi.Output[str]
-    """host:port on the private network."""
-    container_id: pulumi.Output[str]
-    """The container's id."""
     admin_password: pulumi.Output[str]
     """The first password of the user admin (secret)."""
 
@@ -111,9 +107,9 @@ class Grafana(pulumi.ComponentResource):
             [first, secret_files],
         )
         self._live_files(name, args, container, secret_files, _keyed(secret_key, self.admin_password))
-        self.address = pulumi.Output.from_input(f"{args.address}:{GRAFANA_PORT}")
-        self.container_id = container.id
-        self.register_outputs({"address": self.address, "container_id": self.container_id})
+        address = pulumi.Output.from_input(f"{args.address}:{GRAFANA_PORT}")
+        # Nobody reads these two, but they stand in every state.
+        self.register_outputs({"address": address, "container_id": container.id})
 
     def _first_files(self, name: str, args: GrafanaArgs, live: docker.Volume) -> VolumeFiles:
         return VolumeFiles(

@@ -71,9 +71,6 @@ class DockerShipperArgs:
 class DockerShipper(pulumi.ComponentResource):
     """Ships what every container of one Docker host prints. It keeps its positions on a volume."""
 
-    container_id: pulumi.Output[str]
-    """Alloy's container id."""
-
     def __init__(
         self, name: str, args: DockerShipperArgs, opts: pulumi.ResourceOptions | None = None
     ) -> None:
@@ -120,8 +117,8 @@ class DockerShipper(pulumi.ComponentResource):
             destroy_grace_seconds=STOP_SECONDS,
             opts=container_options(self, [delivered, reader]),
         )
-        self.container_id = container.id
-        self.register_outputs({"container_id": self.container_id})
+        # Nobody reads it, but it stands in every state.
+        self.register_outputs({"container_id": container.id})
 
     def _reader(
         self, name: str, role: str, args: DockerShipperArgs, socket: docker.Volume

@@ -63,8 +63,6 @@ class PortPolicy(pulumi.ComponentResource):
 
     rows: pulumi.Output[list[str]]
     """The rules as `ufw status numbered` prints them."""
-    container_id: pulumi.Output[str]
-    """The guard's container id."""
 
     def __init__(self, name: str, args: PortPolicyArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:PortPolicy", name, None, opts)
@@ -86,11 +84,11 @@ class PortPolicy(pulumi.ComponentResource):
             confirmation=args.confirmation if is_host else None,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.container_id = guard.id
         rows = policy_rows(args.rules)
         # Rows are an output of what was applied, not of what was asked for.
         self.rows = self.live.content_sha256.apply(lambda _: rows)
-        self.register_outputs({"rows": self.rows, "container_id": self.container_id})
+        # Nobody reads the id, but it stands in every state.
+        self.register_outputs({"rows": self.rows, "container_id": guard.id})
 
     def _guard(self, name: str, args: PortPolicyArgs) -> docker.Container:
         live = volume(f"{name}-live", args.host, "port-guard-live", self)
