@@ -27,14 +27,22 @@ class OtherHostArgs:
     confirmation: Confirmation
 
 
+@dataclass(frozen=True, kw_only=True)
+class LokiHost:
+    """A Docker host, as the replicas on it need it."""
+
+    host: Host
+    image_id: pulumi.Input[str]
+    network_name: pulumi.Input[str]
+    # What the replica belongs to, and whose policy guards it; None on the campus server.
+    other: OtherHost | None = None
+
+
 class OtherHost(pulumi.ComponentResource):
     """Nothing enters this host but what the rules name, as on the campus server."""
 
-    host: Host
-    network_name: pulumi.Output[str]
-    """The private network, as Docker calls it."""
-    loki_image_id: pulumi.Output[str]
-    """Loki's image there."""
+    for_loki: LokiHost
+    """What a replica there needs of it."""
     policy: PortPolicy
     """What may enter."""
 
@@ -46,11 +54,14 @@ class OtherHost(pulumi.ComponentResource):
             None,
             pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[provider])),
         )
-        self.host = args.host
         own = pulumi.ResourceOptions(parent=self)
         network = private_network(f"{name}-network", args.host, args.network_cidr, own)
-        self.network_name = network.name
-        self.loki_image_id = self._image_id(f"{name}-loki-image", args.loki_image)
+        self.for_loki = LokiHost(
+            host=args.host,
+            image_id=self._image_id(f"{name}-loki-image", args.loki_image),
+            network_name=network.name,
+            other=self,
+        )
         self.policy = PortPolicy(
             f"{name}-port-policy",
             PortPolicyArgs(
@@ -63,7 +74,7 @@ class OtherHost(pulumi.ComponentResource):
             ),
             own,
         )
-        self.register_outputs({"network_name": self.network_name})
+        self.register_outputs({"network_name": network.name})
 
     def _image_id(self, name: str, image: str) -> pulumi.Output[str]:
         made = docker.RemoteImage(

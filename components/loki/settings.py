@@ -184,19 +184,10 @@ class LokiSettings(Area):
         """The ports that are this Loki's alone.
 
         One per replica on the same host: its address follows from it, and its published port. Replicas on
-        hosts of their own all have the first, and talk to each other by the second and the third.
+        hosts of their own all have the first, and talk to each other by the second and the third
+        (placement.py).
         """
         return tuple(self.port + REPLICA_STEP * number for number in range(self.replicas))
-
-    @property
-    def published_ports(self) -> tuple[int, ...]:
-        """Where those whom the port policy names reach it, if it is published."""
-        return self.ports[:1] if self.replica_hosts else self.ports
-
-    @property
-    def mesh_ports(self) -> tuple[int, int]:
-        """Where replicas on hosts of their own talk gRPC, and gossip."""
-        return self.port + REPLICA_STEP, self.port + 2 * REPLICA_STEP
 
     @model_validator(mode="after")
     def _check_loki(self) -> Self:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -21,9 +20,10 @@ from components.live.container_facts import GRAFANA_PORT
 from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
 from components.log_shipper.settings import ALLOY_PORT, CAMPUS_LABEL
-from components.loki.component import Loki, LokiArgs, Place, replica_role, replicas_alias
-from components.loki.other_host import OtherHost, OtherHostArgs
-from components.loki.settings import Account, LokiSettings, replica_names
+from components.loki.component import Loki, LokiArgs
+from components.loki.other_host import LokiHost, OtherHost, OtherHostArgs
+from components.loki.placement import replicas_elsewhere
+from components.loki.settings import Account
 from components.port_policy.component import GUARD, PortPolicy, PortPolicyArgs
 from components.stack.settings import Settings
 
@@ -59,6 +59,7 @@ class CampusServer(pulumi.ComponentResource):
         super().__init__("campus-monitor:campus:CampusServer", name, None, opts)
         self._name = name
         self._settings = settings
+        self._placements = settings.placements
         self._host = Host(
             docker_host=settings.campus.docker_host,
             name_prefix=settings.campus.name_prefix,
@@ -81,7 +82,6 @@ class CampusServer(pulumi.ComponentResource):
             settings.campus.network_cidr,
             pulumi.ResourceOptions.merge(self._own, guarded),
         )
-        self._other_hosts = {key: self._other_host(key) for key in settings.campus.other_hosts}
         self.lokis = self._lokis(network)
         self.grafana = self._grafana(network) if settings.grafana.enabled else None
         self.passwords = self._passwords()
@@ -127,11 +127,6 @@ class CampusServer(pulumi.ComponentResource):
                 "port_policy_rows": self.port_policy_rows,
             }
         )
-
-    def _address(self, port: int) -> str:
-        """The fixed address, on the private network, of what serves this port."""
-        network = ipaddress.ip_network(self._settings.campus.network_cidr)
-        return str(network.network_address + port)
 
     def _image_id(self, role: str, image: str) -> pulumi.Output[str]:
         """The id of an image: it changes with the content, as a name doesn't."""
@@ -182,74 +177,26 @@ class CampusServer(pulumi.ComponentResource):
         )
 
     def _lokis(self, network: docker.Network) -> dict[str, Loki]:
-        image_id = self._image_id("loki", self._settings.images.loki)
+        settings = self._settings
+        here = LokiHost(
+            host=self._host,
+            image_id=self._image_id("loki", settings.images.loki),
+            network_name=network.name,
+        )
+        others = {key: self._other_host(key).for_loki for key in settings.campus.other_hosts}
         return {
             key: Loki(
                 f"{self._name}-loki-{key}",
                 LokiArgs(
-                    instance=key,
-                    places=self._places(key, image_id, network.name),
-                    settings=instance,
-                    oldest_seconds=self._settings.oldest_seconds(key),
+                    placement=placement,
+                    hosts={None: here, **others},
+                    settings=settings.loki.instances[key],
+                    oldest_seconds=settings.oldest_seconds(key),
                 ),
                 self._guarded,
             )
-            for key, instance in self._settings.loki.instances.items()
+            for key, placement in self._placements.items()
         }
-
-    def _places(
-        self, key: str, image_id: pulumi.Output[str], network_name: pulumi.Output[str]
-    ) -> list[Place]:
-        """Where the replicas of a Loki run, one after the other."""
-        loki, campus = self._settings.loki.instances[key], self._settings.campus
-        first, *others = replica_names(key, loki)
-        here = Place(
-            name=first,
-            host=self._host,
-            image_id=image_id,
-            network_name=network_name,
-            address=self._address(loki.port),
-            reached_at=campus.address if loki.replica_hosts else None,
-        )
-        if not loki.replica_hosts:
-            beside = zip(others, loki.ports[1:], strict=True)
-            return [here, *(replace(here, name=name, address=self._address(port)) for name, port in beside)]
-        return [
-            here,
-            *(
-                replace(
-                    here,
-                    name=name,
-                    host=other.host,
-                    image_id=other.loki_image_id,
-                    network_name=other.network_name,
-                    reached_at=campus.other_hosts[host].address,
-                    on=other,
-                )
-                for name, host in zip(others, loki.replica_hosts, strict=True)
-                for other in [self._other_hosts[host]]
-            ),
-        ]
-
-    def _replica_addresses(self, loki: LokiSettings) -> list[str]:
-        """Where the campus server's own containers reach each replica of a Loki."""
-        if not loki.replica_hosts:
-            return [self._address(port) for port in loki.ports]
-        others = self._settings.campus.other_hosts
-        return [self._address(loki.port), *(others[key].address for key in loki.replica_hosts)]
-
-    def _replicas_elsewhere(self) -> dict[str, list[str]]:
-        """The addresses of replicas that Docker's own DNS doesn't know all of, by their common name."""
-        return {
-            replicas_alias(key): self._replica_addresses(one)
-            for key, one in self._settings.loki.instances.items()
-            if one.replica_hosts
-        }
-
-    def _loki_url(self, key: str, instance: LokiSettings) -> str:
-        """Where it answers inside: of several replicas any that runs, as Docker's own DNS names them."""
-        host = self._address(instance.port) if instance.replicas == 1 else replicas_alias(key)
-        return f"http://{host}:{instance.port}"
 
     def _grafana(self, network: docker.Network) -> Grafana:
         settings = self._settings
@@ -260,11 +207,11 @@ class CampusServer(pulumi.ComponentResource):
                 host=self._host,
                 image_id=self._image_id("grafana", settings.images.grafana),
                 network_name=network.name,
-                address=self._address(GRAFANA_PORT),
+                address=self._settings.campus.private_address(GRAFANA_PORT),
                 root_url=site_url(self._settings.edge),
                 sources=list(sources.values()),
                 host_logs=self._host_logs(sources),
-                hosts=self._replicas_elsewhere(),
+                hosts=replicas_elsewhere(self._placements.values()),
                 settings=settings.grafana,
             ),
             self._guarded,
@@ -275,7 +222,7 @@ class CampusServer(pulumi.ComponentResource):
         return {
             key: LokiSource(
                 name=key,
-                url=self._loki_url(key, one),
+                url=self._placements[key].url,
                 retention=one.retention,
                 retention_seconds=one.retention_seconds,
                 # That a route lets AWS in doesn't say that anything there ships to it.
@@ -340,9 +287,9 @@ class CampusServer(pulumi.ComponentResource):
                 alloy_image_id=alloy_image_id,
                 caddy_image_id=caddy_image_id,
                 network_name=network.name,
-                address=self._address(ALLOY_PORT),
-                hosts=self._replicas_elsewhere(),
-                push_url=self._loki_url(loki, self._settings.loki.instances[loki]) + PUSH_PATH,
+                address=self._settings.campus.private_address(ALLOY_PORT),
+                hosts=replicas_elsewhere(self._placements.values()),
+                push_url=self._placements[loki].url + PUSH_PATH,
             ),
             self._guarded,
         )
@@ -358,23 +305,22 @@ class CampusServer(pulumi.ComponentResource):
             GuardedRoute(
                 name=key,
                 prefix=one.route,
-                upstream=upstreams[0],
-                more_upstreams=tuple(upstreams[1:]),
+                upstream=self._placements[key].upstreams[0],
+                more_upstreams=self._placements[key].upstreams[1:],
                 cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
                 allow_nat=one.allows_nat,
                 accounts_optional=one.accounts_optional,
                 otlp=one.otlp,
             )
             for key, one in instances.items()
-            for upstreams in [[f"{replica_role(name)}:{one.port}" for name in replica_names(key, one)]]
         ]
         hosts = {
-            replica_role(name): address
-            for key, one in instances.items()
-            for name, address in zip(replica_names(key, one), self._replica_addresses(one), strict=True)
+            replica.role: replica.campus_address
+            for placement in self._placements.values()
+            for replica in placement.replicas
         }
         if settings.grafana.enabled:
-            hosts["grafana"] = self._address(GRAFANA_PORT)
+            hosts["grafana"] = self._settings.campus.private_address(GRAFANA_PORT)
         return Edge(
             f"{self._name}-edge",
             EdgeArgs(

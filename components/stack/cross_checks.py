@@ -7,7 +7,7 @@ Each check raises a ValueError whose text begins with the key that is wrong, bel
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.aws.egress_settings import EgressSettings
 from components.aws.settings import AwsSettings
@@ -16,6 +16,7 @@ from components.ecs.settings import ServiceSettings
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import GRAFANA_PORT
 from components.log_shipper.settings import CAMPUS_LABEL, ShipperSettings
+from components.loki.placement import Placement
 from components.loki.settings import Account, LokiSettings
 from components.port_policy.rules import Protocol, Rule, lets_in, named_sources, shut_out
 from components.port_policy.settings import PortPolicySettings
@@ -206,7 +207,10 @@ def _check_account(key: str, shipper: ShipperSettings, known: Sequence[Account])
 
 
 def check_published(
-    lokis: LokisByName, policy: PortPolicySettings, rules: Callable[[], Sequence[Rule]]
+    lokis: LokisByName,
+    placements: Mapping[str, Placement],
+    policy: PortPolicySettings,
+    rules: Sequence[Rule],
 ) -> None:
     """What Docker publishes is guarded, and the policy (all of its `rules`) names it, for some."""
     for name, instance in lokis.items():
@@ -215,8 +219,8 @@ def check_published(
         key = f"loki.instances.{name}.published"
         if policy.namespace == "own":
             raise ValueError(f"{key}: with portPolicy.namespace own nothing guards it, received true")
-        for port in instance.published_ports:
-            _check_published_port(key, port, rules(), instance.published_wide)
+        for port in placements[name].published_ports:
+            _check_published_port(key, port, rules, instance.published_wide)
 
 
 def _check_published_port(key: str, port: int, rules: Sequence[Rule], wide_is_meant: bool) -> None:

@@ -14,12 +14,13 @@ from pydantic import model_validator
 
 from components.aws.egress_settings import EgressSettings
 from components.aws.settings import AwsSettings
-from components.docker_hosts.settings import CampusSettings, ImagesSettings
+from components.docker_hosts.settings import CampusSettings, HostKey, ImagesSettings
 from components.ecs.settings import ServiceSettings
 from components.edge.settings import EdgeSettings
 from components.grafana.settings import GrafanaSettings
 from components.log_shipper.settings import ShipperSettings
-from components.loki.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
+from components.loki.placement import Placement, place
+from components.loki.replica_rules import kept_from_containers, replica_rules
 from components.loki.settings import LokisSettings
 from components.port_policy.rules import Kept, Rule
 from components.port_policy.settings import PortPolicySettings
@@ -62,7 +63,7 @@ class Settings(Area):
         cross_checks.check_shippers(self.shippers, self.campus, lokis)
         # First: the rules that others look at name each replica's host.
         cross_checks.check_replica_hosts(lokis, self.campus, self.port_policy)
-        cross_checks.check_published(lokis, self.port_policy, lambda: self.rules_at(None))
+        cross_checks.check_published(lokis, self.placements, self.port_policy, self.rules_at(None))
         if self.port_policy.namespace == "host":
             self._check_guarded_hosts()
         return self
@@ -96,32 +97,16 @@ class Settings(Area):
         return [*self._replica_rules_at(host), *self.port_policy.plain_rules]
 
     def _replica_rules_at(self, host: HostKey) -> list[Rule]:
-        return replica_rules(self._spread_lokis, self._addresses, host)
+        return replica_rules(list(self.placements.values()), host)
 
     def kept_at(self, host: HostKey) -> list[Kept]:
         """What a host's containers don't reach on the others."""
-        return kept_from_containers(self._spread_lokis, self._addresses, host, self.campus.network_cidr)
+        return kept_from_containers(list(self.placements.values()), host, self.campus.network_cidr)
 
     @property
-    def _spread_lokis(self) -> list[SpreadLoki]:
-        return [
-            SpreadLoki(
-                name=name,
-                port=one.port,
-                mesh_ports=one.mesh_ports,
-                hosts=(None, *one.replica_hosts),
-                published=one.published,
-            )
-            for name, one in self.loki.instances.items()
-            if one.replica_hosts
-        ]
-
-    @property
-    def _addresses(self) -> dict[HostKey, str]:
-        addresses: dict[HostKey, str] = {name: one.address for name, one in self.campus.other_hosts.items()}
-        if self.campus.address is not None:
-            addresses[None] = self.campus.address
-        return addresses
+    def placements(self) -> dict[str, Placement]:
+        """Where the replicas of each Loki are."""
+        return {name: place(name, one, self.campus) for name, one in self.loki.instances.items()}
 
     def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
         """Every address or CIDR that may push to some guarded route, sorted."""
