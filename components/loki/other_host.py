@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_docker as docker
 
-from components.docker_hosts.containers import Host, docker_provider, private_network
+from components.docker_hosts.containers import Host
+from components.docker_hosts.docker_host import DockerHost, docker_provider
 from components.live.confirmation import Confirmation
 from components.port_policy.component import PortPolicy, PortPolicyArgs
 from components.port_policy.rules import Kept, Rule
@@ -47,37 +47,31 @@ class OtherHost(pulumi.ComponentResource):
     """What may enter."""
 
     def __init__(self, name: str, args: OtherHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        provider = docker_provider(f"{name}-docker", args.host.docker_host, opts)
+        provider = docker_provider(name, args.host, opts)
         super().__init__(
             "campus-monitor:campus:OtherHost",
             name,
             None,
             pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[provider])),
         )
-        own = pulumi.ResourceOptions(parent=self)
-        network = private_network(f"{name}-network", args.host, args.network_cidr, own)
+        here = DockerHost(name=name, host=args.host, provider=provider, parent=self)
+        network_name = here.private_network(args.network_cidr)
         self.for_loki = LokiHost(
             host=args.host,
-            image_id=self._image_id(f"{name}-loki-image", args.loki_image),
-            network_name=network.name,
+            image_id=here.image_id("loki", args.loki_image),
+            network_name=network_name,
             other=self,
         )
         self.policy = PortPolicy(
             f"{name}-port-policy",
             PortPolicyArgs(
                 host=args.host,
-                image_id=self._image_id(f"{name}-port-guard-image", args.port_guard_image),
+                image_id=here.image_id("port-guard", args.port_guard_image),
                 namespace="host",
                 rules=args.rules,
                 kept=args.kept,
                 confirmation=args.confirmation,
             ),
-            own,
+            pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({"network_name": network.name})
-
-    def _image_id(self, name: str, image: str) -> pulumi.Output[str]:
-        made = docker.RemoteImage(
-            name, name=image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
-        )
-        return made.image_id
+        self.register_outputs({"network_name": network_name})

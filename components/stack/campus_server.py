@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pulumi
-import pulumi_docker as docker
 
-from components.docker_hosts.containers import Host, docker_provider, private_network
+from components.docker_hosts.containers import Host
+from components.docker_hosts.docker_host import docker_host
 from components.edge.caddyfile import PUSH_PATH, GuardedRoute, push_url, site_url
 from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.edge.connection_limit import ConnectionLimit
@@ -60,36 +60,24 @@ class CampusServer(pulumi.ComponentResource):
         self._name = name
         self._settings = settings
         self._placements = settings.placements
-        self._host = Host(
-            docker_host=settings.campus.docker_host,
-            name_prefix=settings.campus.name_prefix,
-            protect_data=settings.campus.protect_data,
-        )
-        self._provider = docker_provider(
-            f"{name}-docker", settings.campus.docker_host, pulumi.ResourceOptions(parent=self)
-        )
-        # A bare `provider` for own resources, `providers` for components and their children.
-        self._own = pulumi.ResourceOptions(parent=self, provider=self._provider)
-        self._part = pulumi.ResourceOptions(parent=self, providers=[self._provider])
+        self._host = Host.of(settings.campus)
+        self._docker = docker_host(name, self._host, self)
         self.port_policy = self._port_policy()
         # Everything else on the host comes after its policy: a port is guarded before it is open, and rules
         # that shut us out are undone before a container is half made.
         guarded = pulumi.ResourceOptions(depends_on=[self.port_policy.live])
-        self._guarded = pulumi.ResourceOptions.merge(self._part, guarded)
-        network = private_network(
-            f"{name}-network",
-            self._host,
-            settings.campus.network_cidr,
-            pulumi.ResourceOptions.merge(self._own, guarded),
+        self._guarded = pulumi.ResourceOptions.merge(self._docker.part, guarded)
+        self._network_name = self._docker.private_network(
+            settings.campus.network_cidr, after=[self.port_policy.live]
         )
-        self.lokis = self._lokis(network)
-        self.grafana = self._grafana(network) if settings.grafana.enabled else None
+        self._make_lokis()
+        self.grafana = self._grafana() if settings.grafana.enabled else None
         self.passwords = self._passwords()
-        caddy_image_id = self._image_id("caddy", settings.images.caddy)
+        caddy_image_id = self._docker.image_id("caddy", settings.images.caddy)
         self.edge = self._edge(caddy_image_id, self._hashes())
         if settings.campus.logs_to is not None and settings.images.alloy is not None:
-            alloy_image_id = self._image_id("alloy", settings.images.alloy)
-            self._shipper(network, settings.campus.logs_to, alloy_image_id, caddy_image_id)
+            alloy_image_id = self._docker.image_id("alloy", settings.images.alloy)
+            self._shipper(settings.campus.logs_to, alloy_image_id, caddy_image_id)
         self._set_outputs()
 
     def allow_address(self, name: str, ip: pulumi.Input[str]) -> AllowedAddress:
@@ -128,18 +116,13 @@ class CampusServer(pulumi.ComponentResource):
             }
         )
 
-    def _image_id(self, role: str, image: str) -> pulumi.Output[str]:
-        """The id of an image: it changes with the content, as a name doesn't."""
-        made = docker.RemoteImage(f"{self._name}-{role}-image", name=image, keep_locally=True, opts=self._own)
-        return made.image_id
-
     def _port_policy(self) -> PortPolicy:
         settings = self._settings
         return PortPolicy(
             f"{self._name}-port-policy",
             PortPolicyArgs(
                 host=self._host,
-                image_id=self._image_id("port-guard", settings.images.port_guard),
+                image_id=self._docker.image_id("port-guard", settings.images.port_guard),
                 namespace=settings.port_policy.namespace,
                 rules=settings.rules_at(None),
                 kept=settings.kept_at(None),
@@ -153,16 +136,15 @@ class CampusServer(pulumi.ComponentResource):
                     ssh_port=settings.ssh_port,
                 ),
             ),
-            self._part,
+            self._docker.part,
         )
 
     def _other_host(self, key: str) -> OtherHost:
         settings = self._settings
-        docker_host = settings.campus.other_hosts[key].docker_host
         return OtherHost(
             f"{self._name}-host-{key}",
             OtherHostArgs(
-                host=replace(self._host, docker_host=docker_host),
+                host=Host.of(settings.campus, settings.campus.other_hosts[key].docker_host),
                 network_cidr=settings.campus.network_cidr,
                 loki_image=settings.images.loki,
                 port_guard_image=settings.images.port_guard,
@@ -176,37 +158,32 @@ class CampusServer(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _lokis(self, network: docker.Network) -> dict[str, Loki]:
+    def _make_lokis(self) -> None:
         settings = self._settings
         here = LokiHost(
             host=self._host,
-            image_id=self._image_id("loki", settings.images.loki),
-            network_name=network.name,
+            image_id=self._docker.image_id("loki", settings.images.loki),
+            network_name=self._network_name,
         )
         others = {key: self._other_host(key).for_loki for key in settings.campus.other_hosts}
-        return {
-            key: Loki(
-                f"{self._name}-loki-{key}",
-                LokiArgs(
-                    placement=placement,
-                    hosts={None: here, **others},
-                    settings=settings.loki.instances[key],
-                    oldest_seconds=settings.oldest_seconds(key),
-                ),
-                self._guarded,
+        for key, placement in self._placements.items():
+            args = LokiArgs(
+                placement=placement,
+                hosts={None: here, **others},
+                settings=settings.loki.instances[key],
+                oldest_seconds=settings.oldest_seconds(key),
             )
-            for key, placement in self._placements.items()
-        }
+            Loki(f"{self._name}-loki-{key}", args, self._guarded)
 
-    def _grafana(self, network: docker.Network) -> Grafana:
+    def _grafana(self) -> Grafana:
         settings = self._settings
         sources = self._sources()
         return Grafana(
             f"{self._name}-grafana",
             GrafanaArgs(
                 host=self._host,
-                image_id=self._image_id("grafana", settings.images.grafana),
-                network_name=network.name,
+                image_id=self._docker.image_id("grafana", settings.images.grafana),
+                network_name=self._network_name,
                 address=self._settings.campus.private_address(GRAFANA_PORT),
                 root_url=site_url(self._settings.edge),
                 sources=list(sources.values()),
@@ -273,7 +250,6 @@ class CampusServer(pulumi.ComponentResource):
 
     def _shipper(
         self,
-        network: docker.Network,
         loki: str,
         alloy_image_id: pulumi.Output[str],
         caddy_image_id: pulumi.Output[str],
@@ -286,7 +262,7 @@ class CampusServer(pulumi.ComponentResource):
                 label=CAMPUS_LABEL,
                 alloy_image_id=alloy_image_id,
                 caddy_image_id=caddy_image_id,
-                network_name=network.name,
+                network_name=self._network_name,
                 address=self._settings.campus.private_address(ALLOY_PORT),
                 hosts=replicas_elsewhere(self._placements.values()),
                 push_url=self._placements[loki].url + PUSH_PATH,
