@@ -10,20 +10,20 @@ import pulumi
 
 from components.docker_hosts.containers import Host
 from components.docker_hosts.docker_host import docker_host
+from components.edge.accounts import hashes_of, passwords_of
 from components.edge.caddyfile import PUSH_PATH, GuardedRoute, push_url, site_url
 from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.edge.connection_limit import ConnectionLimit
+from components.edge.guarded_settings import allowlist
 from components.grafana.component import Grafana, GrafanaArgs
 from components.grafana.provisioning import HostLogs, LokiSource
 from components.live.confirmation import Confirmation
 from components.live.container_facts import GRAFANA_PORT
-from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
 from components.log_shipper.settings import ALLOY_PORT, CAMPUS_LABEL
 from components.loki.component import Loki, LokiArgs
 from components.loki.other_host import LokiHost, OtherHost, OtherHostArgs
 from components.loki.placement import replicas_elsewhere
-from components.loki.settings import Account
 from components.port_policy.component import GUARD, PortPolicy, PortPolicyArgs
 from components.stack.settings import Settings
 
@@ -72,9 +72,13 @@ class CampusServer(pulumi.ComponentResource):
         )
         self._make_lokis()
         self.grafana = self._grafana() if settings.grafana.enabled else None
-        self.passwords = self._passwords()
+        self.passwords = {
+            key: passwords_of(f"{name}-{key}", one.accounts, self)
+            for key, one in settings.loki.instances.items()
+            if one.accounts
+        }
         caddy_image_id = self._docker.image_id("caddy", settings.images.caddy)
-        self.edge = self._edge(caddy_image_id, self._hashes())
+        self.edge = self._edge(caddy_image_id)
         if settings.campus.logs_to is not None and settings.images.alloy is not None:
             alloy_image_id = self._docker.image_id("alloy", settings.images.alloy)
             self._shipper(settings.campus.logs_to, alloy_image_id, caddy_image_id)
@@ -222,32 +226,6 @@ class CampusServer(pulumi.ComponentResource):
             routes=tuple(one.route for one in settings.loki.instances.values()),
         )
 
-    def _passwords(self) -> dict[str, dict[str, pulumi.Output[str]]]:
-        return {
-            key: {account.user: self._password(key, account) for account in instance.accounts}
-            for key, instance in self._settings.loki.instances.items()
-            if instance.accounts
-        }
-
-    def _password(self, instance: str, account: Account) -> pulumi.Output[str]:
-        if account.password is not None:
-            return pulumi.Output.secret(account.password.get_secret_value())
-        name = f"{self._name}-{instance}-{account.user}-password"
-        return GeneratedPassword(name, opts=pulumi.ResourceOptions(parent=self)).value
-
-    def _hashes(self) -> dict[str, dict[str, pulumi.Output[str]]]:
-        return {
-            key: {
-                user: PasswordHash(
-                    f"{self._name}-{key}-{user}-hash",
-                    password=password,
-                    opts=pulumi.ResourceOptions(parent=self),
-                ).bcrypt_hash
-                for user, password in users.items()
-            }
-            for key, users in self.passwords.items()
-        }
-
     def _shipper(
         self,
         loki: str,
@@ -273,7 +251,6 @@ class CampusServer(pulumi.ComponentResource):
     def _edge(
         self,
         caddy_image_id: pulumi.Output[str],
-        hashes: Mapping[str, Mapping[str, pulumi.Output[str]]],
     ) -> Edge:
         settings = self._settings
         instances = settings.loki.instances
@@ -283,7 +260,7 @@ class CampusServer(pulumi.ComponentResource):
                 prefix=one.route,
                 upstream=self._placements[key].upstreams[0],
                 more_upstreams=self._placements[key].upstreams[1:],
-                cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
+                cidrs=allowlist(one, settings.edge),
                 allow_nat=one.allows_nat,
                 accounts_optional=one.accounts_optional,
                 otlp=one.otlp,
@@ -304,7 +281,9 @@ class CampusServer(pulumi.ComponentResource):
                 image_id=caddy_image_id,
                 site=settings.edge,
                 routes=routes,
-                account_hashes=hashes,
+                account_hashes={
+                    key: hashes_of(f"{self._name}-{key}", one, self) for key, one in self.passwords.items()
+                },
                 grafana=f"grafana:{GRAFANA_PORT}" if settings.grafana.enabled else None,
                 upstream_hosts=hosts,
             ),
