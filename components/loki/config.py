@@ -16,7 +16,7 @@ push at a time, 2 MiB unpacked:
 At 1.5 MiB (`MAX_UNPACKED`) that is 320 MiB and 500 MiB. The gate lets two pushes through at once
 (`PUSHES_AT_ONCE` in edge/caddyfile.py): 116 + 2 x 320 = 756 MiB. Two of OpenTelemetry's worst are more on
 paper, but much of that is garbage, which the collector takes away in time: two at once, of 2 MiB, had their
-peak at 916 MiB. What isn't packed has no such limit in Loki, but in Caddy (`MAX_BODY`, `OTLP_MAX_BODY`):
+peak at 916 MiB. What isn't packed has no such limit in Loki, but in Caddy (loki/push_paths.py):
 JSON needs more bytes for each thing. `tests/loki/test_push_bombs.py` tries all of it, eight at a time,
 through the gate.
 

@@ -11,10 +11,9 @@ import pulumi
 from components.docker_hosts.containers import Host
 from components.docker_hosts.docker_host import docker_host
 from components.edge.accounts import hashes_of, passwords_of
-from components.edge.caddyfile import PUSH_PATH, GuardedRoute, push_url, site_url
+from components.edge.caddyfile import guarded_route, site_url
 from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.edge.connection_limit import ConnectionLimit
-from components.edge.guarded_settings import allowlist
 from components.grafana.component import Grafana, GrafanaArgs
 from components.grafana.provisioning import HostLogs, LokiSource
 from components.live.confirmation import Confirmation
@@ -24,6 +23,7 @@ from components.log_shipper.settings import ALLOY_PORT, CAMPUS_LABEL
 from components.loki.component import Loki, LokiArgs
 from components.loki.other_host import LokiHost, OtherHost, OtherHostArgs
 from components.loki.placement import replicas_elsewhere
+from components.loki.push_paths import PUSH_PATH, push_paths
 from components.port_policy.component import GUARD, PortPolicy, PortPolicyArgs
 from components.stack.settings import Settings
 
@@ -72,11 +72,8 @@ class CampusServer(pulumi.ComponentResource):
         )
         self._make_lokis()
         self.grafana = self._grafana() if settings.grafana.enabled else None
-        self.passwords = {
-            key: passwords_of(f"{name}-{key}", one.accounts, self)
-            for key, one in settings.loki.instances.items()
-            if one.accounts
-        }
+        accounts = {key: one.accounts for key, one in settings.loki.instances.items() if one.accounts}
+        self.passwords = {key: passwords_of(f"{name}-{key}", users, self) for key, users in accounts.items()}
         caddy_image_id = self._docker.image_id("caddy", settings.images.caddy)
         self.edge = self._edge(caddy_image_id)
         if settings.campus.logs_to is not None and settings.images.alloy is not None:
@@ -105,7 +102,7 @@ class CampusServer(pulumi.ComponentResource):
         instances = self._settings.loki.instances
         self.grafana_url = pulumi.Output.from_input(site_url(self._settings.edge))
         self.loki_push_urls = pulumi.Output.from_input(
-            {key: push_url(self._settings.edge, one.route) for key, one in instances.items()}
+            {key: f"{site_url(self._settings.edge)}{one.route}{PUSH_PATH}" for key, one in instances.items()}
         )
         self.shipper_credentials = pulumi.Output.secret(
             pulumi.Output.all(self.passwords).apply(lambda known: known[0])
@@ -188,8 +185,8 @@ class CampusServer(pulumi.ComponentResource):
                 host=self._host,
                 image_id=self._docker.image_id("grafana", settings.images.grafana),
                 network_name=self._network_name,
-                address=self._settings.campus.private_address(GRAFANA_PORT),
-                root_url=site_url(self._settings.edge),
+                address=settings.campus.private_address(GRAFANA_PORT),
+                root_url=site_url(settings.edge),
                 sources=list(sources.values()),
                 host_logs=self._host_logs(sources),
                 hosts=replicas_elsewhere(self._placements.values()),
@@ -227,10 +224,7 @@ class CampusServer(pulumi.ComponentResource):
         )
 
     def _shipper(
-        self,
-        loki: str,
-        alloy_image_id: pulumi.Output[str],
-        caddy_image_id: pulumi.Output[str],
+        self, loki: str, alloy_image_id: pulumi.Output[str], caddy_image_id: pulumi.Output[str]
     ) -> DockerShipper:
         """This host's own logs to one of its Lokis: from inside, past the gate."""
         return DockerShipper(
@@ -248,24 +242,13 @@ class CampusServer(pulumi.ComponentResource):
             self._guarded,
         )
 
-    def _edge(
-        self,
-        caddy_image_id: pulumi.Output[str],
-    ) -> Edge:
+    def _edge(self, caddy_image_id: pulumi.Output[str]) -> Edge:
         settings = self._settings
-        instances = settings.loki.instances
         routes = [
-            GuardedRoute(
-                name=key,
-                prefix=one.route,
-                upstream=self._placements[key].upstreams[0],
-                more_upstreams=self._placements[key].upstreams[1:],
-                cidrs=allowlist(one, settings.edge),
-                allow_nat=one.allows_nat,
-                accounts_optional=one.accounts_optional,
-                otlp=one.otlp,
+            guarded_route(
+                key, one, settings.edge, upstreams=self._placements[key].upstreams, paths=push_paths(one)
             )
-            for key, one in instances.items()
+            for key, one in settings.loki.instances.items()
         ]
         hosts = {
             replica.role: replica.campus_address
@@ -273,7 +256,7 @@ class CampusServer(pulumi.ComponentResource):
             for replica in placement.replicas
         }
         if settings.grafana.enabled:
-            hosts["grafana"] = self._settings.campus.private_address(GRAFANA_PORT)
+            hosts["grafana"] = settings.campus.private_address(GRAFANA_PORT)
         return Edge(
             f"{self._name}-edge",
             EdgeArgs(
