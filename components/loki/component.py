@@ -88,7 +88,7 @@ class Loki(pulumi.ComponentResource):
         containers: list[docker.Container] = []
         # From the last to the first: the others take lines when a Loki that gets replicas is replaced.
         for replica in reversed(replicas):
-            after = [*first, *containers[-1:]]
+            after: list[pulumi.Resource] = [*first, *containers[-1:]]
             containers.append(self._container(name, args, replica, volumes[replica], keys, after))
         self.address = pulumi.Output.from_input(f"{replicas[0].address}:{args.settings.port}")
         self.container_id = containers[-1].id
