@@ -40,9 +40,7 @@ def counted_rows(stack: str, folder: Path = settings_file.ROOT) -> str:
 
 def _host(stack: str, folder: Path) -> Host:
     campus = parse_part(_Campus, settings_file.read(stack, folder).areas).campus
-    return Host(
-        docker_host=campus.docker_host, name_prefix=campus.name_prefix, protect_data=campus.protect_data
-    )
+    return Host.of(campus)
 
 
 def main() -> int:

@@ -5,19 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from docker.models.containers import Container
 
 from components.edge.caddyfile import (
     FRAGMENTS,
-    GuardedRoute,
+    guarded_route,
     render_allowed_address,
     render_caddyfile,
 )
 from components.edge.component import CADDYFILE, LIVE_DIRECTORY
 from components.live.docker_host import read_file
 from components.live.files import LiveFilesProvider
+from components.loki.push_paths import push_paths
 from components.stack.settings import parse
 from rig.deployment import Deployment
 
@@ -55,17 +57,14 @@ class EdgeFiles:
         edge = settings.edge
         hashes = {found["user"]: found["hash"] for found in HASH.finditer(self.deployed)}
         routes = [
-            GuardedRoute(
-                name=key,
-                prefix=one.route,
-                upstream=f"loki-{key}:{one.port}",
-                cidrs=(*one.allowed_cidrs, *edge.extra_allowed_cidrs, *cidrs),
-                allow_nat=one.allows_nat,
+            replace(
+                route,
+                cidrs=(*route.cidrs, *cidrs),
                 accounts=tuple((account.user, hashes[account.user]) for account in one.accounts),
-                accounts_optional=one.accounts_optional,
-                otlp=one.otlp,
             )
             for key, one in settings.loki.instances.items()
+            for upstreams in [settings.placements[key].upstreams]
+            for route in [guarded_route(key, one, edge, upstreams=upstreams, paths=push_paths(one))]
         ]
         return render_caddyfile(edge, routes, grafana)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
-from components.live.ssh_connect import SSH_OPTS
+from components.docker_hosts.settings import CampusSettings
 
 LOG_DRIVER = "json-file"
 # Docker's own default keeps one file without a limit.
@@ -34,29 +33,18 @@ class Host:
     name_prefix: str
     protect_data: bool
 
+    @classmethod
+    def of(cls, campus: CampusSettings, docker_host: str | None = None) -> Host:
+        """The campus server, or another host, where things are named and kept as there."""
+        return cls(
+            docker_host=docker_host or campus.docker_host,
+            name_prefix=campus.name_prefix,
+            protect_data=campus.protect_data,
+        )
+
     def named(self, role: str) -> str:
         """The physical name of the container, volume or network with this role."""
         return f"{self.name_prefix}{role}"
-
-
-def docker_provider(name: str, docker_host: str, opts: pulumi.ResourceOptions | None) -> docker.Provider:
-    """Docker's provider for one host. Over SSH it logs in for each resource that it works on at once."""
-    over_ssh = docker_host.startswith("ssh://")
-    return docker.Provider(name, host=docker_host, ssh_opts=list(SSH_OPTS) if over_ssh else None, opts=opts)
-
-
-def private_network(name: str, host: Host, cidr: str, opts: pulumi.ResourceOptions) -> docker.Network:
-    """The network between the containers of one host; each has a fixed address in it."""
-    network = ipaddress.ip_network(cidr)
-    return docker.Network(
-        name,
-        name=host.named("network"),
-        driver="bridge",
-        ipam_configs=[
-            docker.NetworkIpamConfigArgs(subnet=str(network), gateway=str(network.network_address + 1))
-        ],
-        opts=opts,
-    )
 
 
 def host_entries(addresses: Mapping[str, Sequence[str]]) -> list[docker.ContainerHostArgs]:

@@ -13,6 +13,9 @@ from components.values.area import Area
 from components.values.networks import Cidr, HostAddress, is_private
 from components.values.texts import DockerHost, Image, ShortName
 
+# A host's name in `otherHosts`; None is the campus server.
+HostKey = str | None
+
 
 class OtherHostSettings(Area):
     """Another Docker host on campus, for replicas of Lokis: `replicaHosts` names it."""
@@ -55,6 +58,14 @@ class CampusSettings(Area):
             )
         self._check_other_hosts()
         return self
+
+    def private_address(self, port: int) -> str:
+        """The fixed address, on the private network, of what serves this port."""
+        return str(ipaddress.ip_network(self.network_cidr).network_address + port)
+
+    def host_address(self, host: HostKey) -> str:
+        """Where the other hosts reach this one; there are others only if it is known."""
+        return str(self.address) if host is None else self.other_hosts[host].address
 
     def _check_other_hosts(self) -> None:
         if self.other_hosts and self.address is None:

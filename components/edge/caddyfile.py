@@ -12,14 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.edge import access_log
+from components.edge.guarded_settings import GuardedSettings, allowlist
 from components.edge.settings import ACME_STAGING, EdgeSettings
 from components.edge.syntax import block, quoted
 from components.live.container_facts import ADMIN_SOCKET
 
 FRAGMENTS = "allowed/nat"
-PUSH_PATH = "/loki/api/v1/push"
-# Loki's documentation, "Ingesting logs to Loki using OpenTelemetry Collector".
-OTLP_PATH = "/otlp/v1/logs"
 
 # What Caddy keeps of its configuration is there, too. A root isn't among the live files: Caddy reads it by
 # its whole path, and checks a configuration before that is swapped.
@@ -29,10 +27,6 @@ CONFIG_DIRECTORY = "/config"
 # can have: the limited broadcast address (RFC 919, section 7).
 NOBODY = "255.255.255.255/32"
 
-# The largest honest push as it is sent (docs/loki.md, "What a push may be"): Fluent Bit's own output makes
-# JSON of a chunk of 2 MB, twice that where its text isn't ASCII. OpenTelemetry's becomes more inside.
-MAX_BODY = "5MB"
-OTLP_MAX_BODY = "2MB"
 # How many pushes a Loki works on at once: its memory has room for so many of the worst (loki/config.py).
 # Others wait, with their bodies unread.
 PUSHES_AT_ONCE = 2
@@ -96,15 +90,28 @@ CLIMBS = "(?i)^[^?]*([.][.]|%2e|%2f|%5c|%25)"
 
 
 @dataclass(frozen=True, kw_only=True)
+class PushPath:
+    """A path that is pushed to, below a route and at its backend alike."""
+
+    path: str
+    # The largest body as it is sent.
+    max_body: str
+    # What tells it from the route's first path, which needs no name.
+    name: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class GuardedRoute:
-    """One way to one Loki: who may push, and with which accounts on top."""
+    """One way to one backend: who may push, and with which accounts on top."""
 
     name: str
     prefix: str
     # host:port as Caddy dials it.
     upstream: str
-    # The other replicas of the same Loki.
+    # The other replicas of the same backend.
     more_upstreams: tuple[str, ...] = ()
+    # All that may be pushed to.
+    paths: tuple[PushPath, ...]
     cidrs: tuple[str, ...] = ()
     # Whether the fragments of allowed addresses count here.
     allow_nat: bool = False
@@ -112,8 +119,27 @@ class GuardedRoute:
     accounts: tuple[tuple[str, str], ...] = ()
     # Whether who names no account isn't asked for one.
     accounts_optional: bool = False
-    # Whether OpenTelemetry logs may be pushed too.
-    otlp: bool = False
+
+
+def guarded_route(
+    name: str,
+    backend: GuardedSettings,
+    site: EdgeSettings,
+    *,
+    upstreams: Sequence[str],
+    paths: tuple[PushPath, ...],
+) -> GuardedRoute:
+    """The route to a backend, without its accounts' hashes."""
+    return GuardedRoute(
+        name=name,
+        prefix=backend.route,
+        upstream=upstreams[0],
+        more_upstreams=tuple(upstreams[1:]),
+        paths=paths,
+        cidrs=allowlist(backend, site),
+        allow_nat=backend.allows_nat,
+        accounts_optional=backend.accounts_optional,
+    )
 
 
 def render_caddyfile(site: EdgeSettings, routes: Sequence[GuardedRoute], grafana: str | None) -> str:
@@ -138,11 +164,6 @@ def render_allowed_address(ip: str) -> str:
     Raises ValueError if `ip` is no address.
     """
     return f"remote_ip {ipaddress.ip_network(ip)}\n"
-
-
-def push_url(site: EdgeSettings, prefix: str) -> str:
-    """Where a shipper pushes to."""
-    return f"{site_url(site)}{prefix}{PUSH_PATH}"
 
 
 def site_url(site: EdgeSettings) -> str:
@@ -247,12 +268,11 @@ def _refusal(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[str]:
 
 def _pushes(route: GuardedRoute) -> list[str]:
     """What is a push on this route, whoever sends it."""
-    paths = [PUSH_PATH, *([OTLP_PATH] if route.otlp else [])]
     return [
         "method POST",
         # As it was sent, letter for letter, so that an encoded slash or a query is something else.
         # Caddy's own `path` ignores case and repeated slashes.
-        f"vars {{http.request.orig_uri}} {' '.join(route.prefix + path for path in paths)}",
+        f"vars {{http.request.orig_uri}} {' '.join(route.prefix + one.path for one in route.paths)}",
     ]
 
 
@@ -266,9 +286,11 @@ def _addresses(routes: Sequence[GuardedRoute]) -> list[str]:
 
 
 def _push(route: GuardedRoute) -> list[str]:
-    """What becomes of a push: one way to Loki, with a constant path."""
+    """What becomes of a push: one way to the backend, with a constant path."""
     users = [f"{user} {hashed}" for user, hashed in route.accounts]
-    otlp, login = f"@{route.name}_otlp", f"@{route.name}_login"
+    login = f"@{route.name}_login"
+    first, *others = route.paths
+    by_matcher = {f"@{route.name}_{one.name}": one for one in others}
     return [
         f"log_name {access_log.failed(route.name)}",
         # Behind the gate: a guess costs a second of the CPU, and strangers get none.
@@ -278,15 +300,21 @@ def _push(route: GuardedRoute) -> list[str]:
             if users
             else []
         ),
-        *([f"{otlp} vars {{http.request.orig_uri}} {route.prefix}{OTLP_PATH}"] if route.otlp else []),
-        *(block(f"request_body {otlp} ", [f"max_size {OTLP_MAX_BODY}"]) if route.otlp else []),
-        *block("request_body ", [f"max_size {MAX_BODY}"]),
+        *(line for matcher, one in by_matcher.items() for line in _of_its_own(matcher, route, one)),
+        *block("request_body ", [f"max_size {first.max_body}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
         # The question mark drops the client's query. Of several in one block, the first that fits is done.
-        *([f"rewrite {otlp} {OTLP_PATH}?"] if route.otlp else []),
-        f"rewrite * {PUSH_PATH}?",
+        *(f"rewrite {matcher} {one.path}?" for matcher, one in by_matcher.items()),
+        f"rewrite * {first.path}?",
         *block(f"reverse_proxy {' '.join([route.upstream, *route.more_upstreams])} ", _proxy(route)),
+    ]
+
+
+def _of_its_own(matcher: str, route: GuardedRoute, one: PushPath) -> list[str]:
+    return [
+        f"{matcher} vars {{http.request.orig_uri}} {route.prefix}{one.path}",
+        *block(f"request_body {matcher} ", [f"max_size {one.max_body}"]),
     ]
 
 

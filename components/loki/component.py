@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -12,7 +12,6 @@ import pulumi_docker as docker
 from components.docker_hosts.containers import (
     BEHIND_THE_GATE_CPU_SHARES,
     MIB,
-    Host,
     config_label,
     container_options,
     data_volume,
@@ -21,18 +20,18 @@ from components.docker_hosts.containers import (
     mounted,
     volume,
 )
+from components.docker_hosts.settings import HostKey
 from components.live.password_hash import PasswordHash
 from components.live.volume_files import VolumeFile, VolumeFiles
 from components.loki.config import (
     DATA,
     LOKI_UID,
-    Replica,
-    beside_each_other,
-    on_hosts_of_their_own,
     render_loki_config,
     render_s3_credentials,
+    ring_member,
 )
-from components.loki.other_host import OtherHost
+from components.loki.other_host import LokiHost
+from components.loki.placement import Placement, Replica
 from components.loki.settings import LokiSettings
 from components.loki.storage_settings import S3
 
@@ -46,34 +45,12 @@ READY_SECONDS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where one replica runs, and what it is called (`replica_names`)."""
-
-    name: str
-    host: Host
-    image_id: pulumi.Input[str]
-    network_name: pulumi.Input[str]
-    # Its fixed address on the private network.
-    address: str
-    # The host's own address, where replicas are on different ones; else None.
-    reached_at: str | None = None
-    # The other host that it is on, and whose policy guards it; None for the campus server.
-    on: OtherHost | None = None
-
-    @property
-    def role(self) -> str:
-        """The role, and so the name, of the container."""
-        return replica_role(self.name)
-
-
-@dataclass(frozen=True, kw_only=True)
 class LokiArgs:
     """What a Loki needs to know."""
 
-    # The instance's name in the settings.
-    instance: str
-    # One per replica, the campus server's first.
-    places: Sequence[Place]
+    placement: Placement
+    # By the names that the placement has for them.
+    hosts: Mapping[HostKey, LokiHost]
     settings: LokiSettings
     # How old the lines are that its services bring after an outage (`Settings.oldest_seconds`).
     oldest_seconds: int
@@ -102,20 +79,19 @@ class Loki(pulumi.ComponentResource):
     def __init__(self, name: str, args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:LokiInstance", name, None, opts)
         keys = self._keys(name, args.settings.s3)
-        replicas = _replicas(args)
-        volumes = [self._volumes(name, args, number, replica) for number, replica in enumerate(replicas)]
+        replicas = args.placement.replicas
+        volumes = {replica: self._volumes(name, args, replica) for replica in replicas}
+        others = [args.hosts[replica.host].other for replica in replicas]
         # Nothing that runs is touched before all that can fail on another host is there.
-        first: list[pulumi.Resource] = [one.files for one in volumes]
-        first += [place.on.policy.live for place in args.places if place.on is not None]
+        first: list[pulumi.Resource] = [one.files for one in volumes.values()]
+        first += [other.policy.live for other in others if other is not None]
         containers: list[docker.Container] = []
         # From the last to the first: the others take lines when a Loki that gets replicas is replaced.
-        for number in reversed(range(len(replicas))):
-            made = self._container(
-                name, args, number, replicas[number], volumes[number], keys, [*first, *containers[:1]]
-            )
-            containers.insert(0, made)
-        self.address = pulumi.Output.from_input(f"{args.places[0].address}:{args.settings.port}")
-        self.container_id = containers[0].id
+        for replica in reversed(replicas):
+            after: list[pulumi.Resource] = [*first, *containers[-1:]]
+            containers.append(self._container(name, args, replica, volumes[replica], keys, after))
+        self.address = pulumi.Output.from_input(f"{replicas[0].address}:{args.settings.port}")
+        self.container_id = containers[-1].id
         self.register_outputs({"address": self.address, "container_id": self.container_id})
 
     def _keys(self, name: str, s3: S3 | None) -> list[pulumi.Output[str]]:
@@ -128,19 +104,20 @@ class Loki(pulumi.ComponentResource):
         )
         return [pulumi.Output.concat(s3.access_key_id, " ", hashed.bcrypt_hash)]
 
-    def _volumes(self, name: str, args: LokiArgs, number: int, replica: Replica | None) -> _Volumes:
-        place = args.places[number]
-        name, role = _name(name, args.instance, place), place.role
+    def _volumes(self, name: str, args: LokiArgs, replica: Replica) -> _Volumes:
+        here, role = args.hosts[replica.host], replica.role
+        name = _name(name, args, replica)
         # What is on another host has that one's provider.
-        parent = place.on or self
-        config = render_loki_config(args.settings, replica, oldest_seconds=args.oldest_seconds)
-        data = data_volume(f"{name}-data", place.host, f"{role}-data", parent)
-        config_volume = volume(f"{name}-config", place.host, f"{role}-config", parent)
+        parent = here.other or self
+        member = ring_member(args.placement, replica)
+        config = render_loki_config(args.settings, member, oldest_seconds=args.oldest_seconds)
+        data = data_volume(f"{name}-data", here.host, f"{role}-data", parent)
+        config_volume = volume(f"{name}-config", here.host, f"{role}-config", parent)
         files = VolumeFiles(
             f"{name}-config-files",
-            docker_host=place.host.docker_host,
+            docker_host=here.host.docker_host,
             volume_name=config_volume.name,
-            image=place.image_id,
+            image=here.image_id,
             files=_files(config, args.settings.s3),
             opts=pulumi.ResourceOptions(parent=parent),
         )
@@ -150,33 +127,33 @@ class Loki(pulumi.ComponentResource):
         self,
         name: str,
         args: LokiArgs,
-        number: int,
-        replica: Replica | None,
+        replica: Replica,
         volumes: _Volumes,
         keys: list[pulumi.Output[str]],
         after: list[pulumi.Resource],
     ) -> docker.Container:
-        settings, place = args.settings, args.places[number]
-        name, role = _name(name, args.instance, place), place.role
+        settings, placement, here = args.settings, args.placement, args.hosts[replica.host]
+        is_one_of_several = len(placement.replicas) > 1
+        name, role = _name(name, args, replica), replica.role
         # An update waits for the check of replicas.
         health = _health(settings.port)
-        if replica is not None:
+        if is_one_of_several:
             health |= {"interval": "5s"}
         return docker.Container(
             f"{name}-container",
-            name=place.host.named(role),
-            image=place.image_id,
+            name=here.host.named(role),
+            image=here.image_id,
             command=[f"-config.file={CONFIG_DIRECTORY}/{CONFIG_FILE}"],
             user=str(LOKI_UID),
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(
-                    name=place.network_name,
-                    ipv4_address=place.address,
-                    aliases=[replicas_alias(args.instance)] if replica is not None else None,
+                    name=here.network_name,
+                    ipv4_address=replica.address,
+                    aliases=[placement.alias] if is_one_of_several else None,
                 )
             ],
-            hosts=_hosts(args, number),
-            ports=_ports(settings, place, number),
+            hosts=_hosts(placement, replica),
+            ports=_ports(placement, replica),
             volumes=[
                 mounted(volumes.data, DATA),
                 mounted(volumes.config, CONFIG_DIRECTORY, read_only=True),
@@ -188,39 +165,17 @@ class Loki(pulumi.ComponentResource):
             # Loki reads its configuration once.
             labels=[config_label(health, volumes.config_text, *keys)],
             healthcheck=docker.ContainerHealthcheckArgs(**health),
-            wait=True if replica is not None else None,
-            wait_timeout=READY_SECONDS if replica is not None else None,
+            wait=True if is_one_of_several else None,
+            wait_timeout=READY_SECONDS if is_one_of_several else None,
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
-            opts=container_options(place.on or self, after),
+            opts=container_options(here.other or self, after),
         )
 
 
-def _replicas(args: LokiArgs) -> Sequence[Replica | None]:
-    """How each replica is configured; an only one isn't."""
-    if args.settings.replicas == 1:
-        return [None]
-    reached = [place.reached_at for place in args.places if place.reached_at is not None]
-    if not reached:
-        return beside_each_other([place.address for place in args.places])
-    names = [place.role for place in args.places]
-    addresses = [place.address for place in args.places]
-    return on_hosts_of_their_own(args.settings, names, addresses, reached)
-
-
-def _name(name: str, instance: str, place: Place) -> str:
+def _name(name: str, args: LokiArgs, replica: Replica) -> str:
     """What Pulumi calls what belongs to a replica, after the component's name."""
-    return name + place.name.removeprefix(instance)
-
-
-def replica_role(name: str) -> str:
-    """The role of a replica's container, by the replica's name."""
-    return f"loki-{name}"
-
-
-def replicas_alias(instance: str) -> str:
-    """The name under which Docker's DNS has the addresses of all replicas that run."""
-    return f"loki-{instance}-replicas"
+    return name + replica.name.removeprefix(args.placement.name)
 
 
 def _files(config: str, s3: S3 | None) -> dict[str, VolumeFile]:
@@ -239,28 +194,24 @@ def loki_environment(settings: LokiSettings) -> list[str]:
     return envs
 
 
-def _hosts(args: LokiArgs, number: int) -> list[docker.ContainerHostArgs] | None:
+def _hosts(placement: Placement, replica: Replica) -> list[docker.ContainerHostArgs] | None:
     """Where a replica finds itself, on the private network, and the others, on their hosts."""
-    if args.places[number].reached_at is None:
+    if not placement.is_spread:
         return None
     return host_entries(
-        {
-            place.role: [place.address if one == number else str(place.reached_at)]
-            for one, place in enumerate(args.places)
-        }
+        {one.role: [one.address if one == replica else one.advertised] for one in placement.replicas}
     )
 
 
-def _ports(settings: LokiSettings, place: Place, number: int) -> list[docker.ContainerPortArgs]:
+def _ports(placement: Placement, replica: Replica) -> list[docker.ContainerPortArgs]:
     """What Docker publishes: to whom the port policy names, and to the hosts of other replicas.
 
     On any address: a container whose one address comes up after Docker isn't started again (moby/moby#39559).
     """
-    if place.reached_at is None:
-        return [_port(settings.port, settings.ports[number])] if settings.published else []
     # Caddy and Grafana are beside the first one.
-    own = (settings.port,) if settings.published or place.on is not None else ()
-    return [_port(port, port) for port in (*own, *settings.mesh_ports)]
+    is_published = placement.published or replica.host is not None
+    own = [_port(placement.port, replica.published_port)] if is_published else []
+    return [*own, *(_port(port, port) for port in placement.mesh_ports)]
 
 
 def _port(internal: int, external: int) -> docker.ContainerPortArgs:

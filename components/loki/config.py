@@ -16,7 +16,7 @@ push at a time, 2 MiB unpacked:
 At 1.5 MiB (`MAX_UNPACKED`) that is 320 MiB and 500 MiB. The gate lets two pushes through at once
 (`PUSHES_AT_ONCE` in edge/caddyfile.py): 116 + 2 x 320 = 756 MiB. Two of OpenTelemetry's worst are more on
 paper, but much of that is garbage, which the collector takes away in time: two at once, of 2 MiB, had their
-peak at 916 MiB. What isn't packed has no such limit in Loki, but in Caddy (`MAX_BODY`, `OTLP_MAX_BODY`):
+peak at 916 MiB. What isn't packed has no such limit in Loki, but in Caddy (loki/push_paths.py):
 JSON needs more bytes for each thing. `tests/loki/test_push_bombs.py` tries all of it, eight at a time,
 through the gate.
 
@@ -30,10 +30,10 @@ streams, which stay in memory until they are written.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from components.loki.placement import Placement, Replica
 from components.loki.settings import REPLICATION, LokiLimits, LokiSettings
 from components.loki.storage_settings import S3, SchemaPeriod
 
@@ -53,7 +53,7 @@ MAX_UNPACKED = 3 << 19
 
 
 @dataclass(frozen=True, kw_only=True)
-class Replica:
+class RingMember:
     """One replica among several: where it listens, and how the others know and reach it."""
 
     # Its own on the private network of its host.
@@ -68,37 +68,34 @@ class Replica:
     gossip_port: int = GOSSIP_PORT
 
 
-def beside_each_other(addresses: Sequence[str]) -> list[Replica]:
-    """The replicas with these addresses on the private network of one host."""
-    members = tuple(f"{address}:{GOSSIP_PORT}" for address in addresses)
-    return [
-        Replica(address=address, name=address, advertised=address, members=members) for address in addresses
-    ]
+def ring_member(placement: Placement, replica: Replica) -> RingMember | None:
+    """How a replica is configured; an only one isn't.
 
-
-def on_hosts_of_their_own(
-    instance: LokiSettings, names: Sequence[str], addresses: Sequence[str], hosts: Sequence[str]
-) -> list[Replica]:
-    """The replicas with these names and private addresses, each on the host with that address.
-
-    Each finds the others by name: itself too, which its host's own address wouldn't lead to.
+    On hosts of their own each finds the others by name: itself too, which its host's own address wouldn't
+    lead to.
     """
-    grpc, gossip = instance.mesh_ports
-    return [
-        Replica(
-            address=address,
-            name=name,
-            advertised=host,
-            members=tuple(f"{other}:{gossip}" for other in hosts if other != host),
-            grpc_port=grpc,
-            gossip_port=gossip,
+    if len(placement.replicas) == 1:
+        return None
+    if not placement.is_spread:
+        return RingMember(
+            address=replica.address,
+            name=replica.address,
+            advertised=replica.advertised,
+            members=tuple(f"{one.advertised}:{GOSSIP_PORT}" for one in placement.replicas),
         )
-        for name, address, host in zip(names, addresses, hosts, strict=True)
-    ]
+    grpc, gossip = placement.mesh_ports
+    return RingMember(
+        address=replica.address,
+        name=replica.role,
+        advertised=replica.advertised,
+        members=tuple(f"{peer}:{gossip}" for peer in placement.peers(replica.host)),
+        grpc_port=grpc,
+        gossip_port=gossip,
+    )
 
 
 def render_loki_config(
-    instance: LokiSettings, replica: Replica | None = None, *, oldest_seconds: int = 0
+    instance: LokiSettings, member: RingMember | None = None, *, oldest_seconds: int = 0
 ) -> str:
     """The configuration of one Loki, or of one replica among several.
 
@@ -107,8 +104,8 @@ def render_loki_config(
     """
     config = _config(instance)
     _let_in(config, oldest_seconds)
-    if replica is not None:
-        _join(config, replica)
+    if member is not None:
+        _join(config, member)
     return json.dumps(config, indent=2) + "\n"
 
 
@@ -134,20 +131,20 @@ def _let_in(config: dict[str, Any], oldest_seconds: int) -> None:
     config["querier"] = {"query_ingesters_within": "0s"}
 
 
-def _join(config: dict[str, Any], replica: Replica) -> None:
+def _join(config: dict[str, Any], member: RingMember) -> None:
     """Turn the configuration into that of one replica among several: a line is in three of them."""
     # A push that reached one replica goes on to others, and so does a query, to read what they hold.
-    config["server"] |= {"grpc_listen_address": replica.address, "grpc_listen_port": replica.grpc_port}
+    config["server"] |= {"grpc_listen_address": member.address, "grpc_listen_port": member.grpc_port}
     # But who is asked also answers: shared out, a part of a query could go to a replica that has just died.
-    scheduler = {"scheduler_address": f"{replica.address}:{replica.grpc_port}"}
+    scheduler = {"scheduler_address": f"{member.address}:{member.grpc_port}"}
     config["frontend"] = scheduler
     config["frontend_worker"] = scheduler
     config["common"] |= {
-        "instance_addr": replica.name,
+        "instance_addr": member.name,
         "replication_factor": REPLICATION,
         # By its name a replica that was replaced or killed comes back as itself; under another one
         # its old entry would count among those that fail.
-        "ring": {"kvstore": {"store": "memberlist"}, "instance_id": replica.name},
+        "ring": {"kvstore": {"store": "memberlist"}, "instance_id": member.name},
     }
     config["ingester"]["lifecycler"] = {
         # Gossip reaches a few replicas in a second or two; Loki's own 15 s are for hundreds.
@@ -155,13 +152,13 @@ def _join(config: dict[str, Any], replica: Replica) -> None:
         # One that is down mustn't keep another, restarted or replaced, from being ready.
         "readiness_check_ring_health": False,
     }
-    advertised_port = {} if replica.gossip_port == GOSSIP_PORT else {"advertise_port": replica.gossip_port}
+    advertised_port = {} if member.gossip_port == GOSSIP_PORT else {"advertise_port": member.gossip_port}
     config["memberlist"] = {
-        "advertise_addr": replica.advertised,
+        "advertise_addr": member.advertised,
         **advertised_port,
-        "bind_addr": [replica.address],
-        "bind_port": replica.gossip_port,
-        "join_members": list(replica.members),
+        "bind_addr": [member.address],
+        "bind_port": member.gossip_port,
+        "join_members": list(member.members),
         # After half a minute apart they forget each other for good: so they look for each other again.
         "rejoin_interval": "30s",
     }

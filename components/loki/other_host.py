@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_docker as docker
 
-from components.docker_hosts.containers import Host, docker_provider, private_network
+from components.docker_hosts.containers import Host
+from components.docker_hosts.docker_host import DockerHost, docker_provider
 from components.live.confirmation import Confirmation
 from components.port_policy.component import PortPolicy, PortPolicyArgs
 from components.port_policy.rules import Kept, Rule
@@ -27,46 +27,51 @@ class OtherHostArgs:
     confirmation: Confirmation
 
 
+@dataclass(frozen=True, kw_only=True)
+class LokiHost:
+    """A Docker host, as the replicas on it need it."""
+
+    host: Host
+    image_id: pulumi.Input[str]
+    network_name: pulumi.Input[str]
+    # What the replica belongs to, and whose policy guards it; None on the campus server.
+    other: OtherHost | None = None
+
+
 class OtherHost(pulumi.ComponentResource):
     """Nothing enters this host but what the rules name, as on the campus server."""
 
-    host: Host
-    network_name: pulumi.Output[str]
-    """The private network, as Docker calls it."""
-    loki_image_id: pulumi.Output[str]
-    """Loki's image there."""
+    for_loki: LokiHost
+    """What a replica there needs of it."""
     policy: PortPolicy
     """What may enter."""
 
     def __init__(self, name: str, args: OtherHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        provider = docker_provider(f"{name}-docker", args.host.docker_host, opts)
+        provider = docker_provider(name, args.host, opts)
         super().__init__(
             "campus-monitor:campus:OtherHost",
             name,
             None,
             pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[provider])),
         )
-        self.host = args.host
-        own = pulumi.ResourceOptions(parent=self)
-        network = private_network(f"{name}-network", args.host, args.network_cidr, own)
-        self.network_name = network.name
-        self.loki_image_id = self._image_id(f"{name}-loki-image", args.loki_image)
+        here = DockerHost(name=name, host=args.host, provider=provider, parent=self)
+        network_name = here.private_network(args.network_cidr)
+        self.for_loki = LokiHost(
+            host=args.host,
+            image_id=here.image_id("loki", args.loki_image),
+            network_name=network_name,
+            other=self,
+        )
         self.policy = PortPolicy(
             f"{name}-port-policy",
             PortPolicyArgs(
                 host=args.host,
-                image_id=self._image_id(f"{name}-port-guard-image", args.port_guard_image),
+                image_id=here.image_id("port-guard", args.port_guard_image),
                 namespace="host",
                 rules=args.rules,
                 kept=args.kept,
                 confirmation=args.confirmation,
             ),
-            own,
+            pulumi.ResourceOptions(parent=self),
         )
-        self.register_outputs({"network_name": self.network_name})
-
-    def _image_id(self, name: str, image: str) -> pulumi.Output[str]:
-        made = docker.RemoteImage(
-            name, name=image, keep_locally=True, opts=pulumi.ResourceOptions(parent=self)
-        )
-        return made.image_id
+        self.register_outputs({"network_name": network_name})

@@ -3,41 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
+from components.docker_hosts.settings import HostKey
+from components.loki.placement import Placement
 from components.port_policy.rules import Kept, Rule
 
-# A host's name in the settings; None is the campus server.
-HostKey = str | None
 
-
-@dataclass(frozen=True, kw_only=True)
-class SpreadLoki:
-    """A Loki whose replicas are on hosts of their own."""
-
-    name: str
-    port: int
-    # gRPC and gossip.
-    mesh_ports: tuple[int, ...]
-    hosts: tuple[HostKey, ...]
-    published: bool
-
-
-def replica_rules(lokis: Sequence[SpreadLoki], addresses: Mapping[HostKey, str], host: HostKey) -> list[Rule]:
+def replica_rules(lokis: Sequence[Placement], host: HostKey) -> list[Rule]:
     """The rules that come before the settings' own on a host.
 
     A Loki knows no users: its gRPC and its gossip are open to the hosts of the other replicas alone, and
     its own port to the campus server, where Caddy and Grafana are. Nobody else gets in, whatever rule of
     the settings names these ports; but to the Loki's own port if it is published.
     """
-    return [rule for loki in lokis if host in loki.hosts for rule in _rules(loki, addresses, host)]
+    return [rule for loki in _spread_to(lokis, host) for rule in _rules(loki, host)]
 
 
-def kept_from_containers(
-    lokis: Sequence[SpreadLoki], addresses: Mapping[HostKey, str], host: HostKey, network_cidr: str
-) -> list[Kept]:
+def kept_from_containers(lokis: Sequence[Placement], host: HostKey, network_cidr: str) -> list[Kept]:
     """What on the other hosts a host's containers don't reach, but for those in the stack's own network.
 
     Docker lets them go out by the host's own address, to which the other hosts open these ports.
@@ -45,22 +29,25 @@ def kept_from_containers(
     return [
         Kept(
             network_cidr=network_cidr,
-            addresses=tuple(addresses[one] for one in loki.hosts if one != host),
+            addresses=loki.peers(host),
             ports=loki.mesh_ports if host is not None else (loki.port, *loki.mesh_ports),
         )
-        for loki in lokis
-        if host in loki.hosts
+        for loki in _spread_to(lokis, host)
     ]
 
 
-def _rules(loki: SpreadLoki, addresses: Mapping[HostKey, str], host: HostKey) -> Iterator[Rule]:
+def _spread_to(lokis: Sequence[Placement], host: HostKey) -> list[Placement]:
+    return [loki for loki in lokis if loki.is_spread and host in loki.hosts]
+
+
+def _rules(loki: Placement, host: HostKey) -> Iterator[Rule]:
     comment = f"Loki {loki.name}, replicas"
-    peers = tuple(f"{addresses[one]}/32" for one in loki.hosts if one != host)
+    peers = tuple(f"{address}/32" for address in loki.peers(host))
     closed = list(loki.mesh_ports)
     for port in loki.mesh_ports:
         yield _rule("allow", port, peers, comment)
     if host is not None:
-        yield _rule("allow", loki.port, (f"{addresses[None]}/32",), comment)
+        yield _rule("allow", loki.port, (f"{loki.replicas[0].advertised}/32",), comment)
         if not loki.published:
             closed.append(loki.port)
     for port in closed:

@@ -1,5 +1,5 @@
 # pyright: strict
-"""The Lokis' settings: who may push, what is kept where, and for how long. Pure."""
+"""The Lokis' settings: what is kept where, and for how long. Pure."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from components.edge.guarded_settings import GuardedSettings
 from components.log_shipper.settings import ALLOY_PORT
 from components.loki.storage_settings import DEFAULT_SCHEMA, S3, SchemaPeriod, Storage
 from components.values.area import Area
-from components.values.networks import MAX_PORT, Port, checked_cidr, refuse_wide
-from components.values.texts import Password, ShortName, UserName
+from components.values.networks import MAX_PORT
+from components.values.texts import ShortName
 
 # What a Loki's port can't be, since its container's address and its own listeners follow from it.
 RESERVED_PORTS = {
@@ -36,13 +37,6 @@ MAX_LOKIS = 8
 _HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
 
 
-def _route(value: str) -> str:
-    # Lower-case letters, digits and dashes need no quoting or decoding in any program on the way.
-    if not re.fullmatch(r"/[a-z0-9][a-z0-9-]*", value):
-        raise ValueError("a route is one path segment of [a-z0-9-], such as /lokiaws")
-    return value
-
-
 def _duration(value: str) -> str:
     if not re.fullmatch(r"[1-9][0-9]*(s|m|h|d|w|y)", value):
         raise ValueError("a duration is a whole number with a unit: s, m, h, d, w or y")
@@ -62,16 +56,8 @@ def _hours(duration: str) -> float:
     return int(duration[:-1]) * _HOURS[duration[-1]]
 
 
-Route = Annotated[str, AfterValidator(_route)]
 Duration = Annotated[str, AfterValidator(_duration)]
 Retention = Annotated[str, AfterValidator(_retention)]
-
-
-class Account(Area):
-    """A user of a password-guarded route. Without a password the stack generates one."""
-
-    user: UserName
-    password: Password | None = None
 
 
 class LokiLimits(Area):
@@ -108,26 +94,11 @@ class LokiLimits(Area):
         return round(_hours(self.max_age) * 3600)
 
 
-class LokiSettings(Area):
+class LokiSettings(GuardedSettings):
     """One Loki and the guarded route that leads to it."""
 
-    port: Port
-    route: Route
-    # Who may push: `nat` (the public addresses of the AWS network) and/or CIDRs. Never empty.
-    allow: tuple[str, ...]
-    allow_wide: bool = False
-    # Users asked for a password on top of the address gate.
-    accounts: tuple[Account, ...] = ()
-    # While accounts come to a route that is in use: who names none isn't asked (docs/operations.md).
-    accounts_optional: bool = False
-    # Lets everything behind the AWS network's addresses push, without an account.
-    nat_without_password: bool = False
     # Whether OpenTelemetry logs may be pushed here too (<route>/otlp/v1/logs).
     otlp: bool = False
-    # Whether Docker publishes the port: for those whom the port policy names, past the gate.
-    published: bool = False
-    # Lets the policy name public addresses, or very many, for that port.
-    published_wide: bool = False
     # How long lines are kept.
     retention: Retention = "31d"
     memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
@@ -184,19 +155,10 @@ class LokiSettings(Area):
         """The ports that are this Loki's alone.
 
         One per replica on the same host: its address follows from it, and its published port. Replicas on
-        hosts of their own all have the first, and talk to each other by the second and the third.
+        hosts of their own all have the first, and talk to each other by the second and the third
+        (placement.py).
         """
         return tuple(self.port + REPLICA_STEP * number for number in range(self.replicas))
-
-    @property
-    def published_ports(self) -> tuple[int, ...]:
-        """Where those whom the port policy names reach it, if it is published."""
-        return self.ports[:1] if self.replica_hosts else self.ports
-
-    @property
-    def mesh_ports(self) -> tuple[int, int]:
-        """Where replicas on hosts of their own talk gRPC, and gossip."""
-        return self.port + REPLICA_STEP, self.port + 2 * REPLICA_STEP
 
     @model_validator(mode="after")
     def _check_loki(self) -> Self:
@@ -225,43 +187,10 @@ class LokiSettings(Area):
         """Whether lines may carry metadata beside their labels: no older schema can store it."""
         return all(period.is_current for period in self.schema_periods)
 
-    @model_validator(mode="after")
-    def _check_access(self) -> Self:
-        if not self.allow:
-            raise ValueError("allow: at least one entry is needed: `nat` or a CIDR; received []")
-        for entry in self.allow:
-            if entry == "nat":
-                continue
-            try:
-                cidr = checked_cidr(entry)
-            except ValueError as error:
-                raise ValueError(f"allow: {error}, received {entry!r}") from None
-            if not self.allow_wide:
-                refuse_wide("allow", cidr)
-        users = [account.user for account in self.accounts]
-        if len(set(users)) != len(users):
-            # Caddy refuses a second hash for one user: rotation lists two users instead.
-            raise ValueError(f"accounts: each user is listed once, received {users}")
-        if self.accounts_optional and not users:
-            raise ValueError("accountsOptional: there is no account, received true")
-        if self.nat_without_password and (users or not self.allows_nat):
-            raise ValueError("natWithoutPassword: only with `nat` and without accounts, received true")
-        return self
-
-    @property
-    def allowed_cidrs(self) -> tuple[str, ...]:
-        """The entries that are CIDRs, in canonical form."""
-        return tuple(checked_cidr(entry) for entry in self.allow if entry != "nat")
-
     @property
     def retention_seconds(self) -> int:
         """How long lines are kept."""
         return round(_hours(self.retention) * 3600)
-
-    @property
-    def allows_nat(self) -> bool:
-        """Whether the AWS network's public addresses may push here."""
-        return "nat" in self.allow
 
 
 def replica_names(name: str, loki: LokiSettings) -> tuple[str, ...]:
@@ -287,11 +216,7 @@ class LokisSettings(Area):
             )
         seen: dict[tuple[str, object], str] = {}
         for name, instance in self.instances.items():
-            wanted: list[tuple[str, object]] = [
-                *(("port", port) for port in instance.ports),
-                *(("replicas", one) for one in replica_names(name, instance)),
-                ("route", instance.route),
-            ]
+            wanted: list[tuple[str, object]] = [("replicas", one) for one in replica_names(name, instance)]
             if instance.s3 is not None:
                 # Two Lokis would mix their indexes up.
                 wanted.append(("s3.bucket", f"{instance.s3.endpoint or 'AWS'} {instance.s3.bucket}"))

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import hashlib
-import ipaddress
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pulumi
-import pulumi_docker as docker
 
-from components.docker_hosts.containers import Host, docker_provider, private_network
-from components.edge.caddyfile import PUSH_PATH, GuardedRoute, push_url, site_url
+from components.docker_hosts.containers import Host
+from components.docker_hosts.docker_host import docker_host
+from components.edge.accounts import hashes_of, passwords_of
+from components.edge.caddyfile import guarded_route, site_url
 from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.edge.connection_limit import ConnectionLimit
 from components.grafana.component import Grafana, GrafanaArgs
 from components.grafana.provisioning import HostLogs, LokiSource
 from components.live.confirmation import Confirmation
 from components.live.container_facts import GRAFANA_PORT
-from components.live.password_hash import GeneratedPassword, PasswordHash
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
 from components.log_shipper.settings import ALLOY_PORT, CAMPUS_LABEL
-from components.loki.component import Loki, LokiArgs, Place, replica_role, replicas_alias
-from components.loki.other_host import OtherHost, OtherHostArgs
-from components.loki.settings import Account, LokiSettings, replica_names
+from components.loki.component import Loki, LokiArgs
+from components.loki.other_host import LokiHost, OtherHost, OtherHostArgs
+from components.loki.placement import replicas_elsewhere
+from components.loki.push_paths import PUSH_PATH, push_paths
 from components.port_policy.component import GUARD, PortPolicy, PortPolicyArgs
 from components.stack.settings import Settings
 
@@ -59,37 +59,26 @@ class CampusServer(pulumi.ComponentResource):
         super().__init__("campus-monitor:campus:CampusServer", name, None, opts)
         self._name = name
         self._settings = settings
-        self._host = Host(
-            docker_host=settings.campus.docker_host,
-            name_prefix=settings.campus.name_prefix,
-            protect_data=settings.campus.protect_data,
-        )
-        self._provider = docker_provider(
-            f"{name}-docker", settings.campus.docker_host, pulumi.ResourceOptions(parent=self)
-        )
-        # A bare `provider` for own resources, `providers` for components and their children.
-        self._own = pulumi.ResourceOptions(parent=self, provider=self._provider)
-        self._part = pulumi.ResourceOptions(parent=self, providers=[self._provider])
+        self._placements = settings.placements
+        self._host = Host.of(settings.campus)
+        self._docker = docker_host(name, self._host, self)
         self.port_policy = self._port_policy()
         # Everything else on the host comes after its policy: a port is guarded before it is open, and rules
         # that shut us out are undone before a container is half made.
         guarded = pulumi.ResourceOptions(depends_on=[self.port_policy.live])
-        self._guarded = pulumi.ResourceOptions.merge(self._part, guarded)
-        network = private_network(
-            f"{name}-network",
-            self._host,
-            settings.campus.network_cidr,
-            pulumi.ResourceOptions.merge(self._own, guarded),
+        self._guarded = pulumi.ResourceOptions.merge(self._docker.part, guarded)
+        self._network_name = self._docker.private_network(
+            settings.campus.network_cidr, after=[self.port_policy.live]
         )
-        self._other_hosts = {key: self._other_host(key) for key in settings.campus.other_hosts}
-        self.lokis = self._lokis(network)
-        self.grafana = self._grafana(network) if settings.grafana.enabled else None
-        self.passwords = self._passwords()
-        caddy_image_id = self._image_id("caddy", settings.images.caddy)
-        self.edge = self._edge(caddy_image_id, self._hashes())
+        self._make_lokis()
+        self.grafana = self._grafana() if settings.grafana.enabled else None
+        accounts = {key: one.accounts for key, one in settings.loki.instances.items() if one.accounts}
+        self.passwords = {key: passwords_of(f"{name}-{key}", users, self) for key, users in accounts.items()}
+        caddy_image_id = self._docker.image_id("caddy", settings.images.caddy)
+        self.edge = self._edge(caddy_image_id)
         if settings.campus.logs_to is not None and settings.images.alloy is not None:
-            alloy_image_id = self._image_id("alloy", settings.images.alloy)
-            self._shipper(network, settings.campus.logs_to, alloy_image_id, caddy_image_id)
+            alloy_image_id = self._docker.image_id("alloy", settings.images.alloy)
+            self._shipper(settings.campus.logs_to, alloy_image_id, caddy_image_id)
         self._set_outputs()
 
     def allow_address(self, name: str, ip: pulumi.Input[str]) -> AllowedAddress:
@@ -113,7 +102,7 @@ class CampusServer(pulumi.ComponentResource):
         instances = self._settings.loki.instances
         self.grafana_url = pulumi.Output.from_input(site_url(self._settings.edge))
         self.loki_push_urls = pulumi.Output.from_input(
-            {key: push_url(self._settings.edge, one.route) for key, one in instances.items()}
+            {key: f"{site_url(self._settings.edge)}{one.route}{PUSH_PATH}" for key, one in instances.items()}
         )
         self.shipper_credentials = pulumi.Output.secret(
             pulumi.Output.all(self.passwords).apply(lambda known: known[0])
@@ -128,23 +117,13 @@ class CampusServer(pulumi.ComponentResource):
             }
         )
 
-    def _address(self, port: int) -> str:
-        """The fixed address, on the private network, of what serves this port."""
-        network = ipaddress.ip_network(self._settings.campus.network_cidr)
-        return str(network.network_address + port)
-
-    def _image_id(self, role: str, image: str) -> pulumi.Output[str]:
-        """The id of an image: it changes with the content, as a name doesn't."""
-        made = docker.RemoteImage(f"{self._name}-{role}-image", name=image, keep_locally=True, opts=self._own)
-        return made.image_id
-
     def _port_policy(self) -> PortPolicy:
         settings = self._settings
         return PortPolicy(
             f"{self._name}-port-policy",
             PortPolicyArgs(
                 host=self._host,
-                image_id=self._image_id("port-guard", settings.images.port_guard),
+                image_id=self._docker.image_id("port-guard", settings.images.port_guard),
                 namespace=settings.port_policy.namespace,
                 rules=settings.rules_at(None),
                 kept=settings.kept_at(None),
@@ -158,16 +137,15 @@ class CampusServer(pulumi.ComponentResource):
                     ssh_port=settings.ssh_port,
                 ),
             ),
-            self._part,
+            self._docker.part,
         )
 
     def _other_host(self, key: str) -> OtherHost:
         settings = self._settings
-        docker_host = settings.campus.other_hosts[key].docker_host
         return OtherHost(
             f"{self._name}-host-{key}",
             OtherHostArgs(
-                host=replace(self._host, docker_host=docker_host),
+                host=Host.of(settings.campus, settings.campus.other_hosts[key].docker_host),
                 network_cidr=settings.campus.network_cidr,
                 loki_image=settings.images.loki,
                 port_guard_image=settings.images.port_guard,
@@ -181,90 +159,37 @@ class CampusServer(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _lokis(self, network: docker.Network) -> dict[str, Loki]:
-        image_id = self._image_id("loki", self._settings.images.loki)
-        return {
-            key: Loki(
-                f"{self._name}-loki-{key}",
-                LokiArgs(
-                    instance=key,
-                    places=self._places(key, image_id, network.name),
-                    settings=instance,
-                    oldest_seconds=self._settings.oldest_seconds(key),
-                ),
-                self._guarded,
-            )
-            for key, instance in self._settings.loki.instances.items()
-        }
-
-    def _places(
-        self, key: str, image_id: pulumi.Output[str], network_name: pulumi.Output[str]
-    ) -> list[Place]:
-        """Where the replicas of a Loki run, one after the other."""
-        loki, campus = self._settings.loki.instances[key], self._settings.campus
-        first, *others = replica_names(key, loki)
-        here = Place(
-            name=first,
+    def _make_lokis(self) -> None:
+        settings = self._settings
+        here = LokiHost(
             host=self._host,
-            image_id=image_id,
-            network_name=network_name,
-            address=self._address(loki.port),
-            reached_at=campus.address if loki.replica_hosts else None,
+            image_id=self._docker.image_id("loki", settings.images.loki),
+            network_name=self._network_name,
         )
-        if not loki.replica_hosts:
-            beside = zip(others, loki.ports[1:], strict=True)
-            return [here, *(replace(here, name=name, address=self._address(port)) for name, port in beside)]
-        return [
-            here,
-            *(
-                replace(
-                    here,
-                    name=name,
-                    host=other.host,
-                    image_id=other.loki_image_id,
-                    network_name=other.network_name,
-                    reached_at=campus.other_hosts[host].address,
-                    on=other,
-                )
-                for name, host in zip(others, loki.replica_hosts, strict=True)
-                for other in [self._other_hosts[host]]
-            ),
-        ]
+        others = {key: self._other_host(key).for_loki for key in settings.campus.other_hosts}
+        for key, placement in self._placements.items():
+            args = LokiArgs(
+                placement=placement,
+                hosts={None: here, **others},
+                settings=settings.loki.instances[key],
+                oldest_seconds=settings.oldest_seconds(key),
+            )
+            Loki(f"{self._name}-loki-{key}", args, self._guarded)
 
-    def _replica_addresses(self, loki: LokiSettings) -> list[str]:
-        """Where the campus server's own containers reach each replica of a Loki."""
-        if not loki.replica_hosts:
-            return [self._address(port) for port in loki.ports]
-        others = self._settings.campus.other_hosts
-        return [self._address(loki.port), *(others[key].address for key in loki.replica_hosts)]
-
-    def _replicas_elsewhere(self) -> dict[str, list[str]]:
-        """The addresses of replicas that Docker's own DNS doesn't know all of, by their common name."""
-        return {
-            replicas_alias(key): self._replica_addresses(one)
-            for key, one in self._settings.loki.instances.items()
-            if one.replica_hosts
-        }
-
-    def _loki_url(self, key: str, instance: LokiSettings) -> str:
-        """Where it answers inside: of several replicas any that runs, as Docker's own DNS names them."""
-        host = self._address(instance.port) if instance.replicas == 1 else replicas_alias(key)
-        return f"http://{host}:{instance.port}"
-
-    def _grafana(self, network: docker.Network) -> Grafana:
+    def _grafana(self) -> Grafana:
         settings = self._settings
         sources = self._sources()
         return Grafana(
             f"{self._name}-grafana",
             GrafanaArgs(
                 host=self._host,
-                image_id=self._image_id("grafana", settings.images.grafana),
-                network_name=network.name,
-                address=self._address(GRAFANA_PORT),
-                root_url=site_url(self._settings.edge),
+                image_id=self._docker.image_id("grafana", settings.images.grafana),
+                network_name=self._network_name,
+                address=settings.campus.private_address(GRAFANA_PORT),
+                root_url=site_url(settings.edge),
                 sources=list(sources.values()),
                 host_logs=self._host_logs(sources),
-                hosts=self._replicas_elsewhere(),
+                hosts=replicas_elsewhere(self._placements.values()),
                 settings=settings.grafana,
             ),
             self._guarded,
@@ -275,7 +200,7 @@ class CampusServer(pulumi.ComponentResource):
         return {
             key: LokiSource(
                 name=key,
-                url=self._loki_url(key, one),
+                url=self._placements[key].url,
                 retention=one.retention,
                 retention_seconds=one.retention_seconds,
                 # That a route lets AWS in doesn't say that anything there ships to it.
@@ -298,38 +223,8 @@ class CampusServer(pulumi.ComponentResource):
             routes=tuple(one.route for one in settings.loki.instances.values()),
         )
 
-    def _passwords(self) -> dict[str, dict[str, pulumi.Output[str]]]:
-        return {
-            key: {account.user: self._password(key, account) for account in instance.accounts}
-            for key, instance in self._settings.loki.instances.items()
-            if instance.accounts
-        }
-
-    def _password(self, instance: str, account: Account) -> pulumi.Output[str]:
-        if account.password is not None:
-            return pulumi.Output.secret(account.password.get_secret_value())
-        name = f"{self._name}-{instance}-{account.user}-password"
-        return GeneratedPassword(name, opts=pulumi.ResourceOptions(parent=self)).value
-
-    def _hashes(self) -> dict[str, dict[str, pulumi.Output[str]]]:
-        return {
-            key: {
-                user: PasswordHash(
-                    f"{self._name}-{key}-{user}-hash",
-                    password=password,
-                    opts=pulumi.ResourceOptions(parent=self),
-                ).bcrypt_hash
-                for user, password in users.items()
-            }
-            for key, users in self.passwords.items()
-        }
-
     def _shipper(
-        self,
-        network: docker.Network,
-        loki: str,
-        alloy_image_id: pulumi.Output[str],
-        caddy_image_id: pulumi.Output[str],
+        self, loki: str, alloy_image_id: pulumi.Output[str], caddy_image_id: pulumi.Output[str]
     ) -> DockerShipper:
         """This host's own logs to one of its Lokis: from inside, past the gate."""
         return DockerShipper(
@@ -339,42 +234,29 @@ class CampusServer(pulumi.ComponentResource):
                 label=CAMPUS_LABEL,
                 alloy_image_id=alloy_image_id,
                 caddy_image_id=caddy_image_id,
-                network_name=network.name,
-                address=self._address(ALLOY_PORT),
-                hosts=self._replicas_elsewhere(),
-                push_url=self._loki_url(loki, self._settings.loki.instances[loki]) + PUSH_PATH,
+                network_name=self._network_name,
+                address=self._settings.campus.private_address(ALLOY_PORT),
+                hosts=replicas_elsewhere(self._placements.values()),
+                push_url=self._placements[loki].url + PUSH_PATH,
             ),
             self._guarded,
         )
 
-    def _edge(
-        self,
-        caddy_image_id: pulumi.Output[str],
-        hashes: Mapping[str, Mapping[str, pulumi.Output[str]]],
-    ) -> Edge:
+    def _edge(self, caddy_image_id: pulumi.Output[str]) -> Edge:
         settings = self._settings
-        instances = settings.loki.instances
         routes = [
-            GuardedRoute(
-                name=key,
-                prefix=one.route,
-                upstream=upstreams[0],
-                more_upstreams=tuple(upstreams[1:]),
-                cidrs=(*one.allowed_cidrs, *settings.edge.extra_allowed_cidrs),
-                allow_nat=one.allows_nat,
-                accounts_optional=one.accounts_optional,
-                otlp=one.otlp,
+            guarded_route(
+                key, one, settings.edge, upstreams=self._placements[key].upstreams, paths=push_paths(one)
             )
-            for key, one in instances.items()
-            for upstreams in [[f"{replica_role(name)}:{one.port}" for name in replica_names(key, one)]]
+            for key, one in settings.loki.instances.items()
         ]
         hosts = {
-            replica_role(name): address
-            for key, one in instances.items()
-            for name, address in zip(replica_names(key, one), self._replica_addresses(one), strict=True)
+            replica.role: replica.campus_address
+            for placement in self._placements.values()
+            for replica in placement.replicas
         }
         if settings.grafana.enabled:
-            hosts["grafana"] = self._address(GRAFANA_PORT)
+            hosts["grafana"] = settings.campus.private_address(GRAFANA_PORT)
         return Edge(
             f"{self._name}-edge",
             EdgeArgs(
@@ -382,7 +264,9 @@ class CampusServer(pulumi.ComponentResource):
                 image_id=caddy_image_id,
                 site=settings.edge,
                 routes=routes,
-                account_hashes=hashes,
+                account_hashes={
+                    key: hashes_of(f"{self._name}-{key}", one, self) for key, one in self.passwords.items()
+                },
                 grafana=f"grafana:{GRAFANA_PORT}" if settings.grafana.enabled else None,
                 upstream_hosts=hosts,
             ),

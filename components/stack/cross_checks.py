@@ -7,29 +7,40 @@ Each check raises a ValueError whose text begins with the key that is wrong, bel
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from components.aws.egress_settings import EgressSettings
 from components.aws.settings import AwsSettings
 from components.docker_hosts.settings import DIGEST_RULE, CampusSettings, ImagesSettings, has_digest
 from components.ecs.settings import ServiceSettings
+from components.edge.guarded_settings import Account, GuardedSettings, allowlist
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import GRAFANA_PORT
 from components.log_shipper.settings import CAMPUS_LABEL, ShipperSettings
-from components.loki.settings import Account, LokiSettings
+from components.loki.placement import Placement
+from components.loki.settings import LokiSettings
 from components.port_policy.rules import Protocol, Rule, lets_in, named_sources, shut_out
 from components.port_policy.settings import PortPolicySettings
 from components.values.networks import contains, is_wide
 
 LokisByName = Mapping[str, LokiSettings]
+# By the settings' own keys, such as `loki.instances.aws`.
+BackendsByKey = Mapping[str, GuardedSettings]
 ServicesByName = Mapping[str, ServiceSettings]
 
 
-def check_ports(lokis: LokisByName) -> None:
-    """No Loki has Grafana's port, and so its address."""
-    for name, instance in lokis.items():
-        if GRAFANA_PORT in instance.ports:
-            raise ValueError(f"loki.instances.{name}.port: {GRAFANA_PORT} is Grafana's")
+def check_ports(backends: BackendsByKey) -> None:
+    """Each backend has ports, and so addresses, and a route of its own; none has Grafana's port."""
+    taken: dict[tuple[str, object], str] = {}
+    for key, one in backends.items():
+        for field, value in [*(("port", port) for port in one.ports), ("route", one.route)]:
+            if (field, value) in taken:
+                other = taken[field, value].removeprefix(f"{key.partition('.')[0]}.")
+                raise ValueError(f"{key}.{field}: {value!r} is already used by {other}")
+            taken[field, value] = key
+    for key, one in backends.items():
+        if GRAFANA_PORT in one.ports:
+            raise ValueError(f"{key}.port: {GRAFANA_PORT} is Grafana's")
 
 
 def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressSettings) -> None:
@@ -69,11 +80,11 @@ def check_zones(egress: EgressSettings, aws: AwsSettings) -> None:
 
 
 def check_private_network(
-    campus: CampusSettings, policy: PortPolicySettings, edge: EdgeSettings, lokis: LokisByName
+    campus: CampusSettings, policy: PortPolicySettings, edge: EdgeSettings, backends: BackendsByKey
 ) -> None:
     """What is meant for others isn't the containers': they would reach SSH and published Lokis by it."""
     network = ipaddress.ip_network(campus.network_cidr)
-    for key, cidrs in _meant_for_others(policy, edge, lokis):
+    for key, cidrs in _meant_for_others(policy, edge, backends):
         for cidr in cidrs:
             meant = ipaddress.ip_network(cidr)
             # A /0 is everybody, and says so.
@@ -85,29 +96,29 @@ def check_private_network(
 
 
 def _meant_for_others(
-    policy: PortPolicySettings, edge: EdgeSettings, lokis: LokisByName
+    policy: PortPolicySettings, edge: EdgeSettings, backends: BackendsByKey
 ) -> Iterator[tuple[str, Sequence[str]]]:
     yield "portPolicy.operatorCidrs", policy.operator_cidrs
     yield "edge.extraAllowedCidrs", edge.extra_allowed_cidrs
-    for name, one in lokis.items():
-        yield f"loki.instances.{name}.allow", one.allowed_cidrs
+    for key, one in backends.items():
+        yield f"{key}.allow", one.allowed_cidrs
     for index, rule in enumerate(policy.rules):
         if rule.action != "deny":
             yield f"portPolicy.rules.{index}.from", rule.from_
 
 
-def check_accounts_of_nat(lokis: LokisByName, edge: EdgeSettings, egress: EgressSettings) -> None:
+def check_accounts_of_nat(backends: BackendsByKey, edge: EdgeSettings, egress: EgressSettings) -> None:
     """Every workload behind a NAT has its address, and whoever may push can also stop that Loki."""
-    for name, one in lokis.items():
+    for name, one in backends.items():
         if one.accounts or one.nat_without_password:
             continue
-        key = f"loki.instances.{name}.accounts"
+        key = f"{name}.accounts"
         if one.allows_nat:
             raise ValueError(
                 f"{key}: at least one is needed with `nat`, which lets everything behind it "
                 "push; or natWithoutPassword: true, if that is meant; received []"
             )
-        for cidr in (*one.allowed_cidrs, *edge.extra_allowed_cidrs):
+        for cidr in allowlist(one, edge):
             for address in egress.stated_addresses:
                 if contains(ipaddress.ip_network(cidr), ipaddress.ip_network(address)):
                     raise ValueError(
@@ -206,7 +217,10 @@ def _check_account(key: str, shipper: ShipperSettings, known: Sequence[Account])
 
 
 def check_published(
-    lokis: LokisByName, policy: PortPolicySettings, rules: Callable[[], Sequence[Rule]]
+    lokis: LokisByName,
+    placements: Mapping[str, Placement],
+    policy: PortPolicySettings,
+    rules: Sequence[Rule],
 ) -> None:
     """What Docker publishes is guarded, and the policy (all of its `rules`) names it, for some."""
     for name, instance in lokis.items():
@@ -215,8 +229,8 @@ def check_published(
         key = f"loki.instances.{name}.published"
         if policy.namespace == "own":
             raise ValueError(f"{key}: with portPolicy.namespace own nothing guards it, received true")
-        for port in instance.published_ports:
-            _check_published_port(key, port, rules(), instance.published_wide)
+        for port in placements[name].published_ports:
+            _check_published_port(key, port, rules, instance.published_wide)
 
 
 def _check_published_port(key: str, port: int, rules: Sequence[Rule], wide_is_meant: bool) -> None:

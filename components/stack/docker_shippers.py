@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.docker_hosts.containers import Host, docker_provider
+from components.docker_hosts.containers import Host
+from components.docker_hosts.docker_host import docker_host
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
 from components.stack.settings import Settings
 
@@ -36,34 +37,24 @@ class DockerShippers(pulumi.ComponentResource):
         images = args.settings.images
         urls = pulumi.Output.from_input(args.push_urls)
         for key, shipper in args.settings.shippers.items():
-            host = Host(
-                docker_host=shipper.docker_host,
-                name_prefix=args.settings.campus.name_prefix,
-                protect_data=args.settings.campus.protect_data,
+            host = Host.of(args.settings.campus, shipper.docker_host)
+            there = docker_host(f"{name}-{key}", host, self)
+            network = docker.Network(
+                f"{name}-{key}-network", name=host.named(f"log-shipper-{key}"), opts=there.own
             )
-            provider = docker_provider(
-                f"{name}-{key}-docker", host.docker_host, pulumi.ResourceOptions(parent=self)
-            )
-            own = pulumi.ResourceOptions(parent=self, provider=provider)
-            network = docker.Network(f"{name}-{key}-network", name=host.named(f"log-shipper-{key}"), opts=own)
-            ids = {
-                role: docker.RemoteImage(
-                    f"{name}-{key}-{role}-image", name=image, keep_locally=True, opts=own
-                ).image_id
-                for role, image in (("alloy", images.alloy), ("caddy", images.caddy))
-            }
             DockerShipper(
                 f"{name}-{key}",
                 DockerShipperArgs(
                     host=host,
                     label=key,
-                    alloy_image_id=ids["alloy"],
-                    caddy_image_id=ids["caddy"],
+                    # There is one wherever there are shippers.
+                    alloy_image_id=there.image_id("alloy", str(images.alloy)),
+                    caddy_image_id=there.image_id("caddy", images.caddy),
                     network_name=network.name,
                     push_url=urls[shipper.loki],
                     user=shipper.account,
                     password=args.passwords[shipper.loki][shipper.account],
                 ),
-                pulumi.ResourceOptions(parent=self, providers=[provider]),
+                there.part,
             )
         self.register_outputs({})

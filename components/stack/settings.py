@@ -14,12 +14,14 @@ from pydantic import model_validator
 
 from components.aws.egress_settings import EgressSettings
 from components.aws.settings import AwsSettings
-from components.docker_hosts.settings import CampusSettings, ImagesSettings
+from components.docker_hosts.settings import CampusSettings, HostKey, ImagesSettings
 from components.ecs.settings import ServiceSettings
+from components.edge.guarded_settings import GuardedSettings, allowlist
 from components.edge.settings import EdgeSettings
 from components.grafana.settings import GrafanaSettings
 from components.log_shipper.settings import ShipperSettings
-from components.loki.replica_rules import HostKey, SpreadLoki, kept_from_containers, replica_rules
+from components.loki.placement import Placement, place
+from components.loki.replica_rules import kept_from_containers, replica_rules
 from components.loki.settings import LokisSettings
 from components.port_policy.rules import Kept, Rule
 from components.port_policy.settings import PortPolicySettings
@@ -50,19 +52,19 @@ class Settings(Area):
     @model_validator(mode="after")
     def _check_across(self) -> Self:
         lokis = self.loki.instances
-        cross_checks.check_ports(lokis)
+        cross_checks.check_ports(self.backends)
         cross_checks.check_services(self.services, lokis, self.egress)
         cross_checks.check_digests(self.services, self.images)
         cross_checks.check_zones(self.egress, self.aws)
-        cross_checks.check_private_network(self.campus, self.port_policy, self.edge, lokis)
-        cross_checks.check_accounts_of_nat(lokis, self.edge, self.egress)
+        cross_checks.check_private_network(self.campus, self.port_policy, self.edge, self.backends)
+        cross_checks.check_accounts_of_nat(self.backends, self.edge, self.egress)
         cross_checks.check_late_lines(self.services, lokis)
         cross_checks.check_logs_of_hosts(self.shippers, self.campus, self.images, lokis)
         cross_checks.check_shippers_certificate(self.shippers, self.edge)
         cross_checks.check_shippers(self.shippers, self.campus, lokis)
         # First: the rules that others look at name each replica's host.
         cross_checks.check_replica_hosts(lokis, self.campus, self.port_policy)
-        cross_checks.check_published(lokis, self.port_policy, lambda: self.rules_at(None))
+        cross_checks.check_published(lokis, self.placements, self.port_policy, self.rules_at(None))
         if self.port_policy.namespace == "host":
             self._check_guarded_hosts()
         return self
@@ -96,45 +98,31 @@ class Settings(Area):
         return [*self._replica_rules_at(host), *self.port_policy.plain_rules]
 
     def _replica_rules_at(self, host: HostKey) -> list[Rule]:
-        return replica_rules(self._spread_lokis, self._addresses, host)
+        return replica_rules(list(self.placements.values()), host)
 
     def kept_at(self, host: HostKey) -> list[Kept]:
         """What a host's containers don't reach on the others."""
-        return kept_from_containers(self._spread_lokis, self._addresses, host, self.campus.network_cidr)
+        return kept_from_containers(list(self.placements.values()), host, self.campus.network_cidr)
 
     @property
-    def _spread_lokis(self) -> list[SpreadLoki]:
-        return [
-            SpreadLoki(
-                name=name,
-                port=one.port,
-                mesh_ports=one.mesh_ports,
-                hosts=(None, *one.replica_hosts),
-                published=one.published,
-            )
-            for name, one in self.loki.instances.items()
-            if one.replica_hosts
-        ]
+    def backends(self) -> dict[str, GuardedSettings]:
+        """All that is pushed to through the gate, by the settings' own keys."""
+        return {f"loki.instances.{name}": one for name, one in self.loki.instances.items()}
 
     @property
-    def _addresses(self) -> dict[HostKey, str]:
-        addresses: dict[HostKey, str] = {name: one.address for name, one in self.campus.other_hosts.items()}
-        if self.campus.address is not None:
-            addresses[None] = self.campus.address
-        return addresses
+    def placements(self) -> dict[str, Placement]:
+        """Where the replicas of each Loki are."""
+        return {name: place(name, one, self.campus) for name, one in self.loki.instances.items()}
 
     def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
         """Every address or CIDR that may push to some guarded route, sorted."""
-        by_loki = self.allowed_cidrs_by_loki(nat_public_ips)
-        return sorted({cidr for cidrs in by_loki.values() for cidr in cidrs})
+        lists = [allowlist(one, self.edge, nat_public_ips) for one in self.backends.values()]
+        return sorted({cidr for cidrs in lists for cidr in cidrs})
 
     def allowed_cidrs_by_loki(self, nat_public_ips: list[str]) -> dict[str, list[str]]:
         """Who may push to each Loki's route, sorted."""
-        nat = {f"{ip}/32" for ip in nat_public_ips}
         return {
-            name: sorted(
-                {*one.allowed_cidrs, *self.edge.extra_allowed_cidrs, *(nat if one.allows_nat else ())}
-            )
+            name: sorted(set(allowlist(one, self.edge, nat_public_ips)))
             for name, one in self.loki.instances.items()
         }
 

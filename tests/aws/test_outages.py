@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from components.ecs.firelens import seconds
-from components.edge.caddyfile import PUSH_PATH
+from components.loki.push_paths import PUSH_PATH
 from rig.log_router import running_plugin
 from rig.processes import wait_for
 from tests.support.alarms import counted

@@ -10,6 +10,7 @@ import bcrypt
 from components.edge.caddyfile import GuardedRoute, render_caddyfile
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import GRAFANA_PORT
+from components.loki import push_paths
 from rig.deployment import Deployment
 from rig.edge_files import EdgeFiles
 from rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, STRANGER_6
@@ -77,23 +78,34 @@ def many_routes_caddyfile(deployment: Deployment) -> str:
         (user, bcrypt.hashpw(password.encode(), bcrypt.gensalt(CHEAP)).decode())
         for user, password in ACCOUNTS.items()
     )
+    own = (push_paths.LOKIS_OWN,)
     routes = [
-        GuardedRoute(name="aws", prefix="/lokiaws", upstream=aws, allow_nat=True),
+        GuardedRoute(name="aws", prefix="/lokiaws", upstream=aws, paths=own, allow_nat=True),
         GuardedRoute(
             name="test",
             prefix="/lokitest",
             upstream=test,
+            paths=own,
             allow_nat=True,
             cidrs=(CAMPUS,),
             accounts=accounts,
         ),
         GuardedRoute(
-            name="six", prefix="/lokisix", upstream=aws, cidrs=(f"{STRANGER_6}/128", f"{CAMPUS_CLIENT}/32")
+            name="six",
+            prefix="/lokisix",
+            upstream=aws,
+            paths=own,
+            cidrs=(f"{STRANGER_6}/128", f"{CAMPUS_CLIENT}/32"),
         ),
-        GuardedRoute(name="short", prefix="/loki", upstream=test, cidrs=(f"{LATER_NAT}/32",)),
-        GuardedRoute(name="none", prefix="/loki-none", upstream=aws),
+        GuardedRoute(name="short", prefix="/loki", upstream=test, paths=own, cidrs=(f"{LATER_NAT}/32",)),
+        GuardedRoute(name="none", prefix="/loki-none", upstream=aws, paths=own),
         GuardedRoute(
-            name="otlp", prefix="/lokiotlp", upstream=test, allow_nat=True, accounts=accounts, otlp=True
+            name="otlp",
+            prefix="/lokiotlp",
+            upstream=test,
+            paths=(*own, push_paths.OTLP),
+            allow_nat=True,
+            accounts=accounts,
         ),
     ]
     grafana = f"grafana:{GRAFANA_PORT}" if settings["grafana"]["enabled"] else None

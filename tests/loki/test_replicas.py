@@ -15,7 +15,6 @@ from components.loki.component import (
     CONFIG_DIRECTORY,
     S3_CREDENTIALS_FILE,
     STOP_SECONDS,
-    replicas_alias,
 )
 from components.loki.config import CHUNKS
 from components.loki.settings import REPLICA_STEP
@@ -71,7 +70,7 @@ def test_no_line_is_missing_after_a_replica_is_killed(replicated: Deployment) ->
     assert replica(replicated, killed).status == "exited"
     survivors = set(range(REPLICAS)) - {killed}
     # Whom Grafana asks.
-    assert addresses_of(replicated, replicas_alias("aws")) == {where(replicated, one)[0] for one in survivors}
+    assert addresses_of(replicated, "loki-aws-replicas") == {where(replicated, one)[0] for one in survivors}
     missing: set[int] = set()
     for number in survivors:
         found = found_in_loki(campus, where(replicated, number), "replicas", began)

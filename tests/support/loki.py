@@ -5,13 +5,23 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from components.loki.config import render_loki_config, ring_member
 from components.loki.settings import LokiSettings
+from components.stack.settings import parse
 from tests.support.programs import run
 
 
 def loki_instance(**changes: Any) -> LokiSettings:
     """The settings of one Loki."""
     return LokiSettings.model_validate({"port": 3100, "route": "/lokiaws", "allow": ["nat"], **changes})
+
+
+def replica_config(tree: dict[str, Any], number: int) -> str:
+    """The configuration of one of the replicas of `aws`."""
+    settings = parse(tree)
+    placement = settings.placements["aws"]
+    member = ring_member(placement, placement.replicas[number])
+    return render_loki_config(settings.loki.instances["aws"], member)
 
 
 def verify(loki: str, folder: Path, config: str) -> str:

@@ -27,20 +27,23 @@ from components.edge.caddyfile import (
 )
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import ADMIN_SOCKET
+from components.loki.push_paths import LOKIS_OWN, OTLP
 from tests.support.http_server import serving
 from tests.support.memory_limit import MemoryLimit
 from tests.support.programs import program
 
 SITE = EdgeSettings(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
 HASH = "$2b$04$" + "." * 21 + "u" + "." * 31
-AWS = GuardedRoute(name="aws", prefix="/lokiaws", upstream="loki-aws:3100", allow_nat=True)
+AWS = GuardedRoute(
+    name="aws", prefix="/lokiaws", upstream="loki-aws:3100", paths=(LOKIS_OWN,), allow_nat=True
+)
 TEST = GuardedRoute(
     name="test",
     prefix="/lokitest",
     upstream="loki-test:3199",
     allow_nat=True,
     cidrs=("2001:db8::/64", "198.51.100.0/24"),
-    otlp=True,
+    paths=(LOKIS_OWN, OTLP),
     accounts=(("admin-1", HASH), ("admin-2", HASH)),
 )
 # Who asks: on one route's list, or on none.
@@ -253,7 +256,7 @@ def running_caddy(
             accounts=(("admin", password),),
             accounts_optional=accounts_optional,
             # Each of a route's paths asks the replicas anew.
-            otlp=not replicas,
+            paths=(LOKIS_OWN,) if replicas else (LOKIS_OWN, OTLP),
         )
         behind = aws.upstream if grafana is None else f"127.0.0.1:{grafana}"
         page = render_caddyfile(site, [aws, test], behind if has_grafana else None)

@@ -11,7 +11,6 @@ import pytest
 
 from components.edge.caddyfile import (
     CONFIG_DIRECTORY,
-    push_url,
     render_allowed_address,
     render_caddyfile,
     render_closed,
@@ -124,7 +123,7 @@ def test_fragments_and_the_routes_own_list_are_a_union(tmp_path: Path) -> None:
 def test_urls_name_the_port_only_where_it_is_not_the_usual_one() -> None:
     assert site_url(SITE) == "https://campus.localhost:18443"
     usual = SITE.model_copy(update={"https_port": 443})
-    assert push_url(usual, "/lokiaws") == "https://campus.localhost/lokiaws/loki/api/v1/push"
+    assert site_url(usual) == "https://campus.localhost"
 
 
 def test_a_fragment_is_one_address() -> None:

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import yaml
 
-from components.loki.config import beside_each_other, render_loki_config, render_s3_credentials
+from components.loki.config import render_loki_config, render_s3_credentials
 from components.loki.settings import LokiSettings
 from components.stack.settings import parse
 from components.values.errors import SettingsError
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden_variant
-from tests.support.loki import loki_instance, verify
+from tests.support.loki import loki_instance, replica_config, verify
 from tests.support.settings import DISK_THEN_S3, KEY, ON_S3, S3, THREE, TREE, with_aws
 
 MINIO = S3 | {"endpoint": "http://198.51.100.9:9000", "pathStyle": True, "region": "us-east-1"}
@@ -25,7 +25,7 @@ ADDRESSES = ["172.29.12.28", "172.29.51.44", "172.29.90.60"]
 CONFIGS: dict[str, str] = {
     "loki_s3": render_loki_config(loki_instance(**ON_S3)),
     "loki_to_s3": render_loki_config(loki_instance(storage="s3", s3=MINIO, schemaPeriods=DISK_THEN_S3)),
-    "loki_replica": render_loki_config(loki_instance(**THREE), beside_each_other(ADDRESSES)[1]),
+    "loki_replica": replica_config(with_aws(**THREE), 1),
 }
 
 

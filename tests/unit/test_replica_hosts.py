@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from components.loki.config import on_hosts_of_their_own, render_loki_config
 from components.port_policy.nftables import render_policy
 from components.port_policy.rules import lets_in, shut_out
 from components.stack.settings import parse
 from components.values.errors import SettingsError
 from tests.support.fake_engine import build, running_engine
 from tests.support.golden import assert_golden_variant
-from tests.support.loki import loki_instance, verify
+from tests.support.loki import replica_config, verify
 from tests.support.programs import nft_check
 from tests.support.settings import HERE, SECOND, THIRD, THREE, TREE, on_three_hosts, with_aws
 
@@ -25,10 +24,7 @@ ROLES = ["loki-aws", "loki-aws-log2", "loki-aws-log3"]
 
 # --- configuration ---
 
-CONFIG = render_loki_config(
-    loki_instance(**THREE),
-    on_hosts_of_their_own(loki_instance(**THREE), ROLES, ["172.29.12.28"] * 3, [HERE, SECOND, THIRD])[1],
-)
+CONFIG = replica_config(on_three_hosts(), 1)
 
 
 def test_the_configuration_is_the_agreed_one() -> None:

@@ -11,7 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.docker_hosts.settings import CampusSettings
+from components.edge.guarded_settings import GuardedSettings
 from components.edge.settings import EdgeSettings
+from components.stack.cross_checks import check_ports
 from components.stack.settings import parse, parse_part
 from components.values.area import Area
 from components.values.errors import SettingsError
@@ -309,6 +311,15 @@ def test_allowed_cidrs_are_each_lokis_own() -> None:
         "aws": ["198.51.100.9/32", "203.0.113.7/32"],
         "test": ["192.0.2.1/32", "198.51.100.9/32"],
     }
+
+
+@pytest.mark.parametrize(("port", "route", "shared"), [(3100, "/other", "port"), (9090, "/lokiaws", "route")])
+def test_backends_of_two_kinds_share_neither_a_port_nor_a_route(port: int, route: str, shared: str) -> None:
+    other = GuardedSettings(port=port, route=route, allow=("nat",))
+    backends = parse(LOCAL).backends | {"metrics": other}
+    with pytest.raises(ValueError, match=rf"^metrics\.{shared}: .* is already used by loki\.instances\.aws$"):
+        check_ports(backends)
+    check_ports(parse(LOCAL).backends)
 
 
 @pytest.mark.parametrize("kind", ["discord", "slack"])
