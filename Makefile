@@ -25,7 +25,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Run something with the tools that `make install` has put in place.
 INSIDE = source .local/env &&
 
-.PHONY: help doctor up preview down verify ports costs prices install venv test test-unit lint bench soak figures lock
+.PHONY: help doctor up preview down verify ports costs prices install venv test test-unit lint bench soak figures reference lock
 
 help: ## list the targets
 	@sed -nE 's/^([a-z-]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
@@ -84,6 +84,10 @@ soak: install ## the tests with their full counts, for hours (SUITE=edge: one of
 
 figures: venv ## print what was measured against the targets
 	@$(BIN)/python -m rig.figures
+
+reference: venv ## make docs/settings.md, docs/settings.schema.json and docs/outputs.md again from the program
+	@$(BIN)/python -m components.stack.reference
+	@$(BIN)/python -m components.stack.outputs >docs/outputs.md
 
 lock: ## make requirements.txt and requirements-dev.txt again from pyproject.toml
 	@$(LOCAL) lock

@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import model_validator
 
 from components.values.area import Area
 from components.values.errors import PROJECT
 from components.values.networks import Cidr, PublicIpv4, checked_public_ipv4
+from components.values.value_rule import ValueRule
 
 # One may fail, and its services go on in another.
 MIN_ZONES = 2
@@ -23,23 +24,29 @@ NAT_TAG = "campus-monitor-nat"
 class EgressCreate(Area):
     """The AWS network whose tasks send logs, made by this stack."""
 
-    vpc_cidr: Cidr = "10.0.0.0/16"
-    zones: tuple[str, ...]
-    # One NAT gateway (or instance) per zone; otherwise one, in the first zone, for all.
+    vpc_cidr: Annotated[Cidr, ValueRule("an IPv4 /16 to /20 is needed")] = "10.0.0.0/16"
+    """The VPC has this IPv4 network."""
+    zones: Annotated[tuple[str, ...], ValueRule("at least two, each once, such as ap-northeast-2a")]
+    """The VPC spans these availability zones."""
     nat_per_zone: bool = False
-    # AWS' gateway, or fck-nat on the smallest EC2 instance (docs/aws.md compares them).
+    """Each zone gets a NAT gateway (or instance) of its own; otherwise the first zone has one for all."""
     nat: Literal["gateway", "instance"] = "gateway"
-    # The instance's image, for arm64. Without one: fck-nat's newest at the first update, kept from then on.
-    nat_image: str | None = None
-    # Elastic IPs that AWS allocates by address: from a range brought to AWS, or just released (EC2's
-    # AllocateAddress). It refuses one that is allocated. Without any, AWS chooses.
+    """Traffic leaves through AWS' NAT gateway, or through fck-nat on the smallest EC2 instance
+    ([compared](aws.md))."""
+    nat_image: Annotated[str, ValueRule("an id such as ami-0123456789abcdef0")] | None = None
+    """NAT instances boot from this arm64 AMI; without one, from the fck-nat AMI that was newest at the first
+    update."""
+    # From a range brought to AWS, or just released (EC2's AllocateAddress). It refuses one that is allocated.
     addresses: tuple[PublicIpv4, ...] = ()
-    # Elastic IPs that the account has, in place of new ones. The stack never releases them.
-    allocation_ids: tuple[str, ...] = ()
-    # Elastic IPs that the stack made stay allocated when it lets go of them.
+    """AWS allocates these Elastic IPs for the NAT; without any, it chooses them."""
+    allocation_ids: Annotated[
+        tuple[str, ...], ValueRule("one id such as eipalloc-0123456789abcdef0 per NAT gateway, or none")
+    ] = ()
+    """The NAT uses these existing Elastic IPs of the account, which the stack never releases."""
     retain_addresses: bool = True
-    # On everything of the network, beside its name.
+    """AWS keeps the Elastic IPs that the stack made when the stack lets go of them."""
     tags: dict[str, str] = {}
+    """Every resource of the network carries these tags beside its name."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -110,10 +117,12 @@ class EgressCreate(Area):
 class EgressLookup(Area):
     """The public addresses of a network that is made elsewhere, found by exactly one of these."""
 
-    nat_gateway_ids: tuple[str, ...] = ()
+    nat_gateway_ids: tuple[Annotated[str, ValueRule("an id such as nat-0123456789abcdef0")], ...] = ()
+    """The stack reads the public addresses of the NAT gateways with these ids."""
     nat_gateway_tags: dict[str, str] = {}
-    # Elastic IPs: known before anything sends from them.
+    """The stack reads the public addresses of the NAT gateways with these tags."""
     address_tags: dict[str, str] = {}
+    """The stack finds the Elastic IPs with these tags, even before anything sends from them."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -148,6 +157,7 @@ class EgressGiven(Area):
     """Public addresses written down by hand, for a NAT instance."""
 
     addresses: tuple[PublicIpv4, ...]
+    """The tasks' traffic comes from these public addresses."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -162,10 +172,13 @@ class EgressSettings(Area):
     """Where the tasks' traffic leaves AWS: exactly one way to know the public addresses."""
 
     create: EgressCreate | None = None
+    """The stack makes the AWS network."""
     lookup: EgressLookup | None = None
+    """The stack looks up the public addresses of a network that is made elsewhere."""
     given: EgressGiven | None = None
-    # The network that Fargate's tasks run in, where this stack doesn't make it.
-    vpc_id: str | None = None
+    """The stack takes the public addresses from here."""
+    vpc_id: Annotated[str, ValueRule("an id such as vpc-0123456789abcdef0")] | None = None
+    """Fargate tasks run in this VPC, where the stack doesn't make the network."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

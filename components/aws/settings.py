@@ -4,26 +4,29 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import model_validator
 
 from components.values.area import Area
 from components.values.texts import KeyArn, has_password
+from components.values.value_rule import ValueRule
 
 
 class AwsSettings(Area):
     """Which AWS: a region, or an emulator on this machine."""
 
-    region: str
-    # Whom the alarms tell: an SNS topic made elsewhere. Without one they only show in CloudWatch.
-    alarm_topic_arn: str | None = None
-    # Your own KMS key for the passwords that log routers get by SSM. Without one it is AWS' key, which
-    # decrypts for everybody in the account who may read the parameter.
+    region: Annotated[str, ValueRule("a region such as ap-northeast-2")]
+    """The stack makes its AWS resources in this region."""
+    alarm_topic_arn: Annotated[str, ValueRule("an SNS topic's ARN is needed")] | None = None
+    """CloudWatch's alarms notify this SNS topic; without one, they only show in CloudWatch."""
+    # AWS' key decrypts for everybody in the account who may read the parameter.
     kms_key_arn: KeyArn | None = None
-    # An emulator's URL. Only loopback: its made-up credentials must never leave this machine.
-    emulator: str | None = None
+    """SSM encrypts the log routers' passwords with this KMS key; without one, with AWS' own."""
+    # Only loopback: its made-up credentials must never leave this machine.
+    emulator: Annotated[str, ValueRule("an URL on this machine, http://127.0.0.1:<port>")] | None = None
+    """The stack talks to an AWS emulator at this URL instead of AWS."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

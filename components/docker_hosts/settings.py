@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Self
+from typing import Annotated, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
 from components.values.area import Area
 from components.values.networks import Cidr, HostAddress, is_private
 from components.values.texts import DockerHost, Image, ShortName
+from components.values.value_rule import ValueRule
 
 # A host's name in `otherHosts`; None is the campus server.
 HostKey = str | None
@@ -21,26 +22,32 @@ class OtherHostSettings(Area):
     """Another Docker host on campus, for replicas of Lokis: `replicaHosts` names it."""
 
     docker_host: DockerHost
-    # Where the campus server and the others reach it, and from which its own packets come.
+    """Pulumi reaches the host's Docker Engine at this URL."""
     address: HostAddress
+    """The campus server and the other hosts reach the host at this address, and its own packets come from
+    it."""
 
 
 class CampusSettings(Area):
     """The Docker host on campus and what is common to its containers."""
 
     docker_host: DockerHost
-    # Put before the name of every container, volume and network; empty where the host is ours alone.
-    name_prefix: str = ""
-    # The private network between Caddy, Loki and Grafana. A container's address in it is the network
-    # address plus the port it serves: fixed, and readable in both directions.
-    network_cidr: Cidr = "172.29.0.0/16"
-    # Volumes with data survive `pulumi destroy` and can't be deleted by a change.
+    """Pulumi reaches the campus server's Docker Engine at this URL."""
+    name_prefix: Annotated[str, ValueRule("[a-z0-9_.-] and a dash at the end, or nothing")] = ""
+    """The name of every container, volume and network begins with this; it is empty where the host is ours
+    alone."""
+    # A container's address in it is the network address plus the port it serves: fixed, and readable in both
+    # directions.
+    network_cidr: Annotated[Cidr, ValueRule("a private IPv4 network of size /16 is needed")] = "172.29.0.0/16"
+    """Caddy, Loki and Grafana share this private network."""
     protect_data: bool = True
-    # The Loki that this host's own containers' logs go to, straight; none where this says nothing.
+    """Volumes with data survive `pulumi destroy`, and no change can delete them."""
     logs_to: ShortName | None = None
-    # Docker hosts beside this one, by name, and where they reach this one.
+    """This Loki instance gets the logs of the campus server's own containers; without one, nobody does."""
     other_hosts: dict[ShortName, OtherHostSettings] = {}
+    """The stack runs Loki replicas on these further Docker hosts, by name ([how](loki.md))."""
     address: HostAddress | None = None
+    """The other Docker hosts reach the campus server at this address."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -104,14 +111,18 @@ def has_digest(image: str) -> bool:
 class ImagesSettings(Area):
     """The images that the campus server runs, each with tag."""
 
-    # Then every image has a digest too, those of `services` among them.
     require_digest: bool = True
+    """Every image has to name its digest, those of `services` too."""
     caddy: Image
+    """Caddy runs from this image."""
     loki: Image
+    """Every Loki instance runs from this image."""
     grafana: Image
+    """Grafana runs from this image."""
     port_guard: Image
-    # Only where logs of Docker hosts are shipped: `shippers`, `campus.logsTo`.
+    """The port policy's guard runs from this image."""
     alloy: Image | None = None
+    """Alloy ships the logs of Docker hosts from this image; only `shippers` and `campus.logsTo` need it."""
 
     @field_validator("caddy", "loki", "grafana", "port_guard", "alloy")
     @classmethod

@@ -7,31 +7,20 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from components.values.area import Area
 from components.values.networks import Port
 from components.values.texts import Image, ShortName
+from components.values.value_rule import ValueRule
 
 # The ECS developer guide, "Task definition parameters".
 MAX_STOP_SECONDS = 120
 
 
-def _env_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", value):
-        raise ValueError("a variable's name is [A-Za-z0-9_] and begins with no digit")
-    return value
-
-
-def _secret_arn(value: str) -> str:
-    parameter = r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{12}:parameter/[A-Za-z0-9._/-]+"
-    # With, at the end, JSON key, version stage and version id, any of them empty.
-    secret = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+(:[^:*\s]*){0,3}"
-    if not re.fullmatch(rf"{parameter}|{secret}", value):
-        raise ValueError(
-            "the ARN of one SSM parameter or Secrets Manager secret is needed, without wildcards"
-        )
-    return value
+_PARAMETER = r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{12}:parameter/[A-Za-z0-9._/-]+"
+# With, at the end, JSON key, version stage and version id, any of them empty.
+_SECRET = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+(:[^:*\s]*){0,3}"
 
 
 def _as_port(value: Any) -> Any:
@@ -39,19 +28,32 @@ def _as_port(value: Any) -> Any:
     return {"port": value} if isinstance(value, int) else value
 
 
-EnvName = Annotated[str, AfterValidator(_env_name)]
-SecretArn = Annotated[str, AfterValidator(_secret_arn)]
+EnvName = Annotated[
+    str, ValueRule("a variable's name is [A-Za-z0-9_] and begins with no digit", r"[A-Za-z_][A-Za-z0-9_]*")
+]
+SecretArn = Annotated[
+    str,
+    ValueRule(
+        "the ARN of one SSM parameter or Secrets Manager secret is needed, without wildcards",
+        rf"{_PARAMETER}|{_SECRET}",
+    ),
+]
 
 
 class HealthCheck(Area):
     """How ECS finds out whether a container is healthy (the ECS API reference, HealthCheck)."""
 
-    # Begins with CMD, or with CMD-SHELL where the image has a shell.
     command: tuple[str, ...] = Field(min_length=2)
+    """ECS runs this command in the container: `CMD` and its words, or `CMD-SHELL` and one line for the
+    image's shell."""
     interval_seconds: int = Field(default=30, ge=5, le=300)
+    """ECS waits this many seconds between two checks."""
     timeout_seconds: int = Field(default=5, ge=2, le=60)
+    """A check fails after this many seconds."""
     retries: int = Field(default=3, ge=1, le=10)
+    """The container is unhealthy after this many failed checks in a row."""
     start_period_seconds: int = Field(default=0, ge=0, le=300)
+    """Failed checks don't count in the first seconds after the container's start."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -64,14 +66,18 @@ class ContainerPort(Area):
     """A port that a container serves."""
 
     port: Port
+    """The container listens on this port."""
     protocol: Literal["tcp", "udp"] = "tcp"
+    """The container speaks this protocol there."""
 
 
 class Mount(Area):
     """Where a container has one of its service's volumes."""
 
     path: str
+    """The container finds the volume at this path."""
     read_only: bool = False
+    """The container can't write to the volume."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -83,8 +89,9 @@ class Mount(Area):
 class Volume(Area):
     """A volume of a task: its own, empty at its start and gone at its end."""
 
-    # Or else a folder of the EC2 instance, which all tasks there share, and which stays.
     host_path: str | None = None
+    """Tasks share this folder of their EC2 instance, which stays; without one, each task has an empty volume
+    of its own."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -99,25 +106,32 @@ class AppContainer(Area):
     """One container of the team's own in a task."""
 
     image: Image
-    # The port that it serves, if it serves one.
+    """The container runs from this image."""
     port: Port | None = None
-    # Instead, where it serves several, or UDP: numbers, or each with its protocol.
-    ports: tuple[Annotated[ContainerPort, BeforeValidator(_as_port)], ...] = ()
-    # By the name of one of the service's volumes.
+    """The container serves this one TCP port."""
+    ports: tuple[
+        Annotated[ContainerPort, BeforeValidator(_as_port, json_schema_input_type=int | ContainerPort)], ...
+    ] = ()
+    """The container serves these ports, where it has several, or UDP: numbers, or each with its protocol."""
     mounts: dict[ShortName, Mount] = {}
-    # What it waits for beside the log router: other containers of the task, and how far each has to be
-    # (the ECS API reference, ContainerDependency).
+    """The container mounts these volumes of the service, by the volume's name."""
     depends_on: dict[ShortName, Literal["START", "HEALTHY", "COMPLETE", "SUCCESS"]] = {}
+    """The container starts after these other containers of the task, each in the named condition (ECS'
+    ContainerDependency)."""
     memory_mib: int = Field(ge=6)  # ECS: Docker needs 6 MiB at least (task definition parameters)
-    # Whether the task stops when this container does.
+    """ECS kills the container above this many MiB of memory."""
     essential: bool = True
-    # Instead of the image's own.
+    """The task stops when this container does."""
     command: tuple[str, ...] = ()
+    """The container runs this command instead of the image's own."""
     environment: dict[EnvName, str] = {}
-    # By variable: the ARN of an SSM parameter or a Secrets Manager secret.
+    """The container gets these environment variables."""
     secrets: dict[EnvName, SecretArn] = {}
+    """ECS fills these environment variables from SSM parameters or Secrets Manager secrets, by ARN."""
     health_check: HealthCheck | None = None
+    """ECS checks the container's health this way."""
     stop_timeout_seconds: int = Field(default=30, ge=2, le=MAX_STOP_SECONDS)
+    """ECS kills the container this many seconds after it was told to stop."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -25,9 +25,11 @@ class LogRate(Area):
     """What a service logs at most, and how long campus may be away without a lost line."""
 
     lines_per_second: float = Field(default=20, gt=0, le=100_000)
-    # The average line of the application, without what FireLens adds.
+    """The service logs at most this many lines per second."""
     bytes_per_line: int = Field(default=512, ge=1, le=256 << 10)
+    """The application's average line has this many bytes, without what FireLens adds."""
     outage_minutes: int = Field(default=10, ge=1, le=24 * 60)
+    """No line is lost while campus is unreachable for up to this many minutes."""
 
     @property
     def outage_seconds(self) -> int:
@@ -49,8 +51,9 @@ class RouterConfig(Area):
     """A Fluent Bit configuration of the team's own, included before what FireLens generates."""
 
     type: Literal["file", "s3"]
-    # A path in the image, or the ARN of an S3 object.
+    """The configuration is a file in the image, or an object in S3."""
     value: str
+    """Fluent Bit includes the file at this path in the image, or the S3 object with this ARN."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -69,20 +72,21 @@ class RouterConfig(Area):
 class LogRouter(Area):
     """The sidecar that ships a task's lines, and what it is told."""
 
-    # Fluent Bit's own output, or Grafana's plugin (docs/shipping.md compares them).
     output: Literal["grafana", "fluent-bit"] = "fluent-bit"
-    # Without one: the output's default image.
+    """Fluent Bit's own output ships the lines, or Grafana's plugin ([compared](shipping.md))."""
     image: Image | None = None
-    # Options of the output, over the stack's own.
+    """The log router runs from this image; without one, from the output's default image."""
     options: dict[str, str] = {}
+    """These options of the output override the stack's own."""
     config: RouterConfig | None = None
-    # Only where the image has a shell or a program to ask with.
+    """Fluent Bit reads this configuration of the team's own too."""
     health_check: HealthCheck | None = None
-    # What happens when it ends by itself: the task stops, and ECS starts another one; or it alone is started
-    # again, and meanwhile the task goes on, with lines lost that nothing tells of (docs/shipping.md).
+    """ECS checks the log router's health this way, where the image has a shell or a program to ask with."""
+    # Meanwhile the task goes on, with lines lost that nothing tells of (docs/shipping.md).
     on_exit: Literal["stop-task", "restart"] = "stop-task"
-    # How long the sidecar's own log is kept in CloudWatch.
+    """The whole task stops when the log router ends by itself, or the log router alone restarts."""
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14
+    """CloudWatch keeps the log router's own log for this many days."""
 
     @property
     def image_name(self) -> str:

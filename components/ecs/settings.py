@@ -26,6 +26,7 @@ from components.port_policy.settings import PortRule
 from components.values.area import Area
 from components.values.networks import checked_cidr
 from components.values.texts import KeyArn, ShortName, UserName
+from components.values.value_rule import ValueRule
 
 # The ECS developer guide, "Task definition parameters" and "Amazon ECS service quotas".
 LOG_ROUTER = "log-router"
@@ -55,67 +56,76 @@ FARGATE_SIZES = {
 }
 
 
-def _role_arn(value: str) -> str:
-    if not re.fullmatch(r"arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]+", value):
-        raise ValueError("a role's ARN is needed: arn:aws:iam::<account>:role/<name>")
-    return value
-
-
-def _label_name(value: str) -> str:
-    # Prometheus' data model; names with two underscores in front are Loki's own.
-    if not re.fullmatch(r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*", value):
-        raise ValueError("a label's name is [a-zA-Z0-9_], begins with no digit and not with two underscores")
-    return value
-
-
-def _label_value(value: str) -> str:
-    # Needs no quoting in either output's syntax.
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,62}", value):
-        raise ValueError("a label's value is 1 to 63 characters of [A-Za-z0-9._:/-]")
-    return value
-
-
 def _source(value: str) -> str:
     """A security group, which tells its members' addresses, or a CIDR."""
     return value if re.fullmatch(r"sg-[0-9a-f]{8,17}", value) else checked_cidr(value)
 
 
-RoleArn = Annotated[str, AfterValidator(_role_arn)]
-LabelName = Annotated[str, AfterValidator(_label_name)]
-LabelValue = Annotated[str, AfterValidator(_label_value)]
-Source = Annotated[str, AfterValidator(_source)]
+RoleArn = Annotated[
+    str,
+    ValueRule(
+        "a role's ARN is needed: arn:aws:iam::<account>:role/<name>",
+        r"arn:aws[a-z-]*:iam::\d{12}:role/[A-Za-z0-9+=,.@_/-]+",
+    ),
+]
+# Prometheus' data model; names with two underscores in front are Loki's own.
+LabelName = Annotated[
+    str,
+    ValueRule(
+        "a label's name is [a-zA-Z0-9_], begins with no digit and not with two underscores",
+        r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*",
+    ),
+]
+# Needs no quoting in either output's syntax.
+LabelValue = Annotated[
+    str,
+    ValueRule(
+        "a label's value is 1 to 63 characters of [A-Za-z0-9._:/-]", r"[A-Za-z0-9][A-Za-z0-9._:/-]{0,62}"
+    ),
+]
+Source = Annotated[
+    str, AfterValidator(_source), ValueRule("a security group's id or a CIDR without host bits is needed")
+]
 
 
 class GroupIngress(PortRule):
     """Who may reach a task: a rule in the port policy's words, whose sources may be security groups too."""
 
     from_: tuple[Source, ...] = Field(default=(), alias="from")
+    """These CIDRs or security groups may reach the port."""
 
 
 class ServiceSettings(Area):
     """An ECS service's task definition with its log router."""
 
-    # `ec2`: bridge networking on the team's instances. `fargate`: an interface of its own (awsvpc).
     launch: Literal["ec2", "fargate"] = "ec2"
+    """Tasks run on the team's EC2 instances (bridge networking), or on Fargate (awsvpc)."""
     architecture: Literal["x86_64", "arm64"] = "x86_64"
-    # Who may reach a Fargate task's ports; nobody where nothing is named.
+    """Tasks run on this CPU architecture."""
     ingress: tuple[GroupIngress, ...] = ()
+    """These rules let clients reach a Fargate task's ports; without any, nobody does."""
     cpu_units: int = Field(ge=128, le=16384)
+    """A task reserves this many CPU units, of which a vCPU has 1024."""
     memory_mib: int = Field(ge=64)
-    # What the application itself may do in AWS; without one, nothing.
+    """A task has this many MiB of memory."""
     task_role_arn: RoleArn | None = None
-    # Your own KMS keys that the containers' secrets, or a configuration in S3, are encrypted with; AWS' own
-    # need no permission.
+    """The application acts in AWS under this IAM role; without one, it may do nothing."""
     kms_key_arns: tuple[KeyArn, ...] = ()
+    """These KMS keys decrypt the containers' secrets or a configuration in S3; AWS' own need no entry."""
     containers: dict[ShortName, AppContainer] = Field(min_length=1, max_length=MAX_CONTAINERS - 1)
+    """A task runs these containers of the team's own beside the log router, by name."""
     volumes: dict[ShortName, Volume] = {}
-    # The Loki instance that takes the logs, and as whom; the route's first account where none is named.
+    """Containers can mount these volumes, by name."""
     loki: ShortName = "aws"
+    """The log router pushes to this Loki instance."""
     account: UserName | None = None
-    # Labels of every line, beside `job`, `service` and `container`.
+    """The log router logs in with this account; without one, with the route's first."""
     labels: dict[LabelName, LabelValue] = Field(default={}, max_length=10)
+    """Every line carries these labels beside `job`, `service` and `container`."""
     log_rate: LogRate = LogRate()
+    """The log router's buffers hold what this rate adds up to in an outage."""
     log_router: LogRouter = LogRouter()
+    """A sidecar ships the task's lines, set up this way."""
 
     @property
     def plan(self) -> BufferPlan:

@@ -3,53 +3,55 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, model_validator
+from pydantic import model_validator
 
 from components.edge.settings import EdgeSettings
 from components.values.area import Area
 from components.values.networks import Port, checked_cidr, refuse_wide
 from components.values.texts import Password, UserName
+from components.values.value_rule import ValueRule
 
-
-def _route(value: str) -> str:
-    # Lower-case letters, digits and dashes need no quoting or decoding in any program on the way.
-    if not re.fullmatch(r"/[a-z0-9][a-z0-9-]*", value):
-        raise ValueError("a route is one path segment of [a-z0-9-], such as /lokiaws")
-    return value
-
-
-Route = Annotated[str, AfterValidator(_route)]
+# Lower-case letters, digits and dashes need no quoting or decoding in any program on the way.
+Route = Annotated[
+    str, ValueRule("a route is one path segment of [a-z0-9-], such as /lokiaws", r"/[a-z0-9][a-z0-9-]*")
+]
 
 
 class Account(Area):
     """A user of a password-guarded route. Without a password the stack generates one."""
 
     user: UserName
+    """The shipper logs in as this user."""
     password: Password | None = None
+    """The shipper logs in with this password; without one, the stack generates it."""
 
 
 class GuardedSettings(Area):
     """A backend and the guarded route that leads to it."""
 
     port: Port
+    """The backend listens on this port."""
     route: Route
-    # Who may push: `nat` (the public addresses of the AWS network) and/or CIDRs. Never empty.
-    allow: tuple[str, ...]
+    """Shippers push below this path of the site."""
+    allow: Annotated[tuple[str, ...], ValueRule("at least one entry is needed: `nat` or a CIDR")]
+    """These sources may push: CIDRs, or `nat` for the AWS network's public addresses."""
     allow_wide: bool = False
-    # Users asked for a password on top of the address gate.
+    """Entries of `allow` may be wider than one address."""
     accounts: tuple[Account, ...] = ()
-    # While accounts come to a route that is in use: who names none isn't asked (docs/operations.md).
+    """Caddy asks shippers for one of these accounts, on top of the address; `nat` needs one
+    ([why](operations.md#an-account-on-a-route-that-is-in-use))."""
     accounts_optional: bool = False
-    # Lets everything behind the AWS network's addresses push, without an account.
+    """Caddy lets requests without an account pass [while shippers get
+    theirs](operations.md#an-account-on-a-route-that-is-in-use)."""
     nat_without_password: bool = False
-    # Whether Docker publishes the port: for those whom the port policy names, past the gate.
+    """Everything behind the AWS network's addresses may push without an account."""
     published: bool = False
-    # Lets the policy name public addresses, or very many, for that port.
+    """Docker publishes the port for those whom the port policy names, past the gate."""
     published_wide: bool = False
+    """The port policy may name public addresses, or more than a /8, for the published port."""
 
     @model_validator(mode="after")
     def _check_access(self) -> Self:

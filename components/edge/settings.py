@@ -17,6 +17,7 @@ from components.live.programs import LETS_ENCRYPT
 from components.values.area import Area
 from components.values.networks import MAX_PORT, Cidr, Port, refuse_wide
 from components.values.texts import MailAddress, checked_host_name
+from components.values.value_rule import ValueRule
 
 # Let's Encrypt's staging environment (its documentation, "Staging Environment").
 ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
@@ -26,12 +27,16 @@ ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 _NOT_PUBLIC = (".localhost", ".local", ".internal", ".home.arpa", ".ts.net")
 
 
+_SITE = ValueRule("a DNS name is needed: to an address Caddy would give a certificate of its own")
+_DIRECTORY = ValueRule("the URL of an ACME directory is needed, https://host/path")
+
+
 def _site_name(value: str) -> str:
     checked_host_name(value)
     last = value.rpartition(".")[2]
     # What ends in a number is an IPv4 address in one of its forms (the URL standard, "ends in a number").
     if re.fullmatch(r"\d+|0x[0-9a-f]*", last):
-        raise ValueError("a DNS name is needed: to an address Caddy would give a certificate of its own")
+        raise ValueError(_SITE.words)
     return value
 
 
@@ -47,7 +52,7 @@ def _acme_directory(value: str) -> str:
         or (match["port"] and not 1 <= int(match["port"]) <= MAX_PORT)
         or (match["ipv6"] and not _is_ipv6(match["ipv6"]))
     ):
-        raise ValueError("the URL of an ACME directory is needed, https://host/path")
+        raise ValueError(_DIRECTORY.words)
     host = match["host"].lower()
     if host == urlsplit(ACME_STAGING).hostname:
         raise ValueError("Let's Encrypt's staging environment is `tls: acme-staging`, without edge.acme")
@@ -56,18 +61,18 @@ def _acme_directory(value: str) -> str:
     return value
 
 
-SiteName = Annotated[str, AfterValidator(_site_name)]
-AcmeDirectory = Annotated[str, AfterValidator(_acme_directory)]
+SiteName = Annotated[str, AfterValidator(_site_name), _SITE]
+AcmeDirectory = Annotated[str, AfterValidator(_acme_directory), _DIRECTORY]
 
 
 class AcmeSettings(Area):
     """An ACME authority in place of Let's Encrypt."""
 
-    # The URL of its directory (RFC 8555, section 7.1.1).
     directory: AcmeDirectory
-    # Certificates as PEM: whom Caddy trusts when it speaks with this authority. Nothing where those that
-    # it trusts anyway will do.
-    root: str | None = None
+    """Caddy asks the authority with this directory URL for certificates (RFC 8555, section 7.1.1)."""
+    root: Annotated[str, ValueRule("certificates of authorities as PEM are needed")] | None = None
+    """Caddy trusts these PEM certificates alone when it speaks with the authority; without any, those it
+    knows."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -87,22 +92,29 @@ class EdgeSettings(Area):
     """Caddy, the one door: its name, certificate and ports."""
 
     domain: SiteName
+    """People and shippers reach Caddy at this DNS name."""
     tls: Literal["acme", "acme-staging", "internal"]
-    # The address of the account at the ACME authority; required for acme and acme-staging.
+    """Certificates come from Let's Encrypt or the authority in `acme` (`acme`), from Let's Encrypt's staging
+    environment (`acme-staging`), or from Caddy's own authority (`internal`)."""
     email: MailAddress | None = None
-    # With `tls: acme` alone: whom to ask in place of Let's Encrypt.
+    """The ACME account has this mail address; only `tls: internal` needs none."""
     acme: AcmeSettings | None = None
+    """Caddy asks this authority [in place of Let's Encrypt](#another-acme-authority)."""
     http_port: Port = 80
+    """Caddy answers HTTP on this port: ACME challenges and redirects."""
     https_port: Port = 443
-    # HTTP/3 too; the port policy has to let the HTTPS port's UDP twin in.
+    """Caddy answers HTTPS on this port."""
     http3: bool = False
-    # How many TCP connections to Caddy an IPv4 address, or an IPv6 /64, may have open at once; a /48 four
-    # times as many. The port policy keeps it, with `namespace: host`.
-    connections_per_source: int = connection_limit.DEFAULT
-    # Operators' own addresses, allowed on every guarded route beside the route's list.
+    """Caddy speaks HTTP/3 too, on the HTTPS port's UDP twin, which the port policy has to let in."""
+    connections_per_source: Annotated[
+        int, ValueRule(f"from {connection_limit.LEAST} to {connection_limit.MOST}")
+    ] = connection_limit.DEFAULT
+    """An IPv4 address or IPv6 /64 may hold this many TCP connections to Caddy open, a /48 four times as many
+    ([kept by the port policy](port-policy.md#rules))."""
     extra_allowed_cidrs: tuple[Cidr, ...] = ()
-    # Lets an entry be wider than one address.
+    """These operators' addresses may push to every route, beside the route's own list."""
     allow_wide: bool = False
+    """Entries of `extraAllowedCidrs` may be wider than one address."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

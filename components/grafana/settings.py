@@ -11,15 +11,20 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from components.values.area import Area
 from components.values.networks import Port
 from components.values.texts import HostName, MailAddress, checked_password
+from components.values.value_rule import ValueRule
 
 MIN_ADMIN_PASSWORD = 16
+
+_ADMIN = ValueRule(f"a password that the internet may try has at least {MIN_ADMIN_PASSWORD} characters")
+_PASSWORD = ValueRule("a password is one line of text, without white space around it")
+_WEBHOOK = ValueRule("the webhook's whole URL is needed, https://…")
 
 
 def _admin_password(value: SecretStr) -> SecretStr:
     # Grafana counts wrong logins by the address and not by the user (grafana/component.py): a short password
     # would be found from many addresses.
     if len(checked_password(value).get_secret_value()) < MIN_ADMIN_PASSWORD:
-        raise ValueError(f"a password that the internet may try has at least {MIN_ADMIN_PASSWORD} characters")
+        raise ValueError(_ADMIN.words)
     return _as_grafana_reads(value)
 
 
@@ -29,7 +34,7 @@ def _as_grafana_reads(value: SecretStr) -> SecretStr:
     # The image takes white space away from a file's end, and ends a value at a line's. In the value Grafana
     # looks for variables (its documentation, "Variable expansion").
     if not text or text != text.strip() or not text.isprintable():
-        raise ValueError("a password is one line of text, without white space around it")
+        raise ValueError(_PASSWORD.words)
     if re.search(r"\$(__\w+)?\{", text):
         raise ValueError(
             "a password has no `${` in it, nor `$__name{`: Grafana would look for a variable there"
@@ -40,24 +45,28 @@ def _as_grafana_reads(value: SecretStr) -> SecretStr:
 def _webhook_url(value: SecretStr) -> SecretStr:
     # Without a dollar sign: Grafana would look for a variable there.
     if not re.fullmatch(r"https://[a-z0-9.-]+/[A-Za-z0-9._~/?=&%:+-]+", value.get_secret_value()):
-        raise ValueError("the webhook's whole URL is needed, https://…")
+        raise ValueError(_WEBHOOK.words)
     return value
 
 
-AdminPassword = Annotated[SecretStr, AfterValidator(_admin_password)]
-MailPassword = Annotated[SecretStr, AfterValidator(_as_grafana_reads)]
-WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url)]
+AdminPassword = Annotated[SecretStr, AfterValidator(_admin_password), _ADMIN]
+MailPassword = Annotated[SecretStr, AfterValidator(_as_grafana_reads), _PASSWORD]
+WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url), _WEBHOOK]
 
 
 class Smtp(Area):
     """The mail server that Grafana sends through, never in clear: STARTTLS, or TLS at once on port 465."""
 
     host: HostName
+    """Grafana sends mail through the server with this host name."""
     port: Port = 587
+    """The mail server listens on this port: with TLS from the start on 465, with STARTTLS on any other."""
     from_address: MailAddress
-    # With both, or with neither.
+    """Mail comes from this address."""
     user: str | None = Field(default=None, min_length=1)
+    """Grafana logs in to the mail server as this user."""
     password: MailPassword | None = None
+    """Grafana logs in to the mail server with this password."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -71,20 +80,28 @@ class AlertsTo(Area):
     """Whom Grafana's alerts are told. A webhook's URL is a secret: who has it may write there."""
 
     mail: tuple[MailAddress, ...] = ()
+    """Alerts go to these mail addresses."""
     discord: WebhookUrl | None = None
+    """Alerts go to the Discord channel with this webhook URL."""
     slack: WebhookUrl | None = None
+    """Alerts go to the Slack channel with this webhook URL."""
 
 
 class GrafanaSettings(Area):
     """Grafana, reached through Caddy only."""
 
     enabled: bool = True
+    """The stack runs Grafana."""
     admin_password: AdminPassword | None = None
+    """Grafana's user `admin` first logs in with this password; without one, the stack generates it."""
     # Idle it takes some 240 MiB (reported for 13.2.3 with one bundled plugin).
     memory_bytes: int = Field(default=512 << 20, ge=256 << 20)
+    """Docker kills Grafana above this many bytes of memory."""
     smtp: Smtp | None = None
+    """Grafana sends mail through this server."""
     # None leaves the notification policies to Grafana's users; an empty one takes ours away.
     alerts_to: AlertsTo | None = None
+    """Grafana's alerts notify these recipients."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

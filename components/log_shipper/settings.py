@@ -17,6 +17,8 @@ class ShipperSettings(Area):
     """A Docker host whose containers' logs are shipped, by Alloy, through a route with a password."""
 
     docker_host: DockerHost
-    # A Loki instance, and one of its accounts.
+    """Pulumi reaches the host's Docker Engine at this URL, and Alloy ships its containers' logs."""
     loki: ShortName
+    """Alloy pushes to this Loki instance."""
     account: UserName
+    """Alloy logs in with this account of the Loki instance."""

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -14,6 +13,7 @@ from components.loki.storage_settings import DEFAULT_SCHEMA, S3, SchemaPeriod, S
 from components.values.area import Area
 from components.values.networks import MAX_PORT
 from components.values.texts import ShortName
+from components.values.value_rule import ValueRule
 
 # What a Loki's port can't be, since its container's address and its own listeners follow from it.
 RESERVED_PORTS = {
@@ -37,18 +37,11 @@ MAX_LOKIS = 8
 _HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
 
 
-def _duration(value: str) -> str:
-    if not re.fullmatch(r"[1-9][0-9]*(s|m|h|d|w|y)", value):
-        raise ValueError("a duration is a whole number with a unit: s, m, h, d, w or y")
-    return value
-
-
 def _retention(value: str) -> str:
-    _duration(value)
     hours = _hours(value)
     # Loki's documentation, "Log retention": a day at the least. Go's durations end at 292 years.
     if not 24 <= hours <= 100 * _HOURS["y"]:
-        raise ValueError("lines are kept for at least 24h and at most 100y")
+        raise ValueError(_KEPT.words)
     return value
 
 
@@ -56,25 +49,31 @@ def _hours(duration: str) -> float:
     return int(duration[:-1]) * _HOURS[duration[-1]]
 
 
-Duration = Annotated[str, AfterValidator(_duration)]
-Retention = Annotated[str, AfterValidator(_retention)]
+Duration = Annotated[
+    str,
+    ValueRule("a duration is a whole number with a unit: s, m, h, d, w or y", r"[1-9][0-9]*(s|m|h|d|w|y)"),
+]
+_KEPT = ValueRule("lines are kept for at least 24h and at most 100y")
+Retention = Annotated[Duration, AfterValidator(_retention), _KEPT]
 
 
 class LokiLimits(Area):
     """What one Loki takes, from all shippers together. Loki answers 429 above a rate: shippers retry."""
 
-    # MiB of lines in a second, and how many MiB may come at once.
     rate_mib: int = Field(default=16, ge=1)
+    """Loki takes this many MiB of lines per second."""
     burst_mib: int = Field(default=32, ge=1)
-    # The same for one stream, that is one set of labels.
+    """Loki takes this many MiB of lines at once."""
     stream_rate_mib: int = Field(default=8, ge=1)
+    """Loki takes this many MiB per second of one stream, that is of one set of labels."""
     stream_burst_mib: int = Field(default=16, ge=1)
-    # How many streams may be open; a label that changes with each container uses them up.
+    """Loki takes this many MiB of one stream at once."""
     streams: int = Field(default=5000, ge=1)
-    # A longer line is cut, not refused.
+    """This many streams may be open; a label that changes with each container uses them up."""
     line_kib: int = Field(default=256, ge=1, le=4096)  # Caddy lets a push of 5 MB through
-    # An older line is refused for good.
+    """Loki cuts lines longer than this many KiB."""
     max_age: Duration = "7d"
+    """Loki refuses lines older than this for good."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -97,21 +96,25 @@ class LokiLimits(Area):
 class LokiSettings(GuardedSettings):
     """One Loki and the guarded route that leads to it."""
 
-    # Whether OpenTelemetry logs may be pushed here too (<route>/otlp/v1/logs).
     otlp: bool = False
-    # How long lines are kept.
+    """Shippers may push OpenTelemetry logs too, at `<route>/otlp/v1/logs`."""
     retention: Retention = "31d"
+    """Loki keeps lines for this long."""
     memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
+    """Docker kills a replica above this many bytes of memory."""
     limits: LokiLimits = LokiLimits()
-    # A Loki that brings lines from before lists their periods too: docs/loki.md.
+    """Loki takes no more than this from all shippers together."""
     schema_periods: tuple[SchemaPeriod, ...] = DEFAULT_SCHEMA
-    # Where new lines are kept; how lines move from one to the other: docs/loki.md.
+    """Loki has lines in these schema periods, those that an older Loki wrote included ([how](loki.md))."""
     storage: Storage = "filesystem"
+    """Loki keeps new lines on its own disk or in a bucket ([how lines move](loki.md))."""
     s3: S3 | None = None
-    # How many Lokis share the work and the bucket. With three, any one may fail.
-    replicas: int = 1
-    # The other Docker host of each replica after the first; without, all are on the campus server.
+    """Loki keeps lines in this bucket."""
+    replicas: Annotated[int, ValueRule(f"1, or {REPLICATION} to {MAX_REPLICAS}")] = 1
+    """This many Lokis share the work and the bucket; with three, any one may fail."""
     replica_hosts: tuple[ShortName, ...] = ()
+    """Each replica after the first runs on one of these `campus.otherHosts`; without any, all run on the
+    campus server."""
 
     @model_validator(mode="after")
     def _check_storage(self) -> Self:
@@ -206,6 +209,7 @@ class LokisSettings(Area):
     """The Loki instances by name."""
 
     instances: dict[ShortName, LokiSettings] = Field(min_length=1)
+    """The stack runs these Loki instances, by name."""
 
     @model_validator(mode="after")
     def _check_unique(self) -> Self:

@@ -11,6 +11,9 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from components.values.area import Area
+from components.values.value_rule import ValueRule
+
+_DAY = ValueRule('a day is written in quotes as year-month-day, such as "2024-01-01"')
 
 
 def _day(value: str) -> str:
@@ -19,10 +22,10 @@ def _day(value: str) -> str:
             return value
     except ValueError:
         pass
-    raise ValueError('a day is written in quotes as year-month-day, such as "2024-01-01"')
+    raise ValueError(_DAY.words)
 
 
-Day = Annotated[str, AfterValidator(_day)]
+Day = Annotated[str, AfterValidator(_day), _DAY]
 
 # Where lines are kept: on the Loki's own disk, or in a bucket.
 Storage = Literal["filesystem", "s3"]
@@ -31,14 +34,18 @@ Storage = Literal["filesystem", "s3"]
 class S3(Area):
     """A bucket of one Loki's own: AWS S3's, or that of anything that speaks like it."""
 
-    bucket: str
-    region: str
-    # Where the bucket's service answers; AWS' own, if this says nothing.
-    endpoint: str | None = None
-    # The bucket's name in the path and not in the host's name: servers of one's own mostly want it so.
+    bucket: Annotated[str, ValueRule("a bucket's name is needed")]
+    """Lines are in the bucket with this name."""
+    region: Annotated[str, ValueRule("a region such as ap-northeast-2")]
+    """The bucket is in this region."""
+    endpoint: Annotated[str, ValueRule("an URL without user and path is needed")] | None = None
+    """The bucket's service answers at this URL; without one, it is AWS' own."""
     path_style: bool = False
-    access_key_id: str
-    secret_access_key: SecretStr
+    """Requests name the bucket in the path, not in the host name, as self-hosted servers mostly want."""
+    access_key_id: Annotated[str, ValueRule("3 to 128 characters of [A-Za-z0-9._-] are needed")]
+    """Loki logs in with this access key id."""
+    secret_access_key: Annotated[SecretStr, ValueRule("8 to 72 visible ASCII characters are needed")]
+    """Loki logs in with this secret access key."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -65,10 +72,13 @@ class SchemaPeriod(Area):
     """How lines are written from a day on (UTC), until the next period begins."""
 
     from_: Day = Field(alias="from")
+    """The period begins on this day (UTC), and ends where the next one begins."""
     store: Literal["tsdb", "boltdb-shipper"] = "tsdb"
+    """Loki keeps the period's index in this form."""
     version: Literal["v11", "v12", "v13"] = "v13"
-    # Where its lines are; the instance's own `storage`, if this says nothing.
+    """Loki writes the period's lines in this schema version."""
     storage: Storage | None = None
+    """The period's lines are on disk or in the bucket; by default, where the instance's `storage` says."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -11,6 +11,9 @@ from pydantic import AfterValidator, Field, model_validator
 from components.port_policy.rules import NUMBERS, AnyProtocol, Rule
 from components.values.area import Area
 from components.values.networks import MAX_PORT, Cidr, Port
+from components.values.value_rule import ValueRule
+
+_LOGIN = ValueRule("a login on another machine is needed, user@host or user@host:port")
 
 
 def _ssh_login(value: str) -> str:
@@ -19,24 +22,27 @@ def _ssh_login(value: str) -> str:
         r"(?!-)[A-Za-z0-9._-]+@((?!-)[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?", value
     )
     if not match or (match[2] and not 1 <= int(match[2]) <= MAX_PORT):
-        raise ValueError("a login on another machine is needed, user@host or user@host:port")
+        raise ValueError(_LOGIN.words)
     return value
 
 
-SshLogin = Annotated[str, AfterValidator(_ssh_login)]
+SshLogin = Annotated[str, AfterValidator(_ssh_login), _LOGIN]
 
 
 class PortRule(Area):
     """One line of the port policy; reads like ufw's: allow 443/tcp from 203.0.113.0/24."""
 
     action: Literal["allow", "limit", "deny"]
-    # One port, or a range written "6000-6007"; none where the protocol has none.
-    port: int | str | None = None
+    """All get in (`allow`), only some new connections per source get in (`limit`), or none do (`deny`)."""
+    port: Annotated[int | str, ValueRule("a port or a range such as 6000-6007")] | None = None
+    """The rule is for this port, or for a range such as `6000-6007`; protocols without ports have none."""
     # ufw's own default is `both`: there it is what nobody has written, here it is one's own word.
     protocol: AnyProtocol = "tcp"
-    # Sources; none means anywhere.
+    """The rule is for this protocol, or for both TCP and UDP."""
     from_: tuple[Cidr, ...] = Field(default=(), alias="from")
-    comment: str = ""
+    """The rule is for packets from these sources; without any, from anywhere."""
+    comment: Annotated[str, ValueRule("up to 80 letters, digits, spaces and .,:()/+- (no quotes)")] = ""
+    """The listing of the rules shows this comment."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -105,19 +111,21 @@ DEFAULT_RULES = (
 class PortPolicySettings(Area):
     """What may enter the host; everything else is dropped."""
 
-    # `host` guards the Docker host; `own` loads the same rules in the guard's own network namespace,
-    # where they can't cut anybody off: for developers' machines.
     namespace: Literal["host", "own"] = "host"
+    """The rules guard the Docker host (`host`), or only a network namespace of the guard's own, where they
+    can't cut you off (`own`)."""
     rules: tuple[PortRule, ...] = DEFAULT_RULES
-    # Who has to reach SSH under any rules; at least one where the Docker host is guarded.
+    """The guard goes through these rules in order and drops whatever none lets in."""
     operator_cidrs: tuple[Cidr, ...] = ()
-    # Where SSH answers on the Docker host; the port of an ssh:// dockerHost, if this says nothing.
+    """Operators reach SSH from these networks under any rules; `namespace: host` needs at least one."""
     ssh_port: Port | None = None
-    # Over unix:// only another machine can show that operators still come in: `user@host` or
-    # `user@host:port`, from which the server's SSH port is tried. See docs/port-policy.md.
+    """The Docker host serves SSH on this port; without one, on that of an `ssh://` URL in `dockerHost`."""
     confirm_target: SshLogin | None = None
-    # How long new rules are on trial. An update waits no longer than a minute for the trial of another.
+    """The guard's trial logs in to this other machine over SSH, and tries the server's SSH port from there
+    ([why](port-policy.md))."""
+    # An update waits no longer than a minute for the trial of another.
     confirm_seconds: int = Field(default=30, ge=1, le=50)
+    """New rules are on trial for this many seconds."""
 
     @property
     def plain_rules(self) -> tuple[Rule, ...]:

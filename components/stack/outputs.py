@@ -1,7 +1,7 @@
 # pyright: strict
 """The stack's outputs: an API that other programs read. Pure.
 
-`python -m components.stack.outputs` prints docs/outputs.md.
+`python -m components.stack.outputs` prints docs/outputs.md (`make reference`).
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _row(one: StackOutput) -> str:
 
 _HEAD = """# Outputs
 
-<!-- Made by `.venv/bin/python -m components.stack.outputs >docs/outputs.md` -->
+<!-- Made by `make reference` -->
 
 What other programs may rely on. Names, shapes and secretness change only with a note to their readers.
 

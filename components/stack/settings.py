@@ -38,16 +38,25 @@ class Settings(Area):
     """All settings of one environment."""
 
     campus: CampusSettings
+    """The campus server runs the stack's containers."""
     images: ImagesSettings
+    """The campus server's containers run from these images."""
     edge: EdgeSettings
+    """Caddy is the one door."""
     loki: LokisSettings
+    """Loki keeps the lines."""
     grafana: GrafanaSettings = GrafanaSettings()
+    """Grafana shows the lines."""
     port_policy: PortPolicySettings = PortPolicySettings()
+    """The port policy decides what may enter the host."""
     egress: EgressSettings
+    """The tasks' traffic leaves AWS here."""
     services: dict[ShortName, ServiceSettings] = {}
-    # By the name that their lines are labelled with: `host`.
+    """The stack makes task definitions for these ECS services, by name."""
     shippers: dict[ShortName, ShipperSettings] = {}
+    """Alloy ships the containers' logs of these Docker hosts, by the name in their lines' label `host`."""
     aws: AwsSettings
+    """The stack's cloud half is in this AWS."""
 
     @model_validator(mode="after")
     def _check_across(self) -> Self:

@@ -17,6 +17,8 @@ class Area(BaseModel):
         # In Python, that is. A stack file has the aliases alone (`validated`).
         validate_by_alias=True,
         validate_by_name=True,
+        # A sentence below each field is what docs/settings.md and editors say of it.
+        use_attribute_docstrings=True,
         # A secret must never be echoed by an error message.
         hide_input_in_errors=True,
     )

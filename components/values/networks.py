@@ -8,7 +8,12 @@ from typing import Annotated
 
 from pydantic import AfterValidator
 
+from components.values.value_rule import ValueRule
+
 MAX_PORT = 65535
+_PORT = ValueRule(f"a port is a whole number from 1 to {MAX_PORT}")
+_PUBLIC = ValueRule("the address must be global unicast: a NAT gateway's public address")
+_HOST = ValueRule("the address of one machine is needed, as others reach it")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 # IPv4-compatible and IPv4-mapped (RFC 4291, 2.5.5), IPv4-translated (RFC 2765, 2.1), and NAT64's two prefixes
@@ -49,7 +54,7 @@ _PRIVATE_NETWORKS = tuple(
 def _port(value: int) -> int:
     # Checked here and not left to nft: it takes 999999 for 16959 without a word.
     if not 1 <= value <= MAX_PORT:
-        raise ValueError(f"a port is a whole number from 1 to {MAX_PORT}")
+        raise ValueError(_PORT.words)
     return value
 
 
@@ -70,7 +75,7 @@ def checked_cidr(value: str) -> str:
 def checked_public_ipv4(value: str) -> str:
     address = _ipv4(value, "one IPv4 address is needed, such as 203.0.113.7")
     if _never_a_source(ipaddress.IPv4Network(address)) or is_private(address):
-        raise ValueError("the address must be global unicast: a NAT gateway's public address")
+        raise ValueError(_PUBLIC.words)
     return str(address)
 
 
@@ -78,14 +83,16 @@ def _host_address(value: str) -> str:
     """Where one machine reaches another: an IPv4 address that belongs to one machine alone."""
     address = _ipv4(value, "an IPv4 address is needed")
     if address.is_loopback or _never_a_source(ipaddress.IPv4Network(address)):
-        raise ValueError("the address of one machine is needed, as others reach it")
+        raise ValueError(_HOST.words)
     return str(address)
 
 
-Port = Annotated[int, AfterValidator(_port)]
-Cidr = Annotated[str, AfterValidator(checked_cidr)]
-PublicIpv4 = Annotated[str, AfterValidator(checked_public_ipv4)]
-HostAddress = Annotated[str, AfterValidator(_host_address)]
+Port = Annotated[int, AfterValidator(_port), _PORT]
+Cidr = Annotated[
+    str, AfterValidator(checked_cidr), ValueRule("an address or CIDR is needed, without host bits")
+]
+PublicIpv4 = Annotated[str, AfterValidator(checked_public_ipv4), _PUBLIC]
+HostAddress = Annotated[str, AfterValidator(_host_address), _HOST]
 
 
 def contains(outer: Network, inner: Network) -> bool:

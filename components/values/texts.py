@@ -9,34 +9,27 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from components.live.password_rule import password_problem
+from components.live.password_rule import MAX_BYTES, password_problem
 from components.values.networks import MAX_PORT
+from components.values.value_rule import ValueRule
+
+HOST_NAME = ValueRule("a lower-case host name is needed, without scheme or port")
+_IMAGE = ValueRule("an image is named with its tag: name:tag or name:tag@sha256:<64 hex digits>")
+_DOCKER_HOST = ValueRule("an URL is needed, ssh://user@host or unix:///path, and no other")
 
 
 def checked_host_name(value: str) -> str:
     labels = value.split(".")
     label = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")  # RFC 1035, section 2.3.1
     if len(value) > 253 or not all(label.fullmatch(part) for part in labels):
-        raise ValueError("a lower-case host name is needed, without scheme or port")
-    return value
-
-
-def _short_name(value: str) -> str:
-    if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", value):
-        raise ValueError("a name is 1 to 31 characters of [a-z0-9-] and begins with a letter")
-    return value
-
-
-def _user_name(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", value):
-        raise ValueError("a user name is 1 to 64 characters of [A-Za-z0-9._-]")
+        raise ValueError(HOST_NAME.words)
     return value
 
 
 def _image(value: str) -> str:
     pattern = r"[a-z0-9][a-z0-9._/:-]*?:[A-Za-z0-9_][A-Za-z0-9._-]{0,127}(@sha256:[0-9a-f]{64})?"
     if not re.fullmatch(pattern, value):
-        raise ValueError("an image is named with its tag: name:tag or name:tag@sha256:<64 hex digits>")
+        raise ValueError(_IMAGE.words)
     if value.split("@")[0].endswith(":latest"):
         raise ValueError("the tag 'latest' changes under a running system: name a version")
     return value
@@ -54,7 +47,7 @@ def _docker_host(value: str) -> str:
         raise ValueError("no password in an URL, which stands in the state and in logs: SSH takes a key")
     # Whoever reaches a tcp:// one is root there, and no setting has the certificates that would guard it.
     if not re.fullmatch(r"unix:///\S+|ssh://([^\s/?#@]+@)?[^\s/?#@][^\s?#@]*", value):
-        raise ValueError("an URL is needed, ssh://user@host or unix:///path, and no other")
+        raise ValueError(_DOCKER_HOST.words)
     # `%2D` is a dash too: who reads the URL decodes it.
     if re.search(r"(^ssh://|@)(-|%2[Dd])", value):
         raise ValueError("neither user nor host may begin with a dash, which ssh takes for an option")
@@ -76,26 +69,35 @@ def _has_good_port(url: str) -> bool:
         return False
 
 
-def _mail_address(value: str) -> str:
-    # Several stand in one text of Grafana's, parted by semicolons, commas or line breaks. In a Caddyfile a
-    # quotation mark or a backslash would end the text, and a brace begin a placeholder.
-    if not re.fullmatch(r"[A-Za-z0-9.!#%&*+/=?^_`|~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", value):
-        raise ValueError("a mail address is needed, such as operators@example.org")
-    return value
-
-
-def _key_arn(value: str) -> str:
-    # An alias may lead to another key tomorrow; IAM goes by keys.
-    if not re.fullmatch(r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f-]{36})", value):
-        raise ValueError("a KMS key's ARN is needed, not an alias: arn:aws:kms:<region>:<account>:key/<id>")
-    return value
-
-
-HostName = Annotated[str, AfterValidator(checked_host_name)]
-ShortName = Annotated[str, AfterValidator(_short_name)]
-UserName = Annotated[str, AfterValidator(_user_name)]
-Image = Annotated[str, AfterValidator(_image)]
-Password = Annotated[SecretStr, AfterValidator(checked_password)]
-DockerHost = Annotated[str, AfterValidator(_docker_host)]
-MailAddress = Annotated[str, AfterValidator(_mail_address)]
-KeyArn = Annotated[str, AfterValidator(_key_arn)]
+HostName = Annotated[str, AfterValidator(checked_host_name), HOST_NAME]
+ShortName = Annotated[
+    str,
+    ValueRule("a name is 1 to 31 characters of [a-z0-9-] and begins with a letter", r"[a-z][a-z0-9-]{0,30}"),
+]
+UserName = Annotated[
+    str, ValueRule("a user name is 1 to 64 characters of [A-Za-z0-9._-]", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+]
+Image = Annotated[str, AfterValidator(_image), _IMAGE]
+Password = Annotated[
+    SecretStr,
+    AfterValidator(checked_password),
+    ValueRule(f"a password has 1 to {MAX_BYTES} bytes in UTF-8"),
+]
+DockerHost = Annotated[str, AfterValidator(_docker_host), _DOCKER_HOST]
+# Several stand in one text of Grafana's, parted by semicolons, commas or line breaks. In a Caddyfile a
+# quotation mark or a backslash would end the text, and a brace begin a placeholder.
+MailAddress = Annotated[
+    str,
+    ValueRule(
+        "a mail address is needed, such as operators@example.org",
+        r"[A-Za-z0-9.!#%&*+/=?^_`|~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+",
+    ),
+]
+# An alias may lead to another key tomorrow; IAM goes by keys.
+KeyArn = Annotated[
+    str,
+    ValueRule(
+        "a KMS key's ARN is needed, not an alias: arn:aws:kms:<region>:<account>:key/<id>",
+        r"arn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/(mrk-[0-9a-f]{32}|[0-9a-f-]{36})",
+    ),
+]
