@@ -144,7 +144,7 @@ def endure(place: Field, name: str, seconds: float) -> None:
     honest = Honest(place, f"honest {name} for {seconds} s")
     shipping = threading.Thread(target=honest.ship, args=(until,))
     shipping.start()
-    answers = bombard(place, BOMBS[name], seconds)
+    answers = bombard(place, BOMBS[name](), seconds)
     until.set()
     shipping.join()
     assert place.loki.process.poll() is None, f"Loki has ended: {answers}"
