@@ -78,6 +78,12 @@ MISTAKES = [
         "loki.instances.aws.replicaHosts: each is one of",
         "received 'log4'",
     ),
+    # Before a rule is looked for that opens the port there.
+    on_hosts(
+        {"loki.instances.aws.replicaHosts": ["log2", "log4"], "loki.instances.aws.published": True},
+        "loki.instances.aws.replicaHosts: each is one of",
+        "received 'log4'",
+    ),
     on_hosts(
         {"loki.instances.aws.replicaHosts": []},
         "campus.otherHosts.log2: no Loki's replicaHosts names it: remove it",
