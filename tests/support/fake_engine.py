@@ -51,11 +51,13 @@ class Engine(mocks.Mocks):
 
 
 @contextmanager
-def running_engine(engine: Engine | None = None, stack: str = "test") -> Iterator[Engine]:
-    """Pulumi's runtime on the fake, for the length of the block."""
+def running_engine(
+    engine: Engine | None = None, stack: str = "test", monitor: mocks.MockMonitor | None = None
+) -> Iterator[Engine]:
+    """Pulumi's runtime on the fake, for the length of the block; `monitor` sees each registration."""
     asyncio.set_event_loop(asyncio.new_event_loop())
     engine = engine or Engine()
-    mocks.set_mocks(engine, project="campus-monitor", stack=stack)
+    mocks.set_mocks(engine, project="campus-monitor", stack=stack, monitor=monitor)
     # Pulumi sends the whole stack of calls with each resource: a fifth of the time, and no use to a fake.
     with patch.object(resource, "_get_stack_trace", source_pb2.StackTrace):
         yield engine

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import hashlib
 import json
@@ -12,34 +11,29 @@ from pathlib import Path
 from typing import Any, cast
 
 import pulumi
-import yaml
 from google.protobuf.json_format import MessageToDict
 from pulumi.runtime import mocks, settings
 
-PROJECT = "campus-monitor"
+from components.values.errors import PROJECT
+from rig.stack import settings_of
+from tests.support.fake_engine import Engine, running_engine
+
 # Where in the program a resource is registered, by which SDK, and what a fake has no use for.
 _LEFT_OUT = {"sourcePosition", "stackTrace", "packageRef", "supportsResultReporting"}
 
 
-class _Answers(mocks.Mocks):
+class _Answers(Engine):
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
-        # What a dynamic resource, and AWS, give back.
-        given = {"bcrypt_hash": "$2b$14$hash", "value": "generated", "content_sha256": "0" * 64}
-        given["publicIp"] = "203.0.113.7"
-        return f"{args.name}-id", {
-            "arn": f"arn:{args.name}",
-            "imageId": f"sha256:{args.name}",
-        } | args.inputs | given
-
-    def call(self, args: mocks.MockCallArgs) -> tuple[dict[Any, Any], list[tuple[str, str]]]:
-        return {"accountId": "123456789012"} if "getCallerIdentity" in args.token else {}, []
+        made, outputs = super().new_resource(args)
+        return made, outputs | {"publicIp": "203.0.113.7"}
 
 
 class _Monitor(mocks.MockMonitor):
     """Remembers each registration whole."""
 
     def __init__(self) -> None:
-        super().__init__(_Answers())
+        self.answers = _Answers()
+        super().__init__(self.answers)
         self.seen: dict[str, dict[str, Any]] = {}
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802  Pulumi's name
@@ -57,25 +51,23 @@ def registered(program: Path, stack: str) -> dict[str, Any]:
 
     `program` is the folder with `__main__.py` and the stacks' files.
     """
-    config = yaml.safe_load((program / f"Pulumi.{stack}.yaml").read_text())["config"]
-    texts = {
-        key: _somewhere(value if isinstance(value, str) else json.dumps(value))
-        for key, value in config.items()
-    }
-    asyncio.set_event_loop(asyncio.new_event_loop())
     settings.set_root_resource(cast(Any, None))  # that of a stack before
     monitor = _Monitor()
-    mocks.set_mocks(_Answers(), project=PROJECT, stack=stack, preview=False, monitor=monitor)
-    pulumi.runtime.set_all_config({key: _somewhere(text) for key, text in texts.items()})
+    texts = {
+        f"{PROJECT}:{area}": _somewhere(json.dumps(value))
+        for area, value in settings_of(stack, program).items()
+    }
 
     @pulumi.runtime.test
     def run() -> None:
         runpy.run_path(str(program / "__main__.py"), run_name="__main__")
 
-    try:
-        run()
-    finally:
-        gc.enable()  # the program, which lives for seconds, does without
+    with running_engine(monitor.answers, stack, monitor):
+        pulumi.runtime.set_all_config(texts)
+        try:
+            run()
+        finally:
+            gc.enable()  # the program, which lives for seconds, does without
     return monitor.seen
 
 
