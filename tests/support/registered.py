@@ -53,10 +53,10 @@ def registered(program: Path, stack: str) -> dict[str, Any]:
     """
     settings.set_root_resource(cast(Any, None))  # that of a stack before
     monitor = _Monitor()
-    texts = {
-        f"{PROJECT}:{area}": _somewhere(json.dumps(value))
-        for area, value in settings_of(stack, program).items()
-    }
+    areas = settings_of(stack, program)
+    # `make up` turns Grafana off in the local stack's file where its image isn't available.
+    areas["grafana"] = areas.get("grafana", {}) | {"enabled": True}
+    texts = {f"{PROJECT}:{area}": _somewhere(json.dumps(value)) for area, value in areas.items()}
 
     @pulumi.runtime.test
     def run() -> None:
