@@ -1,4 +1,4 @@
-"""What the gate costs and what it holds: pushes, an address that is let in, a flood of guesses.
+"""What the gate and the reader cost: pushes, queries, an address that is let in, a flood of guesses.
 
 `python -m bench.edge` deploys the stack into the test rig, with Caddies of its own beside it to
 compare with. Everything is measured by turns, so that a busy machine slows all alike.
@@ -10,11 +10,13 @@ import sys
 
 from bench.allowing import TWIN_PORT, report_allowing
 from bench.pushes import BARE_PORT, report_pushes
+from bench.queries import report_queries
 from bench.verdict import verdict
 from rig.deployment import Deployment, deployed, settings_for
 from rig.edge_files import edge_files
 from rig.emulator import running_emulator
 from rig.flood import GUESSERS, GUESSES_PER_SECOND, VISITS_PER_SECOND, page_behind_caddy, slowdown
+from rig.live_grafana import PLAYED, make_played_image
 from rig.namespaces import NAT
 from rig.rig import end_in_order_on_signals, running_rig
 
@@ -28,8 +30,14 @@ def main() -> int:
     with running_rig() as rig, running_emulator() as emulator:
         rules = settings_for(rig, emulator)["portPolicy"]["rules"]
         more = [{"action": "allow", "port": port} for port in (BARE_PORT, TWIN_PORT)]
-        with deployed(rig, emulator, {"portPolicy": {"rules": [*rules, *more]}}) as edge:
-            met = [report_pushes(edge), report_allowing(edge), report_flood(edge)]
+        make_played_image(rig)
+        changes = {
+            "portPolicy": {"rules": [*rules, *more]},
+            "images": {"grafana": PLAYED},
+            "grafana": {"enabled": True},
+        }
+        with deployed(rig, emulator, changes) as edge:
+            met = [report_pushes(edge), report_queries(edge), report_allowing(edge), report_flood(edge)]
     return 0 if all(met) else 1
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field, replace
 from bench.own_caddy import OwnCaddy, own_caddy
 from bench.verdict import verdict
 from components.edge.component import CADDYFILE
-from rig.deployment import LOKI, Deployment
+from rig.deployment import Deployment
 from rig.flood import percentile
-from rig.namespaces import CAMPUS_CLIENT, NAT, SERVER
+from rig.namespaces import NAT, SERVER
 from rig.other_processes import Caller, other_processes
 from rig.probe import PUSH_PATH, Login
 from rig.processes import wait_for
@@ -52,7 +52,8 @@ def report_pushes(edge: Deployment) -> bool:
     with own_caddy(edge, "bench-bare", BARE_PORT) as bare:
         _start_bare(edge, bare)
         gate = Caller.of(edge, NAT)
-        straight = replace(gate, source=CAMPUS_CLIENT, server=(SERVER, LOKI), ca=None)
+        campus = edge.rig.network.campus
+        straight = replace(gate, namespace=campus, source=SERVER, server=edge.loki("aws"), ca=None)
         ways = (
             Way("straight to Loki, plain HTTP", straight, PUSH_PATH),
             Way("bare reverse proxy, TLS", bare.caller(NAT), PUSH_PATH),

@@ -57,6 +57,8 @@ TARGETS: dict[str, Target] = {
     "services_preview_ratio": Target("<=", 1.2, "x"),
     "allowlist_enforced_seconds": Target("<=", 1.0, "s"),
     "gate_throughput_ratio": Target(">=", 0.9, "x"),
+    "reader_page_ratio": told("x"),
+    "reader_all_ratio": told("x"),
     "gate_bypasses": NOTHING,
     "gate_wrong_refusals": NOTHING,
     "reload_failed_requests": NOTHING,

@@ -41,6 +41,7 @@ GROUPS = (
     ("test_live_files.py",),
     ("loki/test_replicas.py",),
     ("test_grafana_stack.py",),
+    ("shipper/",),
     ("plugins/",),
 )
 

@@ -20,7 +20,7 @@ import pytest
 
 from components.ecs.container_definitions import PushTarget, log_configuration
 from components.ecs.settings import ServiceSettings
-from components.edge.caddyfile import REPLICAS
+from components.edge.query_route import REPLICAS
 from components.grafana.alert_rules import STRANGERS, render_alert_rules
 from components.grafana.dashboards import render_dashboards
 from components.grafana.provisioning import HostLogs, LokiSource

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -38,17 +39,19 @@ class DockerHost:
             f"{self.name}-{role}-image", name=image, keep_locally=True, opts=self.own
         ).image_id
 
-    def private_network(self, cidr: str, after: list[pulumi.Resource] | None = None) -> pulumi.Output[str]:
-        """The name of the network between the host's containers; each has a fixed address in it."""
+    def private_network(
+        self, role: str, cidr: str, after: Sequence[pulumi.Resource] = ()
+    ) -> pulumi.Output[str]:
+        """The name of a network between containers of the host; each has a fixed address in it."""
         network = ipaddress.ip_network(cidr)
         return docker.Network(
-            f"{self.name}-network",
-            name=self.host.named("network"),
+            f"{self.name}-{role}",
+            name=self.host.named(role),
             driver="bridge",
             ipam_configs=[
                 docker.NetworkIpamConfigArgs(subnet=str(network), gateway=str(network.network_address + 1))
             ],
-            opts=pulumi.ResourceOptions.merge(self.own, pulumi.ResourceOptions(depends_on=after)),
+            opts=pulumi.ResourceOptions.merge(self.own, pulumi.ResourceOptions(depends_on=[*after])),
         ).name
 
 

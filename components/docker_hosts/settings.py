@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import ValidationInfo, field_validator, model_validator
 
@@ -16,6 +16,12 @@ from components.values.value_rule import ValueRule
 
 # A host's name in `otherHosts`; None is the campus server.
 HostKey = str | None
+
+# Which address of both networks the reader has: the first one is the gateway's, Docker's own.
+READER_PLACE = 2
+# Who else is on the readers' network, and which address of it each has.
+Reader = Literal["reader", "grafana", "log-shipper"]
+_READERS_PLACES: dict[Reader, int] = {"reader": READER_PLACE, "grafana": 3, "log-shipper": 4}
 
 
 class OtherHostSettings(Area):
@@ -39,7 +45,12 @@ class CampusSettings(Area):
     # A container's address in it is the network address plus the port it serves: fixed, and readable in both
     # directions.
     network_cidr: Annotated[Cidr, ValueRule("a private IPv4 network of size /16 is needed")] = "172.29.0.0/16"
-    """Caddy, Loki and Grafana share this private network."""
+    """The Lokis have this private network, each its own address in it."""
+    readers_network_cidr: Annotated[Cidr, ValueRule("a private IPv4 network of size /24 is needed")] = (
+        "172.30.0.0/24"
+    )
+    """Grafana and the campus server's log shipper have this private network, and reach Lokis by the reader
+    alone."""
     protect_data: bool = True
     """Volumes with data survive `pulumi destroy`, and no change can delete them."""
     logs_to: ShortName | None = None
@@ -55,20 +66,30 @@ class CampusSettings(Area):
             raise ValueError(
                 f"namePrefix: [a-z0-9_.-] and a dash at the end, or nothing, received {self.name_prefix!r}"
             )
-        network = ipaddress.ip_network(self.network_cidr)
-        address = network.network_address
-        usable = is_private(address) and not address.is_loopback and not address.is_link_local
-        if network.version != 4 or network.prefixlen != 16 or not usable:
+        _check_network("networkCidr", self.network_cidr, 16, " (an address is chosen per port)")
+        _check_network("readersNetworkCidr", self.readers_network_cidr, 24)
+        networks = ipaddress.ip_network(self.network_cidr), ipaddress.ip_network(self.readers_network_cidr)
+        if networks[0].overlaps(networks[1]):
             raise ValueError(
-                "networkCidr: a private IPv4 network of size /16 is needed "
-                f"(an address is chosen per port), received {self.network_cidr!r}"
+                f"readersNetworkCidr: the Lokis have these addresses (networkCidr {networks[0]}): choose "
+                f"another network, received {self.readers_network_cidr!r}"
             )
         self._check_other_hosts()
         return self
 
     def private_address(self, port: int) -> str:
-        """The fixed address, on the private network, of what serves this port."""
+        """The fixed address, on the Lokis' network, of the Loki that serves this port."""
         return str(ipaddress.ip_network(self.network_cidr).network_address + port)
+
+    def readers_address(self, reader: Reader) -> str:
+        """The fixed address of a container on the readers' network."""
+        network = ipaddress.ip_network(self.readers_network_cidr)
+        return str(network.network_address + _READERS_PLACES[reader])
+
+    @property
+    def networks(self) -> dict[str, str]:
+        """The CIDRs of the containers' networks by the settings' own keys."""
+        return {"networkCidr": self.network_cidr, "readersNetworkCidr": self.readers_network_cidr}
 
     def host_address(self, host: HostKey) -> str:
         """Where the other hosts reach this one; there are others only if it is known."""
@@ -78,7 +99,6 @@ class CampusSettings(Area):
         if self.other_hosts and self.address is None:
             raise ValueError("address: where the other hosts reach this one is needed, received None")
         taken = {self.docker_host: "campus", self.address: "campus"}
-        network = ipaddress.ip_network(self.network_cidr)
         for name, host in self.other_hosts.items():
             for field, value in (("dockerHost", host.docker_host), ("address", host.address)):
                 if value in taken:
@@ -87,11 +107,12 @@ class CampusSettings(Area):
                     )
                 taken[value] = f"otherHosts.{name}"
         for key, address in self._addresses():
-            if ipaddress.ip_address(address) in network:
-                raise ValueError(
-                    f"{key}: an address of the containers' own network (networkCidr {self.network_cidr}) "
-                    f"is reached from nowhere else, received {address!r}"
-                )
+            for setting, cidr in self.networks.items():
+                if ipaddress.ip_address(address) in ipaddress.ip_network(cidr):
+                    raise ValueError(
+                        f"{key}: an address of the containers' own network ({setting} {cidr}) "
+                        f"is reached from nowhere else, received {address!r}"
+                    )
 
     def _addresses(self) -> list[tuple[str, str]]:
         own = [] if self.address is None else [("address", self.address)]
@@ -99,6 +120,14 @@ class CampusSettings(Area):
             *own,
             *((f"otherHosts.{name}.address", one.address) for name, one in self.other_hosts.items()),
         ]
+
+
+def _check_network(key: str, cidr: str, size: int, why: str = "") -> None:
+    network = ipaddress.ip_network(cidr)
+    address = network.network_address
+    usable = is_private(address) and not address.is_loopback and not address.is_link_local
+    if network.version != 4 or network.prefixlen != size or not usable:
+        raise ValueError(f"{key}: a private IPv4 network of size /{size} is needed{why}, received {cidr!r}")
 
 
 DIGEST_RULE = "tag and digest are required here (name:tag@sha256:…, see images.requireDigest)"

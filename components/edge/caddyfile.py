@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from components.edge import access_log
 from components.edge.guarded_settings import GuardedSettings, allowlist
+from components.edge.query_route import KEEPALIVE, QueryRoute, query_site, reverse_proxy
 from components.edge.settings import ACME_STAGING, EdgeSettings
 from components.edge.syntax import block, quoted
 from components.live.container_facts import ADMIN_SOCKET
@@ -57,36 +58,10 @@ GRAFANA_AT_ONCE = 4000
 DIAL_RETRY = "15s"
 GRACE_PERIOD_SECONDS = 20
 
-# How long a connection to an upstream may idle: less than Loki lets it (its http_server_idle_timeout,
-# 120 s), so that no push meets a connection that is just being closed. And a configuration that was
-# replaced stays in Caddy's memory until the last of its connections has gone.
-KEEPALIVE = "20s"
-
-# Loki shares the rate limits out evenly among its replicas, so that pushes go to each in turn. One that
-# isn't ready gets none, and a push that couldn't be dialled is dialled elsewhere. Not `fail_duration`: it
-# also counts what clients get wrong, such as bodies that are too large, and would shut out all replicas.
-REPLICAS = (
-    "lb_policy round_robin",
-    "health_uri /ready",
-    "health_interval 5s",
-    "health_timeout 3s",
-)
-
 # A connection over HTTP/2 that is in its TLS handshake at a reload keeps the old configuration for as
 # long as it is busy (golang/go#81153). So one request in 256, told by its random uuid, ends its connection
 # in order. Not more: a connection has up to 250 requests at once, and the client repeats some of them.
 RENEWED = ("protocol http/2", "vars_regexp {http.request.uuid} ^00")
-
-# Grafana's data source proxy passes any GET on, of each user, and of a page that one who is logged in has
-# open. By GET a Loki ends (`/ingester/shutdown`), writes out, changes its log and shows its configuration.
-# So the proxy is for questions alone (Loki's HTTP API), which `make verify` asks.
-LOKI_QUESTIONS = (
-    "^/api/datasources/proxy/uid/[A-Za-z0-9_-]+/loki/api/v1/"
-    "(query|query_range|labels|label/[A-Za-z0-9_]+/values|series|index/(stats|volume|volume_range))([?].*)?$"
-)
-# The plugin passes paths of its own on, below `/loki/api/v1/`: none of them may lead out of there.
-DATA_SOURCES = "^/apis?/([^/]*[.])?datasource"
-CLIMBS = "(?i)^[^?]*([.][.]|%2e|%2f|%5c|%25)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,15 +117,23 @@ def guarded_route(
     )
 
 
-def render_caddyfile(site: EdgeSettings, routes: Sequence[GuardedRoute], grafana: str | None) -> str:
-    """The Caddyfile; `grafana` is where Grafana answers, or None where the stack has none."""
+def render_caddyfile(
+    site: EdgeSettings,
+    routes: Sequence[GuardedRoute],
+    grafana: str | None,
+    published: Sequence[QueryRoute] = (),
+) -> str:
+    """The Caddyfile; `grafana` is where Grafana answers, or None where the stack has none.
+
+    Those whom the port policy lets in to a `published` port ask there.
+    """
     body: list[str] = []
     logs: list[str] = []
     for route in sorted(routes, key=lambda one: one.name):
         body += _guarded_route(route, routes)
         logs += access_log.route_logs(route.name)
     body += _grafana(site, grafana)
-    return _page(site, body, logs)
+    return _page(site, body, logs) + "".join(map(_published, published))
 
 
 def render_closed(site: EdgeSettings) -> str:
@@ -196,6 +179,11 @@ def _page(site: EdgeSettings, body: Sequence[str], more_logs: Sequence[str] = ()
         *block("http:// ", [*_plain_http(), "respond 421", *block("handle_errors ", ["header -Server"])]),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _published(route: QueryRoute) -> str:
+    lines = [*access_log.strangers_log("log "), "log_skip @query", "header -Server", *query_site(route)]
+    return "\n".join(["", *block(f"http://:{route.port} ", lines)]) + "\n"
 
 
 def _global_options(site: EdgeSettings) -> list[str]:
@@ -307,7 +295,7 @@ def _push(route: GuardedRoute) -> list[str]:
         # The question mark drops the client's query. Of several in one block, the first that fits is done.
         *(f"rewrite {matcher} {one.path}?" for matcher, one in by_matcher.items()),
         f"rewrite * {first.path}?",
-        *block(f"reverse_proxy {' '.join([route.upstream, *route.more_upstreams])} ", _proxy(route)),
+        *_proxy(route),
     ]
 
 
@@ -329,9 +317,12 @@ def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
         *(["Strict-Transport-Security max-age=31536000"] if _is_trusted(site) else []),
     ]
     # Without another try: what waits for a place would take as much memory.
-    proxy = [f"unhealthy_request_count {GRAFANA_AT_ONCE}", *_transport(), "stream_close_delay 5m"]
+    proxy = [
+        f"unhealthy_request_count {GRAFANA_AT_ONCE}",
+        *block("transport http ", [f"keepalive {KEEPALIVE}"]),
+        "stream_close_delay 5m",
+    ]
     inner = [
-        *_by_data_source(),
         *block("header ", headers),
         "encode",
         f"@small not path {' '.join(GRAFANA_LARGE)}",
@@ -344,35 +335,16 @@ def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
     return block("handle ", block("route ", inner))
 
 
-def _by_data_source() -> list[str]:
-    """What Grafana's users may ask a Loki past Grafana's own queries: questions, letter for letter."""
-    asks = ["method GET", f"vars_regexp {{http.request.orig_uri}} {LOKI_QUESTIONS}"]
-    return [
-        *block("@proxied ", ["path /api/datasources/proxy /api/datasources/proxy/*", *block("not ", asks)]),
-        "respond @proxied 403",
-        *block(
-            "@climbs ", [f"path_regexp {DATA_SOURCES}", f"vars_regexp {{http.request.orig_uri}} {CLIMBS}"]
-        ),
-        "respond @climbs 403",
-    ]
-
-
 def _is_trusted(site: EdgeSettings) -> bool:
     """Whether every browser trusts the certificate, as far as can be told."""
     return site.tls == "acme" and (site.acme is None or site.acme.root is None)
 
 
 def _proxy(route: GuardedRoute) -> list[str]:
-    return [
-        # Only a dial that failed is tried again: nothing of such a request has reached the other side.
-        f"lb_try_duration {DIAL_RETRY}",
-        "lb_try_interval 250ms",
-        *_transport(f"max_conns_per_host {PUSHES_AT_ONCE}"),
-        *(REPLICAS if route.more_upstreams else ()),
-        "@taken status 2xx",
-        *block("handle_response @taken ", [f"log_name {access_log.taken(route.name)}", "copy_response"]),
-    ]
-
-
-def _transport(*more: str) -> list[str]:
-    return block("transport http ", [f"keepalive {KEEPALIVE}", *more])
+    taken = [f"log_name {access_log.taken(route.name)}", "copy_response"]
+    return reverse_proxy(
+        (route.upstream, *route.more_upstreams),
+        DIAL_RETRY,
+        f"max_conns_per_host {PUSHES_AT_ONCE}",
+        more=["@taken status 2xx", *block("handle_response @taken ", taken)],
+    )

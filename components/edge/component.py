@@ -27,7 +27,9 @@ from components.edge.caddyfile import (
     render_closed,
 )
 from components.edge.connection_limit import CADDY_MEMORY_MIB
+from components.edge.query_route import QueryRoute
 from components.edge.settings import EdgeSettings
+from components.live.container_facts import CADDY
 from components.live.files import LiveFiles
 from components.live.volume_files import VolumeFile, VolumeFiles
 
@@ -50,8 +52,12 @@ class EdgeArgs:
     account_hashes: Mapping[str, Mapping[str, pulumi.Input[str]]]
     # Where Grafana answers, host:port; None where the stack has none.
     grafana: str | None
+    # The ports that the policy lets others in to, for queries.
+    published: Sequence[QueryRoute]
     # The upstreams' names and their fixed addresses: no DNS is asked.
     upstream_hosts: Mapping[str, str]
+    # What may have had the published ports before.
+    ports_freed_by: Sequence[pulumi.Resource]
 
 
 class Edge(pulumi.ComponentResource):
@@ -82,7 +88,7 @@ class Edge(pulumi.ComponentResource):
             directory=LIVE_DIRECTORY,
             files=_caddyfile(args).apply(lambda text: {CADDYFILE: text}),
             closed_files={CADDYFILE: closed},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=roots),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*roots, *args.ports_freed_by]),
         )
         self.caddyfile_sha256 = self.live.content_sha256
         self.register_outputs({"container_id": self.container_id, "caddyfile_sha256": self.caddyfile_sha256})
@@ -124,7 +130,7 @@ class Edge(pulumi.ComponentResource):
         )
         return docker.Container(
             f"{name}-container",
-            name=args.host.named("caddy"),
+            name=args.host.named(CADDY),
             image=args.image_id,
             command=[
                 "caddy",
@@ -155,7 +161,7 @@ def _caddyfile(args: EdgeArgs) -> pulumi.Output[str]:
 
     def render(hashes: Mapping[str, Mapping[str, str]]) -> str:
         routes = [replace(route, accounts=tuple(hashes.get(route.name, {}).items())) for route in args.routes]
-        return render_caddyfile(args.site, routes, args.grafana)
+        return render_caddyfile(args.site, routes, args.grafana, args.published)
 
     hashes: pulumi.Output[Mapping[str, Mapping[str, str]]] = pulumi.Output.all(args.account_hashes).apply(
         lambda known: known[0]

@@ -49,7 +49,7 @@ class GuardedSettings(Area):
     nat_without_password: bool = False
     """Everything behind the AWS network's addresses may push without an account."""
     published: bool = False
-    """Docker publishes the port for those whom the port policy names, past the gate."""
+    """Caddy answers queries, and nothing else, at the backend's port for those whom the port policy names."""
     published_wide: bool = False
     """The port policy may name public addresses, or more than a /8, for the published port."""
 

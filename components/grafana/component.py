@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -16,7 +16,6 @@ from components.docker_hosts.containers import (
     container_options,
     data_volume,
     hardened,
-    host_entries,
     mounted,
     volume,
 )
@@ -60,14 +59,12 @@ class GrafanaArgs:
     host: Host
     image_id: pulumi.Input[str]
     network_name: pulumi.Input[str]
-    # Its fixed address on the private network.
+    # Its fixed address there.
     address: str
     root_url: str
     sources: Sequence[LokiSource]
     # None where nobody ships it.
     host_logs: HostLogs | None
-    # Names that only its own /etc/hosts knows, with their addresses.
-    hosts: Mapping[str, Sequence[str]]
     settings: GrafanaSettings
 
 
@@ -165,7 +162,6 @@ class Grafana(pulumi.ComponentResource):
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
             ],
-            hosts=host_entries(args.hosts) or None,
             envs=_environment(args.root_url, args.settings.smtp),
             volumes=volumes,
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},

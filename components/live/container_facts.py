@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+# What the two containers are called, after the prefix of all names: their logs are asked for by it.
+CADDY = "caddy"
+GUARD = "port-guard"
 ADMIN_SOCKET = "/run/caddy/admin.sock"
 POLICY_TABLE = "inet campus_policy"
 # Grafana's default port (its documentation, [server] http_port).

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pulumi
 import pulumi_docker as docker
@@ -13,7 +12,6 @@ from components.docker_hosts.containers import (
     config_label,
     container_options,
     hardened,
-    host_entries,
     mounted,
     volume,
 )
@@ -61,8 +59,6 @@ class DockerShipperArgs:
     network_name: pulumi.Input[str]
     # Its fixed address on that network, where addresses are given.
     address: str | None = None
-    # Names that only its own /etc/hosts knows, with their addresses.
-    hosts: Mapping[str, Sequence[str]] = field(default_factory=dict)
     push_url: pulumi.Input[str]
     user: str | None = None
     password: pulumi.Input[str] | None = None
@@ -103,7 +99,6 @@ class DockerShipper(pulumi.ComponentResource):
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
             ],
-            hosts=host_entries(args.hosts) or None,
             volumes=[
                 mounted(volume(f"{name}-data", args.host, f"{role}-data", self), DATA),
                 mounted(config_volume, DIRECTORY, read_only=True),

@@ -66,7 +66,7 @@ class _Volumes(NamedTuple):
 
 
 class Loki(pulumi.ComponentResource):
-    """One Loki, or its replicas. Only Caddy and Grafana reach it, unless the port policy names its port.
+    """One Loki, or its replicas. Only Caddy reaches it: the edge, and the reader.
 
     Replicas are made and replaced one after the other, the first one last, each when the one before is ready.
     """
@@ -149,7 +149,6 @@ class Loki(pulumi.ComponentResource):
                 docker.ContainerNetworksAdvancedArgs(
                     name=here.network_name,
                     ipv4_address=replica.address,
-                    aliases=[placement.alias] if is_one_of_several else None,
                 )
             ],
             hosts=_hosts(placement, replica),
@@ -204,18 +203,16 @@ def _hosts(placement: Placement, replica: Replica) -> list[docker.ContainerHostA
 
 
 def _ports(placement: Placement, replica: Replica) -> list[docker.ContainerPortArgs]:
-    """What Docker publishes: to whom the port policy names, and to the hosts of other replicas.
+    """What Docker publishes: to the hosts of other replicas alone.
 
     On any address: a container whose one address comes up after Docker isn't started again (moby/moby#39559).
     """
-    # Caddy and Grafana are beside the first one.
-    is_published = placement.published or replica.host is not None
-    own = [_port(placement.port, replica.published_port)] if is_published else []
-    return [*own, *(_port(port, port) for port in placement.mesh_ports)]
-
-
-def _port(internal: int, external: int) -> docker.ContainerPortArgs:
-    return docker.ContainerPortArgs(internal=internal, external=external, ip="0.0.0.0", protocol="tcp")
+    # Caddy is beside the first replica.
+    own = [] if replica.host is None else [placement.port]
+    return [
+        docker.ContainerPortArgs(internal=port, external=port, ip="0.0.0.0", protocol="tcp")
+        for port in (*own, *placement.mesh_ports)
+    ]
 
 
 def _health(port: int) -> dict[str, Any]:

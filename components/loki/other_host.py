@@ -55,7 +55,7 @@ class OtherHost(pulumi.ComponentResource):
             pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(providers=[provider])),
         )
         here = DockerHost(name=name, host=args.host, provider=provider, parent=self)
-        network_name = here.private_network(args.network_cidr)
+        network_name = here.private_network("network", args.network_cidr)
         self.for_loki = LokiHost(
             host=args.host,
             image_id=here.image_id("loki", args.loki_image),

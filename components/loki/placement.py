@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from components.docker_hosts.settings import CampusSettings, HostKey
@@ -21,8 +20,6 @@ class Replica:
     address: str
     # Where the other replicas reach it: there, or at its host's own address.
     advertised: str
-    # Its port on its host, if it is published there.
-    published_port: int
 
     @property
     def role(self) -> str:
@@ -31,7 +28,7 @@ class Replica:
 
     @property
     def campus_address(self) -> str:
-        """Where the campus server's own containers reach it."""
+        """Where the campus server's Caddy reaches it."""
         return self.address if self.host is None else self.advertised
 
 
@@ -43,7 +40,6 @@ class Placement:
     name: str
     # Where each replica answers in its container.
     port: int
-    published: bool
     replicas: tuple[Replica, ...]
     # Where replicas on hosts of their own talk gRPC, and gossip; none where all are on one host.
     mesh_ports: tuple[int, ...]
@@ -52,17 +48,6 @@ class Placement:
     def is_spread(self) -> bool:
         """Whether each replica is on a host of its own."""
         return bool(self.mesh_ports)
-
-    @property
-    def alias(self) -> str:
-        """The name under which Docker's DNS has the addresses of all replicas that run."""
-        return f"loki-{self.name}-replicas"
-
-    @property
-    def url(self) -> str:
-        """Where it answers inside: of several replicas any that runs."""
-        host = self.replicas[0].address if len(self.replicas) == 1 else self.alias
-        return f"http://{host}:{self.port}"
 
     @property
     def upstreams(self) -> tuple[str, ...]:
@@ -75,14 +60,9 @@ class Placement:
         return tuple(one.host for one in self.replicas)
 
     @property
-    def campus_addresses(self) -> list[str]:
-        """Where the campus server's own containers reach each replica."""
-        return [one.campus_address for one in self.replicas]
-
-    @property
-    def published_ports(self) -> tuple[int, ...]:
-        """Where those whom the port policy names reach it, if it is published."""
-        return tuple(dict.fromkeys(one.published_port for one in self.replicas))
+    def addresses(self) -> dict[str, str]:
+        """Where the campus server reaches each replica, by its role."""
+        return {one.role: one.campus_address for one in self.replicas}
 
     def peers(self, host: HostKey) -> tuple[str, ...]:
         """The addresses of the replicas on other hosts."""
@@ -98,21 +78,14 @@ def place(name: str, loki: LokiSettings, campus: CampusSettings) -> Placement:
     return Placement(
         name=name,
         port=loki.port,
-        published=loki.published,
         replicas=tuple(
             Replica(
                 name=replica,
                 host=host,
                 address=campus.private_address(port),
                 advertised=campus.host_address(host) if is_spread else campus.private_address(port),
-                published_port=port,
             )
             for replica, host, port in zip(names, hosts, ports, strict=True)
         ),
         mesh_ports=loki.ports[1:3] if is_spread else (),
     )
-
-
-def replicas_elsewhere(placements: Iterable[Placement]) -> dict[str, list[str]]:
-    """The addresses of replicas that Docker's own DNS doesn't know all of, by their common name."""
-    return {one.alias: one.campus_addresses for one in placements if one.is_spread}

@@ -15,14 +15,14 @@ def replica_rules(lokis: Sequence[Placement], host: HostKey) -> list[Rule]:
     """The rules that come before the settings' own on a host.
 
     A Loki knows no users: its gRPC and its gossip are open to the hosts of the other replicas alone, and
-    its own port to the campus server, where Caddy and Grafana are. Nobody else gets in, whatever rule of
-    the settings names these ports; but to the Loki's own port if it is published.
+    its own port to the campus server, where Caddy is. Nobody else gets in, whatever rule of the settings
+    names these ports.
     """
     return [rule for loki in _spread_to(lokis, host) for rule in _rules(loki, host)]
 
 
 def kept_from_containers(lokis: Sequence[Placement], host: HostKey, network_cidr: str) -> list[Kept]:
-    """What on the other hosts a host's containers don't reach, but for those in the stack's own network.
+    """What on the other hosts a host's containers don't reach, but for those in the Lokis' own network.
 
     Docker lets them go out by the host's own address, to which the other hosts open these ports.
     """
@@ -43,13 +43,11 @@ def _spread_to(lokis: Sequence[Placement], host: HostKey) -> list[Placement]:
 def _rules(loki: Placement, host: HostKey) -> Iterator[Rule]:
     comment = f"Loki {loki.name}, replicas"
     peers = tuple(f"{address}/32" for address in loki.peers(host))
-    closed = list(loki.mesh_ports)
+    closed = [*loki.mesh_ports, *([] if host is None else [loki.port])]
     for port in loki.mesh_ports:
         yield _rule("allow", port, peers, comment)
     if host is not None:
         yield _rule("allow", loki.port, (f"{loki.replicas[0].advertised}/32",), comment)
-        if not loki.published:
-            closed.append(loki.port)
     for port in closed:
         yield _rule("deny", port, (), comment)
 

@@ -7,8 +7,8 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
+from components.docker_hosts.settings import READER_PLACE
 from components.edge.guarded_settings import GuardedSettings
-from components.log_shipper.settings import ALLOY_PORT
 from components.loki.storage_settings import DEFAULT_SCHEMA, S3, SchemaPeriod, Storage
 from components.values.area import Area
 from components.values.networks import MAX_PORT
@@ -18,8 +18,8 @@ from components.values.value_rule import ValueRule
 # What a Loki's port can't be, since its container's address and its own listeners follow from it.
 RESERVED_PORTS = {
     1: "the private network's gateway has that address",
+    READER_PLACE: "the reader has that address",
     9095: "Loki's own gRPC listens there",
-    ALLOY_PORT: "the campus host's log shipper has that address",
     MAX_PORT: "that address is the private network's broadcast",
 }
 
@@ -157,7 +157,7 @@ class LokiSettings(GuardedSettings):
     def ports(self) -> tuple[int, ...]:
         """The ports that are this Loki's alone.
 
-        One per replica on the same host: its address follows from it, and its published port. Replicas on
+        One per replica on the same host: its address follows from it. Replicas on
         hosts of their own all have the first, and talk to each other by the second and the third
         (placement.py).
         """

@@ -19,6 +19,7 @@ from components.docker_hosts.containers import (
 )
 from components.edge.connection_limit import ConnectionLimit
 from components.live.confirmation import Confirmation
+from components.live.container_facts import GUARD
 from components.live.files import LiveFiles
 from components.live.volume_files import VolumeFile, VolumeFiles
 from components.port_policy.nftables import EMPTY_POLICY, policy_rows, render_policy
@@ -26,7 +27,6 @@ from components.port_policy.rules import Kept, Rule
 
 LIVE_DIRECTORY = "/etc/port-guard/live"
 POLICY_FILE = "policy.nft"
-GUARD = "port-guard"
 MEMORY_MIB = 64
 # The host's own settings of its network, of which the guard keeps one; see images/port-guard/port-guard.
 HOST_SETTINGS = docker.ContainerVolumeArgs(host_path="/proc/sys/net/ipv4", container_path="/host/net/ipv4")

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 
 from components.docker_hosts.containers import Host
 from components.docker_hosts.docker_host import docker_host
+from components.docker_hosts.settings import READER_PLACE
 from components.edge.accounts import hashes_of, passwords_of
-from components.edge.caddyfile import guarded_route, site_url
+from components.edge.caddyfile import site_url
 from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.edge.connection_limit import ConnectionLimit
+from components.edge.reader import Reader, ReaderArgs
 from components.grafana.component import Grafana, GrafanaArgs
-from components.grafana.provisioning import HostLogs, LokiSource
 from components.live.confirmation import Confirmation
 from components.live.container_facts import GRAFANA_PORT
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
-from components.log_shipper.settings import ALLOY_PORT, CAMPUS_LABEL
+from components.log_shipper.settings import CAMPUS_LABEL
 from components.loki.component import Loki, LokiArgs
 from components.loki.other_host import LokiHost, OtherHost, OtherHostArgs
-from components.loki.placement import replicas_elsewhere
-from components.loki.push_paths import PUSH_PATH, push_paths
-from components.port_policy.component import GUARD, PortPolicy, PortPolicyArgs
+from components.loki.push_paths import PUSH_PATH
+from components.port_policy.component import PortPolicy, PortPolicyArgs
+from components.stack.campus_routes import (
+    guarded_routes,
+    published_routes,
+    reader_caddyfile,
+    reader_url,
+    upstream_hosts,
+)
+from components.stack.grafana_sources import host_logs, loki_sources
 from components.stack.settings import Settings
 
 
@@ -59,7 +67,6 @@ class CampusServer(pulumi.ComponentResource):
         super().__init__("campus-monitor:campus:CampusServer", name, None, opts)
         self._name = name
         self._settings = settings
-        self._placements = settings.placements
         self._host = Host.of(settings.campus)
         self._docker = docker_host(name, self._host, self)
         self.port_policy = self._port_policy()
@@ -67,15 +74,21 @@ class CampusServer(pulumi.ComponentResource):
         # that shut us out are undone before a container is half made.
         guarded = pulumi.ResourceOptions(depends_on=[self.port_policy.live])
         self._guarded = pulumi.ResourceOptions.merge(self._docker.part, guarded)
-        self._network_name = self._docker.private_network(
-            settings.campus.network_cidr, after=[self.port_policy.live]
+        campus, after = settings.campus, [self.port_policy.live]
+        self._network_name = self._docker.private_network("network", campus.network_cidr, after)
+        self._readers_network_name = self._docker.private_network(
+            "readers-network", campus.readers_network_cidr, after
         )
-        self._make_lokis()
+        lokis = self._lokis()
+        caddy_image_id = self._docker.image_id("caddy", settings.images.caddy)
+        reader = self._reader(caddy_image_id)
+        self._asking = pulumi.ResourceOptions.merge(
+            self._guarded, pulumi.ResourceOptions(depends_on=[reader])
+        )
         self.grafana = self._grafana() if settings.grafana.enabled else None
         accounts = {key: one.accounts for key, one in settings.loki.instances.items() if one.accounts}
         self.passwords = {key: passwords_of(f"{name}-{key}", users, self) for key, users in accounts.items()}
-        caddy_image_id = self._docker.image_id("caddy", settings.images.caddy)
-        self.edge = self._edge(caddy_image_id)
+        self.edge = self._edge(caddy_image_id, lokis)
         if settings.campus.logs_to is not None and settings.images.alloy is not None:
             alloy_image_id = self._docker.image_id("alloy", settings.images.alloy)
             self._shipper(settings.campus.logs_to, alloy_image_id, caddy_image_id)
@@ -128,7 +141,10 @@ class CampusServer(pulumi.ComponentResource):
                 rules=settings.rules_at(None),
                 kept=settings.kept_at(None),
                 limit=ConnectionLimit(
-                    ports=(settings.edge.http_port, settings.edge.https_port),
+                    ports=(
+                        *(settings.edge.http_port, settings.edge.https_port),
+                        *(route.port for route in published_routes(settings)),
+                    ),
                     per_source=settings.edge.connections_per_source,
                 ),
                 confirmation=Confirmation(
@@ -159,7 +175,7 @@ class CampusServer(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _make_lokis(self) -> None:
+    def _lokis(self) -> list[Loki]:
         settings = self._settings
         here = LokiHost(
             host=self._host,
@@ -167,66 +183,58 @@ class CampusServer(pulumi.ComponentResource):
             network_name=self._network_name,
         )
         others = {key: self._other_host(key).for_loki for key in settings.campus.other_hosts}
-        for key, placement in self._placements.items():
-            args = LokiArgs(
-                placement=placement,
-                hosts={None: here, **others},
-                settings=settings.loki.instances[key],
-                oldest_seconds=settings.oldest_seconds(key),
+        return [
+            Loki(
+                f"{self._name}-loki-{key}",
+                LokiArgs(
+                    placement=placement,
+                    hosts={None: here, **others},
+                    settings=settings.loki.instances[key],
+                    oldest_seconds=settings.oldest_seconds(key),
+                ),
+                self._guarded,
             )
-            Loki(f"{self._name}-loki-{key}", args, self._guarded)
+            for key, placement in settings.placements.items()
+        ]
+
+    def _reader(self, caddy_image_id: pulumi.Output[str]) -> Reader:
+        campus = self._settings.campus
+        return Reader(
+            f"{self._name}-reader",
+            ReaderArgs(
+                host=self._host,
+                image_id=caddy_image_id,
+                caddyfile=reader_caddyfile(self._settings),
+                networks=[
+                    (self._network_name, campus.private_address(READER_PLACE)),
+                    (self._readers_network_name, campus.readers_address("reader")),
+                ],
+                upstream_hosts=upstream_hosts(self._settings),
+            ),
+            self._guarded,
+        )
 
     def _grafana(self) -> Grafana:
         settings = self._settings
-        sources = self._sources()
         return Grafana(
             f"{self._name}-grafana",
             GrafanaArgs(
                 host=self._host,
                 image_id=self._docker.image_id("grafana", settings.images.grafana),
-                network_name=self._network_name,
-                address=settings.campus.private_address(GRAFANA_PORT),
+                network_name=self._readers_network_name,
+                address=settings.campus.readers_address("grafana"),
                 root_url=site_url(settings.edge),
-                sources=list(sources.values()),
-                host_logs=self._host_logs(sources),
-                hosts=replicas_elsewhere(self._placements.values()),
+                sources=list(loki_sources(settings).values()),
+                host_logs=host_logs(settings),
                 settings=settings.grafana,
             ),
-            self._guarded,
-        )
-
-    def _sources(self) -> dict[str, LokiSource]:
-        settings = self._settings
-        return {
-            key: LokiSource(
-                name=key,
-                url=self._placements[key].url,
-                retention=one.retention,
-                retention_seconds=one.retention_seconds,
-                # That a route lets AWS in doesn't say that anything there ships to it.
-                expects_aws=one.allows_nat
-                and any(service.loki == key for service in settings.services.values()),
-            )
-            for key, one in settings.loki.instances.items()
-        }
-
-    def _host_logs(self, sources: Mapping[str, LokiSource]) -> HostLogs | None:
-        """What is known of this host's own logs, where they are shipped."""
-        settings = self._settings
-        if settings.campus.logs_to is None:
-            return None
-        return HostLogs(
-            source=sources[settings.campus.logs_to],
-            host=CAMPUS_LABEL,
-            caddy=self._host.named("caddy"),
-            guard=self._host.named(GUARD),
-            routes=tuple(one.route for one in settings.loki.instances.values()),
+            self._asking,
         )
 
     def _shipper(
         self, loki: str, alloy_image_id: pulumi.Output[str], caddy_image_id: pulumi.Output[str]
     ) -> DockerShipper:
-        """This host's own logs to one of its Lokis: from inside, past the gate."""
+        """This host's own logs to one of its Lokis, by the reader."""
         return DockerShipper(
             f"{self._name}-log-shipper",
             DockerShipperArgs(
@@ -234,41 +242,33 @@ class CampusServer(pulumi.ComponentResource):
                 label=CAMPUS_LABEL,
                 alloy_image_id=alloy_image_id,
                 caddy_image_id=caddy_image_id,
-                network_name=self._network_name,
-                address=self._settings.campus.private_address(ALLOY_PORT),
-                hosts=replicas_elsewhere(self._placements.values()),
-                push_url=self._placements[loki].url + PUSH_PATH,
+                network_name=self._readers_network_name,
+                address=self._settings.campus.readers_address("log-shipper"),
+                push_url=reader_url(self._settings, loki) + PUSH_PATH,
             ),
-            self._guarded,
+            self._asking,
         )
 
-    def _edge(self, caddy_image_id: pulumi.Output[str]) -> Edge:
+    def _edge(self, caddy_image_id: pulumi.Output[str], lokis: Sequence[Loki]) -> Edge:
         settings = self._settings
-        routes = [
-            guarded_route(
-                key, one, settings.edge, upstreams=self._placements[key].upstreams, paths=push_paths(one)
-            )
-            for key, one in settings.loki.instances.items()
-        ]
-        hosts = {
-            replica.role: replica.campus_address
-            for placement in self._placements.values()
-            for replica in placement.replicas
-        }
+        hosts = upstream_hosts(settings)
         if settings.grafana.enabled:
-            hosts["grafana"] = settings.campus.private_address(GRAFANA_PORT)
+            hosts["grafana"] = settings.campus.readers_address("grafana")
         return Edge(
             f"{self._name}-edge",
             EdgeArgs(
                 host=self._host,
                 image_id=caddy_image_id,
                 site=settings.edge,
-                routes=routes,
+                routes=guarded_routes(settings),
                 account_hashes={
                     key: hashes_of(f"{self._name}-{key}", one, self) for key, one in self.passwords.items()
                 },
                 grafana=f"grafana:{GRAFANA_PORT}" if settings.grafana.enabled else None,
+                published=published_routes(settings),
                 upstream_hosts=hosts,
+                # Before there was a reader, Docker published these ports for the Lokis.
+                ports_freed_by=lokis,
             ),
             self._guarded,
         )

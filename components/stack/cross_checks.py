@@ -15,9 +15,7 @@ from components.docker_hosts.settings import DIGEST_RULE, CampusSettings, Images
 from components.ecs.settings import ServiceSettings
 from components.edge.guarded_settings import Account, GuardedSettings, allowlist
 from components.edge.settings import EdgeSettings
-from components.live.container_facts import GRAFANA_PORT
 from components.log_shipper.settings import CAMPUS_LABEL, ShipperSettings
-from components.loki.placement import Placement
 from components.loki.settings import LokiSettings
 from components.port_policy.rules import Protocol, Rule, lets_in, named_sources, shut_out
 from components.port_policy.settings import PortPolicySettings
@@ -30,7 +28,7 @@ ServicesByName = Mapping[str, ServiceSettings]
 
 
 def check_ports(backends: BackendsByKey) -> None:
-    """Each backend has ports, and so addresses, and a route of its own; none has Grafana's port."""
+    """Each backend has ports, and so addresses, and a route of its own."""
     taken: dict[tuple[str, object], str] = {}
     for key, one in backends.items():
         for field, value in [*(("port", port) for port in one.ports), ("route", one.route)]:
@@ -38,9 +36,6 @@ def check_ports(backends: BackendsByKey) -> None:
                 other = taken[field, value].removeprefix(f"{key.partition('.')[0]}.")
                 raise ValueError(f"{key}.{field}: {value!r} is already used by {other}")
             taken[field, value] = key
-    for key, one in backends.items():
-        if GRAFANA_PORT in one.ports:
-            raise ValueError(f"{key}.port: {GRAFANA_PORT} is Grafana's")
 
 
 def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressSettings) -> None:
@@ -83,16 +78,16 @@ def check_private_network(
     campus: CampusSettings, policy: PortPolicySettings, edge: EdgeSettings, backends: BackendsByKey
 ) -> None:
     """What is meant for others isn't the containers': they would reach SSH and published Lokis by it."""
-    network = ipaddress.ip_network(campus.network_cidr)
     for key, cidrs in _meant_for_others(policy, edge, backends):
         for cidr in cidrs:
             meant = ipaddress.ip_network(cidr)
-            # A /0 is everybody, and says so.
-            if meant.prefixlen and meant.overlaps(network):
-                raise ValueError(
-                    f"{key}: the containers' own addresses (campus.networkCidr {network}) are among "
-                    f"these: choose another networkCidr, received {cidr!r}"
-                )
+            for setting, network in campus.networks.items():
+                # A /0 is everybody, and says so.
+                if meant.prefixlen and meant.overlaps(ipaddress.ip_network(network)):
+                    raise ValueError(
+                        f"{key}: the containers' own addresses (campus.{setting} {network}) are among "
+                        f"these: choose another {setting}, received {cidr!r}"
+                    )
 
 
 def _meant_for_others(
@@ -217,20 +212,22 @@ def _check_account(key: str, shipper: ShipperSettings, known: Sequence[Account])
 
 
 def check_published(
-    lokis: LokisByName,
-    placements: Mapping[str, Placement],
-    policy: PortPolicySettings,
-    rules: Sequence[Rule],
+    backends: BackendsByKey, edge: EdgeSettings, policy: PortPolicySettings, ssh_port: int
 ) -> None:
-    """What Docker publishes is guarded, and the policy (all of its `rules`) names it, for some."""
-    for name, instance in lokis.items():
-        if not instance.published:
+    """A published port is guarded, nobody else has it on the host, and the policy lets some in to it."""
+    taken = {edge.http_port: "edge.httpPort", edge.https_port: "edge.httpsPort", ssh_port: "SSH's port"}
+    for name, backend in backends.items():
+        if not backend.published:
             continue
-        key = f"loki.instances.{name}.published"
+        key = f"{name}.published"
         if policy.namespace == "own":
             raise ValueError(f"{key}: with portPolicy.namespace own nothing guards it, received true")
-        for port in placements[name].published_ports:
-            _check_published_port(key, port, rules, instance.published_wide)
+        if backend.port in taken:
+            raise ValueError(
+                f"{name}.port: with published: true it can't be {taken[backend.port]} too, "
+                f"received {backend.port}"
+            )
+        _check_published_port(key, backend.port, policy.plain_rules, backend.published_wide)
 
 
 def _check_published_port(key: str, port: int, rules: Sequence[Rule], wide_is_meant: bool) -> None:

@@ -73,7 +73,7 @@ class Settings(Area):
         cross_checks.check_shippers(self.shippers, self.campus, lokis)
         # First: the rules that others look at name each replica's host.
         cross_checks.check_replica_hosts(lokis, self.campus, self.port_policy)
-        cross_checks.check_published(lokis, self.placements, self.port_policy, self.rules_at(None))
+        cross_checks.check_published(self.backends, self.edge, self.port_policy, self.ssh_port)
         if self.port_policy.namespace == "host":
             self._check_guarded_hosts()
         return self

@@ -6,14 +6,15 @@ import http.client
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from pulumi import automation
 
 from rig.deployment import GUARDED_PORT, Deployment
 from rig.live_caddy import leftovers, printed
-from rig.namespaces import NAT, STRANGER
+from rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, STRANGER
+from rig.probe import can_connect
 from rig.stack import merged
 from tests.support.counts import count
 
@@ -111,14 +112,14 @@ def test_a_container_that_somebody_removed_comes_back_with_its_files(edge: Deplo
 
 @pytest.mark.soak
 def test_a_container_that_could_not_start_is_made_anew_by_the_next_update(edge: Deployment) -> None:
-    """Somebody has its port. Later they haven't: then the update that follows has to bring it up."""
-    other = {"port": GUARDED_PORT, "route": "/lokiother", "allow": ["nat"], "published": True}
-    other |= {"natWithoutPassword": True, "publishedWide": True}
+    """Somebody has its address. Later they haven't: then the update that follows has to bring it up."""
+    other = {"port": GUARDED_PORT, "route": "/lokiother", "allow": ["nat"], "natWithoutPassword": True}
     edge.stack.configure(merged(edge.settings, {"loki": {"instances": {"other": other}}}))
     try:
-        with edge.rig.network.campus.entered():
-            somebody = socket.create_server(("0.0.0.0", GUARDED_PORT))
-        with somebody, pytest.raises(automation.CommandError, match="address already in use"):
+        with (
+            somebody_at(edge, "172.29.12.128"),
+            pytest.raises(automation.CommandError, match="already in use"),
+        ):
             up(edge)
         assert edge.container("loki-other").status == "created"
         done = up(edge)
@@ -129,6 +130,41 @@ def test_a_container_that_could_not_start_is_made_anew_by_the_next_update(edge: 
     finally:
         edge.stack.configure(edge.settings)
         up(edge)
+    assert edge.stack.changes() == {}
+
+
+@contextmanager
+def somebody_at(edge: Deployment, address: str) -> Iterator[None]:
+    """A container of somebody else's, at an address of the Lokis' network."""
+    prefix, image = edge.settings["campus"]["namePrefix"], edge.settings["images"]["caddy"]
+    with closing(edge.rig.engine.client()) as engine:
+        made = engine.containers.create(image, ["sleep", "infinity"])
+        engine.networks.get(f"{prefix}network").connect(made, ipv4_address=address)
+        try:
+            made.start()
+            yield
+        finally:
+            made.remove(force=True)
+
+
+@pytest.mark.soak
+def test_a_published_port_that_somebody_has_stops_the_update_and_the_gate_goes_on(edge: Deployment) -> None:
+    instances = {"test": {"port": GUARDED_PORT, "published": True, "publishedWide": True}}
+    since = edge.caddy_since()
+    edge.stack.configure(merged(edge.settings, {"loki": {"instances": instances}}))
+    try:
+        with edge.rig.network.campus.entered():
+            somebody = socket.create_server(("0.0.0.0", GUARDED_PORT))
+        with somebody, pytest.raises(automation.CommandError, match="address already in use"):
+            up(edge)
+        assert edge.push_status(NAT, "aws") == 204
+        up(edge)
+        assert can_connect(edge.rig.network.world, CAMPUS_CLIENT, (SERVER, GUARDED_PORT))
+        assert edge.stack.changes() == {}
+    finally:
+        edge.stack.configure(edge.settings)
+        up(edge)
+    assert edge.caddy_since() != since  # another Loki's address is in its /etc/hosts
     assert edge.stack.changes() == {}
 
 

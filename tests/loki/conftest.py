@@ -22,7 +22,7 @@ def store(rig: Rig) -> Iterator[ObjectStore]:
 
 def on_the_bucket(store: ObjectStore) -> dict[str, Any]:
     """A Loki's settings with three replicas that share the bucket."""
-    return {"storage": "s3", "s3": store.settings, "replicas": 3, "published": False}
+    return {"storage": "s3", "s3": store.settings, "replicas": 3}
 
 
 # Per module: another one deploys on more hosts than this.

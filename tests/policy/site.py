@@ -8,7 +8,6 @@ container on the host's network are Docker's own.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ import docker
 from docker.models.containers import Container
 from docker.types import IPAMConfig, IPAMPool
 
+from rig.inside import first_process
 from rig.namespaces import (
     CAMPUS_CLIENT,
     NAT_6,
@@ -76,9 +76,6 @@ PORTS = (*HOST_PORTS, NOBODYS_PORT, HOST_NETWORK_PORT, *PUBLISHED, LOOPBACK_PORT
 
 # Docker 28 and later let nobody route to a container, unless its network says so.
 UNPROTECTED = {f"com.docker.network.bridge.gateway_mode_ipv{one}": "nat-unprotected" for one in (4, 6)}
-
-# In /proc/PID/status: the process's number in each namespace, its own last.
-FIRST = re.compile(r"^NSpid:.*\t1$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -269,18 +266,6 @@ def attach(site: Site, name: str) -> bool:
         ip("netns", "del", namespace.name)
     ip("netns", "attach", namespace.name, str(process))
     return True
-
-
-def first_process(container: Container) -> int | None:
-    """The first process of a container, as this machine numbers it: the engine has numbers of its own."""
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            status = (folder / "status").read_text()
-            if str(container.id) in (folder / "cgroup").read_text() and FIRST.search(status):
-                return int(folder.name)
-        except OSError:  # it ended meanwhile
-            continue
-    return None
 
 
 def _namespace(rig: Rig, name: str) -> Namespace:

@@ -9,12 +9,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from rig.inside import first_process
 from rig.live_guard import LiveGuard
 from rig.processes import wait_for
 from tests.policy.differences import Differences
 from tests.policy.faults import TELLING
 from tests.policy.policies import rendered
-from tests.policy.site import Site, first_process, open_containers
+from tests.policy.site import Site, open_containers
 from tests.policy.stranger import knocked_at
 from tests.policy.ufw import others_kept
 

@@ -25,52 +25,20 @@ from components.log_shipper.alloy_config import (
 )
 from components.log_shipper.component import DATA
 from components.log_shipper.docker_reader import SOCKET, SOCKET_DIRECTORY
-from local.cache import Refusals
-from local.images import Images
-from rig.deployment import Deployment, deployed
-from rig.docker_engine import image_tar
-from rig.emulator import Emulator
+from rig.deployment import Deployment
 from rig.live_caddy import printed
 from rig.namespaces import SERVER
 from rig.probe import ca_of, lines_in_loki
 from rig.processes import wait_for
-from rig.rig import Rig
-from rig.stack import local_settings
-from tests.support.idle_alloy import make_idle_image
+from tests.shipper.alloy import IMAGE, alloy_is_available
+from tests.shipper.conftest import OUTSIDE
 
 pytestmark = pytest.mark.docker
 
-IMAGE = local_settings()["images"]["alloy"]
 SHIPPER = "log-shipper-campus"
 # Docker 20.10's own. This client would ask for it elsewhere; Alloy's is told by the answer to a ping.
 API_VERSION = "1.41"
 ARRIVES_SECONDS = 120.0
-# The network of the shipper that pushes as from another host. The stack's own may not be on an allowlist.
-OUTSIDE = "172.28.77.0/24"
-
-
-def alloy_can_be_had() -> bool:
-    """Whether there is the real Alloy. If not, it is because its registry was asked and refused it."""
-    if image_tar(IMAGE).exists():
-        return True
-    if not Images(Refusals(), load=False).was_refused(IMAGE):
-        pytest.fail(f"{IMAGE} is not in the cache: run `make install` once")
-    return False
-
-
-@pytest.fixture(scope="module")
-def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
-    """The stack, whose own logs go to its Loki `test`."""
-    if alloy_can_be_had():
-        rig.engine.load(IMAGE)
-    else:
-        make_idle_image(rig, IMAGE)
-    changes = {
-        "campus": {"logsTo": "test"},
-        "loki": {"instances": {"test": {"allow": ["nat", OUTSIDE], "allowWide": True}}},
-    }
-    with deployed(rig, emulator, changes) as made:
-        yield made
 
 
 @pytest.fixture
@@ -205,7 +173,7 @@ def test_a_preview_shows_no_changes(deployment: Deployment) -> None:
 @pytest.fixture
 def alloy() -> None:
     """The real Alloy."""
-    if not alloy_can_be_had():
+    if not alloy_is_available():
         pytest.skip(f"the registry of {IMAGE} refuses it here: nothing ships")
 
 

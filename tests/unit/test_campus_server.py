@@ -31,7 +31,8 @@ def policy_files(engine: Engine) -> dict[str, Any]:
 
 def test_every_container_is_hardened_and_its_log_is_rotated(usual: Engine) -> None:
     containers = usual.containers()
-    assert set(containers) == {"t-caddy", "t-loki-aws", "t-loki-test", "t-grafana", "t-port-guard"}
+    names = ("caddy", "loki-aws", "loki-test", "reader", "grafana", "port-guard")
+    assert set(containers) == {f"t-{name}" for name in names}
     for name, inputs in containers.items():
         assert inputs["readOnly"] is True, name
         assert inputs["capabilities"]["drops"] == ["ALL"], name
@@ -45,7 +46,7 @@ def test_every_container_is_hardened_and_its_log_is_rotated(usual: Engine) -> No
 
 def test_each_container_has_no_more_capabilities_than_it_needs(usual: Engine) -> None:
     adds = {name: one["capabilities"].get("adds") for name, one in usual.containers().items()}
-    assert adds["t-caddy"] == ["CAP_NET_BIND_SERVICE"]
+    assert adds["t-caddy"] == adds["t-reader"] == ["CAP_NET_BIND_SERVICE"]
     assert adds["t-port-guard"] == ["CAP_NET_ADMIN"]
     assert not any(adds[name] for name in ("t-loki-aws", "t-loki-test", "t-grafana"))
 
@@ -63,7 +64,7 @@ def test_each_loki_has_its_own_limits(engine: Engine) -> None:
 def test_a_query_comes_after_the_gate_where_the_processor_is_short(usual: Engine) -> None:
     shares = {name: inputs.get("cpuShares", 1024) for name, inputs in usual.containers().items()}
     behind = {name for name, share in shares.items() if share < shares["t-caddy"]}
-    assert behind == {"t-grafana", "t-loki-aws", "t-loki-test"}
+    assert behind == {"t-grafana", "t-loki-aws", "t-loki-test", "t-reader"}
 
 
 def test_a_changed_health_check_replaces_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,11 +91,40 @@ def test_a_loki_has_time_to_start_before_it_counts_as_unhealthy(usual: Engine) -
 def test_caddy_finds_its_upstreams_without_dns(usual: Engine) -> None:
     caddy = usual.containers()["t-caddy"]
     assert caddy["networkMode"] == "host"
-    assert {one["host"]: one["ip"] for one in caddy["hosts"]} == {
-        "grafana": "172.29.11.184",
-        "loki-aws": "172.29.12.28",
-        "loki-test": "172.29.12.127",
+    lokis = {"loki-aws": "172.29.12.28", "loki-test": "172.29.12.127"}
+    known = {one["host"]: one["ip"] for one in caddy["hosts"]}
+    assert known == lokis | {"grafana": "172.30.0.3"}
+    assert {one["host"]: one["ip"] for one in usual.containers()["t-reader"]["hosts"]} == lokis
+
+
+def test_only_the_reader_is_on_the_lokis_network_and_on_grafanas(engine: Engine) -> None:
+    build(campus=TREE["campus"] | {"logsTo": "test"})
+    networks = {
+        name: {(network["name"], network["ipv4Address"]) for network in one.get("networksAdvanced", [])}
+        for name, one in engine.containers().items()
     }
+    assert networks == {
+        "t-caddy": set(),
+        "t-port-guard": set(),
+        "t-log-shipper-campus-reader": set(),
+        "t-loki-aws": {("t-network", "172.29.12.28")},
+        "t-loki-test": {("t-network", "172.29.12.127")},
+        "t-reader": {("t-network", "172.29.0.2"), ("t-readers-network", "172.30.0.2")},
+        "t-grafana": {("t-readers-network", "172.30.0.3")},
+        "t-log-shipper-campus": {("t-readers-network", "172.30.0.4")},
+    }
+
+
+def test_grafana_and_the_shipper_come_to_lokis_by_the_reader(engine: Engine) -> None:
+    build(campus=TREE["campus"] | {"logsTo": "test"})
+    sources = json.loads(provisioned(engine)["datasources/loki.yaml"])["datasources"]
+    assert [one["url"] for one in sources] == ["http://172.30.0.2:3100", "http://172.30.0.2:3199"]
+    page = plain(engine.made["campus-reader-files"].inputs["files"])["Caddyfile"]["content"]
+    assert page.count("remote_ip 172.30.0.3") == 2
+    assert page.count("remote_ip 172.30.0.4") == 1
+    assert "loki-test:3199" in page.partition("remote_ip 172.30.0.4")[2]
+    shipped = plain(engine.made["campus-log-shipper-files"].inputs["files"])["config.alloy"]["content"]
+    assert "http://172.30.0.2:3199/loki/api/v1/push" in shipped
 
 
 def test_another_acme_authority_is_no_other_container(engine: Engine) -> None:
@@ -122,18 +152,18 @@ def test_the_root_of_an_acme_authority_is_where_the_caddyfile_says(engine: Engin
     assert file["content"] == ACME["root"]
 
 
-def test_a_port_is_published_only_where_the_settings_say_so(usual: Engine) -> None:
-    ports = {name: one.get("ports") for name, one in usual.containers().items()}
-    published = {name: value for name, value in ports.items() if value}
-    assert published == {
-        "t-loki-aws": [{"internal": 3100, "external": 3100, "ip": "0.0.0.0", "protocol": "tcp"}]
-    }
+def test_docker_publishes_nothing_and_caddy_what_the_settings_say(usual: Engine) -> None:
+    assert not [name for name, one in usual.containers().items() if one.get("ports")]
+    page = plain(usual.made["campus-edge-caddyfile"].inputs["files"])["Caddyfile"]
+    assert "http://:3100 {" in page
+    assert "3199 {\n\tlog" not in page
 
 
 def test_the_policy_bounds_the_connections_to_caddy(engine: Engine) -> None:
     build(edge=TREE["edge"] | {"connectionsPerSource": 321})
     policy = plain(policy_files(engine)["files"])["policy.nft"]
-    assert "tcp dport { 80, 443 } ct state new jump connections" in policy
+    # The published port is Caddy's too.
+    assert "tcp dport { 80, 443, 3100 } ct state new jump connections" in policy
     assert "ip saddr ct count over 321 }" in policy
 
 

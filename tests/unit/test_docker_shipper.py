@@ -22,10 +22,10 @@ from tests.support.programs import program_of_image, run
 from tests.support.settings import SECRET, TREE
 
 GATE = Destination(url="https://grafana.codedang.com/lokitest/loki/api/v1/push", user="admin")
-STRAIGHT = Destination(url="http://172.29.12.127:3199/loki/api/v1/push")
+READER = Destination(url="http://172.30.0.2:3199/loki/api/v1/push")
 CONFIGURATIONS = {
     "log_shipper_gate.alloy": render_alloy_config("stage", GATE),
-    "log_shipper_campus.alloy": render_alloy_config("campus", STRAIGHT),
+    "log_shipper_campus.alloy": render_alloy_config("campus", READER),
 }
 SHIPPERS = {
     "stage": {"dockerHost": "ssh://deploy@198.51.100.7:21541", "loki": "test", "account": "admin"},
@@ -185,7 +185,7 @@ def test_another_configuration_is_another_container(engine: Engine) -> None:
     assert len(set(labels)) == 2
 
 
-def test_the_campus_hosts_own_logs_go_straight_to_a_loki(engine: Engine) -> None:
+def test_the_campus_hosts_own_logs_go_by_the_reader(engine: Engine) -> None:
     build(campus=TREE["campus"] | {"logsTo": "test"})
     containers = engine.containers()
     alloy, reader = containers["t-log-shipper-campus"], containers["t-log-shipper-campus-reader"]
@@ -193,7 +193,7 @@ def test_the_campus_hosts_own_logs_go_straight_to_a_loki(engine: Engine) -> None
     assert {name: one["content"] for name, one in files.items()} == {
         "config.alloy": CONFIGURATIONS["log_shipper_campus.alloy"]
     }
-    assert alloy["networksAdvanced"] == [{"name": "t-network", "ipv4Address": "172.29.48.57"}]
+    assert alloy["networksAdvanced"] == [{"name": "t-readers-network", "ipv4Address": "172.30.0.4"}]
     assert "/nowhere.sock" in [one.get("hostPath") for one in reader["volumes"]]
 
 

@@ -16,7 +16,7 @@ from components.values.errors import SettingsError
 from tests.support.fake_engine import Engine, build, running_engine
 from tests.support.golden import assert_golden_variant
 from tests.support.loki import loki_instance, replica_config, verify
-from tests.support.settings import DISK_THEN_S3, KEY, ON_S3, S3, THREE, TREE, with_aws
+from tests.support.settings import DISK_THEN_S3, KEY, ON_S3, S3, THREE, with_aws
 
 MINIO = S3 | {"endpoint": "http://198.51.100.9:9000", "pathStyle": True, "region": "us-east-1"}
 ADDRESSES = ["172.29.12.28", "172.29.51.44", "172.29.90.60"]
@@ -98,12 +98,6 @@ def test_a_bucket_is_of_one_loki() -> None:
     parse(tree)
 
 
-def test_every_published_replica_is_let_in_by_the_policy() -> None:
-    tree = with_aws(**THREE, published=True)
-    with pytest.raises(SettingsError, match=r"no rule of portPolicy\.rules lets port 13100/tcp in"):
-        parse(tree)
-
-
 # --- what is asked of Docker ---
 
 
@@ -126,7 +120,6 @@ def replicas() -> dict[str, dict[str, Any]]:
 def test_each_replica_has_its_own_address_and_data(replicas: dict[str, dict[str, Any]]) -> None:
     networks = [one["networksAdvanced"][0] for one in replicas.values()]
     assert [network["ipv4Address"] for network in networks] == ADDRESSES
-    assert {tuple(network["aliases"]) for network in networks} == {("loki-aws-replicas",)}
     data = [one["volumes"][0]["volumeName"] for one in replicas.values()]
     assert data == ["t-loki-aws-data", "t-loki-aws-2-data", "t-loki-aws-3-data"]
 
@@ -135,33 +128,21 @@ def test_an_update_waits_for_each_replica(replicas: dict[str, dict[str, Any]]) -
     assert all(one["wait"] is True and one["waitTimeout"] >= 120 for one in replicas.values())
 
 
-def test_a_published_replica_has_a_port_of_its_own() -> None:
-    tree = with_aws(**THREE, published=True)
-    opened = [{"action": "allow", "port": port, "from": ["198.51.100.0/24"]} for port in (13100, 23100)]
-    policy = TREE["portPolicy"] | {"rules": [*TREE["portPolicy"]["rules"], *opened]}
+def test_caddy_and_the_reader_know_all_replicas() -> None:
     with running_engine() as engine:
-        build(loki=tree["loki"], portPolicy=policy)
+        build(loki=with_aws(**THREE, published=True)["loki"])
         containers = engine.containers()
-    ports = [containers[name]["ports"][0] for name in ("t-loki-aws", "t-loki-aws-2", "t-loki-aws-3")]
-    assert [(port["internal"], port["external"]) for port in ports] == [
-        (3100, 3100),
-        (3100, 13100),
-        (3100, 23100),
-    ]
-
-
-def test_caddy_grafana_and_the_hosts_shipper_know_all_replicas() -> None:
-    with running_engine() as engine:
-        build(loki=with_aws(**THREE)["loki"], campus=TREE["campus"] | {"logsTo": "aws"})
-        caddy = engine.containers()["t-caddy"]
-        hosts = {one["host"]: one["ip"] for one in caddy["hosts"] if one["host"].startswith("loki-aws")}
         page = engine.made["campus-edge-caddyfile"].inputs["files"]["value"]["Caddyfile"]
-        sources = str(engine.made["campus-grafana-provisioned"].inputs)
-        shipper = str(engine.made["campus-log-shipper-files"].inputs)
-    assert hosts == dict(zip(("loki-aws", "loki-aws-2", "loki-aws-3"), ADDRESSES, strict=True))
-    assert page.count("reverse_proxy loki-aws:3100 loki-aws-2:3100 loki-aws-3:3100 {") == 1
-    assert "http://loki-aws-replicas:3100" in sources
-    assert "http://loki-aws-replicas:3100/loki/api/v1/push" in shipper
+        readers = engine.made["campus-reader-files"].inputs["files"]["value"]["Caddyfile"]["content"]
+    names = ("loki-aws", "loki-aws-2", "loki-aws-3")
+    for caddy in (containers["t-caddy"], containers["t-reader"]):
+        hosts = {one["host"]: one["ip"] for one in caddy["hosts"] if one["host"].startswith("loki-aws")}
+        assert hosts == dict(zip(names, ADDRESSES, strict=True))
+    to_all = "reverse_proxy loki-aws:3100 loki-aws-2:3100 loki-aws-3:3100 {"
+    # By the gate, and at the published port.
+    assert page.count(to_all) == 2
+    assert readers.count(to_all) == 1
+    assert not [name for name in names if containers[f"t-{name}"].get("ports")]
 
 
 def test_the_bucket_keys_reach_the_container_by_a_file_only() -> None:

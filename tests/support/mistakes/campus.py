@@ -12,6 +12,12 @@ MISTAKES = [
     Mistake({"campus.networkCidr": "8.8.0.0/16"}, "campus.networkCidr:", "8.8.0.0/16"),
     Mistake({"campus.networkCidr": "127.0.0.0/16"}, "campus.networkCidr: a private IPv4", "127.0.0.0/16"),
     Mistake({"campus.networkCidr": "169.254.0.0/16"}, "campus.networkCidr: a private", "169.254.0.0/16"),
+    Mistake({"campus.readersNetworkCidr": "172.30.0.0/16"}, "campus.readersNetworkCidr:", "/24", "172.30"),
+    Mistake({"campus.readersNetworkCidr": "8.8.8.0/24"}, "campus.readersNetworkCidr: a private", "8.8.8"),
+    Mistake({"campus.readersNetworkCidr": "fd00::/24"}, "campus.readersNetworkCidr: a private", "fd00::"),
+    Mistake(
+        {"campus.readersNetworkCidr": "172.29.7.0/24"}, "campus.readersNetworkCidr: the Lokis", "172.29.7"
+    ),
     Mistake({"campus.dockerHost": "localhost"}, "campus.dockerHost: an URL", "localhost"),
     Mistake({"campus.dockerHost": "tcp://198.51.100.7:2376"}, "campus.dockerHost: an URL", "tcp://198"),
     Mistake(

@@ -19,12 +19,9 @@ MISTAKES = [
         "loki.instances: 8 at most",
         "received 10",
     ),
-    Mistake({"loki.instances.aws.port": 3000}, "loki.instances.aws.port: 3000 is Grafana's"),
+    Mistake({"loki.instances.aws.port": 2}, "loki.instances.aws.port: the reader has that address (2)"),
     Mistake({"loki.instances.aws.port": 1}, "loki.instances.aws.port: the private network's", "1"),
     Mistake({"loki.instances.aws.port": 9095}, "loki.instances.aws.port: Loki's own gRPC", "9095"),
-    Mistake(
-        {"loki.instances.aws.port": 12345}, "loki.instances.aws.port: the campus host's log shipper", "12345"
-    ),
     Mistake({"loki.instances.aws.port": 65535}, "loki.instances.aws.port: that address", "65535"),
     Mistake(
         {"loki.instances.aws.retention": "23h"}, "loki.instances.aws.retention: lines are kept for at", "23h"

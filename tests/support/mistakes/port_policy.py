@@ -88,6 +88,19 @@ MISTAKES = [
         )
         for wide in ("203.0.113.0/24", "8.8.8.8/32", "10.0.0.0/7", "0.0.0.0/1", "2001:db8::/64")
     ),
+    *(
+        Mistake(
+            published_for("10.0.0.0/8") | {"loki.instances.aws.port": port},
+            f"loki.instances.aws.port: with published: true it can't be {whose} too",
+            str(port),
+        )
+        for port, whose in ((18080, "edge.httpPort"), (18443, "edge.httpsPort"), (21541, "SSH's port"))
+    ),
+    Mistake(
+        {"portPolicy": LOCKING | {"operatorCidrs": ["172.30.0.0/16"]}},
+        "portPolicy.operatorCidrs: the containers' own addresses (campus.readersNetworkCidr 172.30.0.0/24)",
+        "172.30.0.0/16",
+    ),
     Mistake({"portPolicy.sshPort": 0}, "portPolicy.sshPort: a port is a whole number", "0"),
     Mistake({"portPolicy.confirmSeconds": 0}, "portPolicy.confirmSeconds:", "0"),
     Mistake({"portPolicy.confirmSeconds": 51}, "portPolicy.confirmSeconds:", "51"),

@@ -1,0 +1,89 @@
+"""What a query costs by the reader, against Loki itself: a page of lines, and all that Loki gives at once."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+from dataclasses import replace
+from urllib.parse import urlencode
+
+from bench.verdict import verdict
+from rig.deployment import Deployment
+from rig.inside import inside
+from rig.namespaces import NAT, SERVER
+from rig.other_processes import Caller, other_processes
+from rig.probe import PUSH_PATH
+from rig.processes import wait_for
+from rig.pusher import line_of, numbered_body
+
+LINES = 5000
+# How many lines a query is answered with: those on a screen, and as many as Loki gives (its
+# max_entries_limit_per_query).
+PAGE, ALL = 100, LINES
+ROUNDS, QUERIES = 20, 50
+READER, GRAFANA = "172.30.0.2", "172.30.0.3"
+ANSWER_SECONDS = 60.0
+
+
+def report_queries(edge: Deployment) -> bool:
+    """Measure, print and record; whether the target is met."""
+    began = time.time_ns()
+    stamped = [(began + at, line_of(at)) for at in range(LINES)]
+    pushed = (
+        Caller.of(edge, NAT)
+        .client()
+        .request(
+            "POST",
+            f"/lokiaws{PUSH_PATH}",
+            numbered_body({"job": "asked"}, stamped),
+            {"Content-Type": "application/json"},
+        )
+    )
+    assert pushed.status == 204, pushed
+    with inside(edge.container("grafana")) as grafana, other_processes(1) as processes:
+        loki = edge.loki("aws")
+        straight = Caller(edge.rig.network.campus, SERVER, loki, "loki", None)
+        reader = replace(straight, namespace=grafana, source=GRAFANA, server=(READER, loki[1]))
+        wait_for("all lines are found", lambda: asked(reader, ALL, 1, began)[1] == ALL, ANSWER_SECONDS)
+        ratios: dict[int, list[float]] = {PAGE: [], ALL: []}
+        seconds: dict[tuple[int, str], list[float]] = {}
+        # The first round warms all up.
+        for number in range(ROUNDS + 1):
+            for limit, found in ratios.items():
+                queries = QUERIES if limit == PAGE else QUERIES // 10
+                took = {
+                    name: processes.submit(asked, caller, limit, queries, began).result()[0]
+                    for name, caller in (("straight", straight), ("by the reader", reader))
+                }
+                if number > 0:
+                    found.append(took["by the reader"] / took["straight"])
+                    for name, one in took.items():
+                        seconds.setdefault((limit, name), []).append(one)
+    said = "; ".join(
+        f"{limit} lines {name} {statistics.median(one) * 1e3:.1f} ms"
+        for (limit, name), one in seconds.items()
+    )
+    print(f"  a query for {said}")
+    met = [
+        verdict(figure, round(statistics.median(ratios[limit]), 3), ROUNDS, f"straight to Loki; {said}")
+        for figure, limit in (("reader_page_ratio", PAGE), ("reader_all_ratio", ALL))
+    ]
+    return all(met)
+
+
+def asked(caller: Caller, limit: int, queries: int, began_ns: int) -> tuple[float, int]:
+    """The median seconds of queries over one connection, and how many lines the last answer has."""
+    wanted = {"query": '{job="asked"}', "start": began_ns, "end": began_ns + 10**9, "limit": limit}
+    path = f"/loki/api/v1/query_range?{urlencode(wanted)}"
+    seconds, body = [], b""
+    with caller.client().connected() as connection:
+        for _ in range(queries):
+            began = time.monotonic()
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            body = answer.read()
+            seconds.append(time.monotonic() - began)
+            assert answer.status == 200, (answer.status, body[:200])
+    streams = json.loads(body)["data"]["result"]
+    return statistics.median(seconds), sum(len(stream["values"]) for stream in streams)

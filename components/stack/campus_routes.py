@@ -1,0 +1,63 @@
+# pyright: strict
+"""Which ways lead into the campus server's Lokis, as its settings say. Pure."""
+
+from __future__ import annotations
+
+from components.edge.caddyfile import GuardedRoute, guarded_route
+from components.edge.query_route import QueryRoute
+from components.edge.reader_caddyfile import Shipped, render_reader
+from components.loki.push_paths import LOKIS_OWN, push_paths
+from components.loki.query_paths import QUERY_PATHS
+from components.stack.settings import Settings
+
+
+def guarded_routes(settings: Settings) -> list[GuardedRoute]:
+    """The gate's routes, without their accounts' hashes."""
+    return [
+        guarded_route(
+            name,
+            one,
+            settings.edge,
+            upstreams=settings.placements[name].upstreams,
+            paths=push_paths(one),
+        )
+        for name, one in settings.loki.instances.items()
+    ]
+
+
+def query_routes(settings: Settings) -> list[QueryRoute]:
+    """How each Loki is asked, at its own port."""
+    return [
+        QueryRoute(name=name, port=one.port, upstreams=one.upstreams, queries=QUERY_PATHS)
+        for name, one in settings.placements.items()
+    ]
+
+
+def published_routes(settings: Settings) -> list[QueryRoute]:
+    """Those of them that the edge answers, for whom the port policy lets in."""
+    instances = settings.loki.instances
+    return [route for route in query_routes(settings) if instances[route.name].published]
+
+
+def upstream_hosts(settings: Settings) -> dict[str, str]:
+    """The fixed address of each replica by its role, as Caddy on the campus server reaches it."""
+    return {
+        role: address
+        for placement in settings.placements.values()
+        for role, address in placement.addresses.items()
+    }
+
+
+def reader_url(settings: Settings, loki: str) -> str:
+    """Where Grafana and the log shipper reach a Loki, by the reader."""
+    return f"http://{settings.campus.readers_address('reader')}:{settings.loki.instances[loki].port}"
+
+
+def reader_caddyfile(settings: Settings) -> str:
+    """What the reader lets through, and for whom."""
+    campus = settings.campus
+    shipped = None
+    if campus.logs_to is not None:
+        shipped = Shipped(to=campus.logs_to, path=LOKIS_OWN, source=campus.readers_address("log-shipper"))
+    grafana = campus.readers_address("grafana") if settings.grafana.enabled else None
+    return render_reader(query_routes(settings), grafana, shipped)

@@ -1,0 +1,35 @@
+"""The stack with Grafana and the campus server's own log shipper, or images in their places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rig.deployment import Deployment, deployed
+from rig.emulator import Emulator
+from rig.live_grafana import PLAYED, make_played_image
+from rig.rig import Rig
+from tests.shipper.alloy import IMAGE, alloy_is_available
+from tests.support.idle_alloy import make_idle_image
+
+# The network of the shipper that pushes as from another host. The stack's own may not be on an allowlist.
+OUTSIDE = "172.28.77.0/24"
+
+
+@pytest.fixture(scope="package")
+def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
+    """The stack, whose own logs go to its Loki `test`."""
+    if alloy_is_available():
+        rig.engine.load(IMAGE)
+    else:
+        make_idle_image(rig, IMAGE)
+    make_played_image(rig)
+    changes = {
+        "campus": {"logsTo": "test"},
+        "images": {"grafana": PLAYED},
+        "grafana": {"enabled": True},
+        "loki": {"instances": {"test": {"allow": ["nat", OUTSIDE], "allowWide": True}}},
+    }
+    with deployed(rig, emulator, changes) as made:
+        yield made

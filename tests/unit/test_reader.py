@@ -1,0 +1,197 @@
+"""Who asks a Loki what, by the reader and at a published port: tried with the real Caddy."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from components.edge.caddyfile import NOBODY, render_caddyfile
+from components.edge.query_route import QueryRoute
+from components.edge.reader_caddyfile import Shipped, render_reader
+from components.live.container_facts import ADMIN_SOCKET
+from components.loki.push_paths import LOKIS_OWN
+from components.loki.query_paths import QUERY_PATHS
+from rig.processes import wait_for
+from tests.support.golden import assert_golden
+from tests.support.programs import program
+from tests.support.running_caddy import SITE, Received, free_port, upstream
+
+AWS = QueryRoute(name="aws", port=3100, upstreams=("loki-aws:3100",), queries=QUERY_PATHS)
+TEST = QueryRoute(
+    name="test", port=3199, upstreams=("loki-test:3199", "loki-test-2:3199"), queries=QUERY_PATHS
+)
+pytestmark = pytest.mark.programs
+
+GRAFANA, SHIPPER, OTHER = "127.0.0.3", "127.0.0.4", "127.0.0.5"
+SHIPPED = Shipped(to="test", path=LOKIS_OWN, source=SHIPPER)
+PUSH = LOKIS_OWN.path
+
+QUERIES = [
+    f"/loki/api/v1/{path}"
+    for path in (
+        *("query_range?query=%7Ba%3D%22..%2F%22%7D&since=1h", "query?query=1", "labels", "series"),
+        *("label/service/values", "index/stats", "index/volume", "index/volume_range?x=1", "tail?query=x"),
+        *("patterns", "detected_labels", "detected_fields", "detected_field/a-b_c/values"),
+        *("drilldown-limits", "format_query?query=x"),
+    )
+]
+# Loki ends, writes out, changes, deletes, takes lines, or shows what it is made of.
+OTHERS = [
+    *("/ingester/shutdown", "/ingester/prepare_shutdown", "/flush", "/log_level?log_level=debug", "/config"),
+    *("/debug/pprof/heap", "/ring", "/memberlist", "/services", "/metrics", "/ready", "/", "//", "*"),
+    *("/loki/api/v1/delete?query=x", PUSH, "/loki/api/v1/rules", "/otlp/v1/logs", "/api/prom/query?query=1"),
+    *("/loki/api/v1/status/buildinfo", "/loki/api/v1/index/shards", "/config/tenant/v1/limits"),
+    *("/loki/api/v1/query/../../../../config", "/loki/api/v1/label/a/../../../../../config/values"),
+    *("/loki/api/v1/detected_field/../values", "/loki/api/v1/label/../values", "/loki/api/v1/label//values"),
+    *("/loki/api/v1/query%2f..%2f..%2f..%2f..%2fconfig", "/loki/api/v1/label/..%2f..%2f..%2fflush/values"),
+    *("/loki/api/v1/query%3f/../../../../flush", "/loki/api/v1/%71uery", "/loki//api/v1/query"),
+    *("/loki/api/v1/query/", "/LOKI/api/v1/query", "/loki/api/v1/query;x", "/loki/api/v1/query\tx"),
+    *(
+        "/loki/api/v1/query#/../../flush",
+        "http://x/flush",
+        "/./loki/api/v1/query",
+        "/flush?/loki/api/v1/query",
+    ),
+]
+
+
+def test_the_readers_page_is_the_agreed_one() -> None:
+    assert_golden("reader", render_reader([TEST, AWS], "172.30.0.3", replace(SHIPPED, source="172.30.0.4")))
+
+
+def test_without_grafana_nobody_asks() -> None:
+    page = render_reader([AWS], None, None)
+    assert [line.strip() for line in page.splitlines() if "remote_ip" in line] == [f"remote_ip {NOBODY}"]
+
+
+class Asked(NamedTuple):
+    """A running Caddy: where each Loki is asked, and what reached the Lokis."""
+
+    ports: dict[str, int]
+    received: Received
+
+    def answer(
+        self, loki: str, source: str, method: str, path: str, body: bytes = b"", **headers: str
+    ) -> int:
+        """What is answered to a path, sent as it is; 0 where the connection ends without an answer."""
+        connection = HTTPConnection("127.0.0.1", self.ports[loki], 10.0, source_address=(source, 0))
+        try:
+            connection.putrequest(method, "/", skip_host=True)
+            connection._buffer[0] = f"{method} {path} HTTP/1.1".encode()  # type: ignore[attr-defined]
+            connection.putheader("Host", "loki")
+            for name, value in headers.items():
+                connection.putheader(name.replace("_", "-"), value)
+            if body:
+                connection.putheader("Content-Length", str(len(body)))
+            connection.endheaders(body or None)
+            return connection.getresponse().status
+        except ConnectionError:
+            return 0
+        finally:
+            connection.close()
+
+
+@contextmanager
+def running(folder: Path, render: Callable[[list[QueryRoute]], str]) -> Iterator[Asked]:
+    """The real Caddy with the page of both routes, in front of a stand-in for their Lokis."""
+    with upstream() as (port, received):
+        routes = [replace(one, port=free_port(), upstreams=(f"127.0.0.1:{port}",)) for one in (AWS, TEST)]
+        (folder / "Caddyfile").write_text(render(routes).replace(f"unix/{ADMIN_SOCKET}|0600", "off"))
+        command = [program("caddy"), "run", "--config", str(folder / "Caddyfile")]
+        made = Asked({one.name: one.port for one in routes}, received)
+        with (folder / "log").open("w") as log:
+            running = subprocess.Popen(command, stdout=log, stderr=log, env={"HOME": str(folder)})
+            try:
+                wait_for("Caddy answers", lambda: made.answer("aws", OTHER, "GET", "/") == 403, 20.0)
+                yield made
+            finally:
+                running.terminate()
+                running.wait()
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """The reader."""
+    folder = tmp_path_factory.mktemp("reader")
+    with running(folder, lambda routes: render_reader(routes, GRAFANA, SHIPPED)) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """The edge, where both Lokis are published."""
+    site = SITE.model_copy(update={"http_port": free_port(), "https_port": free_port()})
+    folder = tmp_path_factory.mktemp("edge")
+    with running(folder, lambda routes: render_caddyfile(site, [], None, routes)) as made:
+        yield made
+
+
+@pytest.fixture(params=["reader", "published"])
+def asked(request: pytest.FixtureRequest) -> Asked:
+    """Each of the two."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize("path", QUERIES)
+def test_a_query_reaches_its_loki_as_it_was_sent(asked: Asked, path: str) -> None:
+    asked.received.checks.clear()
+    assert asked.answer("aws", GRAFANA, "GET", path, X_Scope_OrgID="other", Authorization="Basic x") == 200
+    assert asked.received.checks == [path]
+
+
+@pytest.mark.parametrize("path", OTHERS)
+def test_nothing_else_of_a_loki_is_reached(asked: Asked, path: str) -> None:
+    before = list(asked.received.checks), len(asked.received.requests)
+    for source in (GRAFANA, SHIPPER, OTHER):
+        assert asked.answer("aws", source, "GET", path) in (400, 403)
+    assert (asked.received.checks, len(asked.received.requests)) == before
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "get", "CONNECT"])
+def test_a_query_is_a_get(asked: Asked, method: str) -> None:
+    before = len(asked.received.requests)
+    for path in (*QUERIES[:3], PUSH, "/loki/api/v1/delete?query=x"):
+        assert asked.answer("aws", GRAFANA, method, path) in (400, 403, 405)
+    assert len(asked.received.requests) == before
+
+
+def test_a_query_has_no_body_to_speak_of(asked: Asked) -> None:
+    assert asked.answer("aws", GRAFANA, "GET", QUERIES[0], b"x" * 2000) == 413
+
+
+def test_at_a_published_port_whoever_gets_there_asks(published: Asked) -> None:
+    assert published.answer("aws", OTHER, "GET", QUERIES[0]) == 200
+
+
+@pytest.mark.parametrize("source", [SHIPPER, OTHER])
+def test_by_the_reader_grafana_alone_asks(reader: Asked, source: str) -> None:
+    for loki in ("aws", "test"):
+        assert reader.answer(loki, source, "GET", QUERIES[0]) == 403
+
+
+def test_by_the_reader_the_shipper_alone_pushes_and_to_its_own_loki(reader: Asked) -> None:
+    reader.received.requests.clear()
+    pushed = {
+        (loki, source): reader.answer(loki, source, "POST", PUSH, b"x" * 5000, X_Scope_OrgID="other")
+        for loki in ("aws", "test")
+        for source in (GRAFANA, SHIPPER, OTHER)
+    }
+    assert pushed.pop(("test", SHIPPER)) == 204
+    assert set(pushed.values()) == {403}
+    [(path, headers)] = reader.received.requests
+    assert path == PUSH
+    assert "x-scope-orgid" not in headers
+
+
+@pytest.mark.parametrize(
+    "path", [f"{PUSH}?x", f"{PUSH}/", "/loki/api/v1/%70ush", "//loki/api/v1/push", "/flush"]
+)
+def test_the_shipper_does_nothing_else(reader: Asked, path: str) -> None:
+    assert reader.answer("test", SHIPPER, "POST", path) == 403
