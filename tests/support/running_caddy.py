@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import http.client
 import http.server
+import itertools
 import json
 import os
 import socket
@@ -115,11 +116,19 @@ def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
         yield port, received
 
 
+# Below those that the kernel gives to clients (its ip_local_port_range): one of these that a client has just
+# had can't be listened on for a minute. pytest-xdist's processes, gw0 and so on, have a thousand each.
+_PORTS = itertools.count(20_000 + 1000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 12))
+
+
 def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody has on any address, and that no other call gives."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("", port))
+            return port
+    raise AssertionError("the count has no end")
 
 
 class Answer(NamedTuple):
