@@ -287,7 +287,7 @@ class TestDeploy:
         programs.answer("pulumi up", 255)
         assert run(monkeypatch, "deploy", "stage", "prod") == 1
         assert programs.calls() == [self.UP]
-        assert "::error::the update of stage failed and stopped" in capfd.readouterr().out
+        assert "::error::the update of stage failed. What it has changed stays" in capfd.readouterr().out
         assert "a check" not in summary.read_text()
 
     def test_anything_wrong_stops_too(
@@ -297,7 +297,7 @@ class TestDeploy:
         assert run(monkeypatch, "deploy", "stage", "prod") == 1
         assert programs.calls() == [self.UP]
         assert "a check  stage   WRONG: what was seen" in summary.read_text()
-        assert "**Stopped**: stage is updated, but doesn't do all that it should" in summary.read_text()
+        assert "**Stopped**: stage is updated, but doesn't work as it should" in summary.read_text()
 
     def test_what_the_runner_cannot_see_is_a_warning(
         self,
@@ -424,7 +424,7 @@ class TestChecksums:
     ) -> None:
         downloads.CHECKSUMS.write_text(f"{'0' * 64}  {self.NAMES[-1]}\n")
         assert run(monkeypatch, "checksums") == 1
-        assert f"{self.NAMES[-1]} is not what local/checksums.txt says" in summary.read_text()
+        assert f"{self.NAMES[-1]} doesn't match local/checksums.txt" in summary.read_text()
 
 
 class TestGuardImage:
