@@ -540,7 +540,7 @@ def test_what_the_engine_lost_is_known_and_read_again(lost: tuple[bool, bool]) -
     engine = Engine(lost, lost)
     ran = read_by_script(cast(Any, engine), SAYS, "x")
     assert (ran, engine.runs) == (Ran(status=3, output="out x", errors="err\n", is_whole=True), 3)
-    with pytest.raises(LiveError, match="a-container: 5 times the Docker Engine lost what was printed"):
+    with pytest.raises(LiveError, match="a-container: 5 times the Docker Engine lost a script's output"):
         read_by_script(cast(Any, Engine(*[lost] * 5)), SAYS)
 
 
