@@ -39,7 +39,7 @@ def test_a_measurement_is_one_json_line_of_the_running_target(build: Path) -> No
         ("gate_bypasses", 1, "MISSED", 1),
         ("lockouts_recovered", 99.9, "MISSED", 1),
         # One without a target.
-        ("loki_resident_mib", 9999, "told", 0),
+        ("loki_resident_mib", 9999, "shown", 0),
     ],
 )
 def test_the_table_judges_each_figure(
