@@ -1,4 +1,4 @@
-"""The doctor's rows: each one well and each one ill, on programs and files of the test's own."""
+"""The doctor's rows, each good and bad, with the test's own programs and files."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRET = "correct horse battery staple"
 
 @pytest.fixture(autouse=True)
 def bin_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The only folder on PATH, with no program in it but the shell."""
+    """The only folder on PATH, with only the shell in it."""
     folder = tmp_path / "bin"
     folder.mkdir()
     (folder / "sh").symlink_to("/bin/sh")
@@ -58,7 +58,7 @@ def as_user(monkeypatch: pytest.MonkeyPatch, *, root: bool) -> None:
 
 
 def outcome(row: Row) -> tuple[str, bool]:
-    """What counts for a machine: the row's state, and whether it stops."""
+    """A row's state, and whether it stops."""
     return row.state, row.stops
 
 
@@ -209,7 +209,7 @@ class TestPulumi:
         assert outcome(row) == ("ok", False)
         assert row.words == "aws was refused: the fake of rig/plugins; for the local stack only"
         self._put(bin_folder, "v3.256.0")
-        # Docker's was not refused, so it is still to be had.
+        # Docker's was not refused, so it is still missing.
         assert machine.plugins(refusals).words.startswith("docker:")
 
     def test_a_real_stack_wants_pulumis_own(self, bin_folder: Path) -> None:
@@ -242,7 +242,7 @@ def test_memory(tmp_path: Path, kib: int, state: str) -> None:
 class TestPorts:
     @pytest.fixture
     def place(self) -> Place:
-        """Where the local stack takes three ports that are free."""
+        """A local stack's place with three free ports."""
         with socket.socket() as one, socket.socket() as two, socket.socket() as three:
             for taken in (one, two, three):
                 taken.bind(("127.0.0.1", 0))
@@ -420,7 +420,7 @@ IPTABLES = {"ServerVersion": "29.8.0", "FirewallBackend": {"Driver": "iptables"}
 class TestEngine:
     @staticmethod
     def _put(folder: Path, info: dict[str, Any], *ufw: str) -> None:
-        """An ssh that says what the server would."""
+        """A fake ssh with the server's answers."""
         lines = " ".join(f"'{line}'" for line in (json.dumps(info), *ufw))
         put(
             folder,
@@ -473,7 +473,7 @@ class TestEngine:
         assert self._rows() == [("docker", "ok", False)]
 
     def test_an_ssh_that_is_let_in_where_no_engine_answers_stops(self, bin_folder: Path) -> None:
-        """What `docker info` prints of a socket that isn't there, or is forbidden."""
+        """The output of `docker info` for a socket that is missing or forbidden."""
         reason = "Cannot connect to the Docker daemon at unix:///var/run/docker.sock."
         self._put(bin_folder, {"ServerVersion": "", "ServerErrors": [f"{reason}\nIs it running?"]})
         [row] = doctor.engine("ssh://me@campus:21541")

@@ -1,4 +1,4 @@
-"""Which of a Loki's paths Grafana's users reach by way of its data sources: asked of the real Caddy."""
+"""Which of a Loki's paths Grafana's users reach through its data sources: tried on the real Caddy."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ QUESTIONS = [
         ),
     )
 ]
-# Loki ends, writes out, changes, deletes, or shows what it is made of.
+# Paths that stop Loki, flush it, change it, delete from it, or show its internals.
 OTHERS = [
     *("ingester/shutdown", "flush", "log_level?log_level=debug", "config", "debug/pprof/heap", "ring"),
     *("loki/api/v1/delete?query=x", "loki/api/v1/push", "loki/api/v1/rules", "metrics", "ready", ""),
@@ -105,7 +105,7 @@ def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 
 def answer(port: int, path: str, method: str = "GET") -> int:
-    """What is answered to a path, sent as it is; 0 where nobody listens."""
+    """The status of an unchanged path; 0 if nothing listens."""
     connection = HTTPConnection("127.0.0.1", port, timeout=10.0)
     try:
         connection.putrequest(method, "/", skip_host=True)
@@ -120,7 +120,7 @@ def answer(port: int, path: str, method: str = "GET") -> int:
 
 
 @pytest.mark.parametrize("path", PASSED)
-def test_questions_reach_grafana(caddy: int, path: str) -> None:
+def test_queries_reach_grafana(caddy: int, path: str) -> None:
     assert answer(caddy, path) == 200
 
 
