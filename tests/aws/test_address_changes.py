@@ -64,7 +64,7 @@ class Changed:
     used: set[str]
     # After each change: the expected addresses, and the stack's.
     wanted: list[list[str]]
-    told: list[list[str]]
+    deployed: list[list[str]]
     # After the last change: the answer to each address, and a preview's changes.
     answered: dict[str, int]
     planned: dict[str, int]
@@ -76,18 +76,18 @@ def changed(stack: Deployment, emulator: Emulator) -> Changed:
     began, nat = time.time_ns(), Nat(emulator)
     pusher = pusher_behind(stack, nat, "nat-changes")
     wanted: list[list[str]] = []
-    told: list[list[str]] = []
+    deployed: list[list[str]] = []
     with pusher.running():
         for number in range(CHANGES):
             kind, egress = KINDS[number % len(KINDS)]
             started = time.monotonic()
-            told.append(up(stack, egress))
+            deployed.append(up(stack, egress))
             wanted.append(addresses_of(egress))
             print(f"{kind}: {time.monotonic() - started:.0f} s, {pusher.tally.drops or 'none dropped'}")
     found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-changes", began)
     login = login_of(stack)
     answered = {one: stack.push_status(one, "aws", login) for one in (NAT, LATER_NAT, THIRD_NAT)}
-    return Changed(pusher.tally, found, nat.used, wanted, told, answered, stack.stack.changes())
+    return Changed(pusher.tally, found, nat.used, wanted, deployed, answered, stack.stack.changes())
 
 
 def test_no_push_is_refused_while_addresses_change(changed: Changed) -> None:
@@ -110,7 +110,7 @@ def test_no_line_is_lost_while_addresses_change(changed: Changed) -> None:
 
 
 def test_after_each_change_the_outputs_have_the_addresses(changed: Changed) -> None:
-    assert changed.told == changed.wanted
+    assert changed.deployed == changed.wanted
 
 
 def test_former_addresses_are_refused(changed: Changed) -> None:

@@ -61,7 +61,7 @@ class Seen:
     used: set[str]
     started: int
     # After each change: the stack's addresses, and a preview's changes.
-    told: list[list[str]] = field(default_factory=list)
+    deployed: list[list[str]] = field(default_factory=list)
     planned: list[dict[str, int]] = field(default_factory=list)
     # The answers to the last address and the former one at the end.
     answered: dict[str, int] = field(default_factory=dict)
@@ -73,27 +73,27 @@ def seen(stack: Deployment, emulator: Emulator, tmp_path_factory: pytest.TempPat
     began, nat = time.time_ns(), Nat(emulator)
     pusher = pusher_behind(stack, nat, "nat-instances")
     instances = Instances(emulator, tmp_path_factory.mktemp("instances"))
-    told: list[list[str]] = []
+    deployed: list[list[str]] = []
     planned: list[dict[str, int]] = []
     publish(emulator, "1.4.0-20260601")
     with instances.starting():
         with pusher.running():
-            told.append(up(stack, instance(FIRST)))
+            deployed.append(up(stack, instance(FIRST)))
             wait_for("the instance starts", lambda: len(instances.started) == 1, START_SECONDS)
             publish(emulator, "1.4.0-20261201")
             planned.append(stack.stack.changes())
             instances.replace()
             wait_for("another one starts", lambda: len(instances.started) == 2, START_SECONDS)
             planned.append(stack.stack.changes())
-            told.append(up(stack, instance(OTHER)))
+            deployed.append(up(stack, instance(OTHER)))
             wait_for("it has another address", lambda: len(instances.started) == 3, START_SECONDS)
             planned.append(stack.stack.changes())
-            told.append(up(stack, gateway(NAT)))
+            deployed.append(up(stack, gateway(NAT)))
             planned.append(stack.stack.changes())
         found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-instances", began)
         login = login_of(stack)
         answered = {one: stack.push_status(one, "aws", login) for one in (NAT, FIRST, OTHER)}
-        return Seen(pusher.tally, found, nat.used, len(instances.started), told, planned, answered)
+        return Seen(pusher.tally, found, nat.used, len(instances.started), deployed, planned, answered)
 
 
 def test_no_line_is_refused_or_lost(seen: Seen) -> None:
@@ -106,7 +106,7 @@ def test_no_line_is_refused_or_lost(seen: Seen) -> None:
 
 def test_an_instance_that_is_replaced_keeps_its_address(seen: Seen) -> None:
     assert seen.started == 3
-    assert seen.told == [[FIRST], [OTHER], [NAT]]
+    assert seen.deployed == [[FIRST], [OTHER], [NAT]]
 
 
 def test_each_change_is_one_update_and_a_newer_image_none(seen: Seen) -> None:

@@ -238,19 +238,19 @@ class AwsResource(ResourceType):
         for one in entry.asks:
             item |= self._call(self._asked(one, item))
         members = {name.lower(): value for name, value in item.items()}
-        told: State = {}
+        current: State = {}
         for name in (*self.inputs, *self._outputs):
             if name in entry.local:
                 continue
             member = entry.names.get(name, name).lower()
             value = search(entry.reads[name], item) if name in entry.reads else members.get(member)
-            told[name] = self._property(name, value, state)
-        told |= {name: told[source] for name, source in self.mirrors.items()}
+            current[name] = self._property(name, value, state)
+        current |= {name: current[source] for name, source in self.mirrors.items()}
         if entry.kind and self.mirrors:
             owner = item.get("OwnerId", ACCOUNT)
-            told["arn"] = f"arn:aws:{entry.service}:{item['region']}:{owner}:{entry.kind}/{item['id']}"
-        made = entry.made({**state, **told}) if callable(entry.made) else item["id"]
-        return made, {**told, "region": item["region"]}
+            current["arn"] = f"arn:aws:{entry.service}:{item['region']}:{owner}:{entry.kind}/{item['id']}"
+        made = entry.made({**state, **current}) if callable(entry.made) else item["id"]
+        return made, {**current, "region": item["region"]}
 
     def _property(self, name: str, value: Any, state: State) -> Any:
         if name not in self.inputs:
