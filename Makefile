@@ -10,19 +10,19 @@ STACK ?= local
 FROM ?=
 CA ?=
 SUITE ?=
-# How many processes share the tests. They wait more than they compute: more than there are cores.
+# How many processes share the tests: more than there are cores, since tests mostly wait.
 JOBS ?= 4
-# Folders of tests/ whose counts are bigger in a soak, or with tests for it alone.
+# Folders of tests/ that have higher counts, or more tests, in a soak.
 SUITES := edge policy aws loki team engines
 LOCAL := $(PYTHON) -m local
 RIG := $(PYTHON) -m rig
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
 BIN := .venv/bin
 
-# Bytecode is kept even where the environment forbids it: every `pulumi` starts the program anew.
+# Write bytecode even if the environment forbids it: every `pulumi` command starts the program again.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Run something with the tools that `make install` has put in place.
+# Run a command with the tools that `make install` has installed.
 INSIDE = source .local/env &&
 
 .PHONY: help doctor up preview down verify ports costs prices install venv test test-unit lint bench soak figures reference lock

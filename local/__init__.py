@@ -1,1 +1,1 @@
-"""What `make up` and `make install` are made of (standard library only)."""
+"""The code of `make up` and `make install` (standard library only)."""

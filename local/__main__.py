@@ -1,4 +1,4 @@
-"""`python3 -m local <command>`: see the Makefile for what a person calls."""
+"""`python3 -m local <command>`: people call it by the Makefile."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def _lock(_: Path | None) -> int:
 
 
 COMMANDS: dict[str, tuple[str, commands.Command]] = {
-    "up": ("the local stack, from nothing to a line read back", local_stack.up),
-    "preview": ("what up would change", local_stack.preview),
+    "up": ("bring the local stack up and show that it works", local_stack.up),
+    "preview": ("show what up would change", local_stack.preview),
     "down": ("remove the local stack", local_stack.down),
-    "venv": ("only the virtualenv", _venv),
-    "env": ("the environment of the local stack, as shell lines", local_stack.print_environment),
-    "lock": ("requirements.txt and requirements-dev.txt from pyproject.toml", _lock),
+    "venv": ("install the virtualenv only", _venv),
+    "env": ("print the environment of the local stack, as shell lines", local_stack.print_environment),
+    "lock": ("make requirements.txt and requirements-dev.txt from pyproject.toml", _lock),
 }
 
 if __name__ == "__main__":

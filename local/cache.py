@@ -1,4 +1,4 @@
-"""The cache outside the work tree: whole things with a key, and refusals that pass with time."""
+"""The cache outside the work tree: complete folders with a key, and refusals, which expire."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from local.say import Problem
 
 REFUSAL_SECONDS = 6 * 3600
 KEY_FILE = ".key"
-# Set where Pulumi's own plugins and every image can be had: CI on GitHub.
+# Set where Pulumi's own plugins and every image are available: CI on GitHub.
 OFFICIAL_ONLY = "CAMPUS_MONITOR_OFFICIAL_ONLY"
 
 
 def key_of(*parts: str | bytes | Path) -> str:
-    """The key of something that is made from these texts and files (folders: every file)."""
+    """The key of what is made from these texts and files (folders: every file)."""
     digest = hashlib.sha256()
     for part in parts:
         for name, content in _contents(part):
@@ -45,7 +45,7 @@ def _contents(part: str | bytes | Path) -> Iterable[tuple[str, bytes]]:
 
 
 def is_whole(folder: Path, key: str) -> bool:
-    """Whether the folder was made completely, from what the key stands for."""
+    """Whether the folder is complete and was made with this key."""
     try:
         return (folder / KEY_FILE).read_text() == key
     except OSError:
@@ -54,10 +54,10 @@ def is_whole(folder: Path, key: str) -> bool:
 
 @contextmanager
 def new_folder(folder: Path, key: str) -> Iterator[Path]:
-    """A temporary folder that takes the place of `folder` when the block succeeds."""
+    """A temporary folder that replaces `folder` when the block succeeds."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for left_over in folder.parent.glob(f".{folder.name}.*"):
-        remove(left_over)  # of one that was killed: whoever fills the cache holds its lock
+        remove(left_over)  # left by a killed process: who fills the cache holds its lock
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as made:
         inner = Path(made) / "whole"
         inner.mkdir()
@@ -70,7 +70,7 @@ def new_folder(folder: Path, key: str) -> Iterator[Path]:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """A temporary path whose file takes the place of `path` when the block succeeds."""
+    """A temporary path whose file replaces `path` when the block succeeds."""
     path.parent.mkdir(parents=True, exist_ok=True)
     made = path.parent / f".{path.name}.{os.getpid()}"
     try:
@@ -82,7 +82,7 @@ def new_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def lock() -> Iterator[None]:
-    """One installer at a time: a second one waits for the first, and says so."""
+    """One installer at a time: a second installer waits for the first, and says so."""
     folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
@@ -95,10 +95,10 @@ def lock() -> Iterator[None]:
 
 
 class Refusals:
-    """Which official routes were refused, so that a warm run doesn't knock at each one again.
+    """Which official downloads were refused, so that a warm run doesn't try each of them again.
 
-    Only refusals are remembered, never a success, and each for a few hours only. With OFFICIAL_ONLY set, each
-    is a Problem: nothing takes the place of what is official.
+    Only refusals are remembered, never a success, and each for a few hours only. With OFFICIAL_ONLY set, a
+    refusal is a Problem: nothing replaces what is official.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -114,15 +114,13 @@ class Refusals:
         return route in self._read()
 
     def remember(self, route: str) -> None:
-        """The route was refused just now."""
+        """Note that the route was refused just now."""
         if os.environ.get(OFFICIAL_ONLY):
-            raise Problem(
-                f"{route}: refused, and with {OFFICIAL_ONLY} nothing takes its place; try again later"
-            )
+            raise Problem(f"{route}: refused, and with {OFFICIAL_ONLY} nothing replaces it; try again later")
         self._write(self._read() | {route: time.time()})
 
     def forget(self, route: str) -> None:
-        """The route was open."""
+        """Note that the route works."""
         known = self._read()
         if known.pop(route, None) is not None:
             self._write(known)

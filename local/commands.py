@@ -1,4 +1,4 @@
-"""The commands of a program for people: a Problem is one line and exit code 1."""
+"""A program's commands for people: a Problem is one line and exit code 1."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 
 from local import say
 
-# Takes the folder with the plugins that a person named.
+# Its argument is the folder with plugins that a person named.
 Command = Callable[[Path | None], int]
 
 
 def run(program: str, about: str | None, commands: Mapping[str, tuple[str, Command]]) -> int:
-    """Run the command that the arguments name, each told with one line of help."""
+    """Run the command that the arguments name; each has one line of help."""
     parser = argparse.ArgumentParser(prog=program, description=about)
     chosen = parser.add_subparsers(dest="command", required=True)
     for name, (text, _) in commands.items():
@@ -34,5 +34,5 @@ def ended(command: Callable[[], int]) -> int:
         print(f"{say.ERROR} {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ninterrupted; the same command goes on where this one was", file=sys.stderr)
+        print("\ninterrupted; the same command continues from here", file=sys.stderr)
         return 130

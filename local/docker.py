@@ -1,4 +1,4 @@
-"""The Docker Engine of the local stack, by way of the docker command."""
+"""The Docker Engine of the local stack, through the docker command."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _host = SOCKET
 
 
 def use(host: str) -> None:
-    """Talk to this engine from now on."""
+    """Use this engine from now on."""
     global _host
     _host = host
 
 
 def host() -> str:
-    """The engine that is talked to."""
+    """The engine in use."""
     return _host
 
 
 def environment() -> dict[str, str]:
-    """The environment in which the docker command talks to that engine."""
+    """The environment for the docker command, with that engine."""
     inherited = {k: v for k, v in os.environ.items() if k not in ("DOCKER_CONTEXT",)}
     return inherited | {"DOCKER_HOST": _host}
 
@@ -34,12 +34,12 @@ def environment() -> dict[str, str]:
 def run(
     *arguments: str | Path, seconds: float = 120, stdin: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """Run a docker command; never raises for its failure."""
+    """Run a docker command; a failure raises nothing."""
     return say.capture(["docker", *arguments], env=environment(), seconds=seconds, stdin=stdin)
 
 
 def must(*arguments: str | Path, seconds: float = 120, stdin: str | None = None) -> str:
-    """Run a docker command and give back what it printed; a Problem if it fails."""
+    """Run a docker command and return its output; a Problem if it fails."""
     done = run(*arguments, seconds=seconds, stdin=stdin)
     if done.returncode != 0:
         raise Problem(f"docker {arguments[0]} failed: {say.last_line(done.stderr)}")

@@ -1,7 +1,7 @@
 """Pulumi's Docker plugin, built from the Go modules that Pulumi builds its own from.
 
-For machines that can't download that one: the same bridge over the same provider, with the resource types of
-the stack alone. rig/plugins/README.md says what else differs.
+For machines that can't download the official plugin: the same bridge over the same provider, with the stack's
+resource types alone. rig/plugins/README.md says what else differs.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ SECONDS = 240
 
 
 def folder(version: str) -> Path:
-    """Where the program is, if it was built."""
+    """The program's folder, if it was built."""
     return cache_folder() / "bin" / f"{MODULE}-{version}"
 
 
 def ensure(version: str) -> Path:
-    """The folder to put on PATH. The plugin calls itself by that version, for the engine asks for one."""
+    """The folder to put on PATH. The plugin reports that version, as the engine asks for one."""
     there, key = folder(version), cache.key_of(version, GO / MODULE)
     if not cache.is_whole(there, key):
         flags = f"-X main.version={version}"
         with cache.new_folder(there, key) as made:
-            # Without Docker Compose, which only another resource type of the provider's needs.
+            # Without Docker Compose, which the stack's resource types don't need.
             go.build(GO / MODULE, ["."], made, usual=SECONDS, ldflags=flags, tags="no_compose")
     return there

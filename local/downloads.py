@@ -1,4 +1,4 @@
-"""Archives from Pulumi's site, held against the checksums that the repository keeps."""
+"""Archives from Pulumi's site, checked against the repository's checksums."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from local import say
 from local.paths import ROOT
 from local.say import Problem
 
-# As sha256sum writes them: a line for each archive.
+# As sha256sum writes it: a line for each archive.
 CHECKSUMS = ROOT / "local" / "checksums.txt"
 CONNECT_SECONDS = 5
 
-# The lines that CHECKSUMS lacks, of what this process has downloaded.
+# Lines that CHECKSUMS lacks, for the archives that this process has downloaded.
 unpinned: list[str] = []
 
 
 def fetch(url: str, into: Path) -> None:
     """Download an archive to a file.
 
-    OSError where the site can't be reached, a Problem where the archive isn't what CHECKSUMS says. One that
-    it doesn't know is taken as it came, and its line is said, to be added.
+    OSError if the site can't be reached, a Problem if the archive's checksum differs. An archive that
+    CHECKSUMS doesn't list is accepted, and its line is printed.
     """
     name = url.rpartition("/")[2]
     with urllib.request.urlopen(url, timeout=CONNECT_SECONDS) as answer, into.open("wb") as file:
@@ -37,8 +37,8 @@ def fetch(url: str, into: Path) -> None:
     elif known != found:
         into.unlink()
         raise Problem(
-            f"{name} is not what local/{CHECKSUMS.name} says: sha256 {known} is wanted, {found} came. "
-            "Nothing of it was run: find out why before anything else"
+            f"{name} doesn't match local/{CHECKSUMS.name}: expected sha256 {known}, got {found}. "
+            "Nothing of it was run: find out why first"
         )
 
 

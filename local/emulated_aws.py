@@ -1,9 +1,9 @@
-"""Moto as a web application that the newest AWS SDKs can talk to. Needs the virtualenv.
+"""Moto as a web application for the newest AWS SDKs. Needs the virtualenv.
 
 Moto understands CloudWatch's calls in JSON and in the old query form. AWS' newest SDK for Go, and with it the
 official AWS plugin, sends them as Smithy RPC v2 CBOR
-(https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html). Here these are handed to moto in JSON,
-and its answers back in CBOR. Beside that, it launches instances from a template's later versions too.
+(https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html). Here such a call is passed to moto in
+JSON, and the answer comes back in CBOR. Instances also start from a template's later versions.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PROTOCOL = "rpc-v2-cbor"
 
 
 class CborToJson:
-    """A WSGI application that another one, which knows JSON alone, answers for."""
+    """Wraps a WSGI application that only knows JSON."""
 
     def __init__(self, inner: WSGIApplication) -> None:
         self._inner = inner
@@ -64,15 +64,15 @@ class CborToJson:
 
 
 def _epoch(value: Any) -> float:
-    """A time, which CBOR has a type for, as JSON has it."""
+    """A time for JSON, which has no type for it."""
     assert isinstance(value, datetime)
     return value.timestamp()
 
 
 def _typed(value: Any, shape: Any) -> Any:
-    """A value from JSON with the types that CBOR tells apart: times, and numbers with a fraction.
+    """A value from JSON with CBOR's types: times, and numbers with a fraction.
 
-    `shape` is botocore's description of it, None where it has none.
+    `shape` is botocore's description of the value, None if it has none.
     """
     if value is None or shape is None:
         return value
@@ -89,7 +89,7 @@ def _typed(value: Any, shape: Any) -> Any:
 
 
 def _new_version(self: LaunchTemplate, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
-    """Moto parses the user data of a launch template's first version alone, and then can't launch others."""
+    """Moto parses only the first version's user data of a launch template, so it can't launch later ones."""
     user_data = data.get("UserData")
     parsed = parse_user_data(user_data) if isinstance(user_data, str | bytes) else user_data
     version = LaunchTemplateVersion(self, len(self.versions) + 1, {**data, "UserData": parsed}, description)
@@ -98,7 +98,7 @@ def _new_version(self: LaunchTemplate, data: dict[str, Any], description: str) -
 
 
 def made_server(host: str, port: int) -> BaseWSGIServer:
-    """The emulator, bound to the address and not serving yet; port 0 takes a free one."""
+    """The emulator, bound to the address and not serving yet; port 0 takes a free port."""
     LaunchTemplate.create_version = _new_version
     application = CborToJson(DomainDispatcherApplication(create_backend_app))
     return make_server(host, port, application, threaded=True, request_handler=MotoRequestHandler)

@@ -17,7 +17,7 @@ START_SECONDS = 60
 
 
 def address(url: str) -> tuple[str, int]:
-    """Host and port of the emulator's URL; a Problem unless they are loopback ones."""
+    """Host and port of the emulator's URL; a Problem unless it is a loopback address."""
     parts = urlsplit(url)
     try:
         host, port = parts.hostname or "", parts.port
@@ -37,7 +37,7 @@ def check_port(url: str) -> None:
 
 
 def ensure(url: str) -> bool:
-    """A running emulator; whether it was started anew, so that its memory is empty."""
+    """Have the emulator running; True if it has just been started and so is empty."""
     host, port = address(url)
     if processes.pid_of(NAME) is not None:
         if _answers(url):

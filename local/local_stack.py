@@ -33,7 +33,7 @@ GRAFANA_KEY = "campus-monitor:grafana.enabled"
 
 
 def up(plugins: Path | None) -> int:
-    """From whatever is there to a running local stack, shown to work."""
+    """Bring the local stack up, from any state, and show that it works."""
     began = time.monotonic()
     local = _checked()
     installed = install.for_stack(local, plugins)
@@ -44,16 +44,16 @@ def up(plugins: Path | None) -> int:
     _select(stack, local, installed.grafana, fresh=not had_state)
     stack.unlock()
     say.step("pulumi up (stack local)")
-    # What happened to the stack since is seen by a refresh only: a container removed by hand,
-    # an emulator that was started anew and has forgotten everything.
+    # Only a refresh sees what happened to the stack since: a container removed by hand, an emulator
+    # that was restarted and has forgotten everything.
     refresh = ["--refresh"] if had_state else []
     if stack.shown("up", "--yes", "--skip-preview", *refresh) != 0:
-        raise Problem("pulumi up failed, see above: mend it and `make up` again, or `make down` to clear up")
+        raise Problem("pulumi up failed, see above: fix it and `make up` again, or `make down` to clear up")
     return _show(local, stack, installed, began)
 
 
 def preview(plugins: Path | None) -> int:
-    """What `make up` would change."""
+    """Show what `make up` would change."""
     if not pulumi.has_state():
         raise Problem("there is no local stack to compare with: `make up` makes it")
     local = _checked()
@@ -63,7 +63,7 @@ def preview(plugins: Path | None) -> int:
 
 
 def down(plugins: Path | None) -> int:
-    """Remove everything that `make up` made, except what is worth keeping in the cache."""
+    """Remove everything that `make up` made, except the cache."""
     system.check_machine()
     if not venv.python().exists():
         venv.ensure()
@@ -87,7 +87,7 @@ def down(plugins: Path | None) -> int:
 
 
 def _checked() -> settings.LocalSettings:
-    """The settings, once everything that a person has to see to has been looked at."""
+    """The settings, after the checks of everything that a person has to fix."""
     system.check_machine()
     venv.ensure()
     local = settings.read()
@@ -100,7 +100,7 @@ def _checked() -> settings.LocalSettings:
 
 
 def _check_edge_ports(local: settings.LocalSettings) -> None:
-    """A Problem if another program has a port of Caddy's. Where no Docker runs, no Caddy does."""
+    """A Problem if another program has a port of Caddy's. Without Docker no Caddy runs."""
     if docker.is_running(f"{local.place.name_prefix}caddy"):
         return
     ports = {"httpPort": local.place.http_port, "httpsPort": local.place.https_port}
@@ -110,17 +110,17 @@ def _check_edge_ports(local: settings.LocalSettings) -> None:
 
 
 def _check_names(local: settings.LocalSettings) -> None:
-    """A Problem if there are containers of ours that this work tree knows nothing of."""
+    """A Problem if there are containers of ours that this work tree doesn't know."""
     strangers = [] if pulumi.has_state() else docker.names("container", local.place.name_prefix)
     if strangers:
         raise Problem(
-            f"there is already a container {strangers[0]}, of another work tree or a lost state: "
+            f"there is already a container {strangers[0]}, from another work tree or a lost state: "
             "`make down` there, or `make down` here, which removes it by its name"
         )
 
 
 def _select(stack: pulumi.LocalStack, local: settings.LocalSettings, grafana: bool, *, fresh: bool) -> None:
-    """Select the stack; what that writes into Pulumi.local.yaml is remembered, to be undone."""
+    """Select the stack; what that writes into Pulumi.local.yaml is recorded, to be undone."""
     stack_file.keep_before()
     if fresh:
         stack_file.remove_salt()
@@ -140,12 +140,12 @@ def _show(
     installed: install.Installed,
     began: float,
 ) -> int:
-    say.step("make verify: lines through the gate, a stranger before it")
-    # By its own command: what operators use rests on this room, and not the other way round.
+    say.step("make verify: lines pass the gate, a stranger doesn't")
+    # As a command: ops may import local, and not the other way round.
     verified = subprocess.run([sys.executable, "-m", "ops.verify", pulumi.STACK], cwd=ROOT, check=False)
     if verified.returncode != 0:
         raise Problem(
-            "the stack is up, but not all of it is proven to do what it should: "
+            "the stack is up, but not proven to work as it should: "
             f"see `docker logs {local.place.name_prefix}caddy`"
         )
     say.step(f"the local stack is up, after {say.duration(time.monotonic() - began)}")
@@ -162,7 +162,7 @@ def _urls(local: settings.LocalSettings, outputs: dict[str, Any], *, grafana: bo
 
 
 def _destroy(place: settings.Place, plugins: Path | None) -> None:
-    """Destroy in order, as far as that can be done; the sweep afterwards gets the rest."""
+    """Destroy by pulumi as far as possible; the sweep afterwards removes the rest."""
     folder = pulumi_cli.find()
     if folder is None:
         say.note("pulumi is gone from the cache: removing the stack's things without it")
@@ -174,12 +174,12 @@ def _destroy(place: settings.Place, plugins: Path | None) -> None:
     emulator.ensure(place.emulator)
     say.step("pulumi destroy (stack local)")
     if stack.shown("destroy", "--yes", "--skip-preview", "--refresh") != 0:
-        say.note("pulumi destroy did not get through, see above: removing the rest without it")
+        say.note("pulumi destroy failed, see above: removing the rest without it")
     stack.remove()
 
 
 def _sweep(prefix: str) -> None:
-    """Remove what bears the stack's name prefix and isn't in the state."""
+    """Remove what has the stack's name prefix and isn't in the state."""
     for kind, remove in (
         ("container", ("rm", "--force", "--volumes")),
         ("network", ("network", "rm")),
@@ -193,7 +193,7 @@ def _sweep(prefix: str) -> None:
 
 
 def print_environment(plugins: Path | None) -> int:
-    """The lines of .local/env, made anew for what is installed now."""
+    """Print the lines of .local/env for what is installed now."""
     folder = pulumi_cli.find()
     if folder is None:
         raise Problem("pulumi isn't installed yet: `make up` or `make test` installs it")

@@ -1,4 +1,4 @@
-"""The world around the local stack: a network that plays the internet, for containers that push."""
+"""The world around the local stack: a network that fakes the internet, for containers that push."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def world_around(allowed: str) -> World:
 
 @contextmanager
 def network(world: World) -> Iterator[None]:
-    """That network, for the length of the block."""
+    """The network, for the duration of the block."""
     clean_up()
     docker.must("network", "create", "--subnet", world.network, "--gateway", world.gateway, NETWORK)
     try:
@@ -44,7 +44,7 @@ def network(world: World) -> Iterator[None]:
 
 
 def clean_up() -> None:
-    """Remove the network and the probes, also those of an interrupted run."""
+    """Remove the network and the probes, an interrupted run's too."""
     for container in docker.names("container", PROBE_PREFIX):
         docker.run("rm", "--force", container)
     if NETWORK in docker.names("network", NETWORK):

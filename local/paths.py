@@ -1,4 +1,4 @@
-"""Where things are: the work tree, its local folder and the cache outside it."""
+"""Paths: the work tree, its local folder and the cache outside it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAND_IN_PLUGINS = ROOT / "rig" / "plugins" / "bin"
 
 
 def cache() -> Path:
-    """The folder of everything that is kept outside the work tree."""
+    """The folder of everything outside the work tree."""
     own = os.environ.get("CAMPUS_MONITOR_CACHE")
     if own:
         return Path(own).absolute()

@@ -1,4 +1,4 @@
-"""Programs that we leave running: each known by its pid and the moment it began."""
+"""Programs that we leave running: each identified by its pid and start time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def start(name: str, command: Sequence[str | Path], env: Mapping[str, str] | Non
 
 
 def pid_of(name: str) -> int | None:
-    """The pid of the program that we started, if it still runs and is still that program."""
+    """The pid of the program that we started, if that program still runs."""
     try:
         record = json.loads(_record(name).read_text())
     except (OSError, ValueError):
@@ -42,7 +42,7 @@ def pid_of(name: str) -> int | None:
 
 
 def stop(name: str, seconds: float = 30) -> bool:
-    """End the program if it is the one we started; whether there was something to end."""
+    """End the program if we started it; whether there was something to end."""
     pid = pid_of(name)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
@@ -54,7 +54,7 @@ def stop(name: str, seconds: float = 30) -> bool:
 
 
 def wait_until(done: Callable[[], bool], seconds: float, pause: float = 0.1) -> bool:
-    """Poll until `done`; whether it was, before the deadline."""
+    """Poll until `done`; False if the deadline came first."""
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
@@ -73,12 +73,12 @@ def wait_for_start(name: str, answers: Callable[[], bool], seconds: float) -> No
 
 
 def log_of(name: str) -> Path:
-    """Where the program's output goes."""
+    """The file of the program's output."""
     return RUN / f"{name}.log"
 
 
 def began(pid: int) -> str | None:
-    """When a process began, as the kernel counts; None if it is gone or only its shell is left."""
+    """When a process began, in the kernel's ticks; None if it is gone or a zombie."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

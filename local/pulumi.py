@@ -17,7 +17,7 @@ from local.paths import PASSPHRASE, ROOT, STATE
 from local.say import Problem
 
 STACK = "local"
-# Another stack's secrets would otherwise come first.
+# Otherwise these take precedence, with another stack's secrets.
 NOT_OURS = ("PULUMI_CONFIG_PASSPHRASE", "PULUMI_ACCESS_TOKEN", "PYTHONHOME")
 
 
@@ -28,7 +28,7 @@ class LocalStack:
         self._environment = {k: v for k, v in made.of_process().items() if k not in NOT_OURS}
 
     def select(self) -> None:
-        """Select the stack, made if it isn't there."""
+        """Select the stack; create it if it doesn't exist."""
         STATE.mkdir(parents=True, exist_ok=True)
         done = self._quiet("stack", "select", "--create", STACK, "--non-interactive")
         if done.returncode != 0:
@@ -41,20 +41,20 @@ class LocalStack:
             raise Problem(f"pulumi config set {path} failed: {_reason(done)}")
 
     def shown(self, *arguments: str) -> int:
-        """Run pulumi with its own output on the terminal; Ctrl-C is pulumi's to handle."""
+        """Run pulumi with its output on the terminal; pulumi handles Ctrl-C."""
         process = subprocess.Popen(["pulumi", *arguments, "--stack", STACK], env=self._environment, cwd=ROOT)
         while True:
             try:
                 return process.wait()
             except KeyboardInterrupt:
-                say.note("pulumi is ending in order; Ctrl-C again ends it at once")
+                say.note("pulumi is shutting down; Ctrl-C again ends it at once")
 
     def outputs(self) -> dict[str, Any]:
-        """The stack's outputs, the secret ones too."""
+        """The stack's outputs, with secrets."""
         return outputs_of(STACK, self._environment)
 
     def unlock(self) -> None:
-        """Take away the locks of pulumis that were killed; a Problem if one is at work."""
+        """Remove the locks of killed pulumis; a Problem if another pulumi is at work."""
         stale = False
         for path in (STATE / ".pulumi" / "locks").rglob("*.json"):
             pid = _owner(path)
@@ -62,11 +62,11 @@ class LocalStack:
                 raise Problem(f"another pulumi (pid {pid}) is at work on this stack: wait for it")
             stale = True
         if stale:
-            say.note("an earlier run was interrupted: taking its lock away")
+            say.note("an earlier run was interrupted: removing its lock")
             self._quiet("cancel", "--yes", "--stack", STACK)
 
     def remove(self) -> bool:
-        """Forget the stack; whether it was empty, as it should be."""
+        """Remove the stack from the state; False if it wasn't empty."""
         common = ("stack", "rm", "--yes", "--preserve-config", STACK)
         if self._quiet(*common).returncode == 0:
             return True
@@ -78,7 +78,7 @@ class LocalStack:
 
 
 def outputs_of(stack: str, env: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """The outputs of a stack, the secret ones too: they come through a pipe. A Problem if there are none."""
+    """The outputs of a stack, with secrets, through a pipe. A Problem if there are none."""
     command = ["pulumi", "stack", "output", "--stack", stack, "--json", "--show-secrets", "--non-interactive"]
     done = say.capture(command, env=env, cwd=ROOT, seconds=300)
     if done.returncode != 0:
@@ -92,7 +92,7 @@ def has_state() -> bool:
 
 
 def ensure_passphrase() -> None:
-    """The passphrase of the stack's secrets, made once for this work tree."""
+    """Have a passphrase for the stack's secrets, generated once for this work tree."""
     if PASSPHRASE.exists():
         return
     if has_state():

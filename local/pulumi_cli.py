@@ -16,7 +16,7 @@ from local.paths import cache as cache_folder
 from local.say import Problem
 
 VERSION = "3.276.0"
-# The first one whose `destroy` knows --ignore-protect, which docs/operations.md names.
+# The first version whose `destroy` knows --ignore-protect, which docs/operations.md names.
 OLDEST = (3, 256)
 LANGUAGE_SDK_VERSION = "3.79.0"
 BUILD_SECONDS = 540
@@ -34,7 +34,7 @@ FROM_INSTALLER = f"installer {VERSION}"
 
 
 def folder() -> Path:
-    """Where our own copy is."""
+    """The folder of our own copy."""
     return cache_folder() / "bin" / f"pulumi-{VERSION}"
 
 
@@ -65,7 +65,7 @@ def _own_is_whole() -> bool:
 
 
 def on_path() -> Path | None:
-    """A pulumi of a version that fits, with its language host beside it; never our own copy."""
+    """The folder of a pulumi that is new enough, with its language host beside it; never our own copy."""
     for part in os.environ.get("PATH", "").split(os.pathsep):
         where = Path(part)
         if cache_folder() in where.parents or where == VENV / "bin":
@@ -80,14 +80,14 @@ def on_path() -> Path | None:
 
 
 def version_of(pulumi: str | Path) -> tuple[int, ...]:
-    """The version of a pulumi program; empty if it doesn't say."""
+    """The version of a pulumi program; empty if it isn't known."""
     done = say.capture([pulumi, "version"], env=os.environ | {"PULUMI_SKIP_UPDATE_CHECK": "true"})
     found = re.match(r"v(\d+)\.(\d+)\.(\d+)", done.stdout)
     return tuple(int(part) for part in found.groups()) if found else ()
 
 
 def _download() -> bool:
-    """Pulumi's own release; False, and a line that says so, where it is refused."""
+    """Download Pulumi's own release; False, with a note, if it is refused."""
     url = release_url(platform.machine())
     if url is None:
         say.note(f"Pulumi has no release for {platform.machine()}: using a build from Go modules")
@@ -110,7 +110,7 @@ def _download() -> bool:
 
 
 def release_url(machine: str) -> str | None:
-    """Where Pulumi's own installer gets the release for this kind of machine."""
+    """The URL from which Pulumi's own installer gets the release for this kind of machine."""
     kind = {"x86_64": "x64", "aarch64": "arm64"}.get(machine)
     if kind is None:
         return None
@@ -118,7 +118,7 @@ def release_url(machine: str) -> str | None:
 
 
 def _unpack(archive: tarfile.TarFile, member: tarfile.TarInfo, into: Path) -> None:
-    """The release is one flat folder of programs."""
+    """Unpack a file of the release, which is one flat folder of programs."""
     content = archive.extractfile(member) if member.isfile() else None
     if content is not None:
         target = into / Path(member.name).name
@@ -160,4 +160,4 @@ def _build() -> None:
             shutil.copyfile(scripts / script, target)
             target.chmod(0o755)
         if version_of(made / "pulumi") < OLDEST:
-            raise Problem("the pulumi that was built doesn't run; remove the cache and try again")
+            raise Problem("the built pulumi doesn't run; remove the cache and try again")

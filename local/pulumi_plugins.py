@@ -1,6 +1,6 @@
-"""Pulumi's Docker and AWS plugins: the official ones, and where one is refused, another in its place.
+"""Pulumi's Docker and AWS plugins: the official plugins, or replacements if they are refused.
 
-Docker's is built from Go modules then (`docker_plugin`), and AWS' is a fake (`rig/plugins`).
+Then Docker's is built from Go modules (`docker_plugin`), and AWS' is a fake (`rig/plugins`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INSTALL_SECONDS = 600
 
 
 def ensure(pulumi_folder: Path, given: Path | None, refusals: cache.Refusals) -> tuple[Path, ...]:
-    """The folders that have to be on PATH for the plugins; none where Pulumi has its own of both.
+    """The plugins' folders to put on PATH; none if Pulumi has both official plugins.
 
     `given` is a folder that a person named: then no other plugin is used.
     """
@@ -46,7 +46,7 @@ def _checked(folder: Path) -> Path:
 
 
 def missing(pulumi_folder: Path) -> list[str]:
-    """The names of the official plugins that this pulumi doesn't have."""
+    """The names of the official plugins that this pulumi lacks."""
     done = say.capture([pulumi_folder / "pulumi", "plugin", "ls", "--json"], env=_environment())
     try:
         listed = json.loads(done.stdout)
@@ -57,7 +57,7 @@ def missing(pulumi_folder: Path) -> list[str]:
 
 
 def _on_path(name: str) -> bool:
-    """Whether a person put a plugin on PATH; one of ours that is there by .local/env doesn't count."""
+    """Whether a person put a plugin on PATH; ours, from .local/env, don't count."""
     found = shutil.which(f"pulumi-resource-{name}")
     if found is None:
         return False
@@ -81,7 +81,7 @@ def _install(pulumi_folder: Path, name: str, refusals: cache.Refusals) -> bool:
 
 
 def _download(pulumi_folder: Path, name: str) -> None:
-    """Download a plugin, look at its checksum, and let Pulumi install it. OSError where that is refused."""
+    """Download a plugin, check its checksum, and let Pulumi install it. OSError if it is refused."""
     version = PLUGINS[name]
     url = release_url(name, platform.machine())
     if url is None:
@@ -96,7 +96,7 @@ def _download(pulumi_folder: Path, name: str) -> None:
 
 
 def release_url(name: str, machine: str) -> str | None:
-    """Where Pulumi itself gets the release of a plugin for this kind of machine."""
+    """The URL from which Pulumi itself gets a plugin's release for this kind of machine."""
     kind = {"x86_64": "amd64", "aarch64": "arm64"}.get(machine)
     if kind is None:
         return None
@@ -104,16 +104,16 @@ def release_url(name: str, machine: str) -> str | None:
 
 
 def install_official(pulumi_folder: Path) -> None:
-    """Have Pulumi's own plugins and nothing in their place, or a Problem.
+    """Install the official plugins; a Problem if they aren't available.
 
-    Otherwise Pulumi downloads them itself, and looks at no checksum.
+    Pulumi would download them itself, without our checksums.
     """
     for name in missing(pulumi_folder):
         say.step(f"installing Pulumi's {name} plugin {PLUGINS[name]} (usually 30 s)")
         try:
             _download(pulumi_folder, name)
         except OSError as error:
-            raise Problem(f"Pulumi's {name} plugin can't be had: {pulumi_cli.reason(error)}") from None
+            raise Problem(f"Pulumi's {name} plugin isn't available: {pulumi_cli.reason(error)}") from None
 
 
 def refused_lately(name: str, refusals: cache.Refusals) -> bool:

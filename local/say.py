@@ -14,28 +14,28 @@ MARK = "\033[1m==>\033[0m" if sys.stdout.isatty() else "==>"
 ERROR = "\033[1;31merror:\033[0m" if sys.stderr.isatty() else "error:"
 
 
-class Problem(Exception):  # noqa: N818  it is what the person has, not only an error
-    """Something that a person has to mend; its text is one line that says what to do."""
+class Problem(Exception):  # noqa: N818  the person's problem, not only an error
+    """Something that a person has to fix; its text is one line that says what to do."""
 
 
 def step(text: str) -> None:
-    """A step begins."""
+    """Say that a step begins."""
     print(f"{MARK} {text}", flush=True)
 
 
 def note(text: str) -> None:
-    """Something worth knowing about the step."""
+    """Say something worth knowing about the step."""
     print(f"    {text}", flush=True)
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 42 s, 3 min 05 s."""
+    """Seconds for people: 42 s, 3 min 05 s."""
     whole = round(seconds)
     return f"{whole} s" if whole < 60 else f"{whole // 60} min {whole % 60:02d} s"
 
 
 def last_line(text: str) -> str:
-    """The last line that says something, or a substitute."""
+    """The last line that isn't empty, or a substitute."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return lines[-1] if lines else "no output"
 
@@ -53,7 +53,7 @@ def capture(
     seconds: float = 120,
     stdin: str | None = None,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a short command; never raises for its failure, a time-out counts as one (code 124)."""
+    """Run a short command; a failure raises nothing, a time-out is one (code 124)."""
     try:
         return subprocess.run(
             [str(part) for part in command],
@@ -81,7 +81,7 @@ def watched(
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
 ) -> None:
-    """Run a long command with its output in a log, ticking; a Problem if it fails."""
+    """Run a long command with its output in a log, and show its progress; a Problem if it fails."""
     log.parent.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     with log.open("ab") as output:
@@ -115,7 +115,7 @@ def _wait_ticking(process: subprocess.Popen[bytes], what: str, usual: float, beg
 
 
 def progress(elapsed: float, usual: float) -> str:
-    """How far something is that usually takes so long."""
+    """The time gone and the time left of a step with a usual duration."""
     left = usual - elapsed
     more = f"about {duration(left)} left" if left > 0 else f"usually {duration(usual)}, a bit more"
     return f"{duration(elapsed)} gone, {more}"

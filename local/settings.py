@@ -1,4 +1,4 @@
-"""A stack's settings for tools that run without the virtualenv: its Python reads and checks them."""
+"""A stack's settings for tools outside the virtualenv: the virtualenv's Python reads and checks them."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from local.say import Problem
 
 @dataclass(frozen=True)
 class Place:
-    """Where a stack is, and by what it is reached."""
+    """Where a stack is, and how to reach it."""
 
     docker_host: str
-    # Those of replicas and of shippers.
+    # The hosts of replicas and of shippers.
     other_docker_hosts: tuple[str, ...]
     name_prefix: str
     domain: str
@@ -27,7 +27,7 @@ class Place:
     https_port: int
     # Empty for the real AWS.
     emulator: str
-    # What Pulumi has written into the file of a stack that was made; None for another.
+    # The key that Pulumi writes into the stack's file; None if the stack doesn't exist yet.
     decrypted_by: str | None
 
     @property
@@ -38,7 +38,7 @@ class Place:
 
 @dataclass(frozen=True)
 class LocalSettings:
-    """The local stack's settings as far as `make up` goes by them."""
+    """The local stack's settings that `make up` uses."""
 
     place: Place
     network_cidr: str
@@ -48,13 +48,13 @@ class LocalSettings:
     lokis: dict[str, int]
 
     def address_of_loki(self, name: str) -> str:
-        """Where a Loki answers on the private network: the network's address plus the port."""
+        """A Loki's URL on the private network: the host's number is the port."""
         network = ipaddress.ip_network(self.network_cidr)
         return f"http://{network.network_address + self.lokis[name]}:{self.lokis[name]}"
 
 
 def read(folder: Path = ROOT) -> LocalSettings:
-    """All of Pulumi.local.yaml, by the virtualenv: what the program would refuse is a Problem here."""
+    """All of Pulumi.local.yaml: what the program would refuse is a Problem here."""
     found = _read(STACK, folder)
     settings = found["settings"]
     return LocalSettings(
@@ -67,7 +67,7 @@ def read(folder: Path = ROOT) -> LocalSettings:
 
 
 def place(stack: str = STACK, folder: Path = ROOT) -> Place:
-    """Where a stack is, though something else is wrong with its settings."""
+    """Where a stack is, even if its other settings are wrong."""
     return _place(_read(stack, folder, "--place"))
 
 

@@ -1,8 +1,8 @@
 """The lines that `make up` writes into Pulumi.local.yaml, and how `make down` takes them back.
 
-Pulumi writes the file itself (the salt, `config set`), in a layout of its own. So the file as
-it was before is kept: if nobody else has changed it since, exactly that comes back; otherwise
-only our own lines are taken out of what a person has made of it.
+Pulumi writes the file itself (the salt, `config set`), in its own layout. So the file is kept as it
+was before: if nobody else has changed it since, it is restored exactly; otherwise only our own lines
+are removed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ SALT = re.compile(r"^encryptionsalt:.*\n?", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Record:
-    """The file's text before `make up` wrote in it, after, and whether it turned Grafana off."""
+    """The file's text before and after `make up` wrote to it, and whether that turned Grafana off."""
 
     before: str
     after: str
@@ -28,7 +28,7 @@ class Record:
 
 
 def keep_before() -> None:
-    """Remember the file as a person wrote it, before anything of ours is in it."""
+    """Keep the file as it is before our lines are in it."""
     text = STACK_SETTINGS.read_text()
     record = read()
     if record is None or (text != record.after and SALT.search(text) is None):
@@ -36,14 +36,14 @@ def keep_before() -> None:
 
 
 def remove_salt() -> None:
-    """Take out a salt that belongs to a passphrase that is no more."""
+    """Remove the salt of a passphrase that is gone."""
     text = STACK_SETTINGS.read_text()
     if SALT.search(text):
         STACK_SETTINGS.write_text(SALT.sub("", text))
 
 
 def keep_after(*, grafana_off: bool | None = None) -> None:
-    """Remember the file as it is with our lines in it."""
+    """Keep the file as it is with our lines in it."""
     record = read()
     if record is not None:
         off = record.grafana_off if grafana_off is None else grafana_off
@@ -57,7 +57,7 @@ def we_turned_grafana_off() -> bool:
 
 
 def take_back() -> None:
-    """Take our lines out of the file."""
+    """Remove our lines from the file."""
     record = read()
     text = STACK_SETTINGS.read_text() if STACK_SETTINGS.exists() else None
     if record is not None and text is not None:
@@ -78,7 +78,7 @@ def restore(text: str, record: Record) -> str:
 
 
 def _with_grafana(text: str, before: str) -> str:
-    """Put back what stood for grafana.enabled; leave it if a person has changed it meanwhile."""
+    """Restore grafana.enabled, unless a person has changed it meanwhile."""
     block = re.compile(
         r"(^\s+(?:campus-monitor:)?grafana:[ ]*\n(?:[ ]+.*\n)*?)([ ]+enabled: )(\S+)", re.MULTILINE
     )
@@ -89,7 +89,7 @@ def _with_grafana(text: str, before: str) -> str:
 
 
 def read() -> Record | None:
-    """What was remembered, if anything."""
+    """The record, if there is one."""
     try:
         return Record(**json.loads(RECORD.read_text()))
     except (OSError, ValueError, TypeError):

@@ -46,7 +46,7 @@ def is_debian() -> bool:
 
 
 def install_packages(packages: list[str], reason: str) -> None:
-    """Install Debian packages, without a question; a Problem where that can't be done."""
+    """Install Debian packages without asking; a Problem if that isn't possible."""
     wanted = " ".join(packages)
     if not is_debian():
         raise Problem(f"{reason}: install {wanted} (or what your distribution calls them)")
@@ -67,7 +67,7 @@ def install_packages(packages: list[str], reason: str) -> None:
 
 
 def _refresh_package_lists(environment: dict[str, str]) -> None:
-    """Once a run; a mirror that fails is no reason to stop if the packages can be had anyway."""
+    """Once per run; a failing mirror only matters if the packages aren't available."""
     global _apt_lists_are_fresh
     if not _apt_lists_are_fresh:
         done = say.capture(["apt-get", "update", "-q"], env=environment, seconds=300)
@@ -77,19 +77,19 @@ def _refresh_package_lists(environment: dict[str, str]) -> None:
 
 
 def ensure_programs(programs: dict[str, str], reason: str) -> None:
-    """Have these programs (program: the Debian package it comes in)."""
+    """Install these programs if they are missing (program: its Debian package)."""
     missing = {package for program, package in programs.items() if not have_program(program)}
     if missing:
         install_packages(sorted(missing), reason)
 
 
 def have_program(program: str) -> bool:
-    """Whether a program is on PATH, or where a plain user's PATH doesn't lead."""
+    """Whether a program is on PATH or in the folders for root."""
     return say.have(program) or any(Path(folder, program).exists() for folder in ("/usr/sbin", "/sbin"))
 
 
 def ensure_docker() -> None:
-    """A Docker Engine that answers; installed and started where we may, else a Problem."""
+    """Have a Docker Engine that answers; install and start it if we may, else a Problem."""
     if docker.answers():
         return
     if not say.have("docker") and not have_program("dockerd"):
@@ -105,7 +105,7 @@ def _start_docker() -> None:
     if docker.host() != docker.SOCKET:
         raise Problem(
             f"no Docker Engine answers at {docker.host()} (campus-monitor:campus.dockerHost in "
-            f"Pulumi.local.yaml): start it or mend the setting ({words})"
+            f"Pulumi.local.yaml): start it or fix the setting ({words})"
         )
     if "permission denied" in words.lower():
         raise Problem(
@@ -132,7 +132,7 @@ def _start_own_docker() -> None:
 
 
 def port_is_free(port: int, address: str = "") -> bool:
-    """Whether a program could listen there (where we may not even try, it counts as free)."""
+    """Whether a program could listen there (if we may not even try, the port counts as free)."""
     families = [(socket.AF_INET, address or "0.0.0.0")]
     if not address and socket.has_ipv6:
         families.append((socket.AF_INET6, "::"))
@@ -153,8 +153,8 @@ def _can_listen(family: socket.AddressFamily, address: str, port: int) -> bool:
 
 
 def port_taken(port: int, key: str) -> Problem:
-    """The Problem of a port that somebody else has."""
+    """The Problem of a port that another program has."""
     return Problem(
         f"port {port} is taken by another program (`ss -ltnp 'sport = :{port}'` names it): "
-        f"stop it, or give {key} in Pulumi.local.yaml another port"
+        f"stop it, or set {key} in Pulumi.local.yaml to another port"
     )

@@ -17,7 +17,7 @@ REQUIREMENTS = ROOT / "requirements-dev.txt"
 
 
 def ensure() -> None:
-    """The virtualenv, exactly as the lock says; nothing is done if it is so already."""
+    """Have the virtualenv exactly as the lock says."""
     key = cache.key_of(REQUIREMENTS, sys.version, str(VENV), "bytecode")
     if cache.is_whole(VENV, key) and python().exists():
         return
@@ -52,13 +52,13 @@ def python() -> Path:
 
 
 def ensure_uv() -> Path:
-    """uv: the one on PATH, else from the package index, pinned by hash."""
+    """uv: from PATH, else from the package index, pinned by hash."""
     found = shutil.which("uv")
     return Path(found) if found else own_venv("uv") / "bin" / "uv"
 
 
 def own_venv(name: str) -> Path:
-    """A virtualenv in the cache with what local/locks/<name>.txt pins."""
+    """A virtualenv in the cache with the packages of local/locks/<name>.txt."""
     folder = cache_folder() / name
     key = cache.key_of(LOCKS / f"{name}.txt", sys.version, str(folder))
     if not cache.is_whole(folder, key):
@@ -73,13 +73,13 @@ def own_venv(name: str) -> Path:
 
 
 def _ensure_venv_module() -> None:
-    """Debian keeps a part of it in a package of its own."""
+    """Debian has `ensurepip` in a separate package."""
     if say.capture([sys.executable, "-c", "import ensurepip"]).returncode != 0:
         system.install_packages(["python3-venv"], "python3 can't make virtualenvs")
 
 
 def pip_install(lock: str, interpreter: Path, *options: str | Path) -> None:
-    """Install what local/locks/<lock>.txt pins, with that interpreter's pip."""
+    """Install the packages of local/locks/<lock>.txt with that interpreter's pip."""
     done = say.capture(
         [interpreter, "-m", "pip", "install", "--quiet", "--disable-pip-version-check",
          "--require-hashes", "--no-deps", *options, "-r", LOCKS / f"{lock}.txt"],
@@ -90,7 +90,7 @@ def pip_install(lock: str, interpreter: Path, *options: str | Path) -> None:
 
 
 def _uv_environment() -> dict[str, str]:
-    """uv doesn't read pip's settings: where pip has an index of its own, uv gets the same one."""
+    """uv doesn't read pip's settings: give it the same index."""
     environment = dict(os.environ)
     if "UV_DEFAULT_INDEX" not in environment and "UV_INDEX_URL" not in environment:
         own = say.capture([sys.executable, "-m", "pip", "config", "get", "global.index-url"])

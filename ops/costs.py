@@ -2,7 +2,7 @@
 """`make costs`: what a stack's AWS half costs a month, by its settings and a file of prices per region.
 
 The files are in `price_lists/`; each price has its source and its date, and
-`python -m ops.prices REGION` writes one anew from AWS' own price list.
+`python -m ops.prices REGION` writes a new file from AWS' own price list.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from components.stack.settings import AwsHalf, parse_part
 from components.values.errors import SettingsError
 
 PRICES = Path(__file__).with_name("price_lists")
-# As AWS' own calculator has it.
+# AWS' own calculator uses this number.
 MONTH_HOURS = 730
 GB = 10**9
 # Per service.
@@ -33,7 +33,7 @@ ALARMS = len(get_args(Alarm))
 
 
 class CostError(Exception):
-    """Costs can't be told. The text is one line that says why, and what to do."""
+    """Costs can't be calculated. The text is one line that says why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Price:
 
 @dataclass(frozen=True)
 class Cost:
-    """One row: what is paid for, how much of it, and what that is a month."""
+    """One row: an item, its quantity, and its price a month."""
 
     what: str
     many: str
@@ -59,13 +59,13 @@ class Costs:
     """A stack's costs in US dollars a month."""
 
     fixed: tuple[Cost, ...]
-    """What is paid whether or not anything is logged, but for tasks."""
+    """What is paid even if nothing is logged, without the tasks."""
     by_use: tuple[Cost, ...]
-    """What one running task costs, or one that logs as much as is stated, all month."""
+    """What a task costs that runs, or that logs at the stated rate, all month."""
 
     @property
     def sum(self) -> float:
-        """The fixed ones together."""
+        """The fixed costs together."""
         return sum(cost.usd for cost in self.fixed)
 
 
@@ -116,7 +116,7 @@ def _service(
     name: str, service: ServiceSettings, egress: EgressSettings, usd: Mapping[str, float]
 ) -> Iterator[Cost]:
     gigabytes = _gigabytes(service.log_rate)
-    # What somebody else runs for `given` is a NAT instance, which takes nothing for a gigabyte.
+    # With `given` somebody else runs a NAT instance, which has no price per gigabyte.
     by_gateway = egress.lookup is not None or (egress.create is not None and egress.create.nat == "gateway")
     yield Cost(
         f"{name}: a task's lines, at its logRate all month",
@@ -137,7 +137,7 @@ def _gigabytes(rate: LogRate) -> float:
 
 
 def table(found: Costs, prices: Mapping[str, Price], region: str) -> str:
-    """The costs as a table in Markdown, and what it rests on."""
+    """The costs as a table in Markdown, with the sources of the prices."""
     dates = sorted({price.date for price in prices.values()})
     return (
         "| what | how much | USD a month |\n|---|---|---:|\n"
@@ -162,7 +162,7 @@ def of_stack(stack: str, folder: Path = settings_file.ROOT) -> str:
 
 
 def main() -> int:
-    """Print the table; 1 and one line where that can't be done."""
+    """Print the table; 1 and one line if that fails."""
     parser = argparse.ArgumentParser(prog="make costs", description=__doc__)
     parser.add_argument("stack", help="such as stage or prod")
     try:

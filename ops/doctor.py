@@ -24,20 +24,20 @@ from ops.machine import Row, shown
 
 # docs/local.md, "Needs": with Pulumi and Loki to be built, and without.
 COLD_DISK_GIB, WARM_DISK_GIB = 12, 4
-# What AWS' own tools take, one of these.
+# AWS' own tools read one of these sets.
 AWS_VARIABLES = (
     ("AWS_PROFILE",),
     ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"),
     ("AWS_ROLE_ARN", "AWS_WEB_IDENTITY_TOKEN_FILE"),
 )
 
-# By the client that the engine came with: an older one leaves out what it doesn't know.
+# Run with the server's own docker client: an older one leaves out fields that it doesn't know.
 _ASKED = "docker info --format '{{json .}}'; cat /etc/ufw/ufw.conf /etc/default/ufw 2>/dev/null"
 ASK_SECONDS = 30
 
 
 def run(stack: str) -> int:
-    """Print a row per thing that the stack needs; 1 if a person has to see to one of them."""
+    """Print a row for each thing that the stack needs; 1 if a person has to act first."""
     path = ROOT / f"Pulumi.{stack}.yaml"
     if not path.exists():
         raise Problem(f"there is no {path.name}: name a stack that has one, as in make doctor STACK=stage")
@@ -52,7 +52,7 @@ def run(stack: str) -> int:
 def place_of(stack: str) -> tuple[list[Row], Place | None]:
     """Where a stack is, or None and why that isn't known."""
     if not venv.python().exists():
-        do = "`make venv` makes what reads the settings, then make doctor tells the rest"
+        do = "`make venv` installs what reads the settings; then run make doctor again"
         return [Row("settings", "missing", do, stops=stack != STACK)], None
     try:
         return [], settings.place(stack)
@@ -101,20 +101,20 @@ def for_real(stack: str, environment: Mapping[str, str]) -> list[Row]:
 
 
 def engines(hosts: list[str]) -> list[Row]:
-    """The Docker hosts, once it is known that they can be reached."""
+    """The Docker hosts' rows; their engines are asked only if SSH can reach them."""
     way = ssh(hosts, Path.home() / ".ssh" / "known_hosts")
     return way if any(row.stops for row in way) else [*way, *(row for host in hosts for row in engine(host))]
 
 
 def engine(host: str) -> list[Row]:
-    """What a Docker host's engine and its ufw have of what docs/port-policy.md says of engines."""
+    """Whether a Docker host's engine and its ufw are fit for the port policy (docs/port-policy.md)."""
     done = say.capture([*_there(host), _ASKED], seconds=ASK_SECONDS)
     asked, _, ufw = done.stdout.partition("\n")
     try:
         info = json.loads(asked)
     except ValueError:
         info = {}
-    # The client prints JSON where no engine answers, too.
+    # The client prints JSON even if no engine answers.
     if not info.get("ServerVersion"):
         errors = info.get("ServerErrors") or [say.last_line(done.stderr)]
         words = f"{host}: {' '.join('; '.join(errors).split())}"
@@ -133,13 +133,13 @@ def engine(host: str) -> list[Row]:
     if say.have("docker"):
         mine = say.capture(["docker", "--host", host, "version"], seconds=ASK_SECONDS)
         if "too old" in mine.stderr:
-            words = f"the docker command here is too old for {host}: Pulumi needs none, people a newer one"
+            words = f"the docker command here is too old for {host}: Pulumi doesn't use it, people do"
             rows.append(Row("docker here", "old", words))
     return rows
 
 
 def _there(host: str) -> list[str]:
-    """How to run a line of shell on a Docker host. Nobody is asked for a password."""
+    """The command that runs a line of shell on a Docker host, without asking for a password."""
     if not host.startswith("ssh://"):
         return ["env", f"DOCKER_HOST={host}", "sh", "-c"]
     url = urlsplit(host)
@@ -148,7 +148,7 @@ def _there(host: str) -> list[str]:
 
 
 def official_pulumi() -> Row:
-    """What real stacks use: Pulumi's own, on PATH, with its own plugins."""
+    """Real stacks need the official Pulumi, on PATH, with the official plugins."""
     folder = pulumi_cli.on_path()
     if folder is None:
         do = f"{shown(pulumi_cli.OLDEST)} or newer: https://www.pulumi.com/docs/install/"
@@ -165,7 +165,7 @@ def official_pulumi() -> Row:
 def shell(environment: Mapping[str, str]) -> Row:
     """A shell that has sourced .local/env would keep the state where `make down` removes it."""
     if str(LOCAL) in environment.get("PULUMI_BACKEND_URL", ""):
-        return Row("shell", "missing", "this one has sourced .local/env: take a new one", stops=True)
+        return Row("shell", "missing", "this shell has sourced .local/env: open a new one", stops=True)
     return Row("shell", "ok", "not the local stack's")
 
 
@@ -175,13 +175,13 @@ def secrets(stack: str, decrypted_by: str | None, environment: Mapping[str, str]
         return Row("secrets", "ok", f"by the key that Pulumi.{stack}.yaml names (not tried)")
     if decrypted_by is None:
         do = f"`pulumi stack init {stack}`, docs/state.md"
-        return Row("secrets", "missing", f"the stack was never made: {do}", stops=True)
+        return Row("secrets", "missing", f"the stack doesn't exist yet: {do}", stops=True)
     if environment.get("PULUMI_CONFIG_PASSPHRASE"):
         return Row("secrets", "ok", "by PULUMI_CONFIG_PASSPHRASE")
     file = environment.get("PULUMI_CONFIG_PASSPHRASE_FILE")
     if file and os.access(file, os.R_OK):
         return Row("secrets", "ok", "by PULUMI_CONFIG_PASSPHRASE_FILE")
-    do = "let PULUMI_CONFIG_PASSPHRASE_FILE name a file with the stack's passphrase"
+    do = "set PULUMI_CONFIG_PASSPHRASE_FILE to a file with the stack's passphrase"
     return Row("secrets", "missing", do, stops=True)
 
 
@@ -196,21 +196,21 @@ def aws(environment: Mapping[str, str], folder: Path) -> Row:
 
 
 def site(domain: str) -> Row:
-    """Where the site's name leads to: a shipper that takes an IPv6 address gets no line through."""
+    """The addresses of the site's name: a shipper that uses an IPv6 address is refused."""
     try:
         answers = socket.getaddrinfo(domain, 443, type=socket.SOCK_STREAM)
     except OSError as error:
-        return Row("domain", "missing", f"{domain} leads nowhere from here: {error.strerror}")
+        return Row("domain", "missing", f"{domain} doesn't resolve here: {error.strerror}")
     addresses = sorted({str(answer[4][0]) for answer in answers})
     others = [one for one in addresses if ":" in one]
     if others:
-        do = "shippers that take it get 403: remove the AAAA record (docs/aws.md)"
-        return Row("domain", "old", f"{domain} is {', '.join(others)} too: {do}")
+        do = "shippers that use it get 403: remove the AAAA record (docs/aws.md)"
+        return Row("domain", "old", f"{domain} also has {', '.join(others)}: {do}")
     return Row("domain", "ok", f"{domain} is {', '.join(addresses)}")
 
 
 def ssh(hosts: list[str], known_hosts: Path) -> list[Row]:
-    """What it takes to reach the Docker hosts."""
+    """What is needed to reach the Docker hosts over SSH."""
     client = machine.by_hand("ssh-keygen", "openssh-client", stops=True)
     if client.stops and any(host.startswith("ssh://") for host in hosts):
         return [client]

@@ -1,4 +1,4 @@
-"""The little of GitHub's API that the workflows need; the campus runner needs no program for it."""
+"""The calls of GitHub's API that the workflows need; the campus runner needs no `gh`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from local.say import Problem
 
-# Who writes with a workflow's own token. Only this author's texts are ever changed.
+# The author of what a workflow's token writes. Only this author's texts are ever changed.
 AUTHOR = "github-actions[bot]"
 SECONDS = 60
 PAGE = 100
@@ -24,7 +24,7 @@ class Repository:
         self._token = variable("GH_TOKEN")
 
     def put_comment(self, number: str, marker: str, text: str) -> None:
-        """Write the one comment on a pull request that begins with the marker, or write it anew."""
+        """Create or overwrite the comment on a pull request that begins with the marker."""
         comments = f"issues/{number}/comments"
         body = {"body": f"{marker}\n{text}"}
         for comment in self._all(f"{comments}?"):
@@ -34,7 +34,7 @@ class Repository:
         self._send("POST", comments, body)
 
     def put_issue(self, title: str, text: str) -> None:
-        """Write the one open issue of that title, or open it."""
+        """Create or overwrite the open issue with that title."""
         number = self._open_issue(title)
         if number is None:
             self._send("POST", "issues", {"title": title, "body": text})
@@ -42,7 +42,7 @@ class Repository:
             self._send("PATCH", f"issues/{number}", {"body": text})
 
     def close_issue(self, title: str, text: str) -> None:
-        """Close the open issue of that title, if there is one, with a last text."""
+        """Close the open issue with that title, if there is one, with a last text."""
         number = self._open_issue(title)
         if number is not None:
             self._send("PATCH", f"issues/{number}", {"body": text, "state": "closed"})
@@ -78,7 +78,7 @@ class Repository:
 
 
 def variable(name: str) -> str:
-    """What the workflow has set; a Problem if it hasn't."""
+    """A variable that the workflow sets; a Problem if it isn't set."""
     value = os.environ.get(name)
     if not value:
         raise Problem(f"{name} is not set: this runs in a workflow (docs/ci.md)")

@@ -1,4 +1,4 @@
-"""The doctor's rows about this machine and what `make` has put on it. Nobody but Docker is asked."""
+"""The doctor's rows about this machine and what `make` has installed on it. Only Docker is asked."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from local.settings import Place
 
 # The local stack's containers may take 3.1 GiB together (their limits), and Pulumi runs beside them.
 MEMORY_GIB = 4
-# What an engine says of itself (`docker info`, SecurityOptions) that can't guard its host.
+# Engines that can't host the guard, by what `docker info` says in SecurityOptions.
 REMAPPED = {
     "userns": "it remaps users, so no container may be on the host's network (`userns-remap` in daemon.json)",
     "rootless": "it is rootless, so its containers aren't on the host's network",
@@ -28,17 +28,17 @@ DOCKER_SITE = "https://docs.docker.com/engine/install/"
 
 @dataclass(frozen=True)
 class Row:
-    """One thing: whether it is there, and what to do where it isn't."""
+    """One requirement: whether it is met, and what to do if not."""
 
     name: str
     state: Literal["ok", "missing", "old"]
     words: str
-    # Whether a person has to see to it first: make gets the rest by itself.
+    # Whether a person has to act first: make installs the rest by itself.
     stops: bool = False
 
 
 def python(interpreter: str, *, by_make: bool = True) -> Row:
-    """Its version, and whether it can make virtualenvs: make needs less for that than `pulumi install`."""
+    """Its version, and whether it can create virtualenvs: make needs less for that than `pulumi install`."""
     asked = "import sys; print('%d.%d.%d' % sys.version_info[:3]); import ensurepip"
     done = say.capture([interpreter, "-c", asked])
     version = done.stdout.strip()
@@ -46,18 +46,18 @@ def python(interpreter: str, *, by_make: bool = True) -> Row:
         return Row("python", "old", f"{version}; 3.11 or newer: make PYTHON=/path/to/python3", stops=True)
     if done.returncode == 0 or (by_make and say.have("uv")):
         return Row("python", "ok", version)
-    return _installable("python", f"{version} can't make virtualenvs", ["python3-venv"], by_make=by_make)
+    return _installable("python", f"{version} can't create virtualenvs", ["python3-venv"], by_make=by_make)
 
 
 def by_hand(program: str, package: str, *, stops: bool) -> Row:
-    """A program that people use, and make doesn't install."""
+    """A program that people use and make doesn't install."""
     if say.have(program):
         return Row(program, "ok", "")
     return _installable(program, "not here", [package], stops=stops, by_make=False)
 
 
 def docker_engine() -> Row:
-    """The local stack's engine; where we may, `make up` installs and starts it."""
+    """The local stack's engine; `make up` installs and starts it if it may."""
     if docker.answers():
         return Row("docker", "ok", docker.must("version", "--format", "{{.Server.Version}}"))
     if not (say.have("docker") and (system.have_program("dockerd") or docker.host() != docker.SOCKET)):
@@ -76,19 +76,19 @@ def docker_engine() -> Row:
 
 
 def pulumi() -> Row:
-    """The local stack's: on PATH, or our own copy."""
+    """The local stack's Pulumi: on PATH, or our own copy."""
     folder = pulumi_cli.find()
     if folder is not None:
         where = "the cache" if cache_folder() in folder.parents else str(folder)
         return Row("pulumi", "ok", f"{shown(pulumi_cli.version_of(folder / 'pulumi'))} in {where}")
-    get = f"`make up` gets {pulumi_cli.VERSION}, or builds it in ten minutes where that is refused"
+    get = f"`make up` gets {pulumi_cli.VERSION}, or builds it in ten minutes if the download is refused"
     if say.have("pulumi"):
         return Row("pulumi", "old", f"before {shown(pulumi_cli.OLDEST)} or without its Python host: {get}")
     return Row("pulumi", "missing", get)
 
 
 def plugins(refusals: cache.Refusals) -> Row:
-    """Pulumi's plugins: the official ones, or what takes their place."""
+    """Pulumi's plugins: the official ones, or their replacements."""
     folder = pulumi_cli.find()
     absent = list(pulumi_plugins.PLUGINS) if folder is None else pulumi_plugins.missing(folder)
     if not absent:
@@ -97,11 +97,11 @@ def plugins(refusals: cache.Refusals) -> Row:
     if wanted:
         return Row("plugins", "missing", f"{', '.join(wanted)}: `make up` installs them")
     words = ", ".join(f"{name} was refused: {pulumi_plugins.IN_PLACE[name]}" for name in absent)
-    return Row("plugins", "ok", f"{words}; for local alone")
+    return Row("plugins", "ok", f"{words}; for the local stack only")
 
 
 def disk(places: list[Path], gib: float) -> Row:
-    """Free space where things are put (GiB)."""
+    """Free space in these places (GiB)."""
     there = [next(one for one in (place, *place.parents) if one.exists()) for place in places]
     free, where = min((shutil.disk_usage(place).free / 2**30, place) for place in there)
     if free >= gib:
@@ -112,13 +112,13 @@ def disk(places: list[Path], gib: float) -> Row:
 def memory(meminfo: Path) -> Row:
     """The machine's memory (GiB)."""
     gib = int(_found(r"^MemTotal: +(\d+) kB", meminfo)) / 2**20
-    if gib >= MEMORY_GIB * 0.9:  # the kernel keeps a part for itself
+    if gib >= MEMORY_GIB * 0.9:  # MemTotal lacks the kernel's own part
         return Row("memory", "ok", f"{gib:.1f} GiB")
-    return Row("memory", "missing", f"{gib:.1f} GiB: the stack wants {MEMORY_GIB} GiB", stops=True)
+    return Row("memory", "missing", f"{gib:.1f} GiB: the stack needs {MEMORY_GIB} GiB", stops=True)
 
 
 def ports(place: Place) -> list[Row]:
-    """Those that the local stack takes on this machine; its own programs may have them already."""
+    """The ports that the local stack takes on this machine; its own programs may have them already."""
     caddy = docker.is_running(f"{place.name_prefix}caddy")
     address, port = emulator.address(place.emulator)
     return [
@@ -137,14 +137,14 @@ def _port(key: str, port: int, ours: bool, address: str = "") -> Row:
 def kernel(name: str, release: str, root: Path) -> Row:
     """Linux, new enough for the port policy, with nftables built in or as a module."""
     if name != "Linux" or _version(release) < OLDEST_KERNEL:
-        words = f"{name} {release}: Linux {shown(OLDEST_KERNEL)} or newer, in a virtual machine if need be"
+        words = f"{name} {release}: Linux {shown(OLDEST_KERNEL)} or newer, in a virtual machine if necessary"
         return Row("kernel", "old", words, stops=True)
     modules = root / "lib/modules" / release
-    told = [_text(modules / "modules.builtin"), _text(modules / "modules.dep")]
+    listed = [_text(modules / "modules.builtin"), _text(modules / "modules.dep")]
     configured = [_text(root / "proc/config.gz"), _text(root / "boot" / f"config-{release}")]
     if (
         (root / "sys/module/nf_tables").exists()
-        or any("/nf_tables.ko" in text for text in told)
+        or any("/nf_tables.ko" in text for text in listed)
         or any(re.search(r"^CONFIG_NF_TABLES=[ym]$", text, re.MULTILINE) for text in configured)
     ):
         return Row("kernel", "ok", f"{release} with nftables")
@@ -152,15 +152,15 @@ def kernel(name: str, release: str, root: Path) -> Row:
 
 
 def rights(status: Path) -> Row:
-    """What `make test` needs to make network namespaces and a Docker of its own."""
+    """The rights that `make test` needs to create network namespaces and its own Docker."""
     held = int(_found(r"^CapEff:\s+([0-9a-f]+)", status), 16)
     if all(held >> bit & 1 for bit in (NET_ADMIN, SYS_ADMIN)):
-        return Row("root", "ok", "`make test` may make its namespaces")
+        return Row("root", "ok", "`make test` may create its namespaces")
     return Row("root", "missing", "only for `make test`: `sudo make test`, not in an unprivileged container")
 
 
 def test_programs() -> Row:
-    """What `make test` runs."""
+    """The programs that `make test` runs."""
     wanted = {**system.TEST_PROGRAMS, "dockerd": "docker.io"}
     absent = {program: package for program, package in wanted.items() if not system.have_program(program)}
     if not absent:
@@ -171,7 +171,7 @@ def test_programs() -> Row:
 def _installable(
     name: str, words: str, packages: list[str], *, stops: bool = True, by_make: bool = True
 ) -> Row:
-    """Something that Debian has; make installs it where it may, if it does at all."""
+    """A row for Debian packages; make installs them if `by_make` and if it may."""
     if system.is_debian() and system.is_root() and by_make:
         return Row(name, "missing", f"{words}: make installs {', '.join(packages)}")
     # A fresh Debian has no sudo.
@@ -185,7 +185,7 @@ def _installable(
 
 
 def _found(pattern: str, path: Path) -> str:
-    """What the pattern's first group finds in a file that the kernel writes."""
+    """The match of the pattern's first group in a file of the kernel's."""
     match = re.search(pattern, path.read_text(), re.MULTILINE)
     if match is None:
         raise ValueError(f"{path} has nothing like {pattern!r}")

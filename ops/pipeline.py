@@ -1,6 +1,6 @@
 """`python3 -m ops.pipeline <command>`: what the workflows do (docs/ci.md).
 
-It works on real stacks: Pulumi fetches its official plugins itself, and nothing of the local stack is used.
+It works on real stacks, with official plugins; it uses nothing of the local stack.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ops.verify import checks, proof
 REGISTRY = "ghcr.io"
 MARKER = "<!-- campus-monitor: preview -->"
 DRIFT_TITLE = "Drift: what runs is not what main declares"
-# GitHub takes 65,536 characters in a comment or an issue, and every stack has its part of them.
+# A comment or an issue has 65,536 characters at most (GitHub), shared by the stacks.
 TEXT_CHARACTERS = 60_000
 QUIET = ("--non-interactive", "--color", "never")
 PREVIEW_SECONDS = 1800
 
 
 def setup(_: Sequence[str]) -> None:
-    """Have the virtualenv and Pulumi with its plugins, and put them on the next steps' PATH."""
+    """Install the virtualenv and Pulumi with its plugins, and put them on the next steps' PATH."""
     system.check_machine()
     venv.ensure()
     with cache.lock():
@@ -45,14 +45,14 @@ def setup(_: Sequence[str]) -> None:
 
 
 def preview(stacks: Sequence[str]) -> None:
-    """Write what the pull request would change into its one comment. Touches no Docker host."""
+    """Write what the pull request would change into its comment. Touches no Docker host."""
     runs = {stack: _pulumi_preview(stack, "--diff") for stack in stacks}
-    told = {stack: _costs(stack) for stack in stacks}
-    text = _report(runs, "can be deployed", "fails", told)
+    monthly = {stack: _costs(stack) for stack in stacks}
+    text = _report(runs, "can be deployed", "fails", monthly)
     Repository().put_comment(variable("PULL_REQUEST"), MARKER, text)
     failed = [stack for stack, run in runs.items() if run.returncode != 0]
     if failed:
-        raise Problem(f"the preview of {' and '.join(failed)} fails: what to mend is above")
+        raise Problem(f"the preview of {' and '.join(failed)} fails: see above what to fix")
 
 
 def deploy(stacks: Sequence[str]) -> None:
@@ -60,14 +60,14 @@ def deploy(stacks: Sequence[str]) -> None:
     for stack in stacks:
         _must(
             ["pulumi", "up", "--stack", stack, "--yes", *QUIET],
-            f"the update of {stack} failed and stopped. What it had done stays done, the rest is as before. "
-            "Mend the cause and run this job again: an update goes on where the last one was",
+            f"the update of {stack} failed. What it has changed stays changed, the rest is as before. "
+            "Fix the cause and run this job again: the update resumes where this one stopped",
         )
         _prove(stack)
 
 
 def drift(stacks: Sequence[str]) -> None:
-    """Open or rewrite the one issue on drift; close it when there is none any more."""
+    """Create or overwrite the issue on drift; close it when the drift is gone."""
     options = ("--refresh", "--expect-no-changes", "--diff")
     runs = {stack: _pulumi_preview(stack, *options) for stack in stacks}
     text = _report(runs, "is as declared", "is not as declared, or could not be asked")
@@ -78,7 +78,7 @@ def drift(stacks: Sequence[str]) -> None:
 
 
 def checksums(_: Sequence[str]) -> None:
-    """Download what any machine would, hold it against the repository's checksums, and say what they lack."""
+    """Download every archive, compare it with the repository's checksums, and print missing lines."""
     machines = ("x86_64", "aarch64")
     urls = [pulumi_cli.release_url(machine) for machine in machines]
     urls += [
@@ -89,7 +89,7 @@ def checksums(_: Sequence[str]) -> None:
             downloads.fetch(url, Path(folder) / "archive")
     if downloads.unpinned:
         _tell_unpinned()
-        raise Problem(f"local/{downloads.CHECKSUMS.name} lacks lines: add those of the summary")
+        raise Problem(f"local/{downloads.CHECKSUMS.name} lacks lines: add them from the summary")
 
 
 def _tell_unpinned() -> None:
@@ -98,7 +98,7 @@ def _tell_unpinned() -> None:
 
 
 def guard_image(_: Sequence[str]) -> None:
-    """Build port-guard's image, push it to the repository's registry, and say how settings name it."""
+    """Build port-guard's image, push it to the repository's registry, and print the line for the settings."""
     name = f"{REGISTRY}/{variable('GITHUB_REPOSITORY').lower()}/port-guard"
     tagged = f"{name}:{variable('GITHUB_SHA')[:12]}"
     login = ["docker", "login", REGISTRY, "--username", variable("GITHUB_ACTOR"), "--password-stdin"]
@@ -111,7 +111,7 @@ def guard_image(_: Sequence[str]) -> None:
 
 
 def _pushed_digest(name: str, tagged: str) -> str:
-    """The digest that the registry knows the image by."""
+    """The image's digest in the registry."""
     done = say.capture(["docker", "image", "inspect", "--format", "{{json .RepoDigests}}", tagged])
     digests = json.loads(done.stdout) if done.returncode == 0 else []
     found = [digest.partition("@")[2] for digest in digests if digest.startswith(f"{name}@")]
@@ -121,7 +121,7 @@ def _pushed_digest(name: str, tagged: str) -> str:
 
 
 def _prove(stack: str) -> None:
-    """Look at what is deployed, from the runner's addresses; a Problem where anything is wrong."""
+    """Run `make verify` from the runner's addresses; a Problem if anything is wrong."""
     say.step(f"make verify STACK={stack}")
     results = proof.of_stack(stack, os.environ.get("VERIFY_FROM", "").split())
     table, summary = checks.table(results), checks.summary(results)
@@ -130,11 +130,11 @@ def _prove(stack: str) -> None:
     code = checks.exit_code(results)
     if code == 1:
         raise Problem(
-            f"{stack} is updated, but doesn't do all that it should: see above. "
-            "No other stack is deployed. Merge a mend, or a revert of the change"
+            f"{stack} is updated, but doesn't work as it should: see above. "
+            "No other stack is deployed. Merge a fix, or a revert of the change"
         )
     if code == 2:
-        print(f"::warning::{stack}: {summary}. docs/verify.md says from where it can be", flush=True)
+        print(f"::warning::{stack}: {summary}. docs/verify.md says from where it can be checked", flush=True)
 
 
 def _pulumi_preview(stack: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -146,7 +146,7 @@ def _pulumi_preview(stack: str, *options: str) -> subprocess.CompletedProcess[st
 
 
 def _costs(stack: str) -> str:
-    """What the stack's AWS half would cost, or why that can't be told; it stops nothing."""
+    """What the stack's AWS half would cost, or why that isn't known; never a failure."""
     done = say.capture([VENV / "bin" / "python", "-m", "ops.costs", stack], cwd=ROOT)
     return done.stdout if done.returncode == 0 else f"(costs: {html.escape(done.stderr.strip())})\n"
 
@@ -155,19 +155,19 @@ def _report(
     runs: dict[str, subprocess.CompletedProcess[str]],
     good: str,
     bad: str,
-    told: Mapping[str, str] | None = None,
+    monthly: Mapping[str, str] | None = None,
 ) -> str:
-    """What was seen, a part per stack, with what else is told of it. Pulumi shows a secret as [secret]."""
+    """Each stack's verdict, its costs and Pulumi's output, which shows a secret as [secret]."""
     link = f"{variable('GITHUB_SERVER_URL')}/{variable('GITHUB_REPOSITORY')}/actions/runs/"
     parts = [f"Commit {variable('GITHUB_SHA')[:12]}, [the whole log]({link}{variable('GITHUB_RUN_ID')}).\n"]
     for stack, run in runs.items():
         verdict = good if run.returncode == 0 else bad
         shown = _shortened(html.escape(f"{run.stdout}\n{run.stderr}".strip()), TEXT_CHARACTERS // len(runs))
-        # Only `<pre>` at the beginning of a line goes on over blank lines; after the first one inside of
-        # `<details>`, Pulumi's text would be Markdown (CommonMark, section 4.6).
+        # Only `<pre>` at the beginning of a line spans blank lines; otherwise Pulumi's text in `<details>`
+        # would be Markdown after the first one (CommonMark, section 4.6).
         parts.append(
             f"### {stack} {verdict}\n\n"
-            f"{_folded('costs', told[stack]) if told else ''}"
+            f"{_folded('costs', monthly[stack]) if monthly else ''}"
             f"<details><summary>preview</summary>\n\n<pre>\n{shown}\n</pre>\n</details>\n"
         )
     text = "\n".join(parts)
@@ -176,17 +176,17 @@ def _report(
 
 
 def _folded(title: str, text: str) -> str:
-    """Markdown that is shown when somebody wants to see it."""
+    """Markdown that is folded until the reader opens it."""
     return f"<details><summary>{title}</summary>\n\n{text}\n</details>\n\n"
 
 
 def _shortened(text: str, most: int) -> str:
-    """The end of a text that is too long: Pulumi's summary and its errors are there."""
+    """The text, or its end if it is too long: Pulumi's summary and errors are there."""
     return text if len(text) <= most else f"(the beginning is in the log)\n{text[-most:]}"
 
 
 def _must(command: Sequence[str], failure: str, *, stdin: str | None = None) -> None:
-    """Run a command in the open; a Problem with that text if it fails."""
+    """Run a command and show its output; a Problem with the text `failure` if it fails."""
     if subprocess.run(command, cwd=ROOT, input=stdin, text=True, check=False).returncode != 0:
         raise Problem(failure)
 
@@ -211,7 +211,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], None]] = {
 
 
 def main() -> int:
-    """Run a command; a Problem is an error in the workflow's log and summary, and exit code 1."""
+    """Run a command; a Problem becomes an error in the workflow's log and summary, and exit code 1."""
     parser = argparse.ArgumentParser(prog="ops.pipeline", description=__doc__)
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("stacks", nargs="*")

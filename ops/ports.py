@@ -1,6 +1,6 @@
-"""`make ports`: the port policy's rows, as `ufw status numbered`, with what each has counted.
+"""`make ports`: the port policy's rows, as `ufw status numbered` prints them, with their counters.
 
-The rows are those that are in force on the Docker host, whatever the settings say by now.
+The rows are those in force on the Docker host, which may differ from the settings.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from components.values.errors import SettingsError
 
 
 class _Campus(Area):
-    """The one area that says where the guard is."""
+    """The area of the settings that says where the guard is."""
 
     campus: CampusSettings
 
@@ -44,7 +44,7 @@ def _host(stack: str, folder: Path) -> Host:
 
 
 def main() -> int:
-    """Print the rows; 1 and one line where that can't be done."""
+    """Print the rows; 1 and one line if that fails."""
     parser = argparse.ArgumentParser(prog="make ports", description=__doc__)
     parser.add_argument("stack", help="such as local, stage or prod")
     try:

@@ -1,7 +1,7 @@
-"""`make prices`: write a region's file of prices anew from AWS' price list. Needs the virtualenv.
+"""`make prices`: write a region's file of prices from AWS' price list. Needs the virtualenv.
 
-AWS answers who has `pricing:GetProducts`, from one place for all regions. Of a product that is sold by steps
-it is the first one that costs something.
+It needs the permission `pricing:GetProducts`; one endpoint knows all regions. If a product's price has
+steps, the first step that isn't free counts.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from components.aws.nat_boot import INSTANCE_TYPE
 from ops.costs import PRICES
 
-# Where the price list is asked (AWS Billing user guide, "Using the AWS Price List API").
+# The region of that endpoint (AWS Billing user guide, "Using the AWS Price List API").
 ASKED_AT = "us-east-1"
 SOURCE = "AWS Price List API"
 
 
 class PriceError(Exception):
-    """A price can't be told. The text is one line that says which, and why."""
+    """A price isn't found. The text is one line that says which, and why."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """One product: its service, what its usage type ends in after the region's short name, and more."""
+    """One product: its service, its usage type without the region's short name, and more."""
 
     service: str
     usage: str
@@ -65,7 +65,7 @@ WANTED: Mapping[str, Wanted] = {
 
 
 def fetched(client: Any, region: str, today: str) -> dict[str, dict[str, Any]]:
-    """The region's prices as its file has them; `client` is boto3's for `pricing`. Raises PriceError."""
+    """The region's prices, as its file lists them; `client` is boto3's for `pricing`. Raises PriceError."""
     return {
         name: {"usd": _price(client, region, name, wanted), "source": SOURCE, "date": today}
         for name, wanted in WANTED.items()
@@ -99,20 +99,20 @@ def _first_step(product: Mapping[str, Any]) -> float:
     steps = [
         step for term in product["terms"]["OnDemand"].values() for step in term["priceDimensions"].values()
     ]
-    # Where the first step is free, the next one is what is paid.
+    # The first step may be free.
     paid = [step for step in steps if float(step["pricePerUnit"]["USD"])]
     first = min(paid, key=lambda step: float(step.get("beginRange", 0)), default=None)
     return 0.0 if first is None else float(first["pricePerUnit"]["USD"])
 
 
 def written(prices: Mapping[str, Mapping[str, Any]]) -> str:
-    """A file of prices, a line each."""
+    """The text of a file of prices, one line each."""
     rows = ",\n".join(f"  {json.dumps(name)}: {json.dumps(price)}" for name, price in prices.items())
     return f"{{\n{rows}\n}}\n"
 
 
 def main() -> int:
-    """Write the file; 1 and one line where that can't be done."""
+    """Write the file; 1 and one line if that fails."""
     parser = argparse.ArgumentParser(prog="make prices", description=__doc__)
     parser.add_argument("region", help="such as ap-northeast-2")
     region = parser.parse_args().region

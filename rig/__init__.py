@@ -1,5 +1,5 @@
 """The test rig: several hosts on one machine, made of network namespaces and real programs.
 
-`campus` is the campus server: a namespace with a Docker Engine of its own. `world` holds
-everybody who talks to it, each with an address of their own. `Rig` puts them together.
+`campus` is the campus server: a namespace with its own Docker Engine. `world` has all of its clients,
+each with its own address. `Rig` puts them together.
 """

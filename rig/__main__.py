@@ -1,4 +1,4 @@
-"""`python3 -m rig <command>`: see the Makefile for what a person calls."""
+"""`python3 -m rig <command>`: people call it by the Makefile."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _actionlint(_: Path | None) -> int:
 
 
 COMMANDS: dict[str, tuple[str, commands.Command]] = {
-    "install": ("everything that up and the tests need", _install),
-    "engines": ("the Docker Engines that only `make soak SUITE=engines` runs", _engines),
+    "install": ("install everything that up and the tests need", _install),
+    "engines": ("build the Docker Engines that only `make soak SUITE=engines` runs", _engines),
     "actionlint": ("check the workflows", _actionlint),
 }
 

@@ -1,8 +1,8 @@
-"""loki-canary: a client of Loki's own, which pushes with user and password and counts what it gets back.
+"""loki-canary: Loki's own client, which pushes with user and password and counts the lines that come back.
 
-It knows one Loki and no path before Loki's own. So a relay stands for that Loki: a push goes on to a
-route of the gate, from an address of the world, with the headers and the body that the canary wrote;
-anything else is a question that the gate lets nobody ask, and goes to Loki on the private network.
+It knows only one Loki, without a path prefix. So a relay acts as that Loki: it forwards pushes to a route
+of the gate, from an address of the world, with the canary's headers and body; queries, which the gate
+refuses, go to Loki on the private network.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from rig.programs import loki_canary
 
 LOOPBACK = "127.0.0.1"
 CHUNK = 64 << 10
-# Hop by hop, or written by the connection to the gate itself.
+# Hop-by-hop headers, or written by the connection to the gate itself.
 OWN_HEADERS = {"host", "connection", "content-length"}
 METRIC = re.compile(r"^loki_canary_(\w+) (\S+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Way:
-    """Where a canary's requests go: pushes to a route of the gate, questions to the Loki behind it."""
+    """The targets of a canary's requests: pushes go to a route of the gate, queries to the Loki behind it."""
 
     client: Client
     route: str
@@ -55,7 +55,7 @@ class _Handler(BaseHTTPRequestHandler):
         super().__init__(request, address, server)
 
     def do_POST(self) -> None:
-        """Push through the gate. Where no answer comes, the canary gets none either, and tries again."""
+        """Push through the gate. Without an answer, the canary gets none either, and tries again."""
         body = self.rfile.read(int(self.headers["Content-Length"]))
         sent = {name: value for name, value in self.headers.items() if name.lower() not in OWN_HEADERS}
         try:
@@ -69,7 +69,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(answer.body)
 
     def do_GET(self) -> None:
-        """Ask Loki, and pass on both sides' bytes until one of them ends: a tail is a WebSocket."""
+        """Query Loki, and relay both sides' bytes until one side ends: a tail is a WebSocket."""
         self.close_connection = True
         asked = [f"{name}: {value}" for name, value in self.headers.items()]
         if "Upgrade" not in self.headers:
@@ -88,12 +88,12 @@ class _Handler(BaseHTTPRequestHandler):
             loki.shutdown(socket.SHUT_RDWR)
 
     def log_request(self, code: object = "-", size: object = "-") -> None:
-        """Nothing: what counts is what the canary counts."""
+        """Log nothing: the canary's own counts matter."""
 
 
 @contextmanager
 def running_relay(way: Way) -> Iterator[int]:
-    """The relay, on a port of the world's loopback, for the length of the block."""
+    """The relay, on a port of the world's loopback, for the duration of the block."""
     with way.client.namespace.entered():
         server = ThreadingHTTPServer((LOOPBACK, 0), partial(_Handler, way))
     server.daemon_threads = True
@@ -109,7 +109,7 @@ def running_relay(way: Way) -> Iterator[int]:
 
 @dataclass(frozen=True)
 class Canary:
-    """A running canary: its stream, and where it tells what it has counted."""
+    """A running canary: its stream, and where it serves its counts."""
 
     namespace: Namespace
     name: str
@@ -117,16 +117,16 @@ class Canary:
 
     @property
     def selector(self) -> str:
-        """The stream that it writes, and nobody else."""
+        """The selector of its own stream."""
         return f'{{name="{self.name}",stream="stdout"}}'
 
     def counts(self) -> dict[str, int]:
-        """What it has counted so far."""
+        """Its counts so far."""
         text = self._get("/metrics").decode()
         return {found[1]: int(float(found[2])) for found in METRIC.finditer(text)}
 
     def stop_writing(self) -> None:
-        """Have it write and read no more; what it has written it goes on to push."""
+        """Stop writing and reading; it still pushes what it has written."""
         self._get("/suspend")
 
     def _get(self, path: str) -> bytes:
@@ -142,15 +142,15 @@ class Canary:
 def running_canary(
     namespace: Namespace, loki_port: int, name: str, port: int, login: Login, interval: str, log: Path
 ) -> Iterator[Canary]:
-    """A canary that writes a line per `interval`, for the length of the block."""
+    """A canary that writes a line per `interval`, for the duration of the block."""
     program = loki_canary.program()
     if not program.exists():
-        # A missing one is a failure: what it would show stays unproved.
+        # A missing program fails the test: nothing would be proven.
         pytest.fail(f"{program.name} is missing: run `make install` once")
     command = [
         *("nsenter", f"--net={namespace.path}", str(program)),
         *("-push", f"-addr={LOOPBACK}:{loki_port}", f"-labelvalue={name}", f"-port={port}"),
-        # It takes a password by no other way; this one guards a stack that ends with the test.
+        # It accepts a password only as an argument; this password guards a stack that ends with the test.
         *(f"-user={login.user}", f"-pass={login.password}", f"-interval={interval}"),
     ]
     with log.open("wb") as said:

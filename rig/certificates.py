@@ -1,4 +1,4 @@
-"""Authorities of our own, and certificates that they have made."""
+"""Our own certificate authorities, and certificates from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import trustme
 
 @dataclass(frozen=True)
 class Authority:
-    """An authority's certificate; and a server's, by that authority, with its key. All as PEM."""
+    """An authority's certificate, and a server's certificate from it, with its key. All as PEM."""
 
     root: str
     certificate: str
@@ -18,7 +18,7 @@ class Authority:
 
     @property
     def all(self) -> bytes:
-        """The key, the certificate and the authority's, as a server's file has them."""
+        """The key and both certificates, as in a server's file."""
         return (self.key + self.certificate + self.root).encode()
 
 

@@ -1,4 +1,4 @@
-"""The stack in the rig: its settings there, its images, and what it leaves behind."""
+"""The stack in the rig: its settings, its images, and its leftovers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rig.rig import Rig
 from rig.stack import Settings, Stack, local_settings, merged, running_stack
 
 HTTPS = 443
-# What the policy opens to the campus alone, and what it doesn't name.
+# Ports that the policy opens to the campus alone, and ports that it doesn't name.
 CAMPUS_CIDR = "198.51.100.0/24"
 SSH = 21541
 LOKI = 3100
@@ -29,12 +29,12 @@ UNNAMED_PORT = 3201
 
 
 def settings_for(rig: Rig, emulator: Emulator) -> Settings:
-    """The local stack's settings, turned to the rig: its Docker, its AWS, its whole network.
+    """The local stack's settings, adapted to the rig: its Docker, its AWS, its whole network.
 
-    Grafana is left out where its image can't be had.
+    Grafana is left out if its image isn't available.
     """
     local = local_settings()
-    # The local stack's policy may be anything: it guards nobody. Here it guards the whole host.
+    # The local stack's policy guards nothing. Here it guards the whole host.
     rules: list[dict[str, object]] = [
         {"action": "limit", "port": SSH, "comment": "SSH"},
         {"action": "allow", "port": 80},
@@ -62,14 +62,14 @@ def settings_for(rig: Rig, emulator: Emulator) -> Settings:
 
 
 def loki_of(settings: Settings, instance: str) -> tuple[str, int]:
-    """Where an instance will answer on the campus server's private network."""
+    """An instance's address on the campus server's private network."""
     port = settings["loki"]["instances"][instance]["port"]
     network = IPv4Network(settings["campus"]["networkCidr"])
     return str(IPv4Address(int(network.network_address) + port)), port
 
 
 def load_images(rig: Rig, settings: Settings) -> None:
-    """Load what the settings name into the rig's Docker, so that nothing has to be pulled."""
+    """Load the settings' images into the rig's Docker, so that nothing has to be pulled."""
     roles = ["caddy", "loki", "portGuard", *(["grafana"] if settings["grafana"]["enabled"] else [])]
     for role in roles:
         rig.engine.load(settings["images"][role])
@@ -98,17 +98,17 @@ class Deployment:
     outputs: dict[str, Any]
 
     def up(self, *options: str) -> None:
-        """Run `pulumi up`, and keep what the stack then puts out."""
+        """Run `pulumi up`, and keep the stack's outputs."""
         self.stack.up(*options)
         self.outputs = self.stack.outputs()
 
     @cached_property
     def trust(self) -> ssl.SSLContext:
-        """What trusts the certificate of this deployment's Caddy, and nothing else."""
+        """A TLS context that trusts only this deployment's Caddy."""
         return trust_of(self.caddy())
 
     def client(self, source: str) -> Client:
-        """Somebody in the world with this address."""
+        """A client in the world with this address."""
         edge = self.settings["edge"]
         server = SERVER_6 if ":" in source else SERVER
         return Client(
@@ -120,16 +120,16 @@ class Deployment:
         )
 
     def push_status(self, source: str, instance: str, login: Login | None = None) -> int:
-        """What an address is answered when it pushes a line."""
+        """The status of a push of a line from an address."""
         route = self.settings["loki"]["instances"][instance]["route"]
         return self.client(source).push("a line", route, login=login).status
 
     def loki(self, instance: str) -> tuple[str, int]:
-        """Where an instance answers on the campus server's private network."""
+        """An instance's address on the campus server's private network."""
         return loki_of(self.settings, instance)
 
     def login(self) -> Login:
-        """The account of the route that wants one, as the stack hands it out."""
+        """The account of the route with a password, from the stack's outputs."""
         [(user, password)] = self.outputs["shipper_credentials"]["test"].items()
         return Login(user, password)
 
@@ -138,7 +138,7 @@ class Deployment:
         return self.container("caddy")
 
     def caddy_since(self) -> tuple[str, str]:
-        """Which caddy container runs, and since when: neither may change with a configuration."""
+        """The running caddy container and its start: a new configuration may change neither."""
         return self.running_since("caddy")
 
     def container(self, name: str) -> Container:
@@ -150,7 +150,7 @@ class Deployment:
             client.close()
 
     def running_since(self, name: str) -> tuple[str, str]:
-        """Which container of that name runs, and since when."""
+        """The running container of that name, and its start."""
         container = self.container(name)
         return str(container.id), container.attrs["State"]["StartedAt"]
 
@@ -168,8 +168,8 @@ def configured_as(rig: Rig, settings: Settings) -> Iterator[Deployment]:
     load_images(rig, settings)
     with running_stack(settings) as stack:
         yield Deployment(rig, stack, settings, {})
-    # The policy outlives the stack, so that a host is never open: here the next suite wants none. It is
-    # added first, as a stack that was never up has none.
+    # The policy outlives the stack, so that a host is never open, but the next suite needs a host without
+    # one. It is added first, since a stack that was never up has none.
     rig.network.campus.run("nft", "add table inet campus_policy; delete table inet campus_policy")
 
 

@@ -1,4 +1,4 @@
-"""A Docker Engine of the rig's own, inside the campus server's network namespace.
+"""The rig's own Docker Engine, inside the campus server's network namespace.
 
 It runs in a pid and a mount namespace too: when the first process in there ends, the kernel
 ends every container with it, and the mounts go with the namespace. That first process ends
@@ -27,7 +27,7 @@ START_SECONDS = 60.0
 FORWARDING = ("net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding", "net.ipv6.conf.default.forwarding")
 
 # An empty /run hides the machine's own containerd (dockerd would use it), and a fresh /sys
-# shows the namespace's own interfaces. The shell stays, to reap what the engine leaves.
+# shows the namespace's own interfaces. The shell stays, to reap the engine's orphans.
 FIRST_PROCESS = """
 set -e
 mount -t tmpfs tmpfs /run
@@ -42,7 +42,7 @@ wait $!
 
 @dataclass
 class DockerEngine:
-    """A running Docker Engine that nobody else uses."""
+    """A running Docker Engine for this rig alone."""
 
     run: Run
     namespace: Namespace
@@ -52,14 +52,14 @@ class DockerEngine:
 
     @property
     def url(self) -> str:
-        """What a Docker client calls this engine."""
+        """The engine's URL for Docker clients."""
         return f"unix://{_socket(self.run)}"
 
     @classmethod
     def start(cls, run: Run, namespace: Namespace, options: Sequence[str] = ()) -> DockerEngine:
         """Start the engine that this run is for, and return when it answers; say why if it doesn't."""
         kind = chosen()
-        if kind.has_nftables:  # it wants its host to be a router before it starts
+        if kind.has_nftables:  # it needs a host that forwards packets before it starts
             namespace.run("sysctl", "-qw", *(f"{setting}=1" for setting in FORWARDING))
         engine = cls(run, namespace, options, kind, _start_process(run, namespace, options, kind))
         engine._wait()
@@ -78,7 +78,7 @@ class DockerEngine:
         self._start_again(meanwhile)
 
     def crash(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """The same, but as a power failure ends it."""
+        """Kill the engine, as a power failure does, and start it again."""
         self.stop()
         self._start_again(meanwhile)
 
@@ -192,5 +192,5 @@ def cache() -> Path:
 
 
 def image_tar(image: str) -> Path:
-    """Where the cache keeps an image (`make` puts it there)."""
+    """The path of an image in the cache (`make` puts it there)."""
     return cache() / "images" / f"{re.sub('[/:@]', '_', image)}.tar"

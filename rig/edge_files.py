@@ -1,4 +1,4 @@
-"""The deployed Caddy's own files, changed as an update of the stack changes them, and put back."""
+"""The deployed Caddy's own files, changed as an update of the stack would, and restored."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ HASH = re.compile(r"^\s*(?P<user>[a-z0-9-]+) (?P<hash>\$2b\$\S+)$", re.MULTILINE
 
 
 class EdgeFiles:
-    """The files in the running Caddy. `edge_files` makes one and puts everything back."""
+    """The files in the running Caddy. `edge_files` makes an instance and restores everything."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
         self._settings = parse(deployment.settings)
         self._provider = LiveFilesProvider()
         caddy = deployment.caddy()
-        # What the stack has deployed.
+        # As the stack has deployed it.
         self.deployed = _read(caddy, CADDYFILE)
         self._owner = _read(caddy, f".live/.owners/{CADDYFILE}").strip()
         self._allowed: dict[str, str] = {}
@@ -73,7 +73,7 @@ class EdgeFiles:
         self._provider.update(self._owner, {}, self._with({CADDYFILE: caddyfile}))
 
     def allow(self, ip: str) -> None:
-        """Let one more address in: a resource with a fragment of its own."""
+        """Let another address in: a resource with its own fragment."""
         made = self._provider.create(self._with(_fragment(ip)))
         self._allowed[ip] = made.id
 
@@ -83,7 +83,7 @@ class EdgeFiles:
         del self._allowed[ip]
 
     def put_back(self) -> None:
-        """Bring everything back to what the stack has deployed."""
+        """Restore the state that the stack has deployed."""
         for ip in list(self._allowed):
             self.disallow(ip)
         self.apply(self.deployed)
@@ -94,7 +94,7 @@ class EdgeFiles:
 
 @contextmanager
 def edge_files(deployment: Deployment) -> Iterator[EdgeFiles]:
-    """The deployed Caddy's files, free to be changed for the length of the block."""
+    """The deployed Caddy's files, which may be changed for the duration of the block."""
     live = EdgeFiles(deployment)
     try:
         yield live

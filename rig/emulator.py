@@ -34,19 +34,19 @@ class Emulator:
         )
 
     def reset(self) -> None:
-        """Forget everything that was made in it."""
+        """Forget all its resources."""
         with urlopen(Request(f"{self.url}/moto-api/reset", method="POST"), timeout=30):
             return
 
     def contents(self) -> dict[str, int]:
-        """How many things of each kind a stack left in it.
+        """How many resources of each kind a stack left in it.
 
         Without its default network, and without task definitions, which are to outlive a stack.
         """
         ec2, iam = self.client("ec2"), self.client("iam")
         own_networks = [{"Name": "is-default", "Values": ["false"]}]
         gateways = [{"Name": "state", "Values": ["pending", "available"]}]
-        # Each network has one named `default`, which goes with it.
+        # Each network has a group named `default`, which is deleted with it.
         groups = [
             one for one in ec2.describe_security_groups()["SecurityGroups"] if one["GroupName"] != "default"
         ]
@@ -56,7 +56,7 @@ class Emulator:
             "nat gateways": len(ec2.describe_nat_gateways(Filters=gateways)["NatGateways"]),
             "security groups": len(groups),
             "launch templates": len(ec2.describe_launch_templates()["LaunchTemplates"]),
-            # The emulator forgets those of its NAT gateways, which have no tags.
+            # The emulator doesn't delete its NAT gateways' interfaces, which have no tags.
             "network interfaces": sum(
                 bool(one["TagSet"]) for one in ec2.describe_network_interfaces()["NetworkInterfaces"]
             ),
@@ -74,8 +74,8 @@ class Emulator:
 
 @contextmanager
 def running_emulator() -> Iterator[Emulator]:
-    """An emulator for the length of the block."""
-    # A line per request would bury what a failed test has to say.
+    """An emulator for the duration of the block."""
+    # A line per request would bury a failed test's message.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     server = made_server("127.0.0.1", 0)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

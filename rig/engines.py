@@ -11,35 +11,35 @@ from rig.programs import engines as built
 
 # Names the engine of a whole run.
 VARIABLE = "CAMPUS_MONITOR_ENGINE"
-# What most users have.
+# The engine of most users.
 USUAL = "29"
-# The store that engines had for images before containerd's.
+# The image store of engines before containerd's.
 OVERLAY2 = ("--storage-driver", "overlay2")
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A Docker Engine as some users have it."""
+    """A kind of Docker Engine that users have."""
 
     name: str
-    # How its version begins.
+    # The prefix of its version.
     release: str
     options: Sequence[str] = OVERLAY2
-    # Whether `make install` builds it; else it is the one on PATH, from Debian's docker.io.
+    # Whether `make install` builds it; else it is on PATH, from Debian's docker.io.
     is_built: bool = True
 
     @property
     def has_nftables(self) -> bool:
-        """Whether its rules are tables of nftables, and none of iptables."""
+        """Whether it uses nftables instead of iptables."""
         return "--firewall-backend=nftables" in self.options
 
     @property
     def is_open(self) -> bool:
-        """Whether it lets everybody route straight to a container, as it was before Docker 28."""
+        """Whether it lets everybody route straight to a container, as before Docker 28."""
         return self.release == "20.10"
 
     def folders(self) -> list[Path]:
-        """Where its programs are, before everything else on PATH; an error that says how to get them."""
+        """Its programs' folders for the front of PATH; if they are missing, an error says how to get them."""
         found = built.folders(self.release) if self.is_built else []
         for folder in found:
             if not folder.exists():
@@ -60,7 +60,7 @@ ENGINES = {
 
 
 def chosen() -> Engine:
-    """The engine of this run: the usual one, or the one that the environment names."""
+    """The engine of this run: the default, or the one in the environment."""
     name = os.environ.get(VARIABLE) or USUAL
     if name not in ENGINES:
         raise ValueError(f"{VARIABLE}: one of {', '.join(ENGINES)}, received {name}")

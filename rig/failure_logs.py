@@ -1,4 +1,4 @@
-"""What the containers of the running rigs and other hosts said last: shown with a test that fails."""
+"""The last lines of the containers of the running rigs and other hosts: shown with a failed test."""
 
 from __future__ import annotations
 

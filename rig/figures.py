@@ -1,7 +1,7 @@
-"""The project's figures: suites record what they measured, `python -m rig.figures` judges it.
+"""The project's figures: suites record measurements, `python -m rig.figures` judges them.
 
 Each line of build/figures.<target>.jsonl is one measurement. A figure that was measured more
-than once is judged by its last line; the targets are in TARGETS. A figure without one is told.
+than once is judged by its last line; the targets are in TARGETS. A figure without a target is only shown.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ SOURCES = ("test", "bench", "soak")
 
 @dataclass(frozen=True)
 class Target:
-    """What a figure has to be: at most, at least or exactly so much, or anything."""
+    """The bound of a figure: at most, at least or exactly so much, or none."""
 
     how: Literal["<=", ">=", "=", "any"]
     bound: float
@@ -36,17 +36,17 @@ class Target:
         return value == self.bound
 
     def verdict(self, value: float) -> str:
-        """What is said of a measured value."""
+        """The verdict on a measured value."""
         if self.how == "any":
-            return "told"
+            return "shown"
         return "met" if self.met_by(value) else "MISSED"
 
     def __str__(self) -> str:
         return "none" if self.how == "any" else f"{self.how} {self.bound:g}"
 
 
-def told(unit: str) -> Target:
-    """The target of a figure that has none: it is told, and judged by whoever reads it."""
+def shown(unit: str) -> Target:
+    """For a figure without a target: it is only shown, and its reader judges it."""
     return Target("any", 0, unit)
 
 
@@ -57,8 +57,8 @@ TARGETS: dict[str, Target] = {
     "services_preview_ratio": Target("<=", 1.2, "x"),
     "allowlist_enforced_seconds": Target("<=", 1.0, "s"),
     "gate_throughput_ratio": Target(">=", 0.9, "x"),
-    "reader_page_ratio": told("x"),
-    "reader_all_ratio": told("x"),
+    "reader_page_ratio": shown("x"),
+    "reader_all_ratio": shown("x"),
     "gate_bypasses": NOTHING,
     "gate_wrong_refusals": NOTHING,
     "reload_failed_requests": NOTHING,
@@ -77,18 +77,18 @@ TARGETS: dict[str, Target] = {
     "kill_points_converged": Target("=", 100, "%"),
     "kill_points_of_much_converged": Target("=", 100, "%"),
     "first_up_kill_points_converged": Target("=", 100, "%"),
-    # Of a push, while the old docker compose set-up is left behind (docs/migrate.md).
+    # A push's interruption during the migration from docker compose (docs/migrate.md).
     "migration_interruption_seconds": Target("<=", 60, "s"),
-    "loki_lines_per_second": told("lines/s"),
-    "loki_streams_slowdown": told("x"),
-    "loki_resident_mib": told("MiB"),
-    "loki_day_query_seconds": told("s"),
+    "loki_lines_per_second": shown("lines/s"),
+    "loki_streams_slowdown": shown("x"),
+    "loki_resident_mib": shown("MiB"),
+    "loki_day_query_seconds": shown("s"),
 }
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One measurement, as a line of a figures file has it."""
+    """One measurement: a line of a figures file."""
 
     figure: str
     value: float
@@ -124,7 +124,7 @@ def read(source: str) -> dict[str, Measured]:
 
 
 def table() -> tuple[list[tuple[str, ...]], bool]:
-    """The rows of the printed table, and whether every figure that was measured met its target."""
+    """The rows of the printed table, and whether every measured figure met its target."""
     rows: list[tuple[str, ...]] = [
         ("figure", "target", "value", "unit", "cases", "from", "verdict", "versus")
     ]

@@ -1,8 +1,8 @@
-"""What somebody who looks at Grafana feels while others guess passwords.
+"""The slowdown of Grafana's visitors while other clients guess passwords.
 
-The clients run in processes of their own. On one machine they share the processor with the servers:
-so the visitor runs before everything else and the guessers after it, and what is measured is the
-server's time and not the clients'.
+The clients run in their own processes. On one machine they share the processor with the servers: so the
+visitor has the highest priority and the guessers the lowest, to measure the server's time and not the
+clients'.
 """
 
 from __future__ import annotations
@@ -28,37 +28,37 @@ GUARDED = "/lokitest" + PUSH_PATH
 USER = "admin"
 VISITS_PER_SECOND = 200.0
 GUESSERS = 8
-# Two cores hash some two guesses a second: this is eight times as much, and by itself no load.
+# Two cores hash some two guesses a second: this is eight times as much, and no load by itself.
 GUESSES_PER_SECOND = 16.0
-# About an answer of Grafana's API.
+# The size of an answer of Grafana's API.
 PAGE = "G" * 2048
 PAGE_PORT = 3000
-# A guess that is hashed waits for those before it.
+# A guess waits until earlier guesses are hashed.
 ANSWER_SECONDS = 120.0
-# Of nine handshakes at most, on a busy machine.
+# For nine handshakes at most, on a busy machine.
 CONNECT_SECONDS = 0.5
 
 
 @dataclass
 class Slowdown:
-    """The seconds that visits took, turn by turn, without and with guesses going on."""
+    """The seconds that visits took, turn by turn, without and with guesses."""
 
     without: list[list[float]] = field(default_factory=list, repr=False)
     during: list[list[float]] = field(default_factory=list, repr=False)
-    # How often the guesses were answered how.
+    # How many guesses got each answer.
     guesses: Counter[int] = field(default_factory=Counter)
 
     @property
     def ratio(self) -> float:
-        """The 99th percentile with guesses ÷ without; of either the middle one of all turns.
+        """The 99th percentile with guesses ÷ without, each the median of all turns.
 
-        So a moment in which the machine did something else weighs no more than any other turn.
+        So a disturbed turn has no more weight than any other.
         """
         return middle(self.during, 0.99) / middle(self.without, 0.99)
 
     @property
     def visits(self) -> int:
-        """How many visits were measured with guesses going on; as many without."""
+        """How many visits were measured with guesses, and as many without."""
         return sum(map(len, self.during))
 
     @property
@@ -68,28 +68,28 @@ class Slowdown:
 
     def __str__(self) -> str:
         return (
-            f"{self.visits} visits each; without guesses {_told(self.without)}; "
-            f"with {_told(self.during)}; guesses by answer: {dict(self.guesses)}"
+            f"{self.visits} visits each; without guesses {_percentiles(self.without)}; "
+            f"with {_percentiles(self.during)}; guesses by answer: {dict(self.guesses)}"
         )
 
 
-def _told(turns: list[list[float]]) -> str:
+def _percentiles(turns: list[list[float]]) -> str:
     return f"p50 {middle(turns, 0.5) * 1e3:.2f} ms, p99 {middle(turns, 0.99) * 1e3:.2f} ms"
 
 
 def middle(turns: list[list[float]], part: float) -> float:
-    """The middle one of the turns' percentiles."""
+    """The median of the turns' percentiles."""
     return statistics.median(percentile(turn, part) for turn in turns)
 
 
 def percentile(values: list[float], part: float) -> float:
-    """The value that so large a part of all values is below."""
+    """The value below which this part of all values is."""
     return sorted(values)[int(len(values) * part)]
 
 
 @contextmanager
 def page_behind_caddy(deployment: Deployment) -> Iterator[str]:
-    """A small real server on the campus network, at host:port, where Grafana would be."""
+    """A small real server on the campus network, at host:port, in place of Grafana."""
     settings = deployment.settings
     engine = deployment.rig.engine.client()
     network = settings["campus"]["namePrefix"] + "network"
@@ -111,7 +111,7 @@ def page_behind_caddy(deployment: Deployment) -> Iterator[str]:
 
 
 def slowdown(deployment: Deployment, turns: int, seconds: float, source: str = STRANGER) -> Slowdown:
-    """Visit without and with guesses by turns: what else goes on here slows both alike."""
+    """Visit without and with guesses in turns, so that other load slows both alike."""
     visitor, guesser = Caller.of(deployment, CAMPUS_CLIENT), Caller.of(deployment, source)
     measured = Slowdown()
     with other_processes(2) as processes:
@@ -125,12 +125,12 @@ def slowdown(deployment: Deployment, turns: int, seconds: float, source: str = S
 
 
 def soon() -> float:
-    """When a turn begins, on the clock of all processes: its clients are connected by then."""
+    """The start of a turn, on the clock of all processes: its clients are connected by then."""
     return time.monotonic() + CONNECT_SECONDS
 
 
 def visit(caller: Caller, seconds: float, start: float) -> list[float]:
-    """Ask for Grafana's page at a fixed rate; the seconds from each visit's due time to its end.
+    """Request Grafana's page at a fixed rate; the seconds from each visit's due time to its end.
 
     Raises RuntimeError if a visit isn't answered with the page.
     """
@@ -139,7 +139,7 @@ def visit(caller: Caller, seconds: float, start: float) -> list[float]:
     with caller.client().connected() as connection:
         connection.timeout = ANSWER_SECONDS
         connection.connect()
-        # A process that had to be started first is late.
+        # The process may have started late.
         start = max(start, time.monotonic())
         for number in range(int(seconds * VISITS_PER_SECOND)):
             due = start + number / VISITS_PER_SECOND
@@ -153,9 +153,9 @@ def visit(caller: Caller, seconds: float, start: float) -> list[float]:
 
 
 def guess(caller: Caller, seconds: float, start: float) -> Counter[int]:
-    """Guess passwords, each client at a fixed rate and one guess at a time; how they were answered.
+    """Guess passwords, each client at a fixed rate and one guess at a time; the count of each answer.
 
-    Each keeps its connection, as who guesses for long does.
+    Each client keeps its connection, as a long-running guesser does.
     """
     os.setpriority(os.PRIO_PROCESS, 0, 10)
     every = GUESSERS / GUESSES_PER_SECOND

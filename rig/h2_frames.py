@@ -1,7 +1,7 @@
-"""What a server says over HTTP/2, apart from its GOAWAY.
+"""A server's HTTP/2 frames without its GOAWAY.
 
-The h2 library takes a GOAWAY for the end of everything. It is not (RFC 9113, 6.8): the server still
-answers the streams up to the last one that it names, and has not looked at those after it.
+The h2 library ends a connection at a GOAWAY. But the server still answers the streams up to the last one
+that it names, and hasn't processed later ones (RFC 9113, 6.8).
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ FRAME_HEAD = 9
 
 
 class ServerFrames:
-    """Splits what arrives into frames and keeps each GOAWAY from the library."""
+    """Splits incoming bytes into frames and hides each GOAWAY from the library."""
 
     def __init__(self) -> None:
-        # What the last GOAWAY said; None before there was one.
+        # The last GOAWAY's content; None before the first.
         self.last_stream: int | None = None
         self.error_code: int | None = None
         self._waiting = bytearray()
 
     def passed(self, data: bytes) -> bytes:
-        """The frames that these bytes complete, without any GOAWAY."""
+        """The frames that these bytes complete, without GOAWAY frames."""
         self._waiting += data
         passed = bytearray()
         for frame in self._whole():
@@ -34,7 +34,7 @@ class ServerFrames:
         return bytes(passed)
 
     def leaves_out(self, stream: int) -> bool:
-        """Whether the server said that it has not looked at a stream, and never will."""
+        """Whether the server said that it won't process a stream."""
         return self.last_stream is not None and stream > self.last_stream
 
     def _whole(self) -> Iterator[bytes]:

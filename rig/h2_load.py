@@ -1,7 +1,7 @@
-"""A load over HTTP/2: so many numbered lines a second, one push each, as long as answers come.
+"""A load over HTTP/2: a rate of numbered lines, one push each, while answers come.
 
-It does on a GOAWAY what every HTTP/2 client does (RFC 9113, 6.8): the streams that the server still
-answers end on the old connection, and what the server says it never looked at is sent again.
+It handles a GOAWAY like every HTTP/2 client (RFC 9113, 6.8): the streams that the server still answers end
+on the old connection, and requests that the server hasn't processed are sent again.
 """
 
 from __future__ import annotations
@@ -25,25 +25,25 @@ from rig.h2_frames import ServerFrames
 from rig.probe import PUSH_PATH, Client
 from rig.pusher import line_of, numbered_body
 
-# As a browser has it: few connections, many streams on each.
+# Like a browser: few connections, many streams on each.
 CONNECTIONS = 4
-# As a client has it: no more requests without an answer, on all its connections together. Else all that a
-# slow Loki keeps waiting would be Caddy's to hold, 250 on each connection that a reload has it give up.
+# Like a client: a limit on unanswered requests, for all its connections together. Otherwise Caddy would
+# hold all that wait for a slow Loki, 250 on each connection that it gives up at a reload.
 UNANSWERED = 1000
-# How long the answers to the last requests may take: longer than Caddy waits for a Loki.
+# How long the last answers may take: longer than Caddy waits for a Loki.
 LAST_ANSWERS_SECONDS = 60.0
 
 
 @dataclass
 class Outcome:
-    """What became of the load's requests."""
+    """The outcome of the load's requests."""
 
     sent: int = 0
-    # Numbers that were answered 204.
+    # Numbers with the answer 204.
     acknowledged: set[int] = field(default_factory=set, repr=False)
-    # Anything else, by reason: another status, or how the connection failed.
+    # Failures by reason: another status, or the connection's failure.
     failures: Counter[str] = field(default_factory=Counter)
-    # Sent again because the server said that it had not looked at them.
+    # Sent again because the server said that it hadn't processed them.
     resent: int = 0
     connections: int = 0
     goaways: int = 0
@@ -61,11 +61,11 @@ class _Request:
 
 
 class _GoneError(Exception):
-    """The connection can't be used any more; the text says how it ended."""
+    """The connection has ended; the text says how."""
 
 
 class _Connection:
-    """One connection. The h2 library speaks the protocol, save for GOAWAY."""
+    """One connection. The h2 library speaks the protocol, except for GOAWAY."""
 
     def __init__(self, client: Client, tls: ssl.SSLContext, path: str) -> None:
         plain = client.namespace.connect(client.server, client.source)
@@ -97,11 +97,11 @@ class _Connection:
         return self._frames.last_stream is not None
 
     def unprocessed(self) -> list[_Request]:
-        """Take out the requests that the server says it has not looked at."""
+        """Remove and return the requests that the server says it hasn't processed."""
         return [self.open.pop(stream) for stream in list(self.open) if self._frames.leaves_out(stream)]
 
     def has_room(self, size: int) -> bool:
-        """Whether one more request of this size can be sent now."""
+        """Whether another request of this size can be sent now."""
         if self.is_draining:
             return False
         h2 = self._h2
@@ -111,14 +111,14 @@ class _Connection:
         )
 
     def send(self, request: _Request, body: bytes) -> None:
-        """Put a request on its way; `flush` sends it."""
+        """Queue a request; `flush` sends it."""
         stream = self._h2.get_next_available_stream_id()
         self._h2.send_headers(stream, [*self._head, ("content-length", str(len(body)))])
         self._h2.send_data(stream, body, end_stream=True)
         self.open[stream] = request
 
     def flush(self) -> None:
-        """Write what is to be written, as far as the socket takes it."""
+        """Write as much as the socket takes."""
         self._out += self._h2.data_to_send()
         while self._out:
             try:
@@ -126,13 +126,13 @@ class _Connection:
             except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
                 return
             except OSError:
-                # `receive` learns how it ended: what the server said last may not have been read yet.
+                # `receive` finds out how it ended: the server's last bytes may be unread yet.
                 self._out.clear()
                 return
             del self._out[:done]
 
     def receive(self) -> Iterator[Event]:
-        """What the server said since the last time."""
+        """The events since the last call."""
         data, ended = self._read()
         try:
             yield from self._h2.receive_data(self._frames.passed(data))
@@ -142,7 +142,7 @@ class _Connection:
             raise _GoneError(ended)
 
     def _read(self) -> tuple[bytes, str]:
-        """Read all there is; and how the connection ended, nothing while it hasn't."""
+        """Read all available bytes; also how the connection ended, empty if it hasn't."""
         data = bytearray()
         while True:
             try:
@@ -161,12 +161,12 @@ class _Connection:
 
 
 class H2Load:
-    """The load. `running` is the way to use it; afterwards `outcome` says what became of it."""
+    """The load. Use `running`; afterwards `outcome` has the result."""
 
     def __init__(
         self, client: Client, tls: ssl.SSLContext, route: str, job: str, *, requests_per_second: float
     ) -> None:
-        """`tls` is for this load alone: it is made to speak HTTP/2."""
+        """`tls` is for this load alone: it is changed to speak HTTP/2."""
         tls.set_alpn_protocols(["h2"])
         self.outcome = Outcome()
         self._client, self._tls, self._job, self._rate = client, tls, job, requests_per_second
@@ -179,7 +179,7 @@ class H2Load:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Load for the length of the block, and until the last request is answered."""
+        """Run the load for the duration of the block, and until the last request is answered."""
         thread = threading.Thread(target=self._guarded_run)
         thread.start()
         try:
@@ -191,7 +191,7 @@ class H2Load:
             raise self._broken
 
     def is_connected(self) -> bool:
-        """Whether it has all its connections, and none of them is being given up."""
+        """Whether it has all its connections, and none is draining."""
         return sum(not one.is_draining for one in list(self._connections)) >= CONNECTIONS
 
     def _guarded_run(self) -> None:
@@ -221,7 +221,7 @@ class H2Load:
                 self.outcome.failures["no answer"] += left
                 return
             next_due = start + self.outcome.sent / self._rate
-            # Some requests at a time: waking up for each one would cost more than the request.
+            # Some requests at a time: waking up for each would cost more than the request.
             self._receive(max(0.002, min(next_due - time.monotonic(), 0.05)))
 
     def _make_due(self, start: float, now: float) -> None:
@@ -237,7 +237,7 @@ class H2Load:
     def _send_waiting(self) -> None:
         while self._waiting:
             request = self._waiting[0]
-            # A stamp of its own for each time it is sent: Loki hides a line that it has twice.
+            # A new stamp each time it is sent: Loki hides duplicates with the same stamp.
             body = numbered_body({"job": self._job}, [(time.time_ns(), line_of(request.number))])
             connection = self._connection_with_room(len(body))
             if connection is None:
@@ -261,7 +261,7 @@ class H2Load:
         try:
             made = _Connection(self._client, self._tls, self._path)
         except OSError as error:
-            # The request that it was made for has failed.
+            # The request that needed it has failed.
             self._waiting.popleft()
             self.outcome.failures[f"connect: {type(error).__name__}"] += 1
             return None
@@ -314,7 +314,7 @@ class H2Load:
         self._waiting.appendleft(request)
 
     def _end(self, connection: _Connection, how: str) -> None:
-        """A connection is gone, and what was open on it has failed."""
+        """A connection is gone, and its open requests have failed."""
         if connection.open:
             self.outcome.failures[how] += len(connection.open)
         self._drop(connection)

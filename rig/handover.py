@@ -1,4 +1,4 @@
-"""What becomes of the connections that wait at a listener which closes, as Caddy's does at each reload."""
+"""The fate of connections that wait at a closing listener, such as Caddy's at each reload."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from contextlib import ExitStack
 
 from rig.namespaces import Namespace
 
-# Linux spreads them over both listeners: so many never all come to one.
+# Linux spreads them over both listeners: so many never all go to one.
 WAITING = 64
 PORT = 8443
 
 
 def handed_over(namespace: Namespace) -> int:
-    """How many of 64 connections the second of two listeners gets, after the first took none and closed."""
+    """How many of 64 connections a second listener gets if the first closes without accepting any."""
     with ExitStack() as sockets:
         with namespace.entered():
             first, second = (sockets.enter_context(_listener()) for _ in range(2))
@@ -24,7 +24,7 @@ def handed_over(namespace: Namespace) -> int:
 
 
 def _listener() -> socket.socket:
-    """As Caddy opens it (its listen_unix.go): beside the one that is there."""
+    """A listener beside another on the same port, as Caddy opens it (its listen_unix.go)."""
     made = socket.socket()
     made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     made.bind(("127.0.0.1", PORT))
@@ -34,7 +34,7 @@ def _listener() -> socket.socket:
 
 
 def _waiting_at(listener: socket.socket) -> int:
-    """How many connections it has. They are there at once: both ends are this machine's kernel."""
+    """How many connections wait. They arrive at once: both ends are in this machine's kernel."""
     taken = 0
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Everything that the tests need, each thing only if it is missing."""
+"""Installs everything that the tests need and that is missing."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from pathlib import Path
 from local import cache, install, system, venv
 from rig.programs import alloy_syntax, engines, fluent_bit_plugin, loki_canary, openssh, pebble
 
-# What `make test` runs on, and most users have.
+# The engine of `make test`, and of most users.
 ENGINE = "29"
 
 
 def for_tests(plugins: Path | None) -> None:
-    """What `make test` needs; what `make up` needs is a part of it."""
+    """Install what `make test` needs, which includes what `make up` needs."""
     system.check_machine()
     system.ensure_programs(system.TEST_PROGRAMS, "the tests need them")
-    system.ensure_programs({"dockerd": "docker.io"}, "the tests start a Docker Engine of their own")
+    system.ensure_programs({"dockerd": "docker.io"}, "the tests start their own Docker Engine")
     venv.ensure()
     install.into_cache(plugins)
     with cache.lock():
@@ -28,7 +28,7 @@ def for_tests(plugins: Path | None) -> None:
 
 
 def all_engines() -> None:
-    """Every Docker Engine that `make soak SUITE=engines` runs, beside what `for_tests` gets."""
+    """Build every Docker Engine of `make soak SUITE=engines` that `for_tests` doesn't install."""
     with cache.lock():
         for name in engines.NAMES:
             engines.ensure(name)

@@ -1,4 +1,4 @@
-"""A `pulumi up` that is killed at a moment of its own, and what docs/operations.md asks for afterwards."""
+"""A `pulumi up` that is killed at a chosen message, and the clean-up by docs/operations.md."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PROGRESS = re.compile(
 
 
 def up(stack: Stack, until: str | None = None) -> list[str]:
-    """Run `pulumi up`, and kill it with all that it started when it says this; what it said."""
+    """Run `pulumi up`, and kill it with its children when it prints `until`; its messages."""
     workspace = stack.automation.workspace
     command = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--color", "never"]
     said: list[str] = []
@@ -46,16 +46,16 @@ def up(stack: Stack, until: str | None = None) -> list[str]:
 
 
 def spread(moments: list[str], number: int) -> list[str]:
-    """So many of them, all over; all there are, if that is fewer."""
+    """This number of moments, evenly spread; all of them if there are fewer."""
     if number >= len(moments):
         return moments
     return [moments[(2 * index + 1) * len(moments) // (2 * number)] for index in range(number)]
 
 
 def clear_up(deployment: Deployment, emulator: Emulator) -> None:
-    """What docs/operations.md asks for after a kill: the lock of the one that was killed is still there.
+    """Clean up after a kill, by docs/operations.md: the killed Pulumi's lock is still there.
 
-    What was made and isn't in Pulumi's state is deleted, as a person would.
+    Resources that aren't in Pulumi's state are deleted, as a person would.
     """
     deployment.stack.run("cancel", "--yes")
     state = deployment.stack.automation.export_stack().deployment or {}
@@ -65,7 +65,7 @@ def clear_up(deployment: Deployment, emulator: Emulator) -> None:
 
 
 def _begun(state: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Type and name in Docker of what was being made when Pulumi was killed."""
+    """The type and Docker name of each resource that was being created at the kill."""
     for operation in state.get("pending_operations", []):
         made = operation["resource"]
         if operation["type"] == "creating" and made["type"].startswith("docker:"):
@@ -121,7 +121,7 @@ def _remove_from_aws(emulator: Emulator, known: set[str]) -> None:
 
 
 def _let_go(ec2: Any, gateway_addresses: list[dict[str, str]]) -> None:
-    """Part a deleted gateway from its addresses, as AWS does by itself; the emulator forgets it."""
+    """Disassociate a deleted gateway from its addresses, as AWS does and the emulator doesn't."""
     ids = [one["AllocationId"] for one in gateway_addresses]
     for address in ec2.describe_addresses(AllocationIds=ids)["Addresses"]:
         if "AssociationId" in address:

@@ -1,4 +1,4 @@
-"""A Caddy in the rig with the campus server's limits, whose files LiveFiles brings in place."""
+"""A Caddy in the rig with the campus server's limits, whose files LiveFiles applies."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ http://127.0.0.1:{PORT} {{
 
 CLOSED = caddyfile('respond "Forbidden" 403')
 OPEN = caddyfile('respond @let "hello"')
-# Who asks from inside the container is let in.
+# Clients inside the container are let in.
 FRAGMENT = "allowed/nat/127.0.0.1.caddy"
 
 
@@ -51,9 +51,9 @@ def outputs(result: Any) -> dict[str, Any]:
 
 
 def printed(container: Container, command: str) -> str:
-    """What a command in a container prints; an AssertionError if it fails.
+    """A command's output in a container; an AssertionError if it fails.
 
-    It may run more than once: the engine may lose what it printed.
+    It may run more than once: the engine may lose its output.
     """
     ran = read_by_script(container, command)
     assert ran is not None, "the container doesn't run"
@@ -62,7 +62,7 @@ def printed(container: Container, command: str) -> str:
 
 
 def leftovers(container: Container, directory: str = DIRECTORY) -> list[str]:
-    """What is LiveFiles' own in its directory, beside the lock, the link and the tree that it leads to."""
+    """LiveFiles' own entries in its directory, beside the lock, the link and the tree that it leads to."""
     tree = printed(container, f"readlink {directory}/.live || true").strip()
     names = set(printed(container, f"ls -A {directory}").split())
     return sorted(name for name in names - {".lock", ".live", tree} if name.startswith("."))
@@ -83,7 +83,7 @@ def live_props(docker_host: str, name: str, contents: Mapping[str, str]) -> dict
 
 @dataclass
 class LiveCaddy:
-    """A Caddy and its live volume. In a network of its own it can be asked from inside only."""
+    """A Caddy and its live volume. In its own network it can be reached only from inside."""
 
     docker_host: str
     engine: docker.DockerClient
@@ -109,7 +109,7 @@ class LiveCaddy:
         } | more
 
     def start(self, restart: str = "no") -> None:
-        """Run Caddy as the campus server does, in a network of its own."""
+        """Run Caddy as the campus server does, in its own network."""
         options: dict[str, Any] = {
             "name": self.name,
             "detach": True,
@@ -135,11 +135,11 @@ class LiveCaddy:
         }
 
     def write(self, contents: Mapping[str, str]) -> None:
-        """Bring files in place through LiveFiles."""
+        """Apply files through LiveFiles."""
         LiveFilesProvider().create(self.props(contents, {}))
 
     def sh(self, command: str) -> str:
-        """What a command in the container prints."""
+        """A command's output in the container."""
         assert self.container is not None
         return printed(self.container, command)
 
@@ -151,7 +151,7 @@ class LiveCaddy:
     _answer = f"wget -qO- http://127.0.0.1:{PORT}/ 2>/dev/null || echo none"
 
     def running(self) -> str:
-        """The hash of what Caddy runs with."""
+        """The hash of Caddy's running configuration."""
         return self.sh(self._running)
 
     def seen(self) -> str:
@@ -159,15 +159,15 @@ class LiveCaddy:
         return self.sh(self._seen)
 
     def answer(self) -> str:
-        """What Caddy answers somebody in the container, `none` if it doesn't, or refuses."""
+        """Caddy's answer inside the container; `none` if there is none, or a refusal."""
         return self.sh(self._answer).strip()
 
     def state(self) -> tuple[str, ...]:
-        """The files, what runs and what is answered, found out at once."""
+        """The files, the running configuration and the answer, by a single command."""
         return tuple(self.sh(f"{self._seen}; {self._running}; {self._answer}").splitlines())
 
     def leftovers(self) -> list[str]:
-        """What LiveFiles keeps there beside the lock, the link and the one tree that it leads to."""
+        """LiveFiles' own entries there beside the lock, the link and the tree that it leads to."""
         assert self.container is not None
         return leftovers(self.container)
 
@@ -180,7 +180,7 @@ class LiveCaddy:
 
 @contextmanager
 def live_caddy(rig: Rig, restart: str = "no", room: str | None = None) -> Iterator[LiveCaddy]:
-    """A volume with the closed Caddyfile, and a Caddy that serves it; both gone at the end.
+    """A volume with the closed Caddyfile, and a Caddy that serves it; both removed at the end.
 
     The volume has the rig's whole disk, or as much `room` as is given, such as 64k.
     """
@@ -202,7 +202,7 @@ def live_caddy(rig: Rig, restart: str = "no", room: str | None = None) -> Iterat
 
 @contextmanager
 def _kept(engine: docker.DockerClient, volume: Volume) -> Iterator[None]:
-    """A volume in memory lasts while a container that runs has it."""
+    """A volume in memory lasts while a running container has it."""
     mounts = {volume.name: {"bind": DIRECTORY, "mode": "rw"}}
     keeper = engine.containers.run(IMAGE, ["sleep", "600"], network_mode="none", volumes=mounts, detach=True)
     try:

@@ -1,8 +1,8 @@
-"""What Grafana is for LiveFiles, played by two programs: Grafana's own image can't be had here.
+"""A fake Grafana for LiveFiles, made of two programs: Grafana's own image isn't available here.
 
-A container with the tools of Grafana's image, its user and its directories. In the same network a Caddy
-answers as Grafana's admin API does: it asks for the admin's password, takes or refuses by what lies in the
-directory at that moment, and writes down what it was asked. A `grafana cli` of ours gives it a new password.
+A container has the tools of Grafana's image, its user and its directories. In the same network a Caddy acts
+as Grafana's admin API: it asks for the admin's password, accepts or refuses by the directory's content at
+that moment, and logs its requests. A fake `grafana cli` sets a new password.
 """
 
 from __future__ import annotations
@@ -29,26 +29,26 @@ from rig.live_caddy import leftovers, live_props, printed
 from rig.processes import wait_for
 from rig.rig import Rig
 
-# It has curl, as Grafana's image does.
+# It has curl, like Grafana's image.
 TOOLS = "campus-monitor/probe:dev"
-# Nothing of it may be lost on its way through a shell.
+# A shell must not change any of its characters.
 PASSWORD = "p%s \\n'\"$(id) ü"
-# The one that `grafana cli` can give it: the Caddy has its hash.
+# The password that `grafana cli` can set: the Caddy has its hash.
 NEW_PASSWORD = "another one, not told"
-# That it was given that one.
+# The mark that this password is set.
 GIVEN = f"{PROVISIONING}/.given"
 CLI = f"""#!/bin/sh
 [ "$*" = "cli --homepath /usr/share/grafana admin reset-admin-password --password-from-stdin" ] || exit 1
 [ "$(cat)" = "{NEW_PASSWORD}" ] && : >{GIVEN}
 """
-# With a file of this name there, Grafana refuses its alerting files.
+# If a file of this name exists, Grafana refuses its alerting files.
 REFUSED = "alerting/refused.yaml"
 ANSWER_SECONDS = 60.0
 
 
 @dataclass
 class LiveGrafana:
-    """What LiveFiles sees of a Grafana, and what the Grafana sees of LiveFiles."""
+    """The fake: what LiveFiles sees of Grafana, and what Grafana sees of LiveFiles."""
 
     docker_host: str
     engine: docker.DockerClient
@@ -96,7 +96,7 @@ class LiveGrafana:
         self.api = self.container = None
 
     def put(self, volume: Volume, contents: Mapping[str, str], mode: int = 0o400) -> None:
-        """Put files in a volume through VolumeFiles, as Grafana's own."""
+        """Put files into a volume through VolumeFiles, owned by Grafana."""
         owned = {"uid": float(GRAFANA_UID), "gid": 0.0, "mode": float(mode)}
         VolumeFilesProvider().create(
             {
@@ -115,33 +115,33 @@ class LiveGrafana:
         return made | {"container_id": self.container.id, "program": program, "directory": directory}
 
     def write(self, contents: Mapping[str, str], program: str = "grafana") -> None:
-        """Bring files in place through LiveFiles."""
+        """Apply files through LiveFiles."""
         LiveFilesProvider().create(self.props(contents, program))
 
-    def told(self) -> list[tuple[str, int]]:
-        """What the API was asked to read again since its start, and its answers."""
+    def reloads(self) -> list[tuple[str, int]]:
+        """The reloads that the API was asked for since its start, and its answers."""
         assert self.api is not None
         text: bytes = self.api.logs()
         entries = [json.loads(line) for line in text.decode().splitlines() if '"method":"POST"' in line]
         return [(one["request"]["uri"].split("/")[4], one["status"]) for one in entries]
 
     def refused(self) -> int:
-        """How often somebody came with a wrong password since its start."""
+        """The number of wrong passwords since its start."""
         assert self.api is not None
         return self.api.logs().decode().count('"status":401')
 
     def sh(self, command: str) -> str:
-        """What a command in the container prints."""
+        """A command's output in the container."""
         assert self.container is not None
         return printed(self.container, command)
 
     def files(self, directory: str = PROVISIONING) -> dict[str, str]:
-        """What Grafana finds in a directory: the files' contents by path."""
+        """The files that Grafana finds in a directory: contents by path."""
         names = self.sh(f"cd {directory} && find -L ./* -type f | sort").split()
         return {name[2:]: self.sh(f"cat {directory}/{name}") for name in names}
 
     def leftovers(self, directory: str = PROVISIONING) -> list[str]:
-        """What LiveFiles keeps there beside its lock, its link and the tree, and links that lead nowhere."""
+        """LiveFiles' own entries there beside its lock, its link and the tree, and dangling links."""
         assert self.container is not None
         dead = self.sh(f"cd {directory} && for one in *; do [ -e $one ] || echo $one; done").split()
         return leftovers(self.container, directory) + dead
@@ -199,7 +199,7 @@ http://127.0.0.1:3000 {{
 
 @contextmanager
 def live_grafana(rig: Rig) -> Iterator[LiveGrafana]:
-    """Both containers and their volumes, with the first files in place; all gone at the end."""
+    """Both containers and their volumes, with the first files in place; all removed at the end."""
     for image in (TOOLS, CADDY):
         rig.engine.load(image)
     name = f"live-grafana-{secrets.token_hex(4)}"
@@ -248,9 +248,9 @@ http://:3000 {
 
 
 def make_played_image(rig: Rig, more: str = "") -> None:
-    """An image that runs where Grafana's would, for the whole stack: any login will do there.
+    """A fake of Grafana's image, for the whole stack, that accepts any login.
 
-    `more` is what it answers besides, as Caddy's directives.
+    `more` are Caddy directives for more answers.
     """
     caddyfile = _PLAYED_CADDYFILE.replace("# more", more)
     for image in (TOOLS, CADDY):
@@ -260,7 +260,7 @@ def make_played_image(rig: Rig, more: str = "") -> None:
         try:
             program = read_file(caddy, "/usr/bin/caddy")
             assert program is not None
-            # The bytes alone: a container without capabilities can't start a program that has one.
+            # Copied without its file capability: a container without capabilities couldn't start it.
             files = {"usr/bin/caddy": replace(program, mode=0o755)}
             put_files(made, "/", files | {"etc/Caddyfile": HostFile(content=caddyfile.encode(), mode=0o644)})
             repository, _, tag = PLAYED.partition(":")

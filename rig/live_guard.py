@@ -1,4 +1,4 @@
-"""A port guard in the rig, in a network of its own, whose policy LiveFiles brings in place."""
+"""A port guard in the rig, in its own network, whose policy LiveFiles applies."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rig.rig import Rig
 IMAGE = "campus-monitor/port-guard:dev"
 DIRECTORY = "/etc/port-guard/live"
 POLICY_FILE = "policy.nft"
-# Only for a guard that never comes: one that works is there in a second.
+# Only for a guard that never starts: a working guard is there in a second.
 HEALTHY_SECONDS = 60.0
 
 
@@ -40,7 +40,7 @@ class LiveGuard:
         return made | {"program": "nft", "directory": DIRECTORY}
 
     def write(self, policy: str, **more: Any) -> None:
-        """Bring a policy in place through LiveFiles."""
+        """Apply a policy through LiveFiles."""
         LiveFilesProvider().create(self.props(policy) | more)
 
     def load(self, policy: str) -> None:
@@ -51,7 +51,7 @@ class LiveGuard:
         assert ran.status == 0, ran.errors
 
     def sh(self, command: str) -> str:
-        """What a command in the container prints."""
+        """A command's output in the container."""
         return printed(self.container, command)
 
     def policy(self) -> str:
@@ -63,11 +63,11 @@ class LiveGuard:
         return self.policy(), self.sh("port-guard running")
 
     def log(self) -> str:
-        """What the guard has said."""
+        """The guard's log."""
         return self.container.logs().decode()
 
     def wait_until_healthy(self) -> None:
-        """Return when the guard runs, and the kernel has the policy that it was given."""
+        """Return when the guard runs and the kernel has its policy."""
 
         def is_healthy() -> bool:
             try:
@@ -79,7 +79,7 @@ class LiveGuard:
         wait_for(f"{self.name} is healthy", is_healthy, HEALTHY_SECONDS)
 
     def tables(self) -> str:
-        """All that the kernel has in this network, without what changes by itself."""
+        """All rules in this network, without counters and sets' elements."""
         return self.sh("nft -s -t list ruleset")
 
     def state(self) -> tuple[str, ...]:
@@ -88,13 +88,13 @@ class LiveGuard:
         return tuple(self.sh(f"{file} && nft -s -t list ruleset").splitlines())
 
     def leftovers(self) -> list[str]:
-        """What LiveFiles keeps there beside the lock, the link and the one tree that it leads to."""
+        """LiveFiles' own entries there beside the lock, the link and the tree that it leads to."""
         return leftovers(self.container, DIRECTORY)
 
 
 @contextmanager
 def live_guard(rig: Rig, *, guards_host: bool = False) -> Iterator[LiveGuard]:
-    """A guard with its first policy; gone at the end, with its table if it guards the rig's host."""
+    """A guard with its first policy; removed at the end, with its table if it guards the rig's host."""
     rig.engine.load(IMAGE)
     engine = rig.engine.client()
     name = f"live-test-{secrets.token_hex(4)}-port-guard"

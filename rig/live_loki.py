@@ -28,12 +28,12 @@ from rig.stack import merged
 
 IMAGE = "grafana/loki:3.7.8"
 PORT = 3100
-# What the stack gives a Loki.
+# As in the stack.
 MEMORY_MIB = 1024
 # Loki takes pushes at once and queries some 16 s later.
 READY_SECONDS = 120.0
-# For tests that aren't about a Loki's start, which is then a second long: it waits for others, of whom there
-# are none, and looks for its own scheduler by way of a ring.
+# For tests that aren't about a Loki's start, which then takes a second: without this it waits for other
+# Lokis, and looks for its own scheduler through a ring.
 _SCHEDULER = {"scheduler_address": f"127.0.0.1:{GRPC_PORT}"}
 AT_ONCE = {
     "ingester": {"lifecycler": {"min_ready_duration": "0s"}},
@@ -43,7 +43,7 @@ AT_ONCE = {
 
 
 def rendered(settings: Mapping[str, Any], changes: Mapping[str, Any]) -> str:
-    """The stack's configuration of a Loki with these settings; then `changes` to what is rendered."""
+    """The stack's configuration of a Loki with these settings, and then with these `changes`."""
     instance = LokiSettings.model_validate({"port": PORT, "route": "/lokiaws", "allow": ["nat"], **settings})
     return json.dumps(merged(json.loads(render_loki_config(instance)), changes))
 
@@ -63,12 +63,12 @@ class LiveLoki:
 
     @property
     def where(self) -> tuple[str, int]:
-        """Where it answers on the campus server; a container that is started anew may be elsewhere."""
+        """Its address on the campus server; a restarted container may have another."""
         return self._network()["IPAddress"], PORT
 
     @property
     def client(self) -> Client:
-        """Somebody on the campus server itself."""
+        """A client on the campus server itself."""
         network = self._network()
         return Client(self.rig.network.campus, network["Gateway"], self.where, network["IPAddress"], None)
 
@@ -89,7 +89,7 @@ class LiveLoki:
         )
 
     def start(self) -> None:
-        """Make the container and start it."""
+        """Create the container and start it."""
         self.engine.containers.run(
             IMAGE,
             [f"-config.file={CONFIG_DIRECTORY}/{CONFIG_FILE}"],
@@ -123,21 +123,21 @@ class LiveLoki:
         return self.client.request("POST", PUSH_PATH, body, {"Content-Type": "application/json"})
 
     def found(self, job: str, since_ns: int) -> Found:
-        """The numbered lines that it gives back."""
+        """The numbered lines that it returns."""
         return found_in_loki(self.rig.network.campus, self.where, job, since_ns)
 
     def flush(self) -> None:
-        """Have it write what it holds in memory; it does so after it has answered."""
+        """Have it write its memory to disk; it does so after it has answered."""
         assert self.client.request("POST", "/flush").status == 204
 
     def metric(self, name: str) -> float:
-        """What one of its metrics shows; 0 where it has none of that name."""
+        """The value of a metric; 0 if it has none of that name."""
         text = self.client.request("GET", "/metrics").body.decode()
         found = re.search(rf"^{name} (\S+)$", text, re.MULTILINE)
         return float(found[1]) if found else 0.0
 
     def files(self, folder: str) -> list[str]:
-        """The files below a folder of its data; none where the folder isn't there."""
+        """The files below a folder of its data; none without the folder."""
         try:
             chunks, _ = self.container.get_archive(f"{DATA}/{folder}")
         except NotFound:
@@ -146,7 +146,7 @@ class LiveLoki:
             return [one.name for one in archive if one.isfile()]
 
     def remove(self) -> None:
-        """Leave nothing behind, nor anything that a test made for its volumes."""
+        """Remove it, its volumes, and everything that a test made for them."""
         for container in self.engine.containers.list(all=True, filters={"name": f"^{self.name}"}):
             container.remove(force=True, v=True)
         for volume in self.engine.volumes.list(filters={"name": f"^{self.name}-"}):
@@ -157,7 +157,7 @@ class LiveLoki:
 def running_loki(
     rig: Rig, name: str, config: str, data_options: Mapping[str, str] | None = None
 ) -> Iterator[LiveLoki]:
-    """A Loki that answers queries, for the length of the block; its data on a volume with these options."""
+    """A Loki that answers queries, for the duration of the block; its data on a volume with these options."""
     rig.engine.load(IMAGE)
     with closing(rig.engine.client()) as engine:
         loki = LiveLoki(rig, engine, name)

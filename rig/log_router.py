@@ -1,4 +1,4 @@
-"""Grafana's Fluent Bit plugin, the real one, without Fluent Bit around it."""
+"""The real plugin of Grafana's for Fluent Bit, without Fluent Bit around it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Record = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Ran:
-    """What became of it: what the plugin made of its options, and what it said."""
+    """The result: the plugin's parsed options, and its log."""
 
     status: int
     parsed: dict[str, Any]
@@ -34,7 +34,7 @@ def run_plugin(
     namespace: Namespace | None = None,
     hosts: Path | None = None,
 ) -> Ran:
-    """Give the plugin its options, and records to ship; in a namespace, with a hosts file of its own."""
+    """Give the plugin its options, and records to ship; in a namespace, with its own hosts file."""
     command = [str(_program())]
     if hosts is not None:
         inside = 'mount --bind "$0" /etc/hosts && exec "$1"'
@@ -49,7 +49,7 @@ def run_plugin(
 def running_plugin(
     options: Mapping[str, str], records: Sequence[Record], pause_seconds: float, log: Path
 ) -> Iterator[None]:
-    """The plugin as it ships the records, one after each pause; it is stopped at the block's end."""
+    """The plugin as it ships the records, one after each pause; it stops at the block's end."""
     order = {"options": dict(options), "records": list(records), "pause": round(pause_seconds * 1e9)}
     with log.open("w") as said:
         process = subprocess.Popen(
@@ -66,9 +66,9 @@ def running_plugin(
 
 
 def last_try_seconds(options: Mapping[str, str], seeds: int) -> tuple[float, float]:
-    """When the last try of a batch begins, at the earliest and at the latest of so many seeds.
+    """The earliest and the latest begin of a batch's last try, over this number of seeds.
 
-    It is the plugin's own backoff that says so, in seconds after the first try.
+    By the plugin's own backoff, in seconds after the first try.
     """
     done = _run([str(_program())], {"options": dict(options), "seeds": seeds})
     found = json.loads(done.stdout)
@@ -78,7 +78,7 @@ def last_try_seconds(options: Mapping[str, str], seeds: int) -> tuple[float, flo
 def _program() -> Path:
     program = fluent_bit_plugin.program()
     if not program.exists():
-        # A missing one is a failure: what it would show stays unproved.
+        # A missing program fails the test: nothing would be proven.
         pytest.fail(f"{program.name} is missing: run `make install` once")
     return program
 

@@ -1,4 +1,4 @@
-"""Network namespaces: the campus server's network, and the world that it is reached from."""
+"""Network namespaces: the campus server's network, and the world around it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ SERVER_6 = "2001:db8::1"
 NAT = "203.0.113.7"
 STRANGER = "203.0.113.8"
 LATER_NAT = "203.0.113.9"
-# An ACME authority, which also comes to see for itself.
+# An ACME authority, which also connects to validate.
 AUTHORITY = "203.0.113.10"
 CAMPUS_CLIENT = "198.51.100.5"
-# Somebody in a private range (RFC 1918), as proxies often trust them: a VPN's client.
+# A VPN's client in a private range (RFC 1918), which proxies often trust.
 PRIVATE_CLIENT = "10.20.30.5"
 NAT_6 = "2001:db8::7"
 STRANGER_6 = "2001:db8::8"
@@ -63,8 +63,7 @@ class Namespace:
     def entered(self) -> Iterator[None]:
         """Put the calling thread (and no other) into the namespace for the block.
 
-        A socket belongs for its whole life to the namespace it was made in, so it is enough
-        to make it in here.
+        A socket belongs to the namespace in which it was made, so it is enough to make it in here.
         """
         home = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
         try:
@@ -90,7 +89,7 @@ class Namespace:
         try:
             connection.settimeout(timeout)
             if source is not None:
-                # The port is chosen at connect, so that many connections share few ports.
+                # The port is chosen at connect, so many connections can share few ports.
                 connection.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 connection.bind((source, 0))
             connection.connect(server)
@@ -100,7 +99,7 @@ class Namespace:
         return connection
 
     def run(self, *command: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run a command inside the namespace and give back what it printed."""
+        """Run a command inside the namespace and return its output."""
         return subprocess.run(
             ["nsenter", f"--net={self.path}", *command],
             check=check,
@@ -114,7 +113,7 @@ _IP_BIND_ADDRESS_NO_PORT = 24
 
 @dataclass(frozen=True)
 class Network:
-    """The campus server's namespace and the world's, joined by one link."""
+    """The campus server's namespace and the world's, joined by a link."""
 
     campus: Namespace
     world: Namespace

@@ -1,4 +1,4 @@
-"""An S3 (moto's) on a machine of the campus: a process of its own in the world's namespace."""
+"""An S3 (moto's) on a machine of the campus: a process in the world's namespace."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ObjectStore:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The bucket as a Loki's settings name it."""
+        """The bucket in a Loki's settings."""
         return {
             "bucket": BUCKET,
             "region": REGION,
@@ -47,14 +47,14 @@ class ObjectStore:
         }
 
     def objects(self) -> list[str]:
-        """The names of what is in the bucket."""
+        """The names of the bucket's objects."""
         asked = self.world.run(sys.executable, "-m", "rig.object_store", "list")
         return asked.stdout.split()
 
 
 @contextmanager
 def running_object_store(rig: Rig) -> Iterator[ObjectStore]:
-    """A store for the length of the block."""
+    """A store for the duration of the block."""
     world = rig.network.world
     process = subprocess.Popen(
         ["nsenter", f"--net={world.path}", sys.executable, "-m", "rig.object_store", "serve"],
@@ -86,12 +86,12 @@ def _client() -> Any:
 
 
 def _serve() -> None:
-    # A line per request would bury what a failed test has to say.
+    # A line per request would bury a failed test's message.
     logging.getLogger("werkzeug").setLevel(logging.WARNING)
     ThreadedMotoServer(ip_address=CAMPUS_CLIENT, port=PORT, verbose=False).start()
     _client().create_bucket(Bucket=BUCKET)
     print("ready", flush=True)
-    # Whoever started this ends it.
+    # The process that started this ends it.
     signal.pause()
 
 

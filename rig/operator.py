@@ -1,4 +1,4 @@
-"""An operator's machine: its way through the VPN to the campus server's SSH, and a home that knows it."""
+"""An operator's machine: its route through the VPN to the campus server's SSH, and its home folder."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from rig.namespaces import PRIVATE_CLIENT, SERVER_IN_PRIVATE, Namespace
 from rig.rig import Rig
 from rig.ssh_server import USER, SshServer, operators_home, ssh_server
 
-# The official plugin runs OpenSSH's client, which looks for its files in the home that the system
-# names, whatever $HOME says.
+# The official plugin runs OpenSSH's client, which looks for its files in the home of the system's user
+# database, whatever $HOME is.
 SSH = """\
 #!/bin/sh
 PATH=${{PATH#{folder}:}} exec ssh -F {config} "$@"
@@ -31,7 +31,7 @@ BatchMode yes
 
 @dataclass(frozen=True)
 class Operator:
-    """How Pulumi reaches the campus server's Docker Engine from the operator's machine."""
+    """Pulumi's route from the operator's machine to the campus server's Docker Engine."""
 
     docker_host: str
     environment: dict[str, str]
@@ -40,10 +40,10 @@ class Operator:
 
 @contextmanager
 def operator_of(rig: Rig, ssh_port: int, home: Path) -> Iterator[Operator]:
-    """An operator for the length of the block, who comes in as a client of the campus' VPN.
+    """An operator for the duration of the block, who connects as a client of the campus' VPN.
 
-    The machine's own network has no way into the rig. So a port on a loopback address of this process' own
-    leads there, to an SSH server in the campus namespace: what its port policy drops doesn't get through.
+    The machine's own network has no route into the rig. So a loopback port of this process leads to an SSH
+    server in the campus namespace, through its port policy.
     """
     engine = rig.engine.url.removeprefix("unix://")
     with ssh_server(rig.network.campus, (SERVER_IN_PRIVATE, ssh_port), engine) as server:
@@ -55,7 +55,7 @@ def operator_of(rig: Rig, ssh_port: int, home: Path) -> Iterator[Operator]:
 
 
 def _environment(home: Path) -> dict[str, str]:
-    """What Pulumi's processes are to see: this home, no agent's keys, and Pulumi's own files as ever."""
+    """The environment of Pulumi's processes: this home, no agent's keys, and Pulumi's usual files."""
     programs, config = home / "bin", home / ".ssh" / "config"
     programs.mkdir()
     config.write_text(SSH_CONFIG.format(home=home))
@@ -65,7 +65,7 @@ def _environment(home: Path) -> dict[str, str]:
         "HOME": str(home),
         "PULUMI_HOME": os.environ.get("PULUMI_HOME", str(Path.home() / ".pulumi")),
         "SSH_AUTH_SOCK": "",
-        # Pulumi, a Go program, works on four resources per core at once: 64 logins where there are 16.
+        # Pulumi, a Go program, works on four resources per core in parallel: 64 logins with 16 cores.
         "GOMAXPROCS": "16",
         "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
     }
@@ -73,7 +73,7 @@ def _environment(home: Path) -> dict[str, str]:
 
 @contextmanager
 def _vpn(near: tuple[str, int], world: Namespace, far: tuple[str, int]) -> Iterator[None]:
-    """Let connections to `near` come out in the world, as those of a client of the VPN to `far`."""
+    """Forward connections to `near` to `far`, from a client of the VPN in the world."""
 
     class Onwards(socketserver.BaseRequestHandler):
         request: socket.socket
@@ -84,7 +84,7 @@ def _vpn(near: tuple[str, int], world: Namespace, far: tuple[str, int]) -> Itera
     class Server(socketserver.ThreadingTCPServer):
         allow_reuse_address = True
         daemon_threads = True
-        # As many as may come at once.
+        # As many as may come in parallel.
         request_queue_size = 256
 
     with Server(near, Onwards) as server:
@@ -96,8 +96,8 @@ def _vpn(near: tuple[str, int], world: Namespace, far: tuple[str, int]) -> Itera
 
 
 def _join(near: socket.socket, far: socket.socket) -> None:
-    """Carry bytes both ways, until the far end has said all; then both are closed."""
-    far.settimeout(None)  # a login that is idle while others work stays
+    """Copy bytes both ways until the far end has finished; then close both."""
+    far.settimeout(None)  # an idle login stays while others work
 
     def inwards() -> None:
         _copy(near.recv, far.sendall)

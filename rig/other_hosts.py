@@ -1,4 +1,4 @@
-"""More Docker hosts on campus, each with an engine of its own, on a network that all share with the world."""
+"""More Docker hosts on campus, each with its own engine, on a network shared with the world."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rig.rig import Rig
 from rig.run import Run, opened_run
 
 LAN = "lan"
-# The campus server, a neighbour, and a machine that leads to the rest of the campus.
+# The campus server, a neighbour, and a router to the rest of the campus.
 SERVER_ON_LAN = "10.40.0.1"
 STRANGER_ON_LAN = "10.40.0.9"
 ROUTER = "10.40.0.254"
 FIRST_OTHER = 2
 
-# The engines of the hosts that run now.
+# The engines of the running hosts.
 running: list[DockerEngine] = []
 
 
@@ -33,11 +33,11 @@ class OtherHost:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the stack's settings say of it."""
+        """Its entry in the stack's settings."""
         return {"dockerHost": self.engine.url, "address": self.address}
 
     def unplug(self) -> None:
-        """Take it off the network, without a word to anybody."""
+        """Take it off the network without notice."""
         ip("-n", self.namespace.name, "link", "set", LAN, "down")
 
     def plug(self) -> None:
@@ -50,7 +50,7 @@ class OtherHost:
 def running_other_hosts(
     rig: Rig, names: Sequence[str], images: Sequence[str]
 ) -> Iterator[dict[str, OtherHost]]:
-    """Hosts with these images, for the length of the block; nothing of them is left, however it ends."""
+    """Hosts with these images, for the duration of the block; nothing of them is left, however it ends."""
     with ExitStack() as kept:
         switch = _switch(kept.enter_context(opened_run()))
         _plug_in(switch, rig.network.campus, [SERVER_ON_LAN])
@@ -78,7 +78,7 @@ def _start(kept: ExitStack, switch: Namespace, address: str) -> OtherHost:
 
 
 def _switch(run: Run) -> Namespace:
-    """One bridge and nothing else; its links go when it goes."""
+    """A namespace with only a bridge, whose links are removed with it."""
     switch = Namespace(f"{run.name}-switch")
     ip("netns", "add", switch.name)
     ip("-n", switch.name, "link", "add", LAN, "type", "bridge")
@@ -99,6 +99,6 @@ def _plug_in(switch: Namespace, namespace: Namespace, addresses: Sequence[str]) 
 
 
 def _lead_to_the_campus(namespace: Namespace) -> None:
-    """To where the bucket is."""
+    """Add a route to the bucket."""
     network = f"{CAMPUS_CLIENT.rpartition('.')[0]}.0/24"
     ip("-n", namespace.name, "route", "replace", network, "via", ROUTER)

@@ -1,4 +1,4 @@
-"""Clients in processes of their own, so that a measurement's clients don't wait for one another."""
+"""Clients in their own processes, so that a measurement's clients don't wait for one another."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rig.processes import die_with_parent
 
 @dataclass(frozen=True)
 class Caller:
-    """A client that can be handed to another process."""
+    """A client that can be sent to another process."""
 
     namespace: Namespace
     source: str
@@ -27,7 +27,7 @@ class Caller:
 
     @classmethod
     def of(cls, deployment: Deployment, source: str) -> Caller:
-        """Somebody in the world with this address, who calls the deployed Caddy."""
+        """A client in the world with this address, for the deployed Caddy."""
         client = deployment.client(source)
         return cls(client.namespace, source, client.server, client.domain, ca_of(deployment.caddy()))
 
@@ -39,7 +39,7 @@ class Caller:
 
 @contextmanager
 def other_processes(number: int) -> Iterator[ProcessPoolExecutor]:
-    """So many processes to run clients in; they end with this one, however it ends."""
+    """This number of processes to run clients in; they end with this process, however it ends."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(number, context, initializer=die_with_parent) as pool:
         yield pool

@@ -1,8 +1,8 @@
-"""Where the equipment has its own things."""
+"""The test equipment's own paths."""
 
 from __future__ import annotations
 
 from local.paths import ROOT
 
-# The Go modules that programs of the tests, and Loki where its image is refused, are built from.
+# The Go modules of the tests' programs, and of Loki if its image is refused.
 GO = ROOT / "rig" / "go"

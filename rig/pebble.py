@@ -1,4 +1,4 @@
-"""Pebble, an ACME authority in the world: it comes to see a server's proofs, as Let's Encrypt does."""
+"""Pebble, an ACME authority in the world: it connects to validate a server, as Let's Encrypt does."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ WAYS = {"http-01": 80, "tls-alpn-01": 443}
 
 @dataclass
 class Pebble:
-    """An authority, which keeps all that it knows in memory."""
+    """An authority, with its state in memory."""
 
     world: Namespace
     folder: Path
-    # Where it answers: its clients on this port, and those who look after it on the next one.
+    # Its clients' port; its management is on the next port.
     port: int
     # How long its certificates are valid.
     seconds: int
-    # By which its clients know it.
+    # The certificate by which its clients trust it.
     own: Authority
-    # Names that it gives no certificate for; any other has to prove itself.
+    # Names for which it refuses a certificate; others are validated.
     refused: tuple[str, ...] = ()
     _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     @property
     def directory(self) -> str:
-        """Where its clients begin."""
+        """The URL of its directory."""
         return f"https://{AUTHORITY}:{self.port}/dir"
 
     def start(self) -> None:
@@ -61,7 +61,7 @@ class Pebble:
         (self.folder / "own.pem").write_text(self.own.certificate + self.own.key)
         path = self.folder / "pebble.json"
         path.write_text(json.dumps({"pebble": config}))
-        # Without pauses of its own, and each order with a proof of its own.
+        # Without artificial delays, and with a validation for each order.
         environment = os.environ | {"PEBBLE_VA_NOSLEEP": "1", "PEBBLE_AUTHZREUSE": "0"}
         with self._log.open("wb") as log:
             self._process = _started(
@@ -77,20 +77,20 @@ class Pebble:
 
     @contextmanager
     def unreachable(self) -> Iterator[None]:
-        """Refuse every connection to it for the length of the block."""
+        """Refuse every connection to it for the duration of the block."""
         packets = f"ip daddr {AUTHORITY} tcp dport {self.port}"
         with _refused(self.world, f"authority_{self.port}", packets):
             yield
 
     def stop(self) -> None:
-        """End it: connections to it are refused."""
+        """Stop it: connections to it are refused."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
             self._process = None
 
     def issuer(self) -> str:
-        """The root that it signs by, as PEM: what the site's visitors have to trust."""
+        """Its root, as PEM, which the site's visitors have to trust."""
         server = (AUTHORITY, self.port + 1)
         connection = Connection(self.world, server, AUTHORITY, tls=trust_in(self.own.root))
         connection.request("GET", "/roots/0")
@@ -98,11 +98,11 @@ class Pebble:
             return answer.read().decode()
 
     def said(self, words: str) -> int:
-        """How many lines of its log, have these words."""
+        """How many lines of its log have these words."""
         return sum(words in line for line in self._log.read_text().splitlines())
 
     def orders(self) -> int:
-        """How many orders it has taken on."""
+        """How many orders it has accepted."""
         return self.said("Added order ")
 
     @property
@@ -120,7 +120,7 @@ def running_pebble(
     own: Authority | None = None,
     refused: tuple[str, ...] = (),
 ) -> Iterator[Pebble]:
-    """An authority, and what tells it that every name is the campus server's, for the length of the block."""
+    """An authority, and a DNS server that resolves every name to the campus server, during the block."""
     folder.mkdir()
     made = Pebble(world, folder, port, seconds, own or made_authority(AUTHORITY), refused)
     with (folder / "names.log").open("wb") as log:
@@ -144,7 +144,7 @@ def running_pebble(
 
 @contextmanager
 def closed(world: Namespace, *ways: str) -> Iterator[None]:
-    """Have a firewall before the campus server refuse what these ways of proof come in by."""
+    """Have a firewall before the campus server refuse the ports of these challenges."""
     ports = ", ".join(str(WAYS[way]) for way in ways)
     with _refused(world, "closed_ways", f"ip daddr {SERVER} tcp dport {{ {ports} }}"):
         yield
@@ -152,7 +152,7 @@ def closed(world: Namespace, *ways: str) -> Iterator[None]:
 
 @contextmanager
 def _refused(world: Namespace, name: str, packets: str) -> Iterator[None]:
-    """Answer packets that leave the world, or arrive in it, with a reset."""
+    """Reset matching packets that leave the world or arrive in it."""
     table = f"inet {name}"
     commands = [f"add table {table}"]
     for hook in ("input", "output"):
@@ -172,7 +172,7 @@ def _started(
 ) -> subprocess.Popen[bytes]:
     program = pebble.program(name)
     if not program.exists():
-        # A missing one is a failure: what it would show stays unproved.
+        # A missing program fails the test: nothing would be proven.
         pytest.fail(f"{name} is missing: run `make install` once")
     command = ["nsenter", f"--net={world.path}", str(program), *arguments]
     return subprocess.Popen(

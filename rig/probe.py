@@ -1,4 +1,4 @@
-"""Real clients in the world: TLS requests from an address of choice, and lines read back."""
+"""Real clients in the world: TLS requests from a chosen address, and lines read back."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PUSH_PATH = "/loki/api/v1/push"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server answered."""
+    """A server's answer."""
 
     status: int
     body: bytes
@@ -46,7 +46,7 @@ class Login:
 
 
 class Connection(http.client.HTTPConnection):
-    """HTTP from inside a namespace, from an address, over TLS if a context is given."""
+    """HTTP from inside a namespace, from an address, over TLS if there is a context."""
 
     def __init__(
         self,
@@ -58,13 +58,13 @@ class Connection(http.client.HTTPConnection):
     ) -> None:
         super().__init__(host, server[1], timeout=30)
         self._namespace, self._server, self._tls = namespace, server, tls
-        # The next connection comes from there.
+        # The source of the next connection.
         self.source = source
 
     def connect(self) -> None:
         plain = self._namespace.connect(self._server, self.source)
         plain.settimeout(self.timeout)
-        # As http.client's own connect: otherwise a body waits for the acknowledgement of its headers.
+        # As in http.client's own connect: otherwise a body waits for the acknowledgement of its headers.
         plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if self._tls is None:
             self.sock = plain
@@ -78,13 +78,13 @@ class Connection(http.client.HTTPConnection):
 
 @dataclass(frozen=True)
 class Client:
-    """Somebody in the world with an address, who trusts the campus server's certificate."""
+    """A client in the world with an address, which trusts the campus server's certificate."""
 
     namespace: Namespace
     source: str
     server: tuple[str, int]
     domain: str
-    # None speaks plain HTTP.
+    # None means plain HTTP.
     tls: ssl.SSLContext | None
 
     def request(
@@ -94,13 +94,13 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Answer:
-        """One request over a connection of its own."""
+        """One request over a new connection."""
         with self.connected() as connection:
             return _exchange(connection, method, path, body, headers or {})
 
     @contextmanager
     def connected(self) -> Iterator[http.client.HTTPConnection]:
-        """A connection for many requests, which fail when it is closed: nothing is retried."""
+        """A connection for many requests, without retries if it is closed."""
         connection = Connection(self.namespace, self.server, self.domain, source=self.source, tls=self.tls)
         try:
             yield connection
@@ -151,7 +151,7 @@ def trust_in(ca: str) -> ssl.SSLContext:
 
 
 def lines_in_loki(campus: Namespace, loki: tuple[str, int], query: str) -> list[str]:
-    """The lines of the last hour that a query finds, asked for from the campus server itself."""
+    """The lines of the last hour that a query finds, queried from the campus server itself."""
     now = time.time_ns()
     asked = {"query": query, "start": now - 3600 * 10**9, "end": now + 10**9, "limit": 5000}
     connection = Connection(campus, loki, loki[0])
@@ -168,7 +168,7 @@ def lines_in_loki(campus: Namespace, loki: tuple[str, int], query: str) -> list[
 def wait_for_line(
     campus: Namespace, loki: tuple[str, int], line: str, job: str = "rig", seconds: float = 20.0
 ) -> None:
-    """Return when Loki gives this line back, or fail."""
+    """Return when Loki returns this line, or fail."""
     query = f'{{job="{job}"}}'
     wait_for(
         f"the line {line!r} is in Loki",
@@ -178,7 +178,7 @@ def wait_for_line(
 
 
 def is_connected(one: socket.socket) -> bool:
-    """Whether a connection that was begun has come about."""
+    """Whether a connection is established."""
     try:
         one.getpeername()
     except OSError:
@@ -187,7 +187,7 @@ def is_connected(one: socket.socket) -> bool:
 
 
 def can_connect(namespace: Namespace, source: str | None, server: tuple[str, int]) -> bool:
-    """Whether a TCP connection comes about, from this address, in two seconds."""
+    """Whether a TCP connection from this address is established within two seconds."""
     try:
         namespace.connect(server, source, timeout=2.0).close()
     except OSError:

@@ -1,4 +1,4 @@
-"""Processes of the rig: who is alive, who ends, and how to wait for it."""
+"""Processes of the rig: checking, killing and waiting for them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def start_time(pid: int) -> str | None:
     """When the process started, in the kernel's ticks; None if there is no such process.
 
-    With the pid it names one process for good: a pid alone may belong to somebody else by now.
+    With the pid it identifies a process for good: a pid alone may be reused.
     """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
@@ -30,13 +30,13 @@ def start_time(pid: int) -> str | None:
 
 
 def die_with_parent() -> None:
-    """For `preexec_fn`: the kernel ends this child when its parent goes, however it goes."""
+    """For `preexec_fn`: the kernel kills this child when its parent ends, however it ends."""
     if _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
 
 
 def kill_and_wait(pids: list[int], seconds: float = 20.0) -> None:
-    """Kill these processes and return when the kernel has them gone, children waited for."""
+    """Kill these processes and return when they are gone; children are reaped."""
     handles = [handle for pid in pids if (handle := _pidfd(pid)) is not None]
     try:
         for handle in handles:
@@ -66,7 +66,7 @@ def _kill(handle: int) -> None:
 
 
 def wait_for(what: str, probe: Callable[[], T | None], seconds: float) -> T:
-    """Poll until `probe` gives something true, or fail with what was waited for."""
+    """Poll until `probe` returns something true, or fail with `what`."""
     deadline = time.monotonic() + seconds
     while True:
         found = probe()
@@ -78,7 +78,7 @@ def wait_for(what: str, probe: Callable[[], T | None], seconds: float) -> T:
 
 
 def children(pid: int) -> list[int]:
-    """The processes that this one started and that it is still the parent of."""
+    """The current child processes of this process."""
     found: list[int] = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -89,7 +89,7 @@ def children(pid: int) -> list[int]:
 
 
 def with_environment(name: str, value: str) -> list[int]:
-    """The processes that were started with this variable: it is inherited, however deep."""
+    """The processes that were started with this variable, which all descendants inherit."""
     wanted = f"{name}={value}".encode()
     return [
         int(process.name)
@@ -101,5 +101,5 @@ def with_environment(name: str, value: str) -> list[int]:
 def _environment(process: Path) -> bytes:
     try:
         return (process / "environ").read_bytes()
-    except OSError:  # it ended meanwhile, or isn't ours to look at
+    except OSError:  # it ended meanwhile, or we may not read it
         return b""

@@ -1,6 +1,6 @@
 """Log shippers with numbered lines: they push and retry as Grafana's Fluent Bit plugin does.
 
-Afterwards the numbers are read back from Loki: what is missing, and what is there twice.
+Afterwards the numbers are read back from Loki, to find missing and duplicate lines.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from rig.probe import PUSH_PATH, Client, Login
 
 # Loki's own limit of lines per query (limits_config, max_entries_limit_per_query).
 PAGE = 5000
-# The plugin's Timeout; its BatchSize of 1 MiB in lines of ours, rounded down.
+# The plugin's Timeout; its BatchSize of 1 MiB in our lines, rounded down.
 TIMEOUT_SECONDS = 10.0
 BATCH_LINES = 5000
 
 
 @dataclass(frozen=True)
 class Retries:
-    """The plugin's way to retry: the delay doubles from try to try, up to a number of tries.
+    """The plugin's retries: the delay doubles with each try, up to a number of tries.
 
-    Its own MinBackoff, MaxBackoff and MaxRetries.
+    By its own MinBackoff, MaxBackoff and MaxRetries.
     """
 
     first_seconds: float = 0.5
@@ -39,34 +39,34 @@ class Retries:
     tries: int = 10
 
     def delay(self, failed: int) -> float:
-        """The seconds to wait after so many failed tries (at least one), spread as the plugin does."""
+        """The seconds to wait after this number of failed tries (at least one), random as in the plugin."""
         longest = min(self.last_seconds, self.first_seconds * 2**failed)
         return random.uniform(longest / 2, longest)
 
 
 @dataclass
 class Tally:
-    """What became of the lines and of the tries to push them."""
+    """The outcome of the lines and of the tries to push them."""
 
-    # Numbers of lines that were given to a shipper.
+    # The numbers of the lines given to a shipper.
     lines: int = 0
     acknowledged: set[int] = field(default_factory=set, repr=False)
-    # Numbers that the shipper gave up: refused for good, or too many tries.
+    # The numbers that the shipper gave up: refused for good, or after too many tries.
     dropped: set[int] = field(default_factory=set, repr=False)
     pushes: int = 0
-    # Tries that were retried, by reason.
+    # Retries, by reason.
     retried: Counter[str] = field(default_factory=Counter)
     # Why lines were dropped, by reason.
     drops: Counter[str] = field(default_factory=Counter)
-    # Connections that the server closed while nothing was asked on them: no error, a new one is made.
+    # Idle connections that the server closed: no error, a new connection is made.
     closed_idle: int = 0
 
 
 class Pusher:
-    """Some shippers with one connection each; a line's number tells which one has it.
+    """Some shippers with one connection each; a line's number decides its shipper.
 
-    Each sends what has appeared since its last batch, at the earliest `batch_wait` seconds after
-    it, and holds everything later back while it retries.
+    Each sends the lines since its last batch, at the earliest `batch_wait` seconds after it, and holds later
+    lines back while it retries.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class Pusher:
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Push for the length of the block, and until the last line is acknowledged or dropped."""
+        """Push for the duration of the block, and until the last line is acknowledged or dropped."""
         self._start = time.monotonic()
         threads = [threading.Thread(target=self._ship, args=(one,)) for one in range(self._shippers)]
         for thread in threads:
@@ -112,7 +112,7 @@ class Pusher:
             raise self._broken
 
     def _appeared(self) -> int:
-        """How many lines have been written by now."""
+        """How many lines have been written so far."""
         return int((time.monotonic() - self._start) * self._rate)
 
     def _ship(self, shipper: int) -> None:
@@ -170,7 +170,7 @@ class Pusher:
             answer.read()
             return str(answer.status)
         except (OSError, http.client.HTTPException) as error:
-            connection.close()  # the next push makes a new one
+            connection.close()  # the next push makes a new connection
             return type(error).__name__
 
     def _count(
@@ -191,7 +191,7 @@ class Pusher:
 
 
 def is_closed(connection: http.client.HTTPConnection) -> bool:
-    """Whether the server closed a connection that nothing was asked on, as Go's client sees it too."""
+    """Whether the server closed an idle connection, which Go's client notices too."""
     return connection.sock is not None and bool(select.select([connection.sock], [], [], 0)[0])
 
 
@@ -201,7 +201,7 @@ def is_retried(said: str) -> bool:
 
 
 def line_of(number: int) -> str:
-    """The line with this number; all are of one length."""
+    """The line with this number; all lines have the same length."""
     return f"line {number:012d}"
 
 
@@ -213,12 +213,12 @@ def numbered_body(labels: Mapping[str, str], values: Sequence[tuple[int, str]]) 
 
 @dataclass(frozen=True)
 class Found:
-    """The numbered lines that Loki gives back: how often it has each number."""
+    """The numbered lines that Loki returns: how often it has each number."""
 
     times: Counter[int] = field(repr=False)
 
     def missing(self, wanted: Iterator[int] | Sequence[int] | set[int]) -> list[int]:
-        """Those of the wanted numbers that Loki doesn't have, in order."""
+        """The wanted numbers that Loki doesn't have, in order."""
         return sorted(number for number in wanted if number not in self.times)
 
     @property

@@ -1,4 +1,4 @@
-"""The whole rig: network and Docker Engine of the campus server, and what removes them."""
+"""The whole rig: network and Docker Engine of the campus server, and their removal."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class Rig:
     engine: DockerEngine
 
 
-# The rigs of this process, so that a failing test can show what their containers said.
+# The rigs of this process, so that a failing test can show their containers' logs.
 running: list[Rig] = []
 
 
 @contextmanager
 def running_rig(docker_options: Sequence[str] = ()) -> Iterator[Rig]:
-    """A rig for the length of the block; nothing of it is left, however the block ends."""
+    """A rig for the duration of the block; nothing of it is left, however the block ends."""
     with opened_run() as run:
         network = make_network(run)
         engine = DockerEngine.start(run, network.campus, docker_options)
@@ -42,14 +42,14 @@ def running_rig(docker_options: Sequence[str] = ()) -> Iterator[Rig]:
 
 
 def end_in_order_on_signals() -> None:
-    """Make SIGTERM unwind the program like Ctrl-C, so that every `finally` runs, and heed Ctrl-C itself.
+    """Make SIGTERM unwind the program like Ctrl-C, so that every `finally` runs, and handle Ctrl-C itself.
 
-    A shell lets its background jobs ignore SIGINT, and all that they start inherits that: plugins too, for
-    each of which Pulumi then waits 5 s in vain before it kills it.
+    A shell lets its background jobs ignore SIGINT, and their children inherit that, plugins too: Pulumi then
+    waits 5 s for each plugin before it kills it.
     """
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: clearing up may take a bit
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: clean-up may take a while
         raise KeyboardInterrupt(f"signal {number}")
 
     signal.signal(signal.SIGTERM, interrupt)

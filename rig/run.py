@@ -1,7 +1,7 @@
-"""One run of the rig: its name, its folder, and the removal of all it made.
+"""One run of the rig: its name, its folder, and the removal of everything it made.
 
-Everything a run makes carries the run's name, and the folder says which process owns it. So a
-later run can clear what a killed one left behind, and nothing of a run that is still alive.
+Everything that a run makes has the run's name, and the folder says which process owns it. So a later run
+can remove the leftovers of a killed run, and nothing of a live run.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True)
 class Run:
-    """A run's name and folder. `start` makes one, `clear` removes it whole."""
+    """A run's name and folder. `start` makes a run, `clear` removes all of it."""
 
     name: str
 
@@ -41,17 +41,17 @@ class Run:
 
     @property
     def cgroup(self) -> str:
-        """The cgroup under which the run's containers live, as dockerd wants it."""
+        """The parent cgroup of the run's containers, in dockerd's form."""
         return f"/{self.name}"
 
     @property
     def mark(self) -> dict[str, str]:
-        """The environment variable to start processes with that have to end with the run."""
+        """The environment variable for processes that have to end with the run."""
         return {MARK: self.name}
 
     @classmethod
     def start(cls) -> Run:
-        """Clear what dead runs left, then open a run that this process owns."""
+        """Remove dead runs' leftovers, then open a run that this process owns."""
         clear_dead_runs()
         run = cls(f"cm{os.getpid()}x{next(_numbers)}")
         run.folder.mkdir(mode=0o700)
@@ -63,10 +63,10 @@ class Run:
         return self.folder / "owner.pid"
 
     def is_alive(self) -> bool:
-        """Whether the process that owns this run still runs (and isn't another with its pid)."""
+        """Whether the process that owns this run still runs (and its pid isn't reused)."""
         matched = NAME.fullmatch(self.name)
         if matched is None:
-            return True  # not a name of ours: hands off
+            return True  # not one of our names: leave it alone
         now = start_time(int(matched["pid"]))
         try:
             recorded = self._owner_file.read_text().split()[-1]
@@ -75,7 +75,7 @@ class Run:
         return now == recorded
 
     def namespaces(self) -> list[str]:
-        """The names of this run's network namespaces that exist now."""
+        """The names of this run's existing network namespaces."""
         return sorted(path.name for path in NAMESPACES.glob(f"{self.name}-*"))
 
     def clear(self) -> None:
@@ -92,7 +92,7 @@ class Run:
 
 @contextmanager
 def opened_run() -> Iterator[Run]:
-    """A run for the length of the block; nothing of it is left, however the block ends."""
+    """A run for the duration of the block; nothing of it is left, however the block ends."""
     run = Run.start()
     atexit.register(run.clear)
     try:
@@ -130,7 +130,7 @@ def _pids_in(namespace: str) -> list[int]:
 
 
 def _cgroup_roots(name: str) -> list[Path]:
-    """The run's top cgroup in every hierarchy (version 1), or in the one there is (version 2)."""
+    """The run's top cgroup in every hierarchy (version 1), or in the only one (version 2)."""
     return [path for path in (CGROUPS / name, *CGROUPS.glob(f"*/{name}")) if path.is_dir()]
 
 
@@ -140,7 +140,7 @@ def _remove_cgroups(name: str) -> None:
 
 
 def _try_remove_cgroup(root: Path) -> bool:
-    """Remove a cgroup and those below it; False while the kernel still holds one."""
+    """Remove a cgroup and its children; False while the kernel still holds one."""
     try:
         below = sorted((path for path in root.rglob("*") if path.is_dir()), reverse=True)
         for path in (*below, root):

@@ -1,4 +1,4 @@
-"""Debian's SSH server in a namespace, with its defaults: how many logins it takes at once is one of them."""
+"""Debian's SSH server in a namespace, with its defaults, such as its limit of parallel logins."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from rig.run import Run, opened_run
 
 USER = "operator"
 START_SECONDS = 30.0
-# Found before a test moves the home, which the cache is in.
+# Looked up before a test changes the home folder, which has the cache.
 SSHD, LIBRARIES = str(openssh.sshd()), openssh.libraries()
-# It asks the system for its users, and for a folder that only it may write to. Who logs in is root by
-# another name, so that Docker's socket opens.
+# It needs the system's users, and a folder that only it may write to. Its user is root by another name,
+# so that it may open Docker's socket.
 FIRST_PROCESS = """
 set -e
 mount --bind "$1/passwd" /etc/passwd
@@ -35,7 +35,7 @@ root:x:0:0:root:/root:/bin/sh
 sshd:*:64000:65534::/run/sshd:/usr/sbin/nologin
 {USER}:*:0:0::/:/bin/sh
 """
-# All else is what sshd does by itself: MaxStartups 10:30:100 and MaxSessions 10, for example.
+# All else is sshd's default: MaxStartups 10:30:100 and MaxSessions 10, for example.
 CONFIG = """\
 ListenAddress {address}
 HostKey {folder}/host_key
@@ -50,7 +50,7 @@ LogLevel VERBOSE
 
 @dataclass(frozen=True)
 class SshServer:
-    """A running server, and where the client finds it."""
+    """A running server, and its address for clients."""
 
     folder: Path
     address: tuple[str, int]
@@ -58,22 +58,22 @@ class SshServer:
 
     @property
     def clients(self) -> list[tuple[str, int]]:
-        """The clients that it began to talk to, in their order."""
+        """The clients that it accepted, in order."""
         found = re.findall(r"^Connection from (\S+) port (\d+) on", self._log(), re.MULTILINE)
         return [(host, int(port)) for host, port in found]
 
     @property
     def turned_away(self) -> int:
-        """How many it had no room for."""
+        """How many clients it turned away."""
         return self._log().count("past MaxStartups")
 
     def known_hosts_line(self) -> str:
-        """The server, as a client's known_hosts names it."""
+        """The server's line in a client's known_hosts."""
         host, port = self.address
         return f"[{host}]:{port} {self.host_key.get_name()} {self.host_key.get_base64()}\n"
 
     def let_in(self, key: paramiko.PKey) -> None:
-        """Let the holder of this key log in from now on."""
+        """Accept logins with this key from now on."""
         with (self.folder / "authorized_keys").open("a") as keys:
             keys.write(f"{key.get_name()} {key.get_base64()}\n")
 
@@ -85,9 +85,9 @@ class SshServer:
 def ssh_server(
     namespace: Namespace, address: tuple[str, int], docker_socket: str | None = None
 ) -> Iterator[SshServer]:
-    """A server for the length of the block; its connections end with it.
+    """A server for the duration of the block; its connections end with it.
 
-    Whoever runs `docker` there talks to the engine at `docker_socket`.
+    `docker` commands there use the engine at `docker_socket`.
     """
     with opened_run() as run:
         server = SshServer(run.folder, address, paramiko.ECDSAKey.generate())
@@ -117,9 +117,9 @@ def ssh_server(
 
 
 def _start(run: Run, namespace: Namespace) -> subprocess.Popen[bytes]:
-    """Start sshd as the first process of its own, so that its connections end with it.
+    """Start sshd as the first process of a pid namespace, so that its connections end with it.
 
-    They can't be found by the run's mark: sshd writes its title over it.
+    The run's mark doesn't find them: sshd overwrites it with its title.
     """
     own = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
     first = [*own, "sh", "-c", FIRST_PROCESS, "sshd", str(run.folder), SSHD]
@@ -135,7 +135,7 @@ def _start(run: Run, namespace: Namespace) -> subprocess.Popen[bytes]:
 
 
 def operators_home(folder: Path, *servers: SshServer) -> None:
-    """Make a home folder whose ~/.ssh knows these servers, and has a key that they let in."""
+    """Make a home folder whose ~/.ssh has these servers' keys, and a key that they accept."""
     place = folder / ".ssh"
     if place.exists():
         shutil.rmtree(place)

@@ -1,7 +1,7 @@
-"""A stack of the project's own program, on the real engine, that leaves nothing in the tree.
+"""A stack of the project's own program, on the real engine, that writes nothing to the work tree.
 
-The stack's project folder, settings, state and passphrase are in a temporary folder; its
-program is the one in the work tree. Its settings start from the local stack's.
+The stack's project folder, settings, state and passphrase are in a temporary folder; its program is in
+the work tree. Its settings start from the local stack's.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ Settings = dict[str, Any]
 
 
 class PulumiFailedError(Exception):
-    """A command of Pulumi's failed; the text is its own diagnostics."""
+    """A command of Pulumi's failed; the text is Pulumi's diagnostics."""
 
 
 @dataclass
 class Stack:
-    """A stack that can be previewed, updated and given other settings."""
+    """A stack that can be previewed, updated and configured."""
 
     name: str
     project: str
@@ -42,23 +42,23 @@ class Stack:
     automation: automation.Stack
 
     def configure(self, settings: Settings) -> None:
-        """Replace all the stack's settings (areas of the project's own namespace)."""
+        """Replace all of the stack's settings (areas of the project's own namespace)."""
         path = self.folder / f"Pulumi.{self.name}.yaml"
         kept = yaml.safe_load(path.read_text()) if path.exists() else {}
         kept["config"] = {f"{self.project}:{area}": value for area, value in settings.items()}
         path.write_text(yaml.safe_dump(kept, sort_keys=False))
 
     def set_environment(self, variables: Mapping[str, str]) -> None:
-        """Give these variables to all that Pulumi starts from now on."""
+        """Set these variables for all processes that Pulumi starts from now on."""
         workspace = self.automation.workspace
         workspace.env_vars = {**workspace.env_vars, **variables}
 
     def run(self, *arguments: str) -> str:
-        """Run a command of Pulumi's CLI on this stack, as a person would; what it printed."""
+        """Run a command of Pulumi's CLI on this stack, as a person would; its standard output."""
         return self.ran(*arguments)[0]
 
     def ran(self, *arguments: str) -> tuple[str, str]:
-        """The same; what it printed, and what it said beside that."""
+        """Run a command; its standard output and its standard error."""
         workspace = self.automation.workspace
         command = [*arguments, "--stack", self.name, "--color", "never"]
         with _failing_short(arguments[0]):
@@ -66,7 +66,7 @@ class Stack:
         return done.stdout, done.stderr
 
     def up(self, *options: str) -> None:
-        """Run `pulumi up`: that alone, where the automation API would run three more commands after it."""
+        """Run only `pulumi up`; the automation API would run three more commands after it."""
         self.run("up", "--yes", "--skip-preview", *options)
 
     def outputs(self) -> dict[str, Any]:
@@ -74,16 +74,16 @@ class Stack:
         return json.loads(self.run("stack", "output", "--json", "--show-secrets"))
 
     def changes(self) -> dict[str, int]:
-        """What a preview would change: how many resources per operation; empty means nothing."""
+        """A preview's number of resources per operation; empty means no change."""
         with _failing_short("preview"):
             previewed = self.automation.preview(color="never", diff=True)
         found = {str(op): count for op, count in previewed.change_summary.items() if op != UNCHANGED}
         if found:
-            print(previewed.stdout)  # which ones, if the test fails
+            print(previewed.stdout)  # shown if the test fails
         return found
 
     def preview_error(self) -> str:
-        """What a preview that has to fail prints; an AssertionError if it succeeds."""
+        """The output of a preview that has to fail; an AssertionError if it succeeds."""
         try:
             self.automation.preview(color="never")
         except automation.CommandError as error:
@@ -96,17 +96,17 @@ class Stack:
 
 
 def local_settings(root: Path = ROOT) -> Settings:
-    """The settings of Pulumi.local.yaml by area, free to be changed."""
+    """A copy of the settings of Pulumi.local.yaml by area."""
     return settings_of("local", root)
 
 
 def settings_of(environment: str, root: Path = ROOT) -> Settings:
-    """The settings of an environment's file by area, free to be changed."""
+    """A copy of the settings of an environment's file by area."""
     return settings_file.read(environment, root).areas
 
 
 def merged(base: Settings, changes: Mapping[str, Any]) -> Settings:
-    """`base` with `changes` laid over it, mapping by mapping; anything else is replaced."""
+    """`base` with `changes` merged in, mapping by mapping; other values are replaced."""
     result = copy.deepcopy(base)
     for key, value in changes.items():
         inner = result.get(key)
@@ -119,9 +119,9 @@ def merged(base: Settings, changes: Mapping[str, Any]) -> Settings:
 
 @contextmanager
 def running_stack(settings: Settings, root: Path = ROOT) -> Iterator[Stack]:
-    """A stack with these settings; on leaving, it is destroyed.
+    """A stack with these settings; destroyed at the end.
 
-    When the block is interrupted, the engine it deploys to goes too: then Pulumi is only ended.
+    If the block is interrupted, its engine is removed too: then Pulumi is only stopped.
     """
     with opened_run() as run:
         stack = _make(run, root, settings)
@@ -171,7 +171,7 @@ def write_project(folder: Path, root: Path, changes: Mapping[str, Any] | None = 
 
 
 def _destroy_after_failure(stack: Stack) -> None:
-    """Destroy, but let the failure that brought us here be the one that is reported."""
+    """Destroy, but report the original failure."""
     try:
         stack.destroy()
     except PulumiFailedError as error:
@@ -180,7 +180,7 @@ def _destroy_after_failure(stack: Stack) -> None:
 
 @contextmanager
 def _failing_short(command: str) -> Iterator[None]:
-    """Let a failure say what Pulumi says at its end, without everything that came before."""
+    """Shorten a failure to the end of Pulumi's output."""
     try:
         yield
     except automation.CommandError as error:

@@ -1,4 +1,4 @@
-"""A mistake in the settings: one line with key, rule and value, at preview, and nothing made."""
+"""A mistake in the settings is one line with key, rule and value, at preview, and nothing is created."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_a_mistake_fails_the_preview_before_anything_is_made(name: str, rig: Rig
 
 
 def assert_preview_fails(mistake: Mistake, rig: Rig, emulator: Emulator) -> None:
-    """The preview says what it has to, without a Python traceback, and nothing was made."""
+    """The preview fails with the mistake's line, without a Python traceback, and nothing is created."""
     before = docker_contents(rig), emulator.contents()
     with running_stack(mistake.put_into(settings_for(rig, emulator))) as stack:
         said = stack.preview_error()
@@ -50,13 +50,13 @@ def test_a_docker_that_is_not_running_fails_the_preview(rig: Rig, emulator: Emul
 
 @pytest.mark.docker
 @pytest.mark.parametrize("role", ["caddy", "alloy"])
-def test_an_image_that_is_nowhere_fails_the_preview(role: str, rig: Rig, emulator: Emulator) -> None:
-    """The rig reaches no registry: what isn't loaded can't be had."""
+def test_an_image_that_does_not_exist_fails_the_preview(role: str, rig: Rig, emulator: Emulator) -> None:
+    """The rig reaches no registry: an image that isn't loaded isn't available."""
     image = "campus-monitor/nowhere:1"
     changes = {"campus.logsTo": "test", f"images.{role}": image}
     mistake = Mistake(changes, f"images.{role}:", "can't pull it", image)
     assert_preview_fails(mistake, rig, emulator)
 
 
-def test_a_host_that_is_not_this_machine_is_not_asked() -> None:
+def test_a_host_that_is_not_this_machine_is_not_contacted() -> None:
     check_docker_host(parse(changed("campus.dockerHost", "ssh://nobody@198.51.100.1")))

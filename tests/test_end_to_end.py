@@ -1,4 +1,4 @@
-"""The whole way of a log line, for real: engine, containers, gate and Loki, in the rig."""
+"""A log line's whole path with real parts: engine, containers, gate and Loki, in the rig."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_nothing_but_a_push_passes(deployment: Deployment, method: str, path: st
 
 @pytest.fixture
 def published_ports(deployment: Deployment) -> Iterator[None]:
-    """A container of somebody else's, with two ports that Docker publishes past any ufw."""
+    """A foreign container, with two ports that Docker publishes past any ufw."""
     client = deployment.rig.engine.client()
     container = client.containers.run(
         deployment.settings["images"]["caddy"],

@@ -1,6 +1,6 @@
-"""Every query of the dashboards and alert rules, run on the real Loki, with lines as they arrive there.
+"""Every query of the dashboards and alert rules, run on the real Loki, with realistic lines.
 
-FireLens' streams carry the labels that the task definitions set; Caddy's are what the real Caddy logged.
+FireLens' streams have the labels from the task definitions; Caddy's lines are from the real Caddy.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ pytestmark = pytest.mark.docker
 
 CONTAINER = "t-caddy"
 GUARD = "t-port-guard"
-# Where nothing listens.
+# An address where nothing listens.
 AWAY = "127.0.0.1:9"
 
 SOURCE = LokiSource(
@@ -46,13 +46,13 @@ SOURCE = LokiSource(
 HOST_LOGS = HostLogs(
     source=SOURCE, host="campus", caddy=CONTAINER, guard=GUARD, routes=("/lokiaws", "/lokitest")
 )
-# What Grafana puts in, with "All" chosen.
+# Grafana's values for its variables, with "All" chosen.
 VARIABLES = {"$__auto": "10m", "$service": ".*", "$container": ".+", "$search": "", "$only": ".*"}
 
 APP_LINES = ["GET / 200", 'level="Error" msg="it broke"', "terror is no error word", "GET /x 404"]
 SHIPPED_LINES = ["a container's line", "another"]
-# A service's own lines as they stand in a log router's, wrapped as `key_value` and as JSON, and as they are
-# to be read: with the level that Grafana colours them by.
+# A service's own lines, which a log router wraps as `key_value` or JSON, and their form in the dashboard,
+# with the level that gives their colour.
 PINO = {
     "level": "error",
     "time": 1,
@@ -81,12 +81,12 @@ def wrapped(line: str, form: str) -> str:
 
 
 WRAPPED_LINES = [wrapped(line, form) for line, _, _ in WRAPPED for form in ("key_value", "json")]
-# By the path that is asked: what the gate answers. One is no push, and some are no route of ours.
+# The gate's answer by the request's path. One request is no push, and some paths are no routes.
 ANSWERS = {
     f"/lokiaws{PUSH_PATH}": [204, 204, 204, 403, 429, 500, 400],
     f"/lokitest{PUSH_PATH}": [204, 401],
     "/lokiaws/config": [403],
-    # Whoever writes this into Caddy's log tells of no replica.
+    # A client that forges this in Caddy's log doesn't report a replica.
     "/health_checker.active": [403],
     f"/other{PUSH_PATH}": [403],
 }
@@ -94,14 +94,14 @@ ANSWERS = {
 
 @dataclass
 class Asked:
-    """A Loki that has the lines, and when the last of them was pushed."""
+    """A Loki with the lines, and the time of the last push."""
 
     campus: Namespace
     where: tuple[str, int]
     stamp: float
 
     def get(self, path: str, **parameters: Any) -> Any:
-        """What Loki answers to a GET; an AssertionError with its own words if it refuses."""
+        """Loki's answer to a GET; an AssertionError with its own words if it refuses."""
         connection = http.client.HTTPConnection(*self.where)
         connection.sock = self.campus.connect(self.where, timeout=60.0)
         try:
@@ -127,7 +127,7 @@ class Asked:
         return sorted(line for _, line in self.streams(logql))
 
     def streams(self, logql: str) -> list[tuple[str, str]]:
-        """A log query's lines, each with the level that Grafana colours it by."""
+        """A log query's lines, each with the level that gives its colour in Grafana."""
         start = int((self.stamp - 600) * 1e9)
         data = self.get("/loki/api/v1/query_range", query=logql, start=start, limit=1000)
         assert data["resultType"] == "streams"
@@ -139,7 +139,7 @@ class Asked:
 
 
 def firelens_labels() -> dict[str, str]:
-    """The labels of a production stream, as the task definition has them set."""
+    """The labels of a production stream, from the task definition."""
     app = {"image": "nginx:1.29.4", "memoryMib": 256}
     settings = {"loki": "aws", "cpuUnits": 512, "memoryMib": 512, "containers": {"app": app}}
     service = ServiceSettings.model_validate(settings)
@@ -152,7 +152,7 @@ def firelens_labels() -> dict[str, str]:
 
 @pytest.fixture(scope="module")
 def logged(rig: Rig) -> list[str]:
-    """What the real Caddy logs of such requests."""
+    """The real Caddy's log of such requests."""
     rig.engine.load(CADDY)
     rules = [
         f"@a{at} {{\n path {path}\n header X-Answer {status}\n }}\n respond @a{at} {status}"
@@ -162,7 +162,7 @@ def logged(rig: Rig) -> list[str]:
     ]
     checks = "\n".join(REPLICAS)
     proxy = f"handle /replicas {{\n reverse_proxy 127.0.0.1:8080 {AWAY} {{\n {checks}\n }}\n }}"
-    # One replica is only ready after a while, as Loki is.
+    # One replica becomes ready only after a while, like Loki.
     ready = (
         "@ready {\n path /ready\n not file {\n root /tmp\n try_files /ready-now\n }\n }\nrespond @ready 503"
     )
@@ -177,7 +177,7 @@ def logged(rig: Rig) -> list[str]:
             ask = "wget -qO- --post-data '' --header 'X-Answer: {}' http://127.0.0.1:8080{} 2>&1 || true"
             up = "wget -qO- http://127.0.0.1:8080/up >/dev/null 2>&1 && echo up || true"
             wait_for("Caddy answers", lambda: printed(container, up), 60.0)
-            # Whoever only looks, pushes nothing.
+            # A GET isn't a push.
             printed(container, ask.replace("--post-data ''", "").format(403, f"/lokiaws{PUSH_PATH}"))
             for path, statuses in ANSWERS.items():
                 for status in statuses:
@@ -198,19 +198,19 @@ def logged(rig: Rig) -> list[str]:
 
 @pytest.fixture(scope="module")
 def guarded(rig: Rig) -> list[str]:
-    """What the real guard says at its start."""
+    """The real guard's log after its start."""
     with live_guard(rig) as guard:
-        return wait_for("the guard has told of the disk", lambda: told_of_the_disk(guard.log()), 60.0)
+        return wait_for("the guard has logged the disk", lambda: with_the_disk(guard.log()), 60.0)
 
 
-def told_of_the_disk(log: str) -> list[str]:
-    """The guard's lines, once one of them tells of the disk."""
+def with_the_disk(log: str) -> list[str]:
+    """The guard's lines, as soon as one of them is about the disk."""
     return log.splitlines() if "disk" in log else []
 
 
 @pytest.fixture(scope="module")
 def loki(rig: Rig, logged: list[str], guarded: list[str]) -> Iterator[Asked]:
-    """The real Loki with the stack's own configuration and the lines of all kinds of sources."""
+    """The real Loki with the stack's own configuration and lines from all kinds of sources."""
     with running_loki(rig, f"queries-{secrets.token_hex(4)}", rendered({}, {})) as live:
         where, now = live.where, time.time()
         shipped = {"source": "docker", "host": "campus"}
@@ -249,12 +249,12 @@ def variables() -> list[dict[str, Any]]:
 
 
 def lines_panel() -> str:
-    """What the panel with the lines asks for, with the variables' names."""
+    """The query of the panel with the lines, with the variables' names."""
     return next(one["targets"][0]["expr"] for one in pages()["logs.json"] if one["title"] == "Lines")
 
 
 def panels() -> dict[str, str]:
-    """The queries of all panels by title, with what Grafana puts in."""
+    """The queries of all panels by title, with Grafana's values."""
     found: dict[str, str] = {}
     for page in pages().values():
         for panel in page:
@@ -273,7 +273,7 @@ def put_in(logql: str, **chosen: str) -> str:
 
 
 def rules() -> dict[str, str]:
-    """The queries of all alert rules by uid: each asks one Loki one thing, the rest is arithmetic."""
+    """The queries of all alert rules by uid: each has one query to one Loki, the rest is arithmetic."""
     [group] = json.loads(render_alert_rules([SOURCE], HOST_LOGS))["groups"]
     return {rule["uid"]: rule["data"][0]["model"]["expr"] for rule in group["rules"]}
 
@@ -284,7 +284,7 @@ WORKER = ("wrapped", "client-api")
 
 
 def by_status(*wanted: int) -> dict[tuple[str, ...], float]:
-    """The rates per route and status that the requests make."""
+    """The requests' rates per route and status."""
     return {
         (path.removesuffix(PUSH_PATH), str(status)): statuses.count(status) / TEN_MINUTES
         for path, statuses in ANSWERS.items()
@@ -306,7 +306,7 @@ def size(lines: list[str]) -> int:
 
 
 def test_every_panel_has_its_expectation_here() -> None:
-    """A panel that nobody expects anything of would be green whatever it asks."""
+    """A panel without an expectation would pass with any query."""
     assert set(panels()) == {
         *("Lines found per second", "Volume found", "Error rate", "Lines"),
         *("Loki aws: lines in 5m", "Loki aws: from AWS in 10m", "Refused pushes in 5m", "Disk"),
@@ -345,20 +345,20 @@ def test_the_volume_is_counted_by_container(loki: Asked, logged: list[str], guar
     close(loki.values(panels()["Volume found"]), {key: one / TEN_MINUTES for key, one in sizes.items()})
 
 
-def test_errors_are_told_from_other_lines_and_none_is_a_zero(loki: Asked) -> None:
+def test_errors_differ_from_other_lines_and_no_error_is_a_zero(loki: Asked) -> None:
     # Of four lines one has `Error`, and one has `error` and `terror`. Of five wrapped ones, one has `error`
     # and one `fatal`.
     found = loki.values(panels()["Error rate"])
     assert found[APP] == pytest.approx(0.5)
     assert found[WORKER] == pytest.approx(0.4)
     assert found[JUDGE] == 0
-    # Whatever is searched for.
+    # Independent of the search.
     text = next(one["targets"][0]["expr"] for one in pages()["logs.json"] if one["title"] == "Error rate")
     assert loki.values(put_in(text, search="it broke", only="Errors")) == pytest.approx(found)
 
 
 def test_lines_are_readable_and_have_their_level_in_either_format(loki: Asked) -> None:
-    """Those that are stored as `key_value` and those to come as JSON look alike."""
+    """Old lines, stored as `key_value`, and new lines in JSON look alike."""
     found = loki.streams(put_in(lines_panel(), container="wrapped"))
     assert sorted(found) == sorted((level, text) for _, level, text in WRAPPED for _ in range(2))
     assert {text for _, text in loki.streams(put_in(lines_panel(), container="judge"))} == {
@@ -420,7 +420,7 @@ def test_the_variables_offer_what_is_there(loki: Asked) -> None:
         ("Pushes that come again", (429, 500), 1),
     ],
 )
-def test_pushes_are_told_apart_by_what_they_were_answered(
+def test_pushes_are_separated_by_their_answer(
     loki: Asked, title: str, statuses: tuple[int, ...], seconds: int
 ) -> None:
     counts = {key: rate * TEN_MINUTES / seconds for key, rate in by_status(*statuses).items()}
@@ -435,7 +435,7 @@ def test_refused_pushes_show_who_was_refused(loki: Asked) -> None:
         f"127.0.0.1 403 /lokiaws{PUSH_PATH}",
     ]
     assert loki.values(panels()["Refused pushes in 5m"]) == {(): 2}
-    # A zero that nobody counts would be a lie: the guard is heard no more, and there is no value.
+    # A zero without a count would be wrong: without the guard's lines there is no value.
     assert loki.values(panels()["Refused pushes in 5m"], loki.stamp + 301) == {}
 
 
@@ -450,7 +450,7 @@ def test_the_disk_is_as_full_as_the_guard_says(loki: Asked, guarded: list[str]) 
     assert 0 < percent <= 100
     for query in (panels()["How full the disk is"], panels()["Disk"], rules()["campus-disk-full"]):
         assert loki.values(query) == {(): percent}
-    # Silence is no value here, and a zero for the rule that tells of it.
+    # Silence is no value here, and a zero for the rule that reports it.
     assert loki.values(rules()["campus-disk-full"], loki.stamp + 301) == {}
     assert loki.values(rules()["campus-disk-unknown"]) == {(): len(guarded)}
     assert loki.values(rules()["campus-disk-unknown"], loki.stamp + 301) == {(): 0}
@@ -487,7 +487,7 @@ def test_what_is_kept_is_the_volume_of_the_retention(
 def test_silence_of_aws_is_a_zero_and_no_gap(loki: Asked) -> None:
     for query in (rules()["campus-aws-silent"], panels()["Loki aws: from AWS in 10m"]):
         assert loki.values(query) == {(): len(APP_LINES) + len(WRAPPED_LINES)}
-        # Ten minutes later, and before anything was there: a rule can only compare what is there.
+        # Ten minutes later, and before the first line: a rule can only compare existing values.
         assert loki.values(query, loki.stamp + 601) == {(): 0}
         assert loki.values(query, loki.stamp - 3600) == {(): 0}
 
@@ -499,7 +499,7 @@ def test_a_loki_that_answers_has_a_number_whatever_it_holds(
     for query in (rules()["campus-loki-away"], panels()["Loki aws: lines in 5m"]):
         assert loki.values(query) == {(): lines}
         assert loki.values(query, loki.stamp + 601) == {(): 0}
-    # What stands in for a rule that isn't wanted asks for nothing.
+    # The placeholder of an unused rule has no query.
     assert loki.values(rules()["campus-loki-away-2"]) == {(): 0}
 
 
@@ -516,8 +516,8 @@ def test_the_alerts_of_the_gate_count_what_they_say(loki: Asked) -> None:
         assert loki.values(query, loki.stamp + 301) == {}
 
 
-def test_strangers_hide_nobody_however_many_they_are(loki: Asked, logged: list[str]) -> None:
-    """Many networks, one with many addresses, and two neighbours; and a NAT that goes on being refused."""
+def test_many_strangers_do_not_hide_a_refused_nat(loki: Asked, logged: list[str]) -> None:
+    """Many networks, one of them with many addresses, two neighbours, and a NAT that is still refused."""
     marks = ('"status":403', '"method":"POST"', f'"uri":"/lokiaws{PUSH_PATH}"')
     entry = next(line for line in logged if all(mark in line for mark in marks))
     strangers = [f"198.{at // 250}.{at % 250}.9" for at in range(600)]
@@ -537,7 +537,7 @@ def test_strangers_hide_nobody_however_many_they_are(loki: Asked, logged: list[s
     assert loki.values(rules()["campus-logins-refused"], then + 5) == {}
 
 
-def test_a_replica_that_is_not_ready_is_told_by_its_address(loki: Asked, logged: list[str]) -> None:
+def test_a_replica_that_is_not_ready_is_named_by_its_address(loki: Asked, logged: list[str]) -> None:
     query = rules()["campus-replica-away"]
     failed = {
         json.loads(line)["host"]

@@ -1,4 +1,4 @@
-"""Grafana in the whole stack, with another program in its place: what its files' changes do to it."""
+"""A fake Grafana in the whole stack: the effects of changes to its files."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rig.stack import Settings, merged
 
 pytestmark = pytest.mark.docker
 
-# By its path in the settings, as a person sets it.
+# Secrets by their paths in the settings.
 SECRETS = {
     "grafana.smtp.password": "a-mail-password-canary",
     "grafana.alertsTo.slack": "https://hooks.example/services/a-webhook-canary",
@@ -34,7 +34,7 @@ GRAFANA: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def stack(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
-    """The stack with Grafana, which tells nobody."""
+    """The stack with a Grafana that notifies nobody."""
     make_played_image(rig)
     with deployed(rig, emulator, {"images": {"grafana": PLAYED}, "grafana": {"enabled": True}}) as made:
         yield made
@@ -44,7 +44,7 @@ def test_the_outputs_are_those_that_are_promised(stack: Deployment) -> None:
     found = stack.stack.automation.outputs()
     secrets = [name for name, one in found.items() if one.secret]
     assert problems({name: one.value for name, one in found.items()}, secrets) == []
-    # With Grafana and a network of its own, the stack lacks none.
+    # With Grafana and its own network, the stack has all outputs.
     assert sorted(found) == sorted(one.name for one in OUTPUTS)
     password = found["grafana_admin_password"].value
     assert printed(stack.container("grafana"), f"cat {GRAFANA_SECRETS}/admin-password") == password
@@ -52,7 +52,7 @@ def test_the_outputs_are_those_that_are_promised(stack: Deployment) -> None:
 
 
 def update(stack: Deployment, settings: Settings, secrets: Mapping[str, str]) -> None:
-    """Run `pulumi up` with other settings, and secrets that stand encrypted in the stack's file."""
+    """Run `pulumi up` with other settings, and secrets that are encrypted in the stack's file."""
     stack.stack.configure(settings)
     for path, value in secrets.items():
         key = f"{stack.stack.project}:{path}"
@@ -60,8 +60,8 @@ def update(stack: Deployment, settings: Settings, secrets: Mapping[str, str]) ->
     stack.stack.up()
 
 
-def told(stack: Deployment) -> list[str]:
-    """What Grafana was told to read again."""
+def reloads(stack: Deployment) -> list[str]:
+    """The files that Grafana was asked to reload."""
     text: bytes = stack.container("grafana").logs(stdout=True)
     entries = [json.loads(line) for line in text.decode().splitlines() if '"method":"POST"' in line]
     assert all(one["status"] == 200 for one in entries)
@@ -77,34 +77,34 @@ ALL = ["datasources", "dashboards", "alerting"]
 
 def test_a_change_reaches_the_grafana_that_runs(stack: Deployment) -> None:
     since = stack.running_since("grafana")
-    assert told(stack) == ALL
+    assert reloads(stack) == ALL
     assert "Kept in 31d" in found(stack, f"{DASHBOARDS}/pipeline.json")
     assert stack.stack.changes() == {}
     stack.stack.run("refresh", "--yes")
     assert stack.stack.changes() == {}
 
-    # A dashboard alone, then whom alerts are told: who is told, and of what.
+    # First a dashboard alone, then the alerts' contacts and their texts.
     changed = merged(stack.settings, {"loki": {"instances": {"test": {"retention": "14d"}}}})
     update(stack, changed, {})
     assert "Kept in 14d" in found(stack, f"{DASHBOARDS}/pipeline.json")
-    assert told(stack) == ALL
+    assert reloads(stack) == ALL
     changed = merged(changed, {"grafana": {"alertsTo": {}}})
     webhook = {"grafana.alertsTo.slack": SECRETS["grafana.alertsTo.slack"]}
     update(stack, changed, webhook)
     assert webhook["grafana.alertsTo.slack"] in found(stack, f"{PROVISIONING}/alerting/contacts.yaml")
-    assert told(stack) == ALL * 2
-    # A new password of the admin is told, too: Grafana wouldn't look for it.
+    assert reloads(stack) == ALL * 2
+    # A new password of the admin also causes a reload: Grafana doesn't look for it.
     update(stack, changed, {"grafana.adminPassword": "an-admin-password-canary"})
-    assert told(stack) == ALL * 3
+    assert reloads(stack) == ALL * 3
     assert stack.running_since("grafana") == since
 
-    # Its mail server it reads at its start; there it has read its files, and isn't told.
+    # It reads its mail server, and its files, at its start, so there is no reload.
     changed = merged(changed, {"grafana": GRAFANA})
     update(stack, changed, SECRETS)
     assert stack.running_since("grafana") != since
     assert stack.stack.changes() == {}
 
-    # None of it stands anywhere in plain.
+    # No secret is anywhere in plain text.
     assert found(stack, f"{GRAFANA_SECRETS}/smtp-password") == SECRETS["grafana.smtp.password"]
     state = stack.stack.run("stack", "export")
     assert "campus-grafana-provisioned" in state

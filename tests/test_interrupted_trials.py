@@ -1,4 +1,4 @@
-"""New files on trial, killed at each step on the way: what lies there is what the program goes back to."""
+"""New files on trial, killed at each step: the program goes back to the files on the disk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FIRST, SECOND, THIRD = ({"a": text} for text in ("first\n", "second\n", "third\n
 
 
 def begin(live: Live, step: int) -> int:
-    """Put new files on trial, killed at this step; the script's status."""
+    """Put new files on trial, killed at this step; returns the script's status."""
     status = live.apply(SECOND, seconds=7, program=TRIED, kill_at=step).returncode
     assert live.files() == FIRST, step
     assert live.running() == "first\n" or (live.folder / "trial").exists(), step
@@ -25,9 +25,9 @@ def begin(live: Live, step: int) -> int:
 
 
 def end(live: Live, step: int) -> int:
-    """Confirm new files, killed at this step; the script's status."""
+    """Confirm new files, killed at this step; returns the script's status."""
     status = live.end(live.begin("second\n"), "keep", kill_at=step)
-    # As soon as the trial is over, the new files lie there.
+    # As soon as the trial is over, the new files are in place.
     assert (live.folder / "trial").exists() or live.files() == SECOND, step
     live.over()
     assert live.running() == live.files()["a"], step
@@ -35,7 +35,7 @@ def end(live: Live, step: int) -> int:
 
 
 def killed_once(first: Live, change: Callable[[Live, int], int], step: int) -> bool:
-    """Kill a change before a step of it, and make another one then; False if it had no such step."""
+    """Kill a change before one of its steps, and then make another; False if it had no such step."""
     live = Live(first.folder.with_name(str(step)), like=first)
     killed = change(live, step) == -signal.SIGKILL
     assert live.apply(THIRD, program=TRIED).returncode == 0, step
@@ -49,5 +49,5 @@ def test_a_trial_that_is_killed_at_any_step_leaves_one_policy(
 ) -> None:
     first = Live(tmp_path / "first")
     first.apply(FIRST)
-    # About as many as the script has commands: with far fewer, this test didn't see them.
+    # About as many steps as the script has commands: with far fewer, this test would have missed some.
     assert steps_tried(lambda step: killed_once(first, change, step)) > 30

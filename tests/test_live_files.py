@@ -67,11 +67,11 @@ def test_the_files_from_creation_to_the_end(caddy: LiveCaddy) -> None:
     assert caddy.leftovers() == []
 
 
-def test_a_configuration_that_caddy_can_only_refuse_at_its_start_is_taken_back(caddy: LiveCaddy) -> None:
+def test_a_configuration_that_caddy_refuses_only_at_its_start_is_reverted(caddy: LiveCaddy) -> None:
     provider = LiveFilesProvider()
     created = provider.create(caddy.props({"Caddyfile": OPEN}, {}))
     before = caddy.running()
-    # Nobody has this address here, which `caddy validate` doesn't try.
+    # The host doesn't have this address, which `caddy validate` doesn't check.
     unusable = OPEN.replace("@let {", "bind 198.51.100.9\n@let {")
     with pytest.raises(LiveError, match=r"198\.51\.100\.9"):
         provider.update(created.id, created.outs or {}, caddy.props({"Caddyfile": unusable}, {}))
@@ -80,7 +80,7 @@ def test_a_configuration_that_caddy_can_only_refuse_at_its_start_is_taken_back(c
 
 
 def posted(edit: str) -> str:
-    """What somebody does in the container to make Caddy run with an edited copy of the files."""
+    """The commands in the container that make Caddy run with an edited copy of the files."""
     other = "/run/caddy/other"
     return (
         f"cp -rL {DIRECTORY}/. {other} && sed -i '{edit}' {other}/Caddyfile && caddy reload "
@@ -88,7 +88,7 @@ def posted(edit: str) -> str:
     )
 
 
-# Two handlers: who comes first decides, and the words of the configuration are the same either way.
+# Two handlers: the first decides, and both orders have the same words.
 FORBIDDING = caddyfile('route {\n        respond @let "hello"\n        respond "Forbidden" 403\n    }')
 SWAPPED = '/respond .Forbidden/d; s/route {/&\\n respond "Forbidden" 403/'
 
@@ -112,7 +112,7 @@ BY_HAND = {
 
 
 @pytest.mark.parametrize("edit", BY_HAND.values(), ids=BY_HAND.keys())
-def test_what_was_changed_by_hand_is_seen_and_mended(caddy: LiveCaddy, edit: str) -> None:
+def test_a_change_by_hand_is_found_and_fixed(caddy: LiveCaddy, edit: str) -> None:
     provider = LiveFilesProvider()
     wanted = [
         caddy.props({"Caddyfile": FORBIDDING}, {}),
@@ -146,7 +146,7 @@ def test_addresses_come_and_go_beside_the_caddyfile(caddy: LiveCaddy) -> None:
     first = provider.create(props)
     assert "203.0.113.7/32" in caddy.sh("cat /config/caddy/autosave.json")
 
-    # Two addresses change places: what one resource lets go of, another has taken over.
+    # Two addresses swap: one resource removes an address that another has taken over.
     second = provider.create(props)
     provider.delete(first.id, first.outs or {})
     assert "203.0.113.7/32" in caddy.sh("cat /config/caddy/autosave.json")
@@ -167,7 +167,7 @@ def test_a_new_container_takes_over_and_a_missing_one_is_missing(caddy: LiveCadd
     news = caddy.props({"Caddyfile": OPEN}, {"Caddyfile": CLOSED})
     result = provider.diff(created.id, created.outs or {}, news)
     assert (result.changes, result.replaces or []) == (True, [])
-    # At once: it waits until Caddy answers.
+    # Without a pause: it waits until Caddy answers.
     assert (provider.update(created.id, created.outs or {}, news).outs or {})["applied"] is True
 
 
@@ -233,7 +233,7 @@ def test_files_of_a_missing_volume_are_missing(caddy: LiveCaddy) -> None:
 
 
 def refused(caddy: LiveCaddy, contents: dict[str, str], words: str) -> None:
-    """A change fails with these words, and leaves files, owners, modes and configuration as they were."""
+    """A change fails with these words, and changes no files, owners, modes and configuration."""
     before = caddy.seen(), caddy.running(), caddy.answer()
     with pytest.raises(LiveError, match=words):
         caddy.write(contents)
@@ -242,22 +242,22 @@ def refused(caddy: LiveCaddy, contents: dict[str, str], words: str) -> None:
 
 @pytest.fixture
 def serving(caddy: LiveCaddy) -> LiveCaddy:
-    """A Caddy that lets in who asks from inside its container."""
+    """A Caddy that lets clients inside its container in."""
     caddy.write({"Caddyfile": OPEN})
     caddy.write({FRAGMENT: "remote_ip 127.0.0.1/32\n"})
     assert caddy.answer() == "hello"
     return caddy
 
 
-def test_a_swap_that_fails_is_taken_back(serving: LiveCaddy) -> None:
-    # No rename puts a link where a folder is.
+def test_a_swap_that_fails_is_reverted(serving: LiveCaddy) -> None:
+    # A rename can't replace a folder with a link.
     serving.sh(f"cd {DIRECTORY} && cp -R .live/ .other && rm .live && mv .other .live")
     refused(serving, {"Caddyfile": OPEN.replace("hello", "good day")}, "(?i)is a directory")
     assert serving.leftovers() == []
 
 
-def test_a_configuration_that_cannot_be_confirmed_is_taken_back(serving: LiveCaddy) -> None:
-    # Caddy takes the new configuration, and can't write down that it did.
+def test_a_configuration_that_cannot_be_verified_is_reverted(serving: LiveCaddy) -> None:
+    # Caddy loads the new configuration, but can't record that.
     serving.sh("mv /config/caddy /config/before && : >/config/caddy")
     before = serving.seen()
     with pytest.raises(LiveError, match="what runs is not what the files say"):
@@ -266,7 +266,7 @@ def test_a_configuration_that_cannot_be_confirmed_is_taken_back(serving: LiveCad
     assert serving.leftovers() == []
 
 
-def test_a_file_that_nobody_can_change_hinders_no_change(serving: LiveCaddy) -> None:
+def test_a_file_that_cannot_be_changed_blocks_no_change(serving: LiveCaddy) -> None:
     there = Path(serving.volume.attrs["Mountpoint"])
     [tree] = there.glob(".tree-*")
     immutable = [tree / "Caddyfile", tree / FRAGMENT]
@@ -281,11 +281,11 @@ def test_a_file_that_nobody_can_change_hinders_no_change(serving: LiveCaddy) -> 
     assert (serving.answer(), serving.leftovers()) == ("hello", [])
 
 
-def test_a_folder_in_a_files_place_is_left_by_a_refused_change_and_mended_by_a_good_one(
+def test_a_folder_in_a_files_place_is_left_by_a_refused_change_and_fixed_by_a_good_one(
     serving: LiveCaddy,
 ) -> None:
     serving.sh(f"cd {DIRECTORY} && rm {FRAGMENT} && mkdir -p {FRAGMENT}/inside")
-    # The glob finds the folder, which is no file to import.
+    # The glob finds the folder, which can't be imported.
     with pytest.raises(LiveError, match=r"127\.0\.0\.1|is a directory|203\.0\.113\.7"):
         serving.write({"Caddyfile": OPEN.replace("hello", "good day")})
     assert serving.sh(f"ls {DIRECTORY}/{FRAGMENT}").strip() == "inside"
@@ -300,7 +300,7 @@ def test_a_disk_that_is_full_at_any_point_costs_nothing(rig: Rig) -> None:
         caddy.write({"Caddyfile": OPEN})
         caddy.write({FRAGMENT: "remote_ip 127.0.0.1/32\n"})
         free = int(caddy.sh(f"df -k {DIRECTORY} | awk 'END {{ print $4 }}'"))
-        # Whatever is free, from nothing on; 4 KiB is a page, and the least that a tmpfs gives.
+        # With any free space, from none on; 4 KiB is a page, a tmpfs' smallest unit.
         refusals = 0
         while no_room_for(caddy, {"Caddyfile": longer}, free - 4 * refusals):
             refusals += 1
@@ -309,7 +309,7 @@ def test_a_disk_that_is_full_at_any_point_costs_nothing(rig: Rig) -> None:
 
 
 def no_room_for(caddy: LiveCaddy, contents: dict[str, str], used: int) -> bool:
-    """Whether a change fails with so many KiB of the disk in use; then all is as it was."""
+    """Whether a change fails with this many KiB of the disk in use; then nothing has changed."""
     filler = f"{DIRECTORY}/.filler"
     caddy.sh(f"dd if=/dev/zero of={filler} bs=1k count={used} 2>/dev/null")
     before = caddy.seen(), caddy.running(), caddy.answer()
@@ -327,13 +327,13 @@ def no_room_for(caddy: LiveCaddy, contents: dict[str, str], used: int) -> bool:
     return bool(said)
 
 
-def test_files_and_the_folders_on_the_way_to_them_are_for_root_alone(serving: LiveCaddy) -> None:
+def test_files_and_their_folders_are_for_root_alone(serving: LiveCaddy) -> None:
     ours = f"find {DIRECTORY}/.tree-* {DIRECTORY}/.lock"
     assert serving.sh(f"{ours} -type f -exec stat -c '%a %u:%g' {{}} + | sort -u") == "600 0:0\n"
     assert serving.sh(f"{ours} -type d -exec stat -c '%a %u:%g' {{}} + | sort -u") == "700 0:0\n"
 
 
-def test_a_container_that_has_ended_is_not_waited_for_and_its_log_is_told(caddy: LiveCaddy) -> None:
+def test_a_container_that_has_ended_is_not_waited_for_and_its_log_is_shown(caddy: LiveCaddy) -> None:
     assert caddy.container is not None
     caddy.sh(f"cd {DIRECTORY} && sed -i 's/@let {{/bind 198.51.100.9\\n@let {{/' Caddyfile")
     caddy.container.restart()
@@ -341,12 +341,12 @@ def test_a_container_that_has_ended_is_not_waited_for_and_its_log_is_told(caddy:
     started = time.monotonic()
     with pytest.raises(LiveError) as raised:
         LiveFilesProvider().create(caddy.props({"Caddyfile": OPEN}, {}))
-    # Not a timing: it is the difference between waiting and not.
+    # Not a measurement: only the difference between waiting and not waiting.
     assert time.monotonic() - started < files.READY_SECONDS / 2
-    [what, told] = str(raised.value).splitlines()
+    [what, log] = str(raised.value).splitlines()
     assert "isn't running (exited)" in what
-    assert told.startswith("Error: loading initial config")
-    assert "198.51.100.9" in told
+    assert log.startswith("Error: loading initial config")
+    assert "198.51.100.9" in log
 
 
 def test_a_container_that_is_restarted_meanwhile_is_waited_for(serving: LiveCaddy) -> None:
@@ -363,7 +363,7 @@ CHANGES = count(test=2, soak=30)
 
 
 def change_often(docker_host: str, name: str, number: int) -> None:
-    """Change a file of one's own, and one that others change too, some times."""
+    """Change an own file, and a shared file, several times."""
     own, shared = f"allowed/nat/198.51.100.{number}.caddy", "allowed/nat/shared.caddy"
     provider = LiveFilesProvider()
     for change in range(CHANGES):
@@ -375,7 +375,7 @@ def change_often(docker_host: str, name: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("pool", [ThreadPoolExecutor, ProcessPoolExecutor])
-def test_updates_at_once_do_not_mix(serving: LiveCaddy, pool: Callable[..., Executor]) -> None:
+def test_parallel_updates_do_not_mix(serving: LiveCaddy, pool: Callable[..., Executor]) -> None:
     workers = 4
     started = {} if pool is ThreadPoolExecutor else {"mp_context": multiprocessing.get_context("spawn")}
     with pool(workers, **started) as running:
@@ -413,13 +413,13 @@ RULES = (
 
 @pytest.fixture
 def guard(rig: Rig) -> Iterator[LiveGuard]:
-    """A port guard in a network of its own, with its first policy."""
+    """A port guard in its own network, with its first policy."""
     with live_guard(rig) as made:
         yield made
 
 
 TABLE = "inet campus_policy"
-# What the guard itself doesn't look at: the rest it mends at once.
+# Changes that the guard itself doesn't detect: it fixes all others at once.
 TABLE_BY_HAND = {
     "a rule is added": f"nft insert rule {TABLE} rules tcp dport 22 accept",
     "a chain is emptied": f"nft flush chain {TABLE} groups",
@@ -429,7 +429,7 @@ TABLE_BY_HAND = {
 
 
 @pytest.mark.parametrize("edit", TABLE_BY_HAND.values(), ids=TABLE_BY_HAND.keys())
-def test_a_table_that_was_changed_by_hand_is_seen_and_mended(guard: LiveGuard, edit: str) -> None:
+def test_a_table_that_was_changed_by_hand_is_found_and_fixed(guard: LiveGuard, edit: str) -> None:
     provider = LiveFilesProvider()
     props = guard.props(render_policy(RULES))
     created = provider.create(props)

@@ -1,4 +1,4 @@
-"""LiveFiles and Grafana: what Grafana is told and when, and what it finds. Its admin API is played here."""
+"""LiveFiles and Grafana: when Grafana reloads its files, and what it finds. Its admin API is a fake."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FILES = {"dashboards/campus.yaml": "a", "datasources/loki.yaml": "b", "alerting/
 CHANGED = FILES | {"alerting/rules.yaml": "changed"}
 REFUSED_FILES = CHANGED | {REFUSED: "d"}
 # Alert rules name data sources: these come first.
-TOLD = [("datasources", 200), ("dashboards", 200), ("alerting", 200)]
+RELOADS = [("datasources", 200), ("dashboards", 200), ("alerting", 200)]
 
 
 @pytest.fixture
@@ -34,21 +34,21 @@ def test_the_files_from_creation_to_the_end(grafana: LiveGrafana) -> None:
     provider = LiveFilesProvider()
     props = grafana.props(FILES)
     created = provider.create(props)
-    assert (grafana.files(), grafana.told()) == (FILES, TOLD)
+    assert (grafana.files(), grafana.reloads()) == (FILES, RELOADS)
     assert provider.diff(created.id, outputs(created), props).changes is False
     assert outputs(provider.read(created.id, outputs(created))) == outputs(created)
 
     outs = outputs(provider.update(created.id, outputs(created), grafana.props(CHANGED)))
-    assert (grafana.files(), grafana.told()) == (CHANGED, TOLD * 2)
+    assert (grafana.files(), grafana.reloads()) == (CHANGED, RELOADS * 2)
     assert grafana.leftovers() == []
 
-    # At the end Grafana goes, too: there is nothing to tell it, not even by a password that it knows.
+    # At the end Grafana goes, too, so it needn't reload, even if its password is known.
     provider.delete(created.id, outs)
-    assert (grafana.files(), grafana.told()) == ({}, TOLD * 2)
+    assert (grafana.files(), grafana.reloads()) == ({}, RELOADS * 2)
 
 
-def test_a_new_grafana_has_read_the_files_and_is_not_told(grafana: LiveGrafana) -> None:
-    """So that a password that was changed in Grafana hinders no change of its image."""
+def test_a_new_grafana_has_read_the_files_and_does_not_reload(grafana: LiveGrafana) -> None:
+    """So a password that was changed in Grafana doesn't block a change of its image."""
     provider = LiveFilesProvider()
     created = provider.create(grafana.props(FILES))
     grafana.put(grafana.secrets, {"admin-password": "another"})
@@ -56,33 +56,33 @@ def test_a_new_grafana_has_read_the_files_and_is_not_told(grafana: LiveGrafana) 
     props = grafana.props(FILES)
     assert provider.diff(created.id, outputs(created), props).changes is True
     outs = outputs(provider.update(created.id, outputs(created), props))
-    assert (outs["applied"], grafana.told(), grafana.files()) == (True, [], FILES)
+    assert (outs["applied"], grafana.reloads(), grafana.files()) == (True, [], FILES)
 
 
-def test_what_grafana_refuses_is_taken_back(grafana: LiveGrafana) -> None:
+def test_files_that_grafana_refuses_are_reverted(grafana: LiveGrafana) -> None:
     grafana.write(FILES)
     with pytest.raises(LiveError, match=r"Error: Grafana refuses its new alerting \(HTTP 500\)"):
         grafana.write(REFUSED_FILES)
     assert grafana.files() == FILES
-    assert grafana.told() == [*TOLD, *TOLD[:2], ("alerting", 500), *TOLD]
+    assert grafana.reloads() == [*RELOADS, *RELOADS[:2], ("alerting", 500), *RELOADS]
     assert grafana.leftovers() == []
 
 
-def test_what_can_be_told_no_more_is_said(grafana: LiveGrafana) -> None:
-    """Grafana refuses also what it took before."""
+def test_files_that_cannot_be_applied_again_are_reported(grafana: LiveGrafana) -> None:
+    """Grafana refuses even the former files."""
     grafana.write(FILES)
     grafana.sh(f"echo d >{PROVISIONING}/{REFUSED}")
     with pytest.raises(LiveError, match="but could not be applied again"):
         grafana.write(FILES | {REFUSED: "another"})
-    # Whatever comes next is told, be it the same.
+    # The next files are reloaded even if they are the same.
     grafana.sh(f"rm {PROVISIONING}/{REFUSED}")
-    before = grafana.told()
+    before = grafana.reloads()
     grafana.write(FILES)
-    assert grafana.told() == [*before, *TOLD]
+    assert grafana.reloads() == [*before, *RELOADS]
     assert grafana.leftovers() == []
 
 
-def test_a_password_that_was_changed_in_grafana_is_said_and_changes_nothing(grafana: LiveGrafana) -> None:
+def test_a_password_that_was_changed_in_grafana_is_reported_and_changes_nothing(grafana: LiveGrafana) -> None:
     provider = LiveFilesProvider()
     created = provider.create(grafana.props(FILES))
     grafana.put(grafana.secrets, {"admin-password": "another"})
@@ -90,25 +90,25 @@ def test_a_password_that_was_changed_in_grafana_is_said_and_changes_nothing(graf
         provider.update(created.id, outputs(created), grafana.props(CHANGED))
     assert "another" not in str(caught.value)
     assert grafana.files() == FILES
-    # Once and not again: Grafana shuts out who is wrong some times.
-    assert (grafana.told(), grafana.refused()) == (TOLD, 1)
+    # Only once: Grafana locks an address out after several wrong passwords.
+    assert (grafana.reloads(), grafana.refused()) == (RELOADS, 1)
     assert grafana.leftovers() == []
-    # It goes on without a password as long as nothing changes.
+    # Without a change no password is needed.
     provider.update(created.id, outputs(created), grafana.props(FILES))
 
 
 def test_a_new_password_of_the_settings_is_given_to_grafana(grafana: LiveGrafana) -> None:
-    """It reads the file at its first start only; what changes with the password lies beside its files."""
+    """It reads the password's file only at its first start; a mark beside its files follows the password."""
     provider = LiveFilesProvider()
     created = provider.create(grafana.props(FILES | {PASSWORD_MARK: "before"}))
     grafana.put(grafana.secrets, {"admin-password": NEW_PASSWORD})
     changed = FILES | {PASSWORD_MARK: "now"}
     outs = outputs(provider.update(created.id, outputs(created), grafana.props(changed)))
-    assert (grafana.told(), grafana.refused()) == (TOLD * 2, 1)
+    assert (grafana.reloads(), grafana.refused()) == (RELOADS * 2, 1)
     assert grafana.files() == changed
-    # From now on it is the one.
+    # From now on this is its password.
     provider.update(created.id, outs, grafana.props(changed | {"alerting/rules.yaml": "changed"}))
-    assert (grafana.told(), grafana.refused()) == (TOLD * 3, 1)
+    assert (grafana.reloads(), grafana.refused()) == (RELOADS * 3, 1)
 
 
 def test_a_new_password_that_grafana_does_not_take_fails_and_changes_nothing(grafana: LiveGrafana) -> None:
@@ -122,19 +122,19 @@ def test_a_new_password_that_grafana_does_not_take_fails_and_changes_nothing(gra
     assert grafana.files() == before
 
 
-def test_files_that_a_killed_run_left_untold_are_told(grafana: LiveGrafana) -> None:
+def test_files_that_a_killed_run_left_are_reloaded(grafana: LiveGrafana) -> None:
     props = grafana.props(FILES)
     provider = LiveFilesProvider()
     created = provider.create(props)
     provider.update(created.id, outputs(created), props)
-    assert grafana.told() == TOLD
+    assert grafana.reloads() == RELOADS
     grafana.sh(f": >{PROVISIONING}/.untold")
     provider.update(created.id, outputs(created), props)
-    assert grafana.told() == TOLD * 2
+    assert grafana.reloads() == RELOADS * 2
     assert grafana.leftovers() == []
 
 
-def test_a_file_that_was_changed_by_hand_is_seen_and_mended(grafana: LiveGrafana) -> None:
+def test_a_file_that_was_changed_by_hand_is_found_and_fixed(grafana: LiveGrafana) -> None:
     provider = LiveFilesProvider()
     props = grafana.props(FILES)
     created = provider.create(props)
@@ -142,7 +142,7 @@ def test_a_file_that_was_changed_by_hand_is_seen_and_mended(grafana: LiveGrafana
     seen = outputs(provider.read(created.id, outputs(created)))
     assert provider.diff(created.id, seen, props).changes is True
     provider.update(created.id, seen, props)
-    assert (grafana.files(), grafana.told()) == (FILES, TOLD * 2)
+    assert (grafana.files(), grafana.reloads()) == (FILES, RELOADS * 2)
 
 
 def test_the_files_are_grafanas_own(grafana: LiveGrafana) -> None:
@@ -153,8 +153,8 @@ def test_the_files_are_grafanas_own(grafana: LiveGrafana) -> None:
     assert found == f"{GRAFANA_UID}\n"
 
 
-def test_dashboards_keep_their_paths_and_grafana_is_not_told(grafana: LiveGrafana) -> None:
-    """Grafana takes a dashboard at another path for another dashboard, and removes the first."""
+def test_dashboards_keep_their_paths_and_grafana_does_not_reload(grafana: LiveGrafana) -> None:
+    """For Grafana a dashboard at another path is another dashboard, and it removes the first."""
     provider = LiveFilesProvider()
     grafana.put(grafana.secrets, {"admin-password": "another"})
     both = {"logs.json": "1", "pipeline.json": "2"}
@@ -165,7 +165,7 @@ def test_dashboards_keep_their_paths_and_grafana_is_not_told(grafana: LiveGrafan
     changed = both | {"logs.json": "3"}
     provider.update(created.id, outputs(created), grafana.props(changed, "grafana-dashboards"))
     assert grafana.files(DASHBOARDS) == changed | {"README": "first"}
-    # As Grafana walks it: it follows no link to a directory, and skips names with a dot.
+    # Grafana's own walk: it follows no link to a directory, and skips names with a dot.
     walked = grafana.sh(f"cd {DASHBOARDS} && find . -name '.?*' -prune -o ! -type d -print | sort").split()
     assert walked == ["./README", "./logs.json", "./pipeline.json"]
-    assert (grafana.told(), grafana.leftovers(DASHBOARDS)) == ([], [])
+    assert (grafana.reloads(), grafana.leftovers(DASHBOARDS)) == ([], [])

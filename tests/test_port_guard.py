@@ -1,4 +1,4 @@
-"""New rules on trial, on a real Docker host: whoever is locked out by them gets the old ones back."""
+"""New rules on trial, on a real Docker host: if they lock the operator out, the old rules come back."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from rig.ssh_server import USER, SshServer, operators_home, ssh_server
 pytestmark = pytest.mark.docker
 
 SSH = 21541
-# Long enough for a slow machine to confirm; nobody waits for it but those who are locked out.
+# Long enough for a slow machine to confirm; only lock-outs wait for it.
 SECONDS = 10.0
 SHORT = 1.0
 
@@ -41,13 +41,13 @@ def rule(action: Any, port: int, *sources: str) -> Rule:
 
 OLD = render_policy([rule("allow", SSH)])
 GOOD = render_policy([rule("allow", SSH, f"{NAT}/32"), rule("allow", 80)])
-# As the static check never lets it pass.
+# The static check would refuse this.
 LOCKING = render_policy([rule("deny", SSH, f"{NAT}/32"), rule("allow", SSH), rule("allow", 80)])
 
 
 @pytest.fixture
 def guard(rig: Rig) -> Iterator[LiveGuard]:
-    """A guard of the rig's host, with rules that let everybody in to SSH."""
+    """A guard of the rig's host, with rules that allow SSH from anywhere."""
     with live_guard(rig, guards_host=True) as made:
         made.write(OLD)
         yield made
@@ -55,7 +55,7 @@ def guard(rig: Rig) -> Iterator[LiveGuard]:
 
 @pytest.fixture
 def server(rig: Rig, guard: LiveGuard) -> Iterator[SshServer]:
-    """The campus host's SSH server, behind which its Docker answers."""
+    """The campus host's SSH server, which leads to its Docker."""
     socket = guard.docker_host.removeprefix("unix://")
     with ssh_server(rig.network.campus, (SERVER, SSH), socket) as made:
         yield made
@@ -77,13 +77,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trial(seconds: float, target: str | None = None) -> dict[str, Any]:
-    """The properties of a LiveFiles whose files are on trial, as the engine hands them over."""
+    """The properties of a LiveFiles whose files are on trial, as the engine passes them."""
     named = {} if target is None else {"target": target}
     return {"confirmation": {"seconds": seconds, "ssh_port": float(SSH)} | named}
 
 
 def over_ssh(seconds: float) -> dict[str, Any]:
-    """The properties of a LiveFiles that reaches the host as an operator does."""
+    """The properties of a LiveFiles that reaches the host like an operator."""
     return trial(seconds) | {"docker_host": f"ssh://{USER}@{SERVER}:{SSH}"}
 
 
@@ -93,7 +93,7 @@ def test_a_new_connection_confirms_new_rules(
     operators_home(home, server)
     with rig.network.world.entered():
         guard.write(GOOD, **over_ssh(SECONDS))
-    # One for the files, and a new one that confirms them.
+    # One connection for the files, and a new one that confirms them.
     assert [host for host, _ in server.clients] == [NAT, NAT]
     assert guard.policy() == GOOD
     assert not can_connect(rig.network.world, STRANGER, (SERVER, SSH))
@@ -101,21 +101,21 @@ def test_a_new_connection_confirms_new_rules(
     guard.sh("! port-guard on-trial && port-guard healthy")
 
 
-def test_whoever_is_locked_out_gets_the_old_rules_back(
+def test_a_lockout_brings_the_old_rules_back(
     rig: Rig, guard: LiveGuard, server: SshServer, home: Path
 ) -> None:
     operators_home(home, server)
     before = guard.in_force()
     with rig.network.world.entered(), pytest.raises(LiveError, match="were not confirmed") as raised:
         guard.write(LOCKING, **over_ssh(SHORT))
-    # It says what to look at, as its cause looks like SSH's own trouble, and is no second error after that.
+    # It says what to check, since the cause looks like a fault of SSH's, and follows no other error.
     assert str(raised.value).startswith(f"{guard.name}: the new files were not confirmed within 1 s; ")
     assert str(raised.value).count("do portPolicy's rules let SSH in") == 1
     assert raised.value.__context__ is None
     assert guard.in_force() == before
     assert guard.leftovers() == []
     assert can_connect(rig.network.world, NAT, (SERVER, SSH))
-    # The next change isn't hindered.
+    # The next change isn't blocked.
     with rig.network.world.entered():
         guard.write(GOOD, **over_ssh(SECONDS))
 
@@ -157,7 +157,7 @@ def test_without_a_confirmation_from_elsewhere_the_old_rules_are_back(
     assert guard.leftovers() == []
 
 
-def test_a_machine_that_known_hosts_does_not_name_confirms_nothing(
+def test_a_machine_that_is_not_in_known_hosts_confirms_nothing(
     rig: Rig, guard: LiveGuard, server: SshServer, elsewhere: SshServer, home: Path
 ) -> None:
     operators_home(home, server)
@@ -197,7 +197,7 @@ def test_a_guard_that_ends_during_a_trial_comes_back_with_the_old_rules(
     begin(guard, LOCKING, 600.0)
     getattr(guard.container, how)()
     if how == "stop":
-        # It took its leave in order: no rule is left that nobody confirmed.
+        # It shut down properly: no unconfirmed rule is left.
         left = rig.network.campus.run("nft", "list", "table", "inet", "campus_policy").stdout
         assert "dport 80" not in left
     if how != "restart":
@@ -208,7 +208,7 @@ def test_a_guard_that_ends_during_a_trial_comes_back_with_the_old_rules(
 
 
 def in_force(guard: LiveGuard) -> tuple[str, ...]:
-    """What the guard has in force; nothing while it isn't there."""
+    """The rules in force; empty while the guard isn't running."""
     try:
         return guard.in_force()
     except (AssertionError, APIError):
@@ -222,7 +222,7 @@ def test_the_docker_host_sees_a_flush_in_the_health_check_and_the_log(rig: Rig, 
     wait_for("the guard says so", lambda: "somebody removed the rules" in guard.log(), 30.0)
     assert guard.in_force() == before
     guard.sh("port-guard healthy")
-    # What the guard doesn't mend, the health check shows.
+    # The health check shows what the guard doesn't fix.
     rig.network.campus.run("nft", "insert", "rule", "inet", "campus_policy", "rules", "accept")
     said = guard.sh("port-guard healthy 2>&1 && echo healthy || true")
     assert said == "port-guard: the table is not as the policy says\n"
@@ -240,7 +240,7 @@ def test_the_rows_in_force_are_read_with_their_counters(
     assert int(ssh.split()[0]) > 0
     assert not can_connect(rig.network.world, STRANGER, (SERVER, 80))
     assert int(counted_rows("rig", tmp_path).splitlines()[-1].split()[0]) > 0
-    # Counting is no change.
+    # Counters are no change.
     assert guard.in_force() == before
     guard.sh("port-guard healthy")
     guard.container.stop()
@@ -262,11 +262,11 @@ def test_a_policy_in_a_namespace_of_its_own_cuts_nobody_off(rig: Rig) -> None:
 
 def test_the_guard_says_once_a_minute_how_full_the_disk_is(guard: LiveGuard) -> None:
     began = time.monotonic()
-    # Each wakes the guard, and is another round of it.
+    # Each signal wakes the guard for another round.
     for policy in (GOOD, OLD, GOOD):
         guard.load(policy)
         guard.write(policy)
-    said = wait_for("the guard has told of the disk", lambda: disk_lines(guard), 60.0)
+    said = wait_for("the guard has logged the disk", lambda: disk_lines(guard), 60.0)
     minutes = (time.monotonic() - began) / 60 + 1
     assert len(said) <= minutes + 1
     percent = int(guard.sh(f"df --output=pcent {DIRECTORY} | tail -1").strip().removesuffix("%"))
@@ -274,5 +274,5 @@ def test_the_guard_says_once_a_minute_how_full_the_disk_is(guard: LiveGuard) -> 
 
 
 def disk_lines(guard: LiveGuard) -> list[str]:
-    """What the guard has said of the disk."""
+    """The guard's lines about the disk."""
     return [line for line in guard.log().splitlines() if "disk" in line]

@@ -1,4 +1,4 @@
-"""The rig itself: a published port is reached from the world, and nothing is ever left."""
+"""The rig itself: a published port is reached from the world, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rig.stack import ROOT, local_settings
 
 pytestmark = pytest.mark.docker
 
-# Makes a rig with a container in it, says so, and does as its argument says.
+# Makes a rig with a container, prints its name, and follows its argument.
 SESSION = """
 import sys, signal
 from rig.rig import end_in_order_on_signals, running_rig
@@ -44,13 +44,13 @@ def caddy_image() -> str:
 
 
 def as_a_shells_background_job() -> None:
-    """With interrupts ignored, whatever started these tests."""
+    """Ignore interrupts, as in a shell's background job."""
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def start_session(what: str) -> tuple[subprocess.Popen[str], Run]:
-    """A process with a rig of its own, at the moment when a container runs in it."""
+    """A process with its own rig, in which a container runs."""
     process = subprocess.Popen(
         [sys.executable, "-c", SESSION, what, caddy_image()],
         cwd=ROOT,
@@ -67,7 +67,7 @@ def start_session(what: str) -> tuple[subprocess.Popen[str], Run]:
 
 
 def traces(run: Run) -> list[str]:
-    """Everything on this machine that carries the run's name."""
+    """Everything on this machine with the run's name."""
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()
     processes = [(path.name, _words(path)) for path in Path("/proc").glob("[0-9]*")]
     return [
@@ -111,7 +111,7 @@ def test_a_published_port_is_reached_from_the_world(rig: Rig) -> None:
         client.close()
 
 
-def test_what_containers_said_last_can_be_shown(rig: Rig) -> None:
+def test_containers_last_lines_can_be_shown(rig: Rig) -> None:
     rig.engine.load(caddy_image())
     client = rig.engine.client()
     container = client.containers.run(
@@ -139,7 +139,7 @@ def test_a_session_that_ends_badly_leaves_nothing(how: str) -> None:
 
 @pytest.fixture
 def own_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A temporary folder that no other session looks into (and short: sockets' paths are)."""
+    """A temporary folder for this session alone, with a short path, as sockets need."""
     with tempfile.TemporaryDirectory(prefix="cm-") as folder:
         monkeypatch.setenv("TMPDIR", folder)
         monkeypatch.setattr(tempfile, "tempdir", folder)

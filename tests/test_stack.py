@@ -1,4 +1,4 @@
-"""The rig's stacks: nothing of one is left when the session is ended in the middle of an update."""
+"""The rig's stacks: nothing is left if the session is terminated during an update."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rig.stack import ROOT, write_project
 
 pytestmark = pytest.mark.docker
 
-# A program that says it runs and then never ends.
+# A program that reports its start and never ends.
 ENDLESS = """
 import pathlib, signal
 pathlib.Path(__file__).with_name("running").touch()
@@ -32,13 +32,13 @@ with running_stack({}, root=pathlib.Path(sys.argv[1])) as stack:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """The commands of the processes that work in this folder or name it."""
+    """The commands of the processes in this folder or with its name."""
     found: list[str] = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             words = (process / "cmdline").read_text(errors="replace").replace("\0", " ")
             place = (process / "cwd").readlink()
-        except OSError:  # it ended meanwhile, or isn't ours to look at
+        except OSError:  # it ended meanwhile, or we may not read it
             continue
         if str(folder) in words or place.is_relative_to(folder):
             found.append(words)

@@ -12,7 +12,7 @@ from components.values.errors import PROJECT
 
 @contextmanager
 def asking(key: str, what: str = "AWS was asked") -> Iterator[None]:
-    """Let a failed question to AWS end the preview in one line: `egress.<key>`, `what`, and AWS' word."""
+    """Report a failed question to AWS in one line: `egress.<key>`, `what`, and AWS' own words."""
     try:
         yield
     except Exception as error:

@@ -1,5 +1,5 @@
 # pyright: strict
-"""Documents as AWS takes them: JSON, and statements of IAM policies. Pure."""
+"""Documents for AWS: JSON, and statements of IAM policies. Pure."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-# Of the policy language (IAM user guide, "Version").
+# The version of the policy language (IAM user guide, "Version").
 VERSION = "2012-10-17"
 
 
 def canonical(document: object) -> str:
-    """JSON in one way only, so that the same content is the same text."""
+    """Canonical JSON: the same content is the same text."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"))
 
 

@@ -1,8 +1,8 @@
-"""Where the tasks' traffic leaves AWS: the public addresses, and the network behind them.
+"""The tasks' egress from AWS: the public addresses, and the network behind them.
 
-Two components because of the order of a change: an address is allowed at the edge after it exists and
-before anything sends from it, and disallowed only when nothing does. So `EgressAddresses` comes first,
-then one allowed address per IP at the edge, then `EgressNetwork`, which depends on those.
+Two components because of the order of a change: the edge allows an address before anything sends from it,
+and disallows it after the last packet. So `EgressAddresses` comes first, then one allowed address per IP
+at the edge, then `EgressNetwork`, which depends on those.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ class EgressAddressesArgs:
 
 
 class EgressAddresses(pulumi.ComponentResource):
-    """The public addresses: Elastic IPs made here or taken over, found ones, or given ones."""
+    """The public addresses: Elastic IPs made here or taken over, or addresses looked up or given."""
 
     by_key: dict[str, pulumi.Output[str]]
-    """Each address by what it stays the same for: its zone where it is made here, itself elsewhere.
+    """Each address by a stable key: its zone if it is made here, else the address itself.
 
-    Numbers would not do: when the first of two goes, the second would become the first."""
+    Numbers aren't stable: if the first of two goes, the second would become the first."""
     public_ips: pulumi.Output[list[str]]
-    """All of them, sorted."""
+    """All addresses, sorted."""
     allocation_ids: dict[str, pulumi.Output[str]]
-    """By zone, where the network is made here."""
+    """By zone, if the network is made here."""
     by_zone: dict[str, pulumi.Output[str]]
-    """The addresses by zone, where the network is made here."""
+    """The addresses by zone, if the network is made here."""
     retained: dict[str, pulumi.Output[str]]
-    """Those of them that are kept in AWS when the stack lets go of them."""
+    """The Elastic IPs that AWS keeps when the stack lets go of them."""
 
     def __init__(self, name: str, args: EgressAddressesArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:EgressAddresses", name, None, opts)
@@ -66,7 +66,7 @@ class EgressAddresses(pulumi.ComponentResource):
         self.register_outputs({"public_ips": self.public_ips})
 
     def _created(self, create: EgressCreate) -> dict[str, pulumi.Output[str]]:
-        # A gateway and an instance can't hold one address: while one takes the other's place there are both.
+        # While an instance replaces a gateway, or the reverse, both exist, and they can't share an address.
         kind = "" if create.nat == "gateway" else f"{create.nat}-"
         eips = {
             zone: aws.ec2.Eip(
@@ -83,7 +83,7 @@ class EgressAddresses(pulumi.ComponentResource):
         return {f"{kind}{zone}": ip for zone, ip in self.by_zone.items()}
 
     def _taken_over(self, create: EgressCreate) -> dict[str, pulumi.Output[str]]:
-        """Elastic IPs that the account has already, asked for while the program runs."""
+        """The account's existing Elastic IPs, looked up while the program runs."""
         opts = pulumi.InvokeOptions(parent=self)
         with asking("create.allocationIds"):
             found = [aws.ec2.get_elastic_ip(id=one, opts=opts).public_ip for one in create.allocation_ids]
@@ -94,7 +94,7 @@ class EgressAddresses(pulumi.ComponentResource):
         return by_address
 
     def _found(self, lookup: EgressLookup) -> list[str]:
-        """The addresses, asked for while the program runs, so that a preview judges them."""
+        """The addresses, looked up while the program runs, so that a preview checks them."""
         with asking(f"lookup.{lookup.key}"):
             found = self._asked_for(lookup, pulumi.InvokeOptions(parent=self))
         problem = found_addresses_problem(lookup, found)
@@ -115,7 +115,7 @@ class EgressAddresses(pulumi.ComponentResource):
 
 
 def _addresses_of(gateway: str, opts: pulumi.InvokeOptions) -> list[str]:
-    """All that a gateway sends from: its first address and those that were added, or a regional one's."""
+    """All addresses that a gateway sends from: its first and its additional ones, or a regional gateway's."""
     found = aws.ec2.get_nat_gateway(id=gateway, opts=opts)
     regional = [one.public_ip for one in found.regional_nat_gateway_addresses or ()]
     if regional:
@@ -196,7 +196,7 @@ class EgressNetwork(pulumi.ComponentResource):
         ]
 
     def _route_out_directly(self, public: Sequence[aws.ec2.Subnet]) -> list[pulumi.Resource]:
-        """Give the public subnets their way out; all that has to be there for it."""
+        """Route the public subnets to the internet; returns the resources that the route needs."""
         gateway = aws.ec2.InternetGateway(
             f"{self._name}-internet",
             vpc_id=self._vpc.id,
@@ -223,7 +223,7 @@ class EgressNetwork(pulumi.ComponentResource):
         allocation_ids: Mapping[str, pulumi.Output[str]],
         internet: Sequence[pulumi.Resource],
     ) -> dict[str, aws.ec2.NatGateway]:
-        # A NAT gateway works only once its own subnet has a way out (NAT gateway user guide).
+        # A NAT gateway works only if its own subnet has a route out (NAT gateway user guide).
         return {
             zone: aws.ec2.NatGateway(
                 f"{self._name}-nat-{zone}",
@@ -258,7 +258,7 @@ class EgressNetwork(pulumi.ComponentResource):
     def _route_out_by_nat(
         self, private: Sequence[aws.ec2.Subnet], ways: Mapping[str, dict[str, pulumi.Output[str]]]
     ) -> None:
-        """`ways`: where a zone's route leads, as the route's arguments have it."""
+        """`ways`: each zone's target, as arguments of its route."""
         shared = ways[self._zones[0]]
         for zone, subnet in zip(self._zones, private, strict=True):
             table = self._route_table(f"private-{zone}")
@@ -296,7 +296,7 @@ class EgressNetwork(pulumi.ComponentResource):
 def subnet_cidrs(vpc_cidr: str, zones: Sequence[str]) -> tuple[list[str], list[str]]:
     """The public and the private subnets' CIDRs (/24 each) of a VPC, one per zone.
 
-    A zone's letter decides, and not its place in the list: otherwise removing one would move the others'.
+    A zone's letter decides, not its place in the list: otherwise removing a zone would move the others'.
     """
     subnets = [str(n) for n in ipaddress.ip_network(vpc_cidr).subnets(new_prefix=_SUBNET_PREFIX_LENGTH)]
     offset = min(_PUBLIC_SUBNET_OFFSET, len(subnets) // 2)

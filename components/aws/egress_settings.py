@@ -1,5 +1,5 @@
 # pyright: strict
-"""The settings of the network that the tasks' traffic leaves AWS by. Pure."""
+"""The settings of the tasks' egress from AWS. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from components.values.errors import PROJECT
 from components.values.networks import Cidr, PublicIpv4, checked_public_ipv4
 from components.values.value_rule import ValueRule
 
-# One may fail, and its services go on in another.
+# If a zone fails, its services go on in another.
 MIN_ZONES = 2
 
-# Which stack a NAT instance and its network interfaces belong to: its role goes by it.
+# The tag of a stack's NAT instances and their network interfaces, which their role requires.
 NAT_TAG = "campus-monitor-nat"
 
 
@@ -36,7 +36,7 @@ class EgressCreate(Area):
     nat_image: Annotated[str, ValueRule("an id such as ami-0123456789abcdef0")] | None = None
     """NAT instances boot from this arm64 AMI; without one, from the fck-nat AMI that was newest at the first
     update."""
-    # From a range brought to AWS, or just released (EC2's AllocateAddress). It refuses one that is allocated.
+    # From a range brought to AWS, or just released; an allocated address is refused (EC2's AllocateAddress).
     addresses: tuple[PublicIpv4, ...] = ()
     """AWS allocates these Elastic IPs for the NAT; without any, it chooses them."""
     allocation_ids: Annotated[
@@ -55,7 +55,7 @@ class EgressCreate(Area):
         if network.version != 4 or not 16 <= network.prefixlen <= 20:
             raise ValueError(f"vpcCidr: an IPv4 /16 to /20 is needed, received {self.vpc_cidr!r}")
         for zone in self.zones:
-            # A zone's subnets are numbered by its letter; the smallest VPC has room for eight.
+            # The zone's letter numbers its subnets; the smallest VPC has room for eight.
             if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-h]", zone):
                 raise ValueError(f"zones: an availability zone such as ap-northeast-2a, received {zone!r}")
         if len(self.zones) < MIN_ZONES:
@@ -105,12 +105,12 @@ class EgressCreate(Area):
 
     @property
     def nat_count(self) -> int:
-        """How many NAT gateways or instances, and so how many public addresses, there are."""
+        """The number of NAT gateways or instances, and so of public addresses."""
         return len(self.nat_zones)
 
     @property
     def nat_zones(self) -> tuple[str, ...]:
-        """The zones that have one."""
+        """The zones with a NAT."""
         return self.zones if self.nat_per_zone else self.zones[:1]
 
 
@@ -143,7 +143,7 @@ class EgressLookup(Area):
 
     @property
     def key(self) -> str:
-        """The key that says how to find them."""
+        """The key that is set."""
         return (
             "natGatewayIds"
             if self.nat_gateway_ids
@@ -194,13 +194,13 @@ class EgressSettings(Area):
 
     @property
     def stated_addresses(self) -> tuple[str, ...]:
-        """The public addresses that stand in the settings; AWS knows others."""
+        """The public addresses in the settings; AWS knows the others."""
         stated = self.given or self.create
         return () if stated is None else stated.addresses
 
 
 def found_addresses_problem(lookup: EgressLookup, addresses: list[str]) -> str | None:
-    """What is wrong with the addresses that a lookup found, as a line with its key; None if nothing is."""
+    """What is wrong with the addresses from a lookup, as a line with its key; None if nothing is."""
     key = f"{PROJECT}:egress.lookup.{lookup.key}"
     if not addresses:
         return f"{key}: nothing was found: at least one public address is needed"

@@ -1,11 +1,11 @@
 # pyright: strict
-"""Renders what a NAT instance does when it starts, and what it may do in AWS. Pure.
+"""Renders a NAT instance's start script, and its role's policies. Pure.
 
 The image is fck-nat's (https://fck-nat.dev, read at 193c58c of 31 May 2026): Amazon Linux 2023 with AWS'
-command line and a service `fck-nat`, which forwards what reaches the network interface `eni_id` of
-/etc/fck-nat.conf, in the name of the instance's own interface. The service can give that interface an Elastic
-IP (`eip_id`), but goes on where that fails. What then leaves comes from an address that the edge refuses, and
-a refused push is lost; so the script here does it, and lets the service have the interface only afterwards.
+command line and a service `fck-nat`, which forwards packets for the network interface `eni_id` of
+/etc/fck-nat.conf from the instance's own interface. The service can give that interface an Elastic IP
+(`eip_id`), but goes on if that fails. Then the edge refuses the address, and refused pushes are lost; so
+our script takes the Elastic IP, and only then hands the interface to the service.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ IMAGE_NAME = "fck-nat-al2023-hvm-*-arm64-ebs"
 # The smallest ARM size: 2 vCPUs, 512 MiB, 32 Mbit/s for as long as one likes, 5 Gbit/s in bursts (fck-nat's
 # docs/choosing_an_instance_size.md).
 INSTANCE_TYPE = "t4g.nano"
-# Room for the image, which has 4 GiB (its packer file): with less than an image has, no instance starts.
+# Room for the image's 4 GiB (its packer file): with a smaller disk, no instance starts.
 DISK_GIB = 8
-# A start takes a minute or two; one that isn't done by then is given up, and another one made.
+# A start takes a minute or two; after this time the instance is given up and replaced.
 START_SECONDS = 600
 READY_HOOK = "ready"
 
-# Nothing in it is a secret: who may read an instance's attributes reads it.
+# It contains no secret: everybody who may read an instance's attributes can read it.
 _BOOT = Path(__file__).with_name("nat-boot.sh")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NatBoot:
-    """Which NAT instance starts: its place, its addresses and its group."""
+    """A NAT instance to start: its place, its addresses and its group."""
 
     region: str
     allocation_id: str
@@ -48,7 +48,7 @@ class NatBoot:
 
 
 def boot_script(boot: NatBoot) -> str:
-    """The instance's user data: run once, as root, at its first start."""
+    """The instance's user data: runs once, as root, at its first start."""
     words = {name.upper(): value for name, value in vars(boot).items()} | {"HOOK": READY_HOOK}
     return read_script(_BOOT, words)
 
@@ -63,12 +63,12 @@ def nat_trust(region: str) -> dict[str, Any]:
 def nat_policy(
     *, region: str, account_id: str, stack: str, allocation_ids: Sequence[str], groups: str
 ) -> dict[str, Any]:
-    """What the instances may do: take the stack's addresses and interfaces, say that they are ready, and be
-    reached by Session Manager.
+    """What the instances may do: take the stack's addresses and interfaces, report that they are ready, and
+    serve Session Manager.
 
-    `groups` is a pattern of the groups' names. Interfaces and instances are told by a tag, for their ids
-    aren't known before there are any. Session Manager's part is by its user guide, "Verify or create an IAM
-    role with Session Manager permissions".
+    `groups` is a pattern of the groups' names. Interfaces and instances are named by a tag, since their ids
+    aren't known in advance. Session Manager's part follows its user guide, "Verify or create an IAM role with
+    Session Manager permissions".
     """
     arn = f"arn:{partition_of(region).name}:"
     ec2, scaling = f"{arn}ec2:{region}:{account_id}:", f"{arn}autoscaling:{region}:{account_id}:"
@@ -84,7 +84,7 @@ def nat_policy(
             ["autoscaling:CompleteLifecycleAction"],
             [f"{scaling}autoScalingGroup:*:autoScalingGroupName/{groups}"],
         ),
-        # IAM knows no resource for these.
+        # IAM has no resource for these.
         allow(
             [
                 "ssm:UpdateInstanceInformation",

@@ -1,4 +1,4 @@
-"""A NAT gateway's place for less money: fck-nat's image on one small EC2 instance per address."""
+"""A cheaper NAT than AWS' gateway: fck-nat's image on one small EC2 instance per address."""
 
 from __future__ import annotations
 
@@ -35,26 +35,26 @@ class NatInstancesArgs:
     region: str
     vpc_id: pulumi.Input[str]
     vpc_cidr: str
-    # Public ones, by zone.
+    # Public subnets, by zone.
     subnet_ids: Mapping[str, pulumi.Input[str]]
     allocation_ids: Mapping[str, pulumi.Input[str]]
     public_ips: Mapping[str, pulumi.Input[str]]
     tags: Mapping[str, str]
-    # None: the newest one when the instance is first made.
+    # None: the newest image at the first update.
     image: str | None
-    # What has to be there for an instance to reach the internet.
+    # The resources that an instance needs to reach the internet.
     internet: Sequence[pulumi.Resource]
 
 
 class NatInstances(pulumi.ComponentResource):
     """One instance per zone, in an Auto Scaling group of one that replaces it when it fails.
 
-    What others know of it stays when an instance goes: the network interface that routes lead to, and the
-    Elastic IP that the edge lets in. The new instance takes both when it starts (`nat_boot`).
+    The network interface that routes lead to and the Elastic IP that the edge allows outlive an instance;
+    its replacement takes both when it starts (`nat_boot`).
     """
 
     interface_ids: dict[str, pulumi.Output[str]]
-    """Per zone, what a route leads to; known once an instance forwards what comes there."""
+    """Per zone, the interface for the route; known as soon as an instance forwards its packets."""
 
     def __init__(self, name: str, args: NatInstancesArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:NatInstances", name, None, opts)
@@ -69,18 +69,18 @@ class NatInstances(pulumi.ComponentResource):
         return {**self._args.tags, NAT_TAG: pulumi.get_stack(), "Name": name}
 
     def _scaling_groups(self) -> str:
-        """What the names of all groups begin with. Of two stacks both may have one in a zone."""
+        """The prefix of all groups' names, with the stack's: two stacks may share a zone."""
         return f"{PROJECT}-{pulumi.get_stack()}-{self._name}-"
 
     def _scaling_group(self, zone: str) -> pulumi.Output[str]:
-        """A group's name, which its instance has to know before the group is made.
+        """A group's name, which its instance has to know before the group exists.
 
-        With another address it is another group, and so made before the routes are switched to it.
+        Another address gives another group, which is therefore made before the routes are switched to it.
         """
         return pulumi.Output.concat(self._scaling_groups(), zone, "-", self._args.allocation_ids[zone])
 
     def _security_group(self) -> pulumi.Output[str]:
-        """Out to anywhere, as a NAT gateway; in from the network alone. No port is open to the internet."""
+        """Egress to anywhere, as with a NAT gateway; ingress from the network only, not from the internet."""
         group = aws.ec2.SecurityGroup(
             self._name,
             description="NAT instances",
@@ -104,7 +104,7 @@ class NatInstances(pulumi.ComponentResource):
         return pulumi.Output.all(group.id, *(rule.id for rule in rules)).apply(lambda known: known[0])
 
     def _newest_image(self) -> str:
-        """Asked for while the program runs, so that a preview says so where there is none."""
+        """Looked up while the program runs, so that a preview fails if there is none."""
         wanted = {"name": IMAGE_NAME, "architecture": "arm64"}
         where = f"AWS was asked in {self._args.region}"
         with asking("create.natImage", f"fck-nat's newest image is needed where none is named; {where}"):
@@ -146,17 +146,17 @@ class NatInstances(pulumi.ComponentResource):
         return aws.iam.InstanceProfile(self._name, role=role.name, opts=child), policy
 
     def _instance(self, zone: str) -> pulumi.Output[str]:
-        """The interface that stays, and the group that keeps an instance behind it."""
+        """The permanent interface, and the group that keeps an instance behind it."""
         name = f"{self._name}-{zone}"
         interface = aws.ec2.NetworkInterface(
             name,
             subnet_id=self._args.subnet_ids[zone],
             description=pulumi.Output.concat("To be sent on from ", self._args.allocation_ids[zone]),
             security_groups=[self._group_id],
-            # It is sent what is for others.
+            # It receives packets for others.
             source_dest_check=False,
             tags=self._named(name),
-            # With another address it is another one: the old instance has this one until nothing comes there.
+            # Another address gives another interface: the old instance keeps this until no route leads to it.
             opts=ResourceOptions(parent=self, replace_on_changes=["description"]),
         )
         template = self._template(zone, interface)
@@ -170,7 +170,7 @@ class NatInstances(pulumi.ComponentResource):
             launch_template=aws.autoscaling.GroupLaunchTemplateArgs(
                 id=template.id, version=template.latest_version.apply(str)
             ),
-            # The instance isn't in service, and the group not made, until it says that it forwards.
+            # The instance isn't in service, and the group isn't complete, until it reports that it forwards.
             initial_lifecycle_hooks=[
                 aws.autoscaling.GroupInitialLifecycleHookArgs(
                     name=READY_HOOK,
@@ -179,7 +179,7 @@ class NatInstances(pulumi.ComponentResource):
                     default_result="ABANDON",
                 )
             ],
-            # A changed template replaces the instance: the old one first, for both can't have the interface.
+            # A changed template replaces the instance, the old one first: two can't share the interface.
             instance_refresh=aws.autoscaling.GroupInstanceRefreshArgs(
                 strategy="Rolling",
                 preferences=aws.autoscaling.GroupInstanceRefreshPreferencesArgs(min_healthy_percentage=0),
@@ -215,7 +215,7 @@ class NatInstances(pulumi.ComponentResource):
             metadata_options=aws.ec2.LaunchTemplateMetadataOptionsArgs(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
-            # Without an address it couldn't ask AWS for the Elastic IP, which then takes its place.
+            # The instance needs an address to ask AWS for the Elastic IP, which then replaces it.
             network_interfaces=[
                 aws.ec2.LaunchTemplateNetworkInterfaceArgs(
                     associate_public_ip_address="true",
@@ -239,6 +239,6 @@ class NatInstances(pulumi.ComponentResource):
                 lambda found: base64.b64encode(boot_script(NatBoot(**found)).encode()).decode()
             ),
             tags=self._named(name),
-            # A looked-up image is kept: a newer one would replace the instance in some later update.
+            # A looked-up image is kept: a newer image would replace the instance in a later update.
             opts=ResourceOptions(parent=self, ignore_changes=None if args.image else ["image_id"]),
         )

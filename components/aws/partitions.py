@@ -1,5 +1,5 @@
 # pyright: strict
-"""AWS' partitions: what ARNs and hosts are called where. Pure.
+"""AWS' partitions, with their names in ARNs and hosts. Pure.
 
 Source: botocore's `partitions.json`, which a test compares.
 """
@@ -10,14 +10,14 @@ from typing import NamedTuple
 
 
 class Partition(NamedTuple):
-    """One partition: its name in ARNs, and what the names of its hosts end in."""
+    """One partition: its name in ARNs, and its hosts' suffix."""
 
     name: str
     dns_suffix: str
 
 
 _AWS = Partition("aws", "amazonaws.com")
-# By the beginning of a region's name; all other regions are in `aws`.
+# By the prefix of a region's name; all other regions are in `aws`.
 _BY_REGION = {
     "cn-": Partition("aws-cn", "amazonaws.com.cn"),
     "us-gov-": Partition("aws-us-gov", "amazonaws.com"),

@@ -6,7 +6,7 @@ import pulumi_aws as aws
 
 from components.aws.settings import AwsSettings
 
-# Every AWS service that this stack calls; an emulator answers for all of them at one address.
+# Every AWS service that this stack calls; an emulator serves all of them at one address.
 _SERVICES = ("autoscaling", "cloudwatch", "ec2", "ecs", "iam", "logs", "ssm", "sts")
 
 
@@ -17,7 +17,7 @@ def aws_provider(settings: AwsSettings) -> aws.Provider:
     return aws.Provider(
         "aws",
         region=settings.region,
-        # Made up: an emulator wants some, and they are worth nothing elsewhere.
+        # Fake credentials: an emulator needs some, and they are worthless elsewhere.
         access_key="emulator",
         secret_key="emulator",
         endpoints=[aws.ProviderEndpointArgs(**dict.fromkeys(_SERVICES, settings.emulator))],

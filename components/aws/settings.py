@@ -21,10 +21,10 @@ class AwsSettings(Area):
     """The stack makes its AWS resources in this region."""
     alarm_topic_arn: Annotated[str, ValueRule("an SNS topic's ARN is needed")] | None = None
     """CloudWatch's alarms notify this SNS topic; without one, they only show in CloudWatch."""
-    # AWS' key decrypts for everybody in the account who may read the parameter.
+    # AWS' own key decrypts for everybody in the account who may read the parameter.
     kms_key_arn: KeyArn | None = None
     """SSM encrypts the log routers' passwords with this KMS key; without one, with AWS' own."""
-    # Only loopback: its made-up credentials must never leave this machine.
+    # Only loopback: the fake credentials must never leave this machine.
     emulator: Annotated[str, ValueRule("an URL on this machine, http://127.0.0.1:<port>")] | None = None
     """The stack talks to an AWS emulator at this URL instead of AWS."""
 

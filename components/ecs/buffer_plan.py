@@ -1,13 +1,13 @@
 # pyright: strict
-"""How much a log router has to hold, and how long it has to try, for a stated outage. Pure.
+"""How much a log router has to buffer, and how long it has to retry, for a stated outage. Pure.
 
 Example: 20 lines/s of 512 bytes, an outage of 10 minutes, one app container.
 
-Grafana's plugin queues on disk and sends one batch after the other, each until it is through or given up:
+Grafana's plugin queues on disk and sends one batch after the other, each until it is delivered or given up:
 
 - tries: its waits are dskit's (backoff.NextDelay, the version that Loki 3.7.8 pins): random, from a lower
-  bound to twice that. Both double after each wait, until the upper one is MaxBackoff; then neither moves any
-  more. From MinBackoff 0.5 s and MaxBackoff 30 s: 0.5-1, 1-2, 2-4, 4-8, 8-16, then 16-30 s for ever. At the
+  bound to twice that. Both double after each wait, until the upper bound is MaxBackoff; then both stay.
+  From MinBackoff 0.5 s and MaxBackoff 30 s: 0.5-1, 1-2, 2-4, 4-8, 8-16, then 16-30 s for ever. At the
   shortest, the first five take 15.5 s, and (600 - 15.5) / 16 = 37 more reach 600 s; with the try before the
   first wait MaxRetries = 1 + 5 + 37 = 43. The last of them begins after 607.5 s at the earliest.
 - queue: 20 x 600 s = 12,000 lines x (512 + 448) bytes = 11 MiB of disk
@@ -32,7 +32,7 @@ from components.ecs.firelens import OutputKind, seconds
 from components.ecs.log_router_settings import RECORD_BYTES, LogRate
 
 MIB = 1 << 20
-# Grafana's plugin, own defaults but for MaxBackoff (5m): half a minute after an outage lines flow again.
+# Grafana's plugin, with its defaults except for MaxBackoff (5m): lines flow half a minute after an outage.
 GRAFANA_DEFAULTS = {
     "BatchWait": "1s",
     "BatchSize": str(MIB),
@@ -45,18 +45,18 @@ GRAFANA_DEFAULTS = {
 # 63 MiB with three containers, 67 MiB at 1,500 lines/s.
 _GRAFANA_BASE_MIB = 64
 _FLUENT_BIT_BASE_MIB = 24
-# A batch is collected, encoded, and in the request at once.
+# A batch is in memory three times: collected, encoded, and in the request.
 _BATCH_COPIES = 3
 # dque keeps its first and its last segment in memory (its README).
 _SEGMENTS_IN_MEMORY = 2
 # Fluent Bit flushes each second and waits for 5 s when it is stopped ([SERVICE] Flush and Grace).
 _FLUSH_SECONDS, _GRACE_SECONDS = 1, 5
-# Fluent Bit's own output: its connection and its answer. The program's own net.io_timeout is none at all.
+# Fluent Bit's own output: its connection and its answer. Its default net.io_timeout is infinite.
 FLUENT_BIT_TRY_SECONDS = 10
-# The longest that it waits between two tries: scheduler.cap, a second more, and the clock's step of 10 s
-# (src/flb_scheduler.c; FireLens has no place for another one).
+# Its longest wait between two tries: scheduler.cap, a second more, and the clock's step of 10 s
+# (src/flb_scheduler.c; FireLens can't set another cap).
 _FLUENT_BIT_LONGEST_WAIT = 2000 + 1 + 10
-# The ECS agent's share of `memoryReservation` for what an input holds, in MB of 1,000,000 bytes.
+# The ECS agent's share of `memoryReservation` for an input's buffer, in MB of 1,000,000 bytes.
 _MEM_BUF_SHARE, _MB = 2, 1_000_000
 
 
@@ -71,14 +71,14 @@ class BufferPlan:
     memory_mib: int
     # How long a stop may take: a flush, a try that times out, the first wait, one more try.
     stop_seconds: int
-    # Lines that the containers' log driver holds while the log router takes none.
+    # Lines that the containers' log driver buffers while the log router takes none.
     driver_lines: int
-    # How old a line of the outage may be when it reaches Loki.
+    # The age of the outage's oldest line when it reaches Loki.
     oldest_seconds: int
 
 
 def buffer_plan(output: OutputKind, rate: LogRate, containers: int, options: Mapping[str, str]) -> BufferPlan:
-    """The plan for a log router with hand-written `options`; see the module for the arithmetic."""
+    """The plan for a log router with hand-written `options`; the module shows the arithmetic."""
     driver_lines = max(1024, rate.held_lines)
     if output == "fluent-bit":
         return BufferPlan(
@@ -128,10 +128,10 @@ def tried_seconds(tries: int, first: float, longest: float) -> float:
 
 
 def _shortest_waits(first: float, longest: float) -> tuple[list[float], float]:
-    """The least that dskit waits each time while that grows, and the least from then on.
+    """dskit's shortest waits while they grow, and the shortest wait from then on.
 
-    The wait is random between two bounds. Once the upper one is `longest`, the lower one stays where it is:
-    somewhere between half of that and all of it.
+    A wait is random between two bounds. When the upper bound reaches `longest`, the lower stays where it is:
+    between half of that and all of it.
     """
     growing: list[float] = []
     low, high = first, min(2 * first, longest)

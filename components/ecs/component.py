@@ -1,4 +1,4 @@
-"""An ECS service whose logs are shipped to campus: its task definition, role, and signs of loss."""
+"""An ECS service whose logs are shipped to campus: its task definition, role, and alarms."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ class ShippedServiceArgs:
 
     service: ServiceSettings
     push_url: pulumi.Input[str]
-    # None where the route asks for no password.
+    # None if the route asks for no password.
     secret: PushSecret | None
     access: PushAccess
-    # Who may take its role: the text of a trust policy.
+    # The trust policy of its role.
     trust: pulumi.Input[str]
     region: str
     alarm_topic_arn: str | None
-    # Whether its Loki keeps metadata beside a line.
+    # Whether its Loki stores structured metadata.
     keeps_metadata: bool
-    # The customer's KMS key of the parameters with passwords, if they have one.
+    # The customer's KMS key for the password parameters, if there is one.
     push_key_arn: str | None = None
 
 
 class ShippedService(pulumi.ComponentResource):
-    """The task definition of one service with its `log-router` sidecar, and the alarms of its losses.
+    """The task definition of one service with its `log-router` sidecar, and the alarms for lost lines.
 
     Eight resources: log group, two metric filters, two alarms, role, policy, task definition.
     """
@@ -54,7 +54,7 @@ class ShippedService(pulumi.ComponentResource):
     def __init__(self, name: str, args: ShippedServiceArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:ShippedService", name, None, opts)
         self._name, self._args = name, args
-        # Of two stacks in one account and region, both may have a service of this name.
+        # Two stacks in one account and region may both have a service with this name.
         self._family = f"{name}-{pulumi.get_stack()}"
         self._child = ResourceOptions(parent=self)
         log_group = aws.cloudwatch.LogGroup(
@@ -70,7 +70,7 @@ class ShippedService(pulumi.ComponentResource):
         self.register_outputs({"task_definition_arn": self.task_definition_arn})
 
     def _alarm(self, log_group: aws.cloudwatch.LogGroup, alarm: Alarm, what: str) -> None:
-        """Count the sidecar's lines that tell of it, and ring at the first one."""
+        """Count the sidecar's lines with the alarm's signs; the first line rings it."""
         resource, metric = f"{self._name}-{alarm}", f"{self._family}-{alarm}"
         aws.cloudwatch.LogMetricFilter(
             resource,
@@ -93,7 +93,7 @@ class ShippedService(pulumi.ComponentResource):
             threshold=0,
             period=60,
             evaluation_periods=1,
-            # No line about it is good news.
+            # No such line is good news.
             treat_missing_data="notBreaching",
             alarm_actions=topics,
             ok_actions=topics,
@@ -112,8 +112,8 @@ class ShippedService(pulumi.ComponentResource):
         )
         policy = aws.iam.RolePolicy(
             f"{name}-execution",
-            # One that a killed update has left is written over. By a name of its own it would stay, unknown
-            # to the state, and AWS deletes no role that has a policy.
+            # A fixed name, so that a policy left by a killed update is overwritten: otherwise it would stay,
+            # unknown to the state, and AWS deletes no role that has a policy.
             name="execution",
             role=role.id,
             policy=known.apply(self._policy),
@@ -136,12 +136,12 @@ class ShippedService(pulumi.ComponentResource):
             execution_role_arn=role.arn,
             task_role_arn=service.task_role_arn or args.access.task_role_arn,
             container_definitions=known.apply(self._containers),
-            # The revision that a service runs stays until it is given the next: to one that is deregistered,
-            # ECS goes back no more (its developer guide, "Deregistering a task definition revision").
+            # A service runs its revision until it gets the next: ECS doesn't go back to a deregistered
+            # revision (its developer guide, "Deregistering a task definition revision").
             skip_destroy=True,
-            # So that a refresh sees a revision that somebody else registered.
+            # A refresh sees a revision that somebody else registered.
             track_latest=True,
-            # A task may start as soon as the definition exists: its permissions come first.
+            # A task may start as soon as the definition exists, so its permissions come first.
             opts=ResourceOptions(parent=self, depends_on=[policy]),
         )
 

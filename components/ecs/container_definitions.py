@@ -16,11 +16,11 @@ from components.ecs.container_settings import AppContainer, HealthCheck
 from components.ecs.firelens import LABEL_KEYS, OUTPUTS, output_name
 from components.ecs.settings import BUFFER_VOLUME, LOG_ROUTER, ServiceSettings
 
-# Where the volume with the queue is.
+# The mount point of the queue's volume.
 BUFFER_DIRECTORY = "/log-buffer"
 
-# Which task printed a line. FireLens' and Docker's fields; the last three are those of a piece of a line over
-# 16 KiB, as Docker cuts it.
+# FireLens' and Docker's fields for a line's task; Docker adds the last three to a piece of a line over
+# 16 KiB.
 _ORIGIN_KEYS = (
     "ecs_task_arn",
     "ecs_task_definition",
@@ -30,26 +30,26 @@ _ORIGIN_KEYS = (
     "partial_ordinal",
     "partial_last",
 )
-# Told by the container's name already, and by the piece's number.
+# Redundant: the container's name and the piece's number say the same.
 _REMOVE_KEYS = ("container_id", "partial_message")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PushTarget:
-    """Where lines go, and as whom."""
+    """Where lines go, and with which account."""
 
     url: str
-    # With both, or with neither: the account, and the parameter that holds its secret option.
+    # The account, and the parameter with its secret option: both or neither.
     user: str | None = None
     parameter_arn: str | None = None
-    # Whether that Loki keeps metadata beside a line.
+    # Whether that Loki stores structured metadata.
     keeps_metadata: bool = True
 
 
 def container_definitions(
     *, service_name: str, service: ServiceSettings, target: PushTarget, log_group: str, region: str
 ) -> list[dict[str, Any]]:
-    """The task's containers as the ECS API takes them, the log router first, then by name."""
+    """The task's containers for the ECS API, the log router first, then by name."""
     plan = service.plan
     apps = [
         _app_container(name, container, service)
@@ -62,14 +62,14 @@ def container_definitions(
 def log_configuration(
     service_name: str, container: str, service: ServiceSettings, target: PushTarget, plan: BufferPlan
 ) -> dict[str, Any]:
-    """How one container's lines are shipped; what holds the password stands apart from the options."""
+    """How one container's lines are shipped; the option with the password is apart from the others."""
     router = service.log_router
     labels = {"job": "firelens", "service": service_name, "container": container, **service.labels}
     if router.output == "grafana":
         options, secret = _grafana_options(container, labels, target, plan), "Url"
     else:
         options, secret = _fluent_bit_options(labels, target), "http_passwd"
-    # The option's own spelling: a second one would be written beside the first.
+    # The option's canonical spelling: with another it would be written twice.
     by_hand: dict[str, str] = {}
     for key, value in router.options.items():
         known = OUTPUTS[router.output].option(key)
@@ -95,12 +95,12 @@ def _grafana_options(
         "Labels": f"{{{quoted}}}",
         "LabelKeys": ",".join(LABEL_KEYS),
         "RemoveKeys": ",".join(_REMOVE_KEYS),
-        # It knows no metadata. Its key_value takes a backslash and an n for the end of a line.
+        # It knows no metadata. Its key_value format turns a backslash and an n into the end of a line.
         "LineFormat": "json",
         "Buffer": "true",
         "BufferType": "dque",
         "DqueDir": BUFFER_DIRECTORY,
-        # One output per container, and one queue per output: two in one place lock each other out.
+        # One output per container, and one queue per output: two queues in one folder lock each other out.
         "DqueName": container,
         **({} if target.user is not None else {"Url": target.url}),
     }
@@ -114,12 +114,12 @@ def _fluent_bit_options(labels: Mapping[str, str], target: PushTarget) -> dict[s
         "uri": parts.path,
         "tls": "on",
         "tls.verify": "on",
-        # Without it, any host's certificate will do.
+        # Without this, any host's certificate is accepted.
         "tls.verify_hostname": "on",
         "net.connect_timeout": str(FLUENT_BIT_TRY_SECONDS),
-        # Its own is none: a server that never answers would be waited for without a word.
+        # The default is infinite: a server that never answers would block it silently.
         "net.io_timeout": str(FLUENT_BIT_TRY_SECONDS),
-        # Of a name with an AAAA record it would try that first, and nothing else if no answer comes.
+        # Otherwise it tries only the IPv6 address of a name with an AAAA record.
         "net.dns.prefer_ipv4": "on",
         "labels": ",".join(f"{name}={value}" for name, value in labels.items()),
         "label_keys": ",".join(f"${name}" for name in LABEL_KEYS),
@@ -131,7 +131,7 @@ def _fluent_bit_options(labels: Mapping[str, str], target: PushTarget) -> dict[s
     }
 
 
-# The line is what was printed, to the letter, and nothing in it can pass for the origin.
+# The line is exactly as printed, so nothing in it can forge its origin.
 _ORIGIN_BESIDE_THE_LINE = {
     "structured_metadata": ",".join(f"{name}=${name}" for name in _ORIGIN_KEYS),
     "drop_single_key": "raw",
@@ -149,7 +149,7 @@ def _log_router(service: ServiceSettings, plan: BufferPlan, log_group: str, regi
         "image": _as_ecs_names(router.image_name),
         "essential": router.on_exit == "stop-task",
         **_restarts(router.on_exit == "restart"),
-        # The plugin makes its queue's folder with a mode that only root gets past.
+        # The plugin creates its queue's folder with a mode that lets only root in.
         "user": "0",
         "memoryReservation": plan.memory_mib,
         "stopTimeout": plan.stop_seconds,
@@ -173,19 +173,19 @@ def _restarts(wanted: bool) -> dict[str, Any]:
 
 
 def _as_ecs_names(image: str) -> str:
-    """By tag or by digest, which is all that the ECS API reference knows (ContainerDefinition, image)."""
+    """With a tag or a digest: the ECS API takes only one of them (ContainerDefinition, image)."""
     name, _, digest = image.partition("@")
     return f"{name.rpartition(':')[0]}@{digest}" if digest else image
 
 
 def task_volumes(service: ServiceSettings) -> dict[str, str | None]:
-    """The task's volumes by name: a folder of the instance, or else one that is gone with the task."""
+    """The task's volumes by name: a folder of the instance, or None for a volume that ends with the task."""
     buffer = {BUFFER_VOLUME: None} if service.log_router.output == "grafana" else {}
     return buffer | {name: volume.host_path for name, volume in sorted(service.volumes.items())}
 
 
 def _app_container(name: str, container: AppContainer, service: ServiceSettings) -> dict[str, Any]:
-    # A log router that can tell whether it is healthy is waited for.
+    # Wait for a log router that has a health check.
     condition = "START" if service.log_router.health_check is None else "HEALTHY"
     return {
         "name": name,
@@ -205,7 +205,7 @@ def _app_container(name: str, container: AppContainer, service: ServiceSettings)
         ),
         **_mounts(container),
         **_health_check(container.health_check),
-        # Stopped in the opposite order: the log router last, so that it takes the last lines.
+        # Containers stop in the opposite order: the log router last, so that it gets the last lines.
         "dependsOn": [
             {"containerName": other, "condition": how}
             for other, how in ({LOG_ROUTER: condition} | dict(sorted(container.depends_on.items()))).items()
@@ -222,7 +222,7 @@ def _mounts(container: AppContainer) -> dict[str, Any]:
 
 
 def _port_mappings(container: AppContainer, service: ServiceSettings) -> dict[str, Any]:
-    # With bridge networking host port 0 lets ECS pick a free one; with awsvpc both are the same.
+    # With bridge networking host port 0 lets ECS pick a free port; with awsvpc both ports are the same.
     mappings = [
         {
             "containerPort": one.port,

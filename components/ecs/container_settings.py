@@ -19,7 +19,7 @@ MAX_STOP_SECONDS = 120
 
 
 _PARAMETER = r"arn:aws[a-z-]*:ssm:[a-z0-9-]+:\d{12}:parameter/[A-Za-z0-9._/-]+"
-# With, at the end, JSON key, version stage and version id, any of them empty.
+# It may end with a JSON key, a version stage and a version id, any of them empty.
 _SECRET = r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+(:[^:*\s]*){0,3}"
 
 
@@ -151,12 +151,12 @@ class AppContainer(Area):
 
     @property
     def served(self) -> tuple[ContainerPort, ...]:
-        """Every port that it serves."""
+        """Every port that the container serves."""
         return self.ports if self.port is None else (ContainerPort(port=self.port),)
 
 
 def check_dependencies(containers: Mapping[str, AppContainer]) -> None:
-    """Refuse what ECS would, and what would never start (the ECS API reference, ContainerDependency)."""
+    """Refuse dependencies that ECS refuses or that never start (ECS API reference, ContainerDependency)."""
     for name, container in containers.items():
         for other, condition in container.depends_on.items():
             key = f"containers.{name}.dependsOn.{other}"

@@ -1,5 +1,5 @@
 # pyright: strict
-"""What the log router's two outputs take: their options, and the mistakes that they wouldn't tell of. Pure.
+"""The options of the log router's two outputs, and the mistakes that they wouldn't report. Pure.
 
 Sources: Grafana's plugin (loki v3.7.8, clients/cmd/fluent-bit), Fluent Bit 4.2.3 and its `loki` output
 (src/, plugins/out_loki), the ECS agent's FireLens configuration.
@@ -22,16 +22,16 @@ Architecture = Literal["x86_64", "arm64"]
 GO_DURATION = re.compile(r"(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+")
 _SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
-# Labels of every line, and the fields of a record that are labels too: few and fixed, as anything that
-# differs from task to task would make a stream for each.
+# Labels of every line, and the fields of a record that are labels too: few and fixed, since a value per
+# task would make a stream per task.
 OWN_LABELS = ("job", "service", "container")
 LABEL_KEYS = ("source", "ecs_cluster")
-# Loki's max_label_names_per_series: it refuses a line with more, for good.
+# Loki's max_label_names_per_series: it refuses lines with more.
 MAX_LABELS = 15
-# What ECS puts into the log router's container by itself (agent/taskresource/firelens).
+# Paths that ECS mounts into the log router's container (agent/taskresource/firelens).
 RESERVED_PATHS = ("/fluent-bit/etc/fluent-bit.conf", "/fluent-bit/etc/external.conf", "/var/run/fluent.sock")
 
-# Fields that differ from task to task, or from line to line: as a label each makes a stream of its own.
+# Fields that differ per task or line: as labels, each value would make a stream.
 _PER_TASK = {
     "container_id": "is one per container",
     "ecs_task_arn": "is one per task",
@@ -44,17 +44,17 @@ _PER_TASK_ON_EC2 = {"container_name": "ends in random hex on EC2"}
 
 @dataclass(frozen=True)
 class OptionType:
-    """What one option may hold, and in which unit."""
+    """The values of an option, and their unit."""
 
     kind: Literal[
         "text", "duration", "seconds", "bytes", "size", "count", "boolean", "switch", "keys", "choice"
     ]
     choices: tuple[str, ...] = ()
-    # Why it can't be set by hand, and what decides it.
+    # Why it can't be set by hand.
     decided_by: str | None = None
 
     def problem(self, value: str) -> str | None:
-        """What is wrong with a value, None if nothing is."""
+        """What is wrong with a value; None if nothing is."""
         wanted = _WANTED.get(self.kind, f"one of {', '.join(self.choices)}")
         if self.kind == "choice":
             fine = value in self.choices
@@ -89,8 +89,8 @@ _WANTED = {
     "keys": "names parted by commas alone: a space would belong to a name",
 }
 
-# Grafana's plugin counts the lines alone. Around each stand 18 bytes, and a push is 1.5 MiB at most when it
-# is unpacked (components/loki/config.py): enough for lines of 36 bytes, and FireLens' are longer.
+# Grafana's plugin counts the lines alone. Each has 18 bytes around it, and a push is 1.5 MiB at most when
+# unpacked (components/loki/config.py): enough for lines of 36 bytes, and FireLens' are longer.
 MAX_BATCH = 1 << 20
 
 _ROUTE = "the service's `loki` and its account decide it"
@@ -113,11 +113,11 @@ _SECRET = "a password in a task definition is readable for everyone who may look
 
 
 def _not_here(names: str, why: str) -> dict[str, OptionType]:
-    """Options that the program has and that this stack doesn't take."""
+    """Options of the program that this stack doesn't accept."""
     return {name: OptionType("text", decided_by=why) for name in names.split()}
 
 
-# What FireLens itself takes beside an output's options (ECS developer guide, "Using FireLens").
+# FireLens' own options beside an output's (ECS developer guide, "Using FireLens").
 _FIRELENS = {
     "Name": OptionType("text"),
     "include-pattern": OptionType("text"),
@@ -139,8 +139,8 @@ _TLS = (
 )
 _TLS_OF_WINDOWS = "tls.windows.certstore_name tls.windows.use_enterprise_store tls.windows.client_thumbprints"
 
-# All that the plugin asks for (loki v3.7.8, clients/cmd/fluent-bit/config.go), and what Fluent Bit 4.2.3
-# takes for any output.
+# All options of the plugin (loki v3.7.8, clients/cmd/fluent-bit/config.go), and those that Fluent Bit 4.2.3
+# has for any output.
 GRAFANA_OPTIONS = _FIRELENS | {
     "Url": OptionType("text", decided_by=_ROUTE),
     "TenantID": OptionType("text", decided_by=_TENANT),
@@ -156,7 +156,7 @@ GRAFANA_OPTIONS = _FIRELENS | {
     "RemoveKeys": OptionType("keys"),
     "LabelKeys": OptionType("keys"),
     "DropSingleKey": OptionType("boolean"),
-    # Its key_value makes ends of lines of a backslash and an n.
+    # Its key_value format turns a backslash and an n into the end of a line.
     "LineFormat": OptionType("choice", ("json",)),
     "LabelMapPath": OptionType("text"),
     "Buffer": OptionType("boolean"),
@@ -175,7 +175,7 @@ GRAFANA_OPTIONS = _FIRELENS | {
     **_not_here(f"Host Port ipv6 {_NETWORK} {_TLS} {_TLS_OF_WINDOWS}", _GO_CLIENT),
 }
 
-# All of Fluent Bit 4.2.3: plugins/out_loki/loki.c, and what any output has.
+# All options of Fluent Bit 4.2.3: plugins/out_loki/loki.c, and those of any output.
 FLUENT_BIT_OPTIONS = _FIRELENS | {
     **_not_here("host port uri http_user http_passwd", _ROUTE),
     **_not_here("ipv6 net.dns.prefer_ipv6", _IPV4),
@@ -199,7 +199,7 @@ FLUENT_BIT_OPTIONS = _FIRELENS | {
     "structured_metadata": OptionType("text", decided_by=_FORM),
     "structured_metadata_map_keys": OptionType("text", decided_by=_NO_MAPS),
     "remove_keys": OptionType("keys"),
-    # Its key_value quotes nothing: a line could forge the fields beside it.
+    # Its key_value format quotes nothing: a line could forge the fields beside it.
     "line_format": OptionType("choice", ("json",)),
     "drop_single_key": OptionType("choice", ("on", "off", "raw")),
     "auto_kubernetes_labels": OptionType("switch", decided_by=_KUBERNETES),
@@ -237,13 +237,13 @@ class OutputType:
 
     title: str
     image: str
-    # What becomes of an option that it doesn't have.
+    # What happens to an unknown option.
     unknown_option: str
     options: Mapping[str, OptionType]
     label_keys_option: str
 
     def option(self, key: str) -> tuple[str, OptionType] | None:
-        """An option and its own spelling. Fluent Bit looks keys up whatever their case."""
+        """An option and its canonical spelling. Fluent Bit ignores the case of keys."""
         spelled = {name.lower(): name for name in self.options}.get(key.lower())
         return None if spelled is None else (spelled, self.options[spelled])
 
@@ -273,8 +273,8 @@ OUTPUTS: dict[OutputKind, OutputType] = {
 def output_name(output: OutputKind, image: str) -> str:
     """The output's name in an image.
 
-    Grafana's plugin registers itself as `loki` up to 2.0 and as `grafana-loki` from 2.1 on, after
-    Fluent Bit got an output of its own named `loki`. A tag without a version counts as current.
+    Grafana's plugin is `loki` up to 2.0 and `grafana-loki` from 2.1 on, since Fluent Bit has an output named
+    `loki` itself. A tag without a version counts as current.
     """
     if output == "fluent-bit":
         return "loki"
@@ -300,7 +300,7 @@ def option_problems(
 ) -> list[tuple[str, str]]:
     """Every mistake in hand-written options: the option, and the rule with a suggestion.
 
-    Most of these go unnoticed otherwise: the outputs ignore keys that they don't know.
+    Most of them would go unnoticed: the outputs ignore unknown keys.
     """
     kind = OUTPUTS[output]
     found: list[tuple[str, str]] = []
@@ -360,14 +360,14 @@ def _value_problem(
 
 
 def label_keys(output: OutputKind, options: Mapping[str, str]) -> tuple[str, ...]:
-    """The fields that become labels: the stack's own choice, or what the hand-written options say."""
+    """The fields that become labels, by the stack's choice or the hand-written options."""
     name = OUTPUTS[output].label_keys_option.lower()
     by_hand = next((value for key, value in options.items() if key.lower() == name), None)
     return LABEL_KEYS if by_hand is None else tuple(key.removeprefix("$") for key in by_hand.split(","))
 
 
 def output_problem(output: OutputKind, image: str) -> str | None:
-    """Why an output can't be in an image, told by its name; None if nothing speaks against it."""
+    """Why an image's name rules an output out; None if it doesn't."""
     name = image.split("@")[0].rsplit(":", 1)[0]
     if output == "grafana" and name in _FLUENT_BIT_ALONE:
         return "Grafana's plugin isn't in it: write output: fluent-bit, or name the plugin's image"
@@ -389,13 +389,13 @@ def label_keys_problem(value: str, launch: Launch) -> str | None:
     return None
 
 
-# Whatever the tag says: only 2.9 came for ARM too (grafana/loki pull request 10081; from 3.0 on
+# Whatever the tag says: only 2.9 was built for ARM too (grafana/loki pull request 10081; from 3.0 on
 # .github/release-workflows.jsonnet, the platforms of `fluent-bit`).
 _X86_64_ALONE = re.compile(r"(docker\.io/)?grafana/fluent-bit-plugin-loki:(?!2\.9\.)")
 
 
 def architecture_problem(image: str, architecture: Architecture) -> str | None:
-    """Why an image can't run on this architecture, told by its name; None if nothing speaks against it."""
+    """Why an image's name rules this architecture out; None if it doesn't."""
     if architecture == "arm64" and _X86_64_ALONE.match(image):
         return (
             "Grafana builds it for amd64 alone: name an image of your own for arm64 "
@@ -418,6 +418,6 @@ _WITHOUT_SHELL = ("grafana/fluent-bit-plugin-loki", *_FLUENT_BIT_ALONE)
 
 
 def has_shell(image: str) -> bool:
-    """Whether a log router's image has a shell, as far as its name tells."""
+    """Whether a log router's image has a shell, by its name."""
     name, tag = image.split("@")[0].rsplit(":", 1)
     return name not in _WITHOUT_SHELL or tag.endswith("-debug")

@@ -15,9 +15,9 @@ from typing import Literal
 
 from components.ecs.settings import GroupIngress
 
-# HTTPS is all that a task needs: the push, ECR, CloudWatch Logs, SSM and Secrets Manager.
+# A task needs only HTTPS: the push, ECR, CloudWatch Logs, SSM and Secrets Manager.
 HTTPS_PORT = 443
-# IPv4 alone: the edge knows NAT addresses, and a task has no other way out that it would let in.
+# IPv4 only: the edge allows only NAT addresses.
 ANYWHERE = "0.0.0.0/0"
 
 
@@ -28,31 +28,31 @@ class GroupRule:
     direction: Literal["in", "out"]
     first_port: int
     last_port: int
-    # A CIDR, or a security group's id: then whoever is in that one.
+    # A CIDR, or the id of a security group, which stands for its members.
     other: str
     protocol: str = "tcp"
     description: str = ""
 
     @property
     def kind(self) -> Literal["cidr_ipv4", "cidr_ipv6", "group"]:
-        """What the other end is."""
+        """The kind of the other end."""
         if self.other.startswith("sg-"):
             return "group"
         return "cidr_ipv6" if ipaddress.ip_network(self.other).version == 6 else "cidr_ipv4"
 
     @property
     def key(self) -> str:
-        """What tells this rule from the group's others, fit for a resource's name."""
+        """A name that is unique in the group, fit for a resource's name."""
         ports = (
             f"{self.first_port}-{self.last_port}" if self.first_port != self.last_port else self.first_port
         )
         protocol = "" if self.protocol == "tcp" else f"-{self.protocol}"
-        # Two colons part the fields of a Pulumi URN.
+        # Two colons separate the fields of a Pulumi URN.
         return f"{self.direction}-{ports}{protocol}-{self.other.replace(':', '.')}"
 
 
 def group_rules(ingress: Sequence[GroupIngress]) -> list[GroupRule]:
-    """Out to HTTPS anywhere; in what the rules name, one rule per source; nothing else."""
+    """Egress to HTTPS anywhere; ingress by the rules, one rule per source; nothing else."""
     out = GroupRule(
         direction="out", first_port=HTTPS_PORT, last_port=HTTPS_PORT, other=ANYWHERE, description="HTTPS"
     )

@@ -1,5 +1,5 @@
 # pyright: strict
-"""The settings of a task's log router: what it has to hold, and what it is told. Pure."""
+"""The settings of a task's log router: its buffers and its configuration. Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from components.ecs.firelens import OUTPUTS, RESERVED_PATHS
 from components.values.area import Area
 from components.values.texts import Image
 
-# What a line carries beside itself, names and values: the time 15, container id 79, container's name 75,
+# A line's other fields in bytes, names and values: the time 15, container id 79, container's name 75,
 # source 14, cluster 31, task's ARN 110, task definition 50, instance 36, the field's own name 7; with room
 # for longer names.
 RECORD_BYTES = 448
@@ -82,7 +82,7 @@ class LogRouter(Area):
     """Fluent Bit reads this configuration of the team's own too."""
     health_check: HealthCheck | None = None
     """ECS checks the log router's health this way, where the image has a shell or a program to ask with."""
-    # Meanwhile the task goes on, with lines lost that nothing tells of (docs/shipping.md).
+    # Meanwhile the task goes on, and nothing reports its lost lines (docs/shipping.md).
     on_exit: Literal["stop-task", "restart"] = "stop-task"
     """The whole task stops when the log router ends by itself, or the log router alone restarts."""
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14

@@ -1,13 +1,13 @@
 # pyright: strict
-"""What a log router prints when lines are lost or refused, and the alarm that each line rings. Pure.
+"""The log router's own messages about lost or refused lines, and the alarm that each rings. Pure.
 
-One table for both outputs, as a service that changes from one to the other has tasks of both for a while.
+One table for both outputs, as a service that changes its output has tasks with both for a while.
 Sources: Fluent Bit 4.2.3 (src/, plugins/out_loki, plugins/in_forward), Grafana's plugin (loki v3.7.8,
 clients/cmd/fluent-bit and clients/pkg/promtail/client).
 
 A pattern is a regular expression of CloudWatch's kind (Amazon CloudWatch Logs, "Supported regular
-expressions"): letters, digits, `=`, `_`, `-` and a few more stand for themselves, a dot for any other sign,
-and there are no brackets to group with.
+expressions"): letters, digits, `=`, `_`, `-` and a few more stand for themselves, a dot for any other
+character, and there are no groups.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MAX_PATTERN = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """A line of the log router's own log: who prints it, by what it is known, and what has happened."""
+    """A line of the log router's own log: the program that prints it, its words, and its meaning."""
 
     program: Program
     # The program's own words, or a CloudWatch expression where `is_expression`.
@@ -36,7 +36,7 @@ class Sign:
 
     @property
     def expression(self) -> str:
-        """The words as CloudWatch takes them."""
+        """The words as a CloudWatch expression."""
         return self.words if self.is_expression else re.sub(r"[^A-Za-z0-9=_-]", ".", self.words)
 
 
@@ -85,7 +85,7 @@ SIGNS: tuple[Sign, ...] = (
         is_expression=True,
     ),
     _lost("Grafana's plugin", "^fatal.error.", "the same", is_expression=True),
-    # Both outputs: "HTTP status=403", "HTTP status 403". 400 is Loki's, and above; 429 only means later.
+    # Both outputs: "HTTP status=403", "HTTP status 403". 400 is Loki's (see above); 429 only means later.
     _refused("HTTP.status.3[0-9]", "the gate sends elsewhere: the route or the host is wrong"),
     _refused("HTTP.status.40[1-9]", "401: the password is wrong; 403: the address; 404: the route"),
     _refused("HTTP.status.4[13-9]", "413: a push is over the gate's limit; Fluent Bit tries it for ever"),

@@ -1,5 +1,5 @@
 # pyright: strict
-"""Renders the IAM policies of the tasks' roles, as narrow as the task definition is. Pure."""
+"""Renders the IAM policies of the tasks' roles, as narrow as the task definition. Pure."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _ECR_IMAGE = re.compile(
 
 
 def ecs_tasks_trust(account_id: str) -> dict[str, Any]:
-    """Lets ECS take a role for tasks of this account, and nobody else.
+    """Lets only ECS assume a role, for tasks of this account.
 
-    Without the account, somebody else's ECS could be asked to take it (the ECS developer guide, "Task IAM
+    Without the account, another account's ECS could be made to assume it (the ECS developer guide, "Task IAM
     role", on the confused deputy).
     """
     statement = {
@@ -40,15 +40,15 @@ def execution_policy(
     push_parameter_arns: Sequence[str],
     push_key_arn: str | None = None,
 ) -> dict[str, Any]:
-    """What ECS itself may do to start the task: what its definitions name, and nothing else.
+    """What ECS may do to start the task: use what its definitions name, and nothing else.
 
-    `push_parameter_arns` are all forms of all accounts that a revision of it may name, the former one too;
-    `push_key_arn` is the customer's key that they are encrypted with, if they are.
+    `push_parameter_arns` are all accounts in all forms that any revision may name; `push_key_arn` is the
+    customer's key that encrypts them, if there is one.
     """
     own, kept = _secrets(service)
     parameters = [*own, *push_parameter_arns]
     statements = [
-        # The log router's own streams: their names end in the task's id.
+        # The log router's own streams, whose names end in the task's id.
         allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group_arn}:log-stream:{LOG_ROUTER}/*"]),
         *_some("ssm:GetParameters", parameters),
         *_some("secretsmanager:GetSecretValue", kept),
@@ -65,9 +65,9 @@ def _some(action: str, resources: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _secrets(service: ServiceSettings) -> tuple[list[str], list[str]]:
-    """What the containers' definitions name: parameters, and secrets.
+    """The parameters and the secrets that the containers' definitions name.
 
-    Of a secret the ARN alone: behind its name are JSON key, version stage and version id.
+    Of a secret only the ARN, without JSON key, version stage and version id.
     """
     named = [arn for container in service.containers.values() for arn in container.secrets.values()]
     return (
@@ -77,9 +77,9 @@ def _secrets(service: ServiceSettings) -> tuple[list[str], list[str]]:
 
 
 def _decrypt_own(service: ServiceSettings) -> list[dict[str, Any]]:
-    """For what the definition names and the customer's own keys have encrypted.
+    """Decrypt what the definition names, with the customer's own keys.
 
-    Each service gives KMS the ARN of what is encrypted as encryption context, under a name of its own (AWS
+    Each AWS service gives KMS the encrypted object's ARN as encryption context, under a name of its own (AWS
     KMS developer guide, "Encryption context", on Parameter Store, Secrets Manager and S3).
     """
     keys, config = service.kms_key_arns, service.log_router.config
@@ -101,10 +101,10 @@ def _decrypt(keys: Sequence[str | None], context: str, arns: Sequence[str]) -> l
 
 
 def _pull(service: ServiceSettings) -> list[dict[str, Any]]:
-    """For images in ECR: the layers of those repositories, and a login.
+    """Pull images from ECR: the layers of their repositories, and a login.
 
-    The login is the one permission without a resource: IAM knows none for it (service authorization
-    reference, Amazon ECR). It opens no repository.
+    The login is the only permission without a resource: IAM has none for it (service authorization
+    reference, Amazon ECR). It gives access to no repository.
     """
     images = [service.log_router.image_name, *(one.image for one in service.containers.values())]
     found = [match for image in images if (match := _ECR_IMAGE.match(image))]

@@ -1,4 +1,4 @@
-"""What the services share: the secrets that they push with, and a role that may do nothing."""
+"""Shared by the services: the secrets for their pushes, and a role without permissions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.ecs.firelens import OutputKind, url_with_credentials
 
 
 class PushSecret(NamedTuple):
-    """One secret: for which Loki instance, for which of its users, and in which output's form."""
+    """One secret: its Loki instance, its user, and the output whose form it has."""
 
     loki: str
     user: str
@@ -27,21 +27,21 @@ class PushAccessArgs:
 
     secrets: Sequence[PushSecret]
     push_urls: pulumi.Input[Mapping[str, str]]
-    # Per Loki instance and user; secret.
+    # By Loki instance and user; secret.
     passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
-    # Who may take a role: the text of a trust policy.
+    # The trust policy of the role.
     trust: pulumi.Input[str]
-    # The KMS key of the parameters; AWS' own where there is none.
+    # The KMS key of the parameters; None means AWS' own.
     key_arn: str | None = None
 
 
 class PushAccess(pulumi.ComponentResource):
-    """The accounts' passwords as log routers take them, in SSM, and the tasks' role without permissions."""
+    """The accounts' passwords for log routers, in SSM, and the tasks' role without permissions."""
 
     parameter_arns: dict[PushSecret, pulumi.Output[str]]
     """The parameter of each secret."""
     task_role_arn: pulumi.Output[str]
-    """The role of services that have none of their own: without one, a task takes its instance's."""
+    """The role of services without their own: without any, a task would use its instance's."""
 
     def __init__(self, name: str, args: PushAccessArgs, opts: ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:aws:PushAccess", name, None, opts)
@@ -57,7 +57,7 @@ class PushAccess(pulumi.ComponentResource):
         self.register_outputs({"task_role_arn": self.task_role_arn})
 
     def arns_of(self, loki: str) -> list[pulumi.Output[str]]:
-        """The parameters of all accounts of a Loki, in either form."""
+        """The parameters of all accounts of a Loki, in both forms."""
         return [arn for secret, arn in self.parameter_arns.items() if secret.loki == loki]
 
     def _parameter(self, secret: PushSecret, args: PushAccessArgs) -> aws.ssm.Parameter:

@@ -31,17 +31,17 @@ from components.values.value_rule import ValueRule
 # The ECS developer guide, "Task definition parameters" and "Amazon ECS service quotas".
 LOG_ROUTER = "log-router"
 
-# Where Grafana's plugin queues lines: a volume of the task's own.
+# The task's own volume for the queue of Grafana's plugin.
 BUFFER_VOLUME = "log-buffer"
 MAX_CONTAINERS = 10
 MAX_EC2_CPU = 10240
 
-# FireLens: where the log router listens (lines, and health), and how many lines a container's log driver may
-# hold (agent/taskresource/firelens; its documentation).
+# FireLens: the log router's ports (lines, and health), and the most lines in a container's log driver
+# (agent/taskresource/firelens; its documentation).
 ROUTER_PORTS = (24224, 8877)
 MAX_DRIVER_LINES = 536870912
 
-# The ECS developer guide, "Fargate task ephemeral storage": 20 GiB where nothing else is said.
+# The ECS developer guide, "Fargate task ephemeral storage": 20 GiB by default.
 FARGATE_DISK_MIB = 20 << 10
 
 # Memory in MiB by CPU units (the ECS API reference, RegisterTaskDefinition).
@@ -57,7 +57,7 @@ FARGATE_SIZES = {
 
 
 def _source(value: str) -> str:
-    """A security group, which tells its members' addresses, or a CIDR."""
+    """A security group, which stands for its members' addresses, or a CIDR."""
     return value if re.fullmatch(r"sg-[0-9a-f]{8,17}", value) else checked_cidr(value)
 
 
@@ -76,7 +76,7 @@ LabelName = Annotated[
         r"(?!__)[a-zA-Z_][a-zA-Z0-9_]*",
     ),
 ]
-# Needs no quoting in either output's syntax.
+# Neither output's syntax needs quotes for this.
 LabelValue = Annotated[
     str,
     ValueRule(
@@ -129,7 +129,7 @@ class ServiceSettings(Area):
 
     @property
     def plan(self) -> BufferPlan:
-        """What the log router needs for the stated rate and outage."""
+        """The log router's needs for the stated rate and outage."""
         router = self.log_router
         return buffer_plan(router.output, self.log_rate, len(self.containers), router.options)
 
@@ -158,7 +158,7 @@ class ServiceSettings(Area):
                 f"containers: the sidecar has a name of its own, received {LOG_ROUTER!r} for another"
             )
         if self.launch == "fargate":
-            # One network interface for all; the log router listens there too.
+            # All containers share one network interface, on which the log router listens too.
             taken = dict.fromkeys(((port, "tcp") for port in ROUTER_PORTS), LOG_ROUTER)
             for name, container in self.containers.items():
                 key = "ports" if container.ports else "port"
@@ -312,7 +312,7 @@ class ServiceSettings(Area):
 
 
 def _check_group_rule(key: str, rule: GroupIngress, served: set[tuple[int, str]]) -> None:
-    """Refuse what a security group can't do, and ports that aren't the service's own."""
+    """Refuse rules that a security group can't express, and ports that the service doesn't have."""
     if rule.action != "allow":
         raise ValueError(
             f"{key}.action: a security group can only allow (what isn't named is refused), "

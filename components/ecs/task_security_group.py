@@ -1,4 +1,4 @@
-"""What may reach a task that has a network interface of its own, and what it may reach."""
+"""Ingress and egress of tasks with their own network interface."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ class TaskSecurityGroupArgs:
 
 
 class TaskSecurityGroup(pulumi.ComponentResource):
-    """The security group for a service's tasks on Fargate: out to HTTPS, in to the service's own ports.
+    """The security group for a service's tasks on Fargate: egress to HTTPS, ingress to the service's ports.
 
-    With bridge networking a task has no interface of its own: there the instance's group decides.
+    With bridge networking a task has no interface of its own: then the instance's group decides.
     """
 
     group_id: pulumi.Output[str]
@@ -40,10 +40,10 @@ class TaskSecurityGroup(pulumi.ComponentResource):
             tags={"Name": f"{name}-tasks"},
             opts=ResourceOptions(parent=self),
         )
-        # Rules of their own, one CIDR each, as the provider's documentation recommends: inline ones
+        # Separate rules, one CIDR each, as the provider's documentation recommends: inline rules
         # struggle with several CIDRs, and a group with both loses rules.
         rules = [self._rule(rule) for rule in group_rules(args.ingress)]
-        # Whoever uses the group finds its rules in force.
+        # The rules are in force before anything uses the group.
         self.group_id = pulumi.Output.all(self._group.id, *(rule.id for rule in rules)).apply(
             lambda known: known[0]
         )

@@ -1,5 +1,5 @@
 # pyright: strict
-"""How new files are confirmed: what has to be reached, from where, and by when."""
+"""How new files are confirmed: a connection to make, from where, and by when."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from urllib.parse import urlsplit
 
 SSH_PORT = 22
 RETRY_SECONDS = 0.25
-# What a server says first (RFC 4253, section 4.2).
+# The first words of a server (RFC 4253, section 4.2).
 GREETING = b"SSH-"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Confirmation:
-    """New files stay only if a new connection is made within `seconds`: to the Docker Engine, and more.
+    """New files stay only if a new connection to the Docker Engine is made within `seconds`.
 
-    Over `ssh://` that shows that the operator can still come in. Over a unix socket it shows nothing;
+    Over `ssh://` that shows that the operator can still log in. Over a unix socket it shows nothing, so
     `target` names another machine, `user@host` or `user@host:port`, from which this machine's own
-    `ssh_port` is tried.
+    `ssh_port` is tried too.
     """
 
     seconds: float
@@ -30,7 +30,7 @@ class Confirmation:
 
 
 def reaches(confirmation: Confirmation) -> str | None:
-    """Try this machine's SSH port from the target, until it answers or the time is up; the last problem."""
+    """Try this machine's SSH port from the target until it answers or the time is up; the last problem."""
     if confirmation.target is None:
         return None
     end = time.monotonic() + confirmation.seconds
@@ -42,14 +42,14 @@ def reaches(confirmation: Confirmation) -> str | None:
 
 
 def _problem(confirmation: Confirmation, seconds: float) -> str | None:
-    """What is in the way of one connection from there to here."""
+    """Why a connection from there to here fails; None if it works."""
     import paramiko
 
     place = urlsplit(f"ssh://{confirmation.target}")
     limit = max(seconds, RETRY_SECONDS)
     try:
         with paramiko.SSHClient() as other:
-            # As for the Docker host: who isn't in known_hosts is refused.
+            # As for the Docker host: a server that isn't in known_hosts is refused.
             other.load_system_host_keys()
             other.connect(
                 place.hostname or "",
@@ -62,7 +62,7 @@ def _problem(confirmation: Confirmation, seconds: float) -> str | None:
             transport = other.get_transport()
             if transport is None:
                 return f"{confirmation.target}: the connection ended"
-            # Where this machine is, as the other one knows it.
+            # This machine's address, as the target sees it.
             own: str = cast("socket", transport.sock).getsockname()[0]
             here = (own, int(confirmation.ssh_port))
             channel = transport.open_channel("direct-tcpip", here, ("127.0.0.1", 0), timeout=limit)

@@ -1,5 +1,5 @@
 # pyright: strict
-"""What is so inside the containers: scripts go by it, and so do the files and containers of components."""
+"""Facts about the inside of containers, for scripts, files and components."""
 
 from __future__ import annotations
 
@@ -14,5 +14,5 @@ GRAFANA_PORT = 3000
 GRAFANA_UID = 472
 GRAFANA_SECRETS = "/run/secrets/grafana"
 ADMIN_PASSWORD_FILE = "admin-password"
-# A file among Grafana's: what changes with its admin's password.
+# A file among Grafana's that changes with its admin's password.
 PASSWORD_MARK = "admin-password.hmac"

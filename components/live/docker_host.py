@@ -1,6 +1,6 @@
-"""The Docker Engine of the campus host: a connection, files in and out, one script in a container.
+"""The Docker Engine of the campus host: a connection, files in and out, scripts in a container.
 
-The Docker SDK is imported where it is used: a preview without a change never needs it.
+The Docker SDK is imported only when used: a preview without a change doesn't need it.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ if TYPE_CHECKING:
     from docker import DockerClient
     from docker.models.containers import Container
 
-# A validation of Caddy's asks nobody on the network; an ssh connection may be slow.
+# Caddy validates without the network; an ssh connection may be slow.
 REQUEST_SECONDS = 120
-# The engine loses what a script printed less than once in a thousand times.
+# The engine loses a script's output less than once in a thousand times.
 READS = 5
 # Longer chains are loops (path_resolution(7): Linux itself follows 40).
 MAX_LINKS = 40
 HELPER_LABEL = "campus-monitor.helper"
-# One asks the engine for its files, each within REQUEST_SECONDS, and is gone.
+# A helper lives for a few requests to the engine, each within REQUEST_SECONDS.
 HELPER_SECONDS = 600
-# Where a helper container sees its volume; no image has it, so that nothing is copied from there.
+# The helper's mount point; no image has this path, so nothing is copied from there.
 HELPER_MOUNT = "/campus-monitor-files"
 
-# A relative path in plain characters; no part of it begins with a dot, those are our own.
+# A relative path in plain characters; names with a leading dot are our own.
 _PATH = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@+-]*(/[A-Za-z0-9_][A-Za-z0-9_.:@+-]*)*")
 
-# How paramiko says that the server hung up before it had greeted (its Transport._check_banner).
+# paramiko's words if the server hung up before it greeted (its Transport._check_banner).
 NOT_GREETED = "Error reading SSH protocol banner"
 
-# What becomes of an ssh connection, our own errors tell; paramiko alone would print it with a traceback.
+# Our own errors report failed ssh connections; paramiko would also print a traceback.
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class LiveError(Exception):
-    """Something live can't be brought to its wanted state: one line, or a program's own words."""
+    """Something live can't reach its wanted state: one line, or a program's own words."""
 
 
 class UnreachableError(LiveError):
@@ -76,7 +76,7 @@ class Ran:
     status: int
     output: str
     errors: str
-    # Whether that is all that it printed.
+    # Whether this is all of its output.
     is_whole: bool = True
 
 
@@ -97,24 +97,24 @@ def client(docker_host: str) -> Iterator[DockerClient]:
         yield made
     except DockerException as error:
         raise LiveError(f"Docker at {docker_host}: {error}") from None
-    except (OSError, EOFError, SSHException) as error:  # an OSError from requests, too
+    except (OSError, EOFError, SSHException) as error:  # requests raises an OSError, too
         raise ConnectionLostError(
             f"the connection to Docker at {docker_host} broke ({type(error).__name__}: {error})"
         ) from None
     finally:
-        with suppress(OSError, EOFError, SSHException):  # one that is broken can't be closed in order
+        with suppress(OSError, EOFError, SSHException):  # a broken connection can't be closed properly
             made.close()
 
 
 def _connected(docker_host: str) -> DockerClient:
-    """A client of the engine; tried again where an SSH server has no room for another login yet."""
+    """A client of the engine; tries again while an SSH server has no room for another login."""
     import docker
     from paramiko.ssh_exception import SSHException
 
     deadline = time.monotonic() + ssh_connect.SECONDS
     while True:
         try:
-            # Over ssh the SDK's own client: it refuses a host that known_hosts doesn't name.
+            # Over ssh the SDK's own client refuses a host that isn't in known_hosts.
             return docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
         except SSHException as error:
             if not str(error).startswith(NOT_GREETED) or time.monotonic() > deadline:
@@ -123,7 +123,7 @@ def _connected(docker_host: str) -> DockerClient:
 
 
 def find_container(engine: DockerClient, name: str) -> Container | None:
-    """The container of that name or id, None where there is none."""
+    """The container of that name or id; None if there is none."""
     from docker.errors import NotFound
 
     try:
@@ -144,10 +144,10 @@ def volume_exists(engine: DockerClient, name: str) -> bool:
 
 
 def run_script(container: Container, script: str, *arguments: str) -> Ran | None:
-    """Run a `sh` script in a container; None where the container doesn't run.
+    """Run a `sh` script in a container; None if the container doesn't run.
 
-    Arguments show in the host's process list: never a secret. On a busy host the engine now and then loses
-    what a script printed (moby/moby#27289), with the right status: such a run isn't whole.
+    Arguments show in the host's process list: never pass a secret. On a busy host the engine sometimes loses
+    a script's output (moby/moby#27289), with the right status: then the result isn't whole.
     """
     from docker.errors import APIError
 
@@ -169,18 +169,18 @@ def run_script(container: Container, script: str, *arguments: str) -> Ran | None
 
 
 def read_by_script(container: Container, script: str, *arguments: str) -> Ran | None:
-    """The same of a script that changes nothing, run again until all that it printed is here.
+    """Run a script that changes nothing, again until its output is whole.
 
-    Raises LiveError if the engine loses that again and again.
+    Raises LiveError if the engine loses the output again and again.
     """
     for _ in range(READS):
         ran = run_script(container, script, *arguments)
         if ran is None or ran.is_whole:
             return ran
-    raise LiveError(f"{container.name}: {READS} times the Docker Engine lost what was printed: try again")
+    raise LiveError(f"{container.name}: {READS} times the Docker Engine lost a script's output: try again")
 
 
-# What a script prints ends with this, on both of its outputs.
+# The end of both of a script's outputs.
 _MARK = "\n-- end --\n"
 _MARKED = f"""sh -c "$0" sh "$@"
 status=$?
@@ -199,7 +199,7 @@ def put_files(container: Container, directory: str, files: Mapping[str, HostFile
 
 
 def read_file(container: Container, path: str) -> HostFile | None:
-    """A file in the container, None where there is none; the container needn't run."""
+    """A file in the container; None if there is none. The container needn't run."""
     from docker.errors import NotFound
 
     for _ in range(MAX_LINKS):
@@ -210,7 +210,7 @@ def read_file(container: Container, path: str) -> HostFile | None:
         with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
             member = archive.next()
             if member is not None and member.issym():
-                # Docker follows links on the way to a name, and none at its end.
+                # Docker follows links in a path, but not its last part.
                 path = posixpath.join(posixpath.dirname(path), member.linkname)
                 continue
             content = archive.extractfile(member) if member else None
@@ -226,9 +226,9 @@ def volume_helper(
 ) -> Iterator[Container]:
     """A container that never runs and has the volume at HELPER_MOUNT; removed at the end.
 
-    With a purpose it may write: Pulumi's lock lets one run do so at a time, so that a helper of the same
-    purpose was left by a killed run, and is removed. Without one it looks, beside whoever else does: a
-    search for drift takes no lock.
+    With a purpose it may write. Pulumi's lock lets only one run do so at a time: an older helper with the
+    same purpose was left by a killed run, and is removed. Without a purpose it only reads, maybe beside
+    other readers: a search for drift takes no lock.
     """
     mark = secrets.token_hex(8) if purpose is None else sha256(f"{volume} {purpose}".encode())[:16]
     name = f"campus-monitor-files-{mark}"
@@ -250,19 +250,19 @@ def volume_helper(
 
 
 def _remove_left(engine: DockerClient, volume: str, made: Container) -> None:
-    """Remove the volume's helpers that are too old to be at work, by the engine's own clock."""
+    """Remove the volume's helpers that are too old to be in use, by the engine's own clock."""
     from docker.errors import APIError
 
     listed = engine.api.containers(all=True, filters={"label": f"{HELPER_LABEL}={volume}"})
     created = {one["Id"]: one["Created"] for one in listed}
     for left, since in created.items():
         if since < created[made.id] - HELPER_SECONDS:
-            with suppress(APIError):  # somebody else removes it, too
+            with suppress(APIError):  # another run removed it
                 engine.api.remove_container(left, force=True)
 
 
 def check_path(path: str) -> str:
-    """The path itself, if it is relative and plain; a LiveError otherwise."""
+    """The path, if it is relative and plain; else a LiveError."""
     if not _PATH.fullmatch(path):
         raise LiveError(f"{path!r}: a relative path of [A-Za-z0-9_.:@+-] is needed, without leading dots")
     return path
@@ -274,7 +274,7 @@ def sha256(content: bytes) -> str:
 
 
 def _tar(files: Mapping[str, HostFile]) -> bytes:
-    # A folder belongs to whom a file in it belongs.
+    # A folder has the owner of a file in it.
     folders = {
         str(parent): file
         for path, file in files.items()
@@ -286,7 +286,7 @@ def _tar(files: Mapping[str, HostFile]) -> bytes:
         for folder, owned in sorted(folders.items(), key=lambda item: item[0]):
             entry = tarfile.TarInfo(folder)
             entry.uid, entry.gid = owned.uid, owned.gid
-            # Our own folders hold what isn't in its place yet.
+            # Our own folders hold staged files.
             entry.type, entry.mode = tarfile.DIRTYPE, 0o700 if folder.startswith(".") else 0o755
             archive.addfile(entry)
         for path, file in sorted(files.items()):

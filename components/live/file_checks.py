@@ -1,4 +1,4 @@
-"""Whether a file can be what its name says, before anything is asked of a host."""
+"""Whether a file's content fits its name, checked before a host is contacted."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from components.live.docker_host import LiveError, check_path
 
 
 def file_problem(path: str, text: Any) -> str | None:
-    """What is wrong with a file, None if nothing is; an unknown text may still be right."""
+    """What is wrong with a file; None if nothing is, or if its text isn't known yet."""
     try:
         check_path(path)
         if isinstance(text, str):
@@ -25,7 +25,7 @@ def file_problem(path: str, text: Any) -> str | None:
 
 
 def _parse(path: str, text: str) -> None:
-    """Raise a LiveError for a file that isn't what its name says: a program may skip it without a word."""
+    """Raise a LiveError for a file whose content doesn't fit its name: a program may silently skip it."""
     suffix = PurePosixPath(path).suffix
     if suffix not in (".json", ".yaml", ".yml"):
         return
@@ -40,8 +40,8 @@ def _parse(path: str, text: str) -> None:
 
 
 def _yaml_problem(text: str) -> str | None:
-    """What is wrong with a YAML file, and where; nothing of its text, which may be secret."""
-    # Here and not above: JSON is YAML, and ours is.
+    """What is wrong with a YAML file, and where, without its text, which may be secret."""
+    # Imported only here: ours is JSON, which is YAML too.
     import yaml
 
     try:

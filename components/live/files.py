@@ -1,4 +1,4 @@
-"""LiveFiles: files of a running program, validated, applied, and put back if it refuses them."""
+"""LiveFiles: files of a running program, validated, applied, and restored if it refuses them."""
 
 from __future__ import annotations
 
@@ -49,17 +49,17 @@ from components.live.provider import LiveProvider
 if TYPE_CHECKING:
     from docker.models.containers import Container
 
-# How long a container may take until its program answers: Caddy takes one second, a Docker Engine
-# that has just started some more.
+# How long a program may take to answer: Caddy takes one second, and longer if the Docker Engine has just
+# started.
 READY_SECONDS = 60.0
-# How long it may stay ended: `docker restart` starts it again within a second, nobody else does.
+# How long a container may be stopped: `docker restart` starts it again within a second.
 ENDED_SECONDS = 5.0
 POLL_SECONDS = 0.25
 LOG_LINES = 20
-# A shell's status for a command that a signal ended is above (POSIX, "Exit Status for Commands").
+# A shell's status is higher if a signal ended the command (POSIX, "Exit Status for Commands").
 KILLED = 128
 
-# What a change of makes an update; the container's id too: a new one may run with another file.
+# A change of these is an update; also of the container's id, as a new container may run with another file.
 _COMPARED = ("docker_host", "container_name", "container_id", "program", "directory", "closed_files")
 
 Props = dict[str, Any]
@@ -67,7 +67,7 @@ _Result = TypeVar("_Result")
 
 
 def content_sha256(files: Mapping[str, str]) -> str:
-    """The hash that stands for these files: of one file its own, as `sha256sum` prints it."""
+    """One hash for these files; for a single file its own, as `sha256sum` prints it."""
     return _combined({path: sha256(text.encode()) for path, text in files.items()})
 
 
@@ -82,7 +82,7 @@ class LiveFilesProvider(LiveProvider):
     """Creates, changes, reads and closes the files. Its module path and name are in the state."""
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:
-        """Changed by hash; replaced only when the set of names changes. The unknown is a change."""
+        """Compare by hash; replace only if the set of names changes. An unknown value is a change."""
         files = _news.get("files")
         if not isinstance(files, dict):
             return dynamic.DiffResult(changes=True)
@@ -97,24 +97,24 @@ class LiveFilesProvider(LiveProvider):
         return dynamic.DiffResult(changes=changed)
 
     def check(self, _olds: Props, news: Props) -> dynamic.CheckResult:
-        """Refuse, in the preview already, a path that leads elsewhere and a text that is none."""
+        """Refuse, already in the preview, a path that isn't plain and a file with wrong content."""
         files = news.get("files")
         known = files if isinstance(files, dict) else {}
         problems = [problem for item in known.items() if (problem := file_problem(*item)) is not None]
-        # Without the property's name: beside a name, Pulumi prints the value.
+        # Without the property's name: next to a name, Pulumi prints the value.
         return dynamic.CheckResult(news, [dynamic.CheckFailure("", problem) for problem in problems])
 
     def create(self, props: Props) -> dynamic.CreateResult:
-        """Bring the files in place as a new owner; all stays as it was if the program refuses."""
+        """Apply the files for a new owner; nothing changes if the program refuses them."""
         owner = secrets.token_hex(8)
         return dynamic.CreateResult(owner, _write(owner, props))
 
     def update(self, _id: str, _olds: Props, _news: Props) -> dynamic.UpdateResult:
-        """Bring the new content in place; all stays as it was if the program refuses."""
+        """Apply the new content; nothing changes if the program refuses it."""
         return dynamic.UpdateResult(_write(_id, _news))
 
     def read(self, id_: str, props: Props) -> dynamic.ReadResult:
-        """What lies on the disk and whether the program runs with it; missing where the container is."""
+        """The files on the disk, and whether the program runs with them; missing without the container."""
         with client(props["docker_host"]) as engine:
             container = find_container(engine, props["container_name"])
             if container is None:
@@ -137,12 +137,12 @@ class LiveFilesProvider(LiveProvider):
         )
 
     def delete(self, _id: str, _props: Props) -> None:
-        """Leave the closed files, without those that another resource has written since.
+        """Leave the closed files, except those that another resource has written since.
 
-        The program is told if it runs; a container that is gone needs nothing.
+        A running program reloads; a container that is gone needs nothing.
         """
         with client(_props["docker_host"]) as engine:
-            # By name: the id may be that of a container before, and the volume outlived it.
+            # By name: the id may be a former container's, whose volume still exists.
             container = find_container(engine, _props["container_name"])
             if container is None:
                 return
@@ -159,9 +159,9 @@ class LiveFiles(dynamic.Resource, module="live", name="LiveFiles"):
     """
 
     content_sha256: pulumi.Output[str]
-    """The hash of the files: of a single file its own, else of the list that `sha256sum` prints."""
+    """The hash of the files: a single file's own, else that of the list that `sha256sum` prints."""
     applied: pulumi.Output[bool]
-    """Whether the program runs with what the files in the directory say, these and all others."""
+    """Whether the program runs with the files in the directory, these and all others."""
 
     def __init__(
         self,
@@ -179,7 +179,7 @@ class LiveFiles(dynamic.Resource, module="live", name="LiveFiles"):
     ) -> None:
         """Keep `files` (by path below `directory`) applied; `closed_files` is what destroy leaves.
 
-        With a `confirmation`, new files are on trial until it is had.
+        With a `confirmation`, new files are on trial until they are confirmed.
         """
         if program not in PROGRAMS:
             raise LiveError(f"{program!r}: one of {', '.join(sorted(PROGRAMS))} is needed")
@@ -193,7 +193,7 @@ class LiveFiles(dynamic.Resource, module="live", name="LiveFiles"):
             "directory": directory,
             "files": pulumi.Output.secret(files),
             "closed_files": dict(closed_files),
-            # Not compared: it is about how a change is made.
+            # Not compared: it only affects how a change is made.
             "confirmation": None if confirmation is None else asdict(confirmation),
             "content_sha256": None,
             "applied": None,
@@ -212,7 +212,7 @@ def _program(props: Props) -> Program:
 
 
 def _write(owner: str, props: Props) -> Props:
-    """Bring the files in place, waiting for the program; gives back the resource's outputs."""
+    """Apply the files, waiting for the program; returns the resource's outputs."""
     files: dict[str, str] = props["files"]
     for path, text in files.items():
         problem = file_problem(path, text)
@@ -225,7 +225,7 @@ def _write(owner: str, props: Props) -> Props:
     except ConnectionLostError as error:
         if confirmation is None:
             raise
-        # Perhaps by the new files themselves, which may be on trial by now.
+        # The new files themselves may have cut the connection; they may be on trial now.
         staging, lost = _staging_name([]), str(error)
     if confirmation is not None:
         _end_trial(props, confirmation, staging, lost or reaches(confirmation))
@@ -233,7 +233,7 @@ def _write(owner: str, props: Props) -> Props:
 
 
 def _bring_in(owner: str, props: Props, confirmation: Confirmation | None) -> str:
-    """Apply the files, or put them on trial where a confirmation is wanted; what they were staged as."""
+    """Apply the files, or put them on trial if a confirmation is wanted; returns the staging's name."""
     files: dict[str, str] = props["files"]
     seconds = 0 if confirmation is None else int(confirmation.seconds)
     with client(props["docker_host"]) as engine:
@@ -248,9 +248,9 @@ def _bring_in(owner: str, props: Props, confirmation: Confirmation | None) -> st
 
 
 def _end_trial(props: Props, confirmation: Confirmation, staging: str, problem: str | None) -> None:
-    """Have the files stay, unless there is a problem; a LiveError when those from before are back.
+    """Keep the files unless there is a problem; a LiveError if the former files are in force again.
 
-    That this connection to the Docker Engine can be made is a part of the confirmation.
+    The new connection to the Docker Engine is part of the confirmation.
     """
     name = props["container_name"]
     ran = _over_a_new_connection(props, confirmation, staging, "drop" if problem else "keep")
@@ -266,7 +266,7 @@ def _end_trial(props: Props, confirmation: Confirmation, staging: str, problem: 
 
 
 def _over_a_new_connection(props: Props, confirmation: Confirmation, staging: str, verdict: str) -> Ran:
-    """Run the script that ends a trial, over a connection of its own."""
+    """Run the script that ends a trial, over a new connection."""
     name = props["container_name"]
     script = render_end_script(_program(props))
     give_up = time.monotonic() + confirmation.seconds + READY_SECONDS
@@ -282,7 +282,7 @@ def _over_a_new_connection(props: Props, confirmation: Confirmation, staging: st
             problem = str(error)
         if time.monotonic() > give_up:
             raise LiveError(
-                f"{problem}; new files in {name} go back to those from before by themselves, "
+                f"{problem}; {name} goes back to the former files by itself, "
                 f"{confirmation.seconds:.0f} s after they were applied"
             )
         time.sleep(POLL_SECONDS)
@@ -294,13 +294,13 @@ class _Obstacle:
 
     what: str
     patience: float = READY_SECONDS
-    # Since when, as Docker says it: one that came again isn't the same.
+    # Since when, in Docker's words: an obstacle that came back is a new one.
     since: str = ""
     container: Container | None = field(default=None, compare=False)
 
 
 def _until_ready(name: str, patience: int, attempt: Callable[[], _Obstacle | _Result]) -> _Result:
-    """Repeat an attempt until nothing is in its way; raise what has been there for too long."""
+    """Repeat an attempt until it succeeds; raise an obstacle that lasts too long."""
     started = time.monotonic()
     limit = READY_SECONDS * patience
     seen, since = None, started
@@ -318,7 +318,7 @@ def _until_ready(name: str, patience: int, attempt: Callable[[], _Obstacle | _Re
 
 
 def _last_words(container: Container | None) -> str:
-    """The errors at the end of a container's log, as lines to append to a message."""
+    """The errors at the end of a container's log, to append to a message."""
     if container is None:
         return ""
     log: bytes = container.logs(tail=LOG_LINES)
@@ -350,7 +350,7 @@ def _apply(
     paths: list[str],
     seconds: int = 0,
 ) -> _Obstacle | str:
-    """One try: stage the bytes and run the script. Gives back what is in the way, or the staging's name."""
+    """Try once: stage the files and run the script. Returns an obstacle, or the staging's name."""
     if container.status != "running":
         return _not_running(container)
     program = _program(props)
@@ -364,9 +364,9 @@ def _apply(
         patience = READY_SECONDS * program.patience
         return _Obstacle(f"{props['program']} doesn't answer", patience, container=container)
     if ran.status == NOT_STAGED:
-        return _Obstacle("others change the same files")
+        return _Obstacle("another run changes the same files")
     if ran.status > KILLED:
-        # As when the container ends in the middle of it: what is in place is whole, and goes on.
+        # As if the container had ended in the middle: the files in place are whole and stay in use.
         return _Obstacle(f"applying the files was killed (status {ran.status})", ENDED_SECONDS)
     if ran.status not in (0, ON_TRIAL):
         after = ", but could not be applied again" if ran.status == NOT_RESTORED else ""
@@ -378,7 +378,7 @@ def _apply(
 
 
 def _said(container: Container, began: str) -> str:
-    """What the program logged as an error since then, by the clock of its host, as lines to append."""
+    """The errors that the program has logged since `began`, by its host's clock, to append to a message."""
     if not began:
         return ""
     since = datetime.datetime.fromisoformat(re.sub(r"\.\d+", "", began)).timestamp()
@@ -391,16 +391,16 @@ def _not_running(container: Container) -> _Obstacle:
     state = container.attrs["State"]
     what = f"the container isn't running ({container.status})"
     if container.status in ("exited", "dead"):
-        # Docker calls one that it will start again `restarting`.
+        # Docker says `restarting` of a container that it will start again.
         return _Obstacle(what, ENDED_SECONDS, state["FinishedAt"], container)
     return _Obstacle(what, container=container)
 
 
 def _stage(container: Container, directory: str, files: Mapping[str, str], paths: list[str], uid: int) -> str:
-    """Put the files beside those in use; the name of their folder, which is this try's own."""
+    """Put the files beside those in use; returns the name of their folder, which is this try's own."""
     staging = _staging_name(paths)
     staged = {f"new/{path}": HostFile(content=text.encode(), uid=uid) for path, text in files.items()}
-    # The last entry by its name: where it is, all others are.
+    # The last entry by name: if it is there, all others are.
     staged["whole"] = HostFile(content=b"", uid=uid)
     try:
         put_files(container, directory, {f"{staging}/{path}": file for path, file in staged.items()})
@@ -411,12 +411,12 @@ def _stage(container: Container, directory: str, files: Mapping[str, str], paths
 
 
 def _staging_name(paths: list[str]) -> str:
-    # The same paths begin with the same name: a run of theirs clears up what a killed one left.
+    # The same paths give the same prefix, so that the next run removes what a killed run left.
     return f".staging-{sha256(repr(paths).encode())[:16]}-{secrets.token_hex(8)}"
 
 
 def _close_stopped(container: Container, owner: str, props: Props) -> None:
-    """Close the files of a container that doesn't run, so that it starts closed, if it ever does.
+    """Close the files of a stopped container, so that it starts closed.
 
     Without a running shell nothing can be removed: a file that should go is left empty.
     """
@@ -428,7 +428,7 @@ def _close_stopped(container: Container, owner: str, props: Props) -> None:
             continue
         file = HostFile(content=closed.get(path, "").encode(), uid=_program(props).uid)
         if read_file(container, str(there)) is not None:
-            # In the folder itself: an archive would replace a link on the way to it.
+            # In the folder itself: an archive would replace a link in the path.
             put_files(container, str(there.parent), {there.name: file})
         elif path in closed:
             put_files(container, props["directory"], {path: file})

@@ -13,7 +13,7 @@ from components.live.docker_host import LiveError
 from components.live.password_rule import password_problem
 from components.live.provider import LiveProvider
 
-# What Caddy's made-up hash for an unknown user costs: a cheaper one would tell which users exist.
+# The cost of Caddy's fake hash for unknown users: a cheaper hash would reveal which users exist.
 COST = 14
 GENERATED_BYTES = 24
 
@@ -22,7 +22,7 @@ Props = dict[str, Any]
 
 def bcrypt_hash(password: str) -> str:
     """A bcrypt hash with a fresh salt; a LiveError for a password that bcrypt would cut short."""
-    # Only where a hash is made: a preview does without.
+    # Imported only here: a preview doesn't need it.
     import bcrypt
 
     problem = password_problem(password)
@@ -35,15 +35,15 @@ class PasswordHashProvider(LiveProvider):
     """Hashes once per password. Its module path and name are in the state."""
 
     def check(self, _olds: Props, news: Props) -> dynamic.CheckResult:
-        """Refuse, in the preview already, a password that can't be hashed whole."""
+        """Refuse, already in the preview, a password that can't be hashed whole."""
         password = news.get("password", "")
         problem = None if isinstance(password, Unknown) else password_problem(password)
-        # Without the property's name: beside a name, Pulumi prints the value.
+        # Without the property's name: next to a name, Pulumi prints the value.
         failures = [dynamic.CheckFailure("", f"password: {problem}")] if problem else []
         return dynamic.CheckResult(news, failures)
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:
-        """Changed when the password is another one, or not known yet; nothing is hashed."""
+        """Changed if the password differs or isn't known yet; hashes nothing."""
         password = _news.get("password")
         return dynamic.DiffResult(changes=isinstance(password, Unknown) or password != _olds.get("password"))
 
@@ -53,14 +53,14 @@ class PasswordHashProvider(LiveProvider):
         return dynamic.CreateResult("password-hash", hashed)
 
     def update(self, _id: str, _olds: Props, _news: Props) -> dynamic.UpdateResult:
-        """Hash the new password; the hash stays if it proves to be the old one."""
+        """Hash the new password; keep the hash if the password is the same."""
         if _news["password"] == _olds.get("password"):
             return dynamic.UpdateResult(_news | {"bcrypt_hash": _olds["bcrypt_hash"]})
         return dynamic.UpdateResult(_news | {"bcrypt_hash": bcrypt_hash(_news["password"])})
 
 
 class PasswordHash(dynamic.Resource, module="live", name="PasswordHash"):
-    """The bcrypt hash of a password, the same as long as the password is."""
+    """The bcrypt hash of a password, unchanged while the password is."""
 
     bcrypt_hash: pulumi.Output[str]
     """The hash (secret)."""

@@ -1,5 +1,5 @@
 # pyright: strict
-"""What a program says of its failure, as a person reads it. Pure: text in, text out."""
+"""A program's own errors, made readable. Pure: text in, text out."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ import re
 
 
 def readable(errors: str) -> str:
-    """What a program said about its failure, without its notices, our own folders or a secret."""
+    """A program's errors without notices, our own folders or secrets."""
     return errors_in(errors) or "no reason given"
 
 
 def errors_in(output: str) -> str:
-    """The same of any output; empty if there are only notices."""
+    """The errors in any output; empty if there are only notices."""
     lines = [text for line in output.splitlines() if (text := _line(line))]
     chosen = [line for line in lines if line.startswith("Error:")] or lines[-10:]
     return _without_secrets(re.sub(r"/\.tree-[0-9a-f]+", "", "\n".join(chosen)))
 
 
 def reasons_in(log: str) -> str:
-    """Why a program refused something, of the `level=error` lines of its logfmt log; empty if it doesn't say.
+    """The reasons in the `level=error` lines of a program's logfmt log; empty if there are none.
 
-    An address in it may be a webhook's, and so a secret: it is left out.
+    URLs are left out: they may be webhooks', and so secret.
     """
     lines = [line for line in log.splitlines() if re.search(r"\blevel=error\b", line)]
     reasons = [
@@ -33,13 +33,13 @@ def reasons_in(log: str) -> str:
 
 
 def _quoted(line: str, key: str) -> str:
-    """A value of a logfmt line; empty if it isn't there."""
+    """A value of a logfmt line; empty if it is missing."""
     found = re.search(rf'(?:^|\s){key}=(?:"((?:[^"\\]|\\.)*)"|(\S+))', line)
     return re.sub(r"\\(.)", r"\1", found[1] or found[2] or "") if found else ""
 
 
 def _line(line: str) -> str:
-    """A line as a person reads it; nothing for a notice. Caddy's may be an entry of its JSON log."""
+    """A line made readable; empty for a notice. Caddy's may be an entry of its JSON log."""
     try:
         entry = json.loads(line)
         level, message = entry["level"], entry["msg"]

@@ -1,5 +1,5 @@
 # pyright: strict
-"""How each program is told its new files: the scripts that run in its container, put together of `scripts/`.
+"""How each program gets new files: scripts for its container, assembled from `scripts/`.
 
 Pure text. A script is POSIX sh and needs what the programs' own images have: Alpine's busybox (1.34
 or later, for `mv -T`), or Debian's tools.
@@ -26,59 +26,59 @@ from components.live.sh_files import read_script, with_words
 NOT_READY = 75
 # EX_PROTOCOL: another run cleared the staged files away.
 NOT_STAGED = 76
-# Not of sysexits.h: the program runs with the new files for now, and waits to hear that they may stay.
+# Not from sysexits.h: the program runs with the new files on trial.
 ON_TRIAL = 80
-# The files should have stayed, but the trial was over: those from before are applied.
+# The files should have stayed, but the trial was over: the former files are applied.
 NOT_CONFIRMED = 81
-# EX_SOFTWARE: neither the new files nor those from before could be applied.
+# EX_SOFTWARE: neither the new files nor the former ones could be applied.
 NOT_RESTORED = 70
 
-# A staging directory whose run died before all was in it; no run stages for as long as that.
+# The age of a staging directory whose run must have died: no run stages for so long.
 STALE_MINUTES = 60
 
-# Whom Caddy asks first where nobody is named (caddyserver/certmagic, DefaultACME).
+# Caddy's default authority (caddyserver/certmagic, DefaultACME).
 LETS_ENCRYPT = "https://acme-v02.api.letsencrypt.org/directory"
-# How long another ACME authority may take: some seconds, where it comes to see from several places. Less
-# than the 60 s until Caddy tries again (caddyserver/certmagic, retryIntervals): a second failure would
-# count at the authority, too.
+# How long another ACME authority may take: some seconds if it validates from several places. Less than the
+# 60 s until Caddy tries again (caddyserver/certmagic, retryIntervals): the authority would count a second
+# failure too.
 CERTIFICATE_SECONDS = 55
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """Snippets of sh. `$dir` is the directory with the files that are meant."""
+    """Snippets of sh. `$dir` is the directory with the files."""
 
     # Succeeds as soon as the program takes a configuration.
     ready: str
-    # Prints a fingerprint of the configuration that the files ask for; fails, with the program's own
-    # words, if they are wrong. Changes nothing that runs.
+    # Prints a fingerprint of the configuration in the files; fails, with the program's own words, if
+    # they are wrong. Changes nothing that runs.
     wanted: str
     # Makes the program run with the files, and returns when it does.
     apply: str
     # Prints the fingerprint of the configuration that runs.
     running: str
-    # Makes the program run with the files for `$seconds`, and then go back to those from before by itself,
-    # whatever becomes of us; what the directory's own files say doesn't change. `apply` ends it, too.
+    # Makes the program run with the files for `$seconds`, and then go back to the former files by itself,
+    # even if we are gone; the directory's own files don't change. `apply` ends the trial, too.
     trial: str | None = None
-    # Ends the trial: the program goes on as it runs.
+    # Ends the trial: the program keeps its new files.
     confirm: str | None = None
-    # Whether the program looks for its files in the directory alone, and can't be shown others: they are
-    # swapped before it is told, and back if it refuses them.
+    # Whether the program reads its files from the directory alone: then they are swapped before it reloads,
+    # and swapped back if it refuses them.
     swaps_first: bool = False
-    # As whom the program runs: what is its alone has to be its own.
+    # The program's uid, which has to own its private files.
     uid: int = 0
-    # How many times longer than others it may take until it answers.
+    # How many times longer than others it may take to answer.
     patience: int = 1
-    # What to look at when nobody confirmed the trial.
+    # What to check if the trial wasn't confirmed.
     unconfirmed: str = ""
-    # Whether it writes why it refuses something to its log alone, as `level=error`.
+    # Whether it gives its reasons for a refusal only in its log, as `level=error`.
     reasons_in_log: bool = False
 
 
 _SCRIPTS = Path(__file__).with_name("scripts")
-# Holds the lock already that the guard takes too.
+# The lock is held already, and the guard takes it too.
 _GUARD = "PORT_GUARD_LOCKED=yes /usr/local/bin/port-guard"
-# What the scripts leave to be filled in.
+# Values for the scripts' placeholders.
 _WORDS = {
     "ADMIN_SOCKET": ADMIN_SOCKET,
     "CERTIFICATE_SECONDS": CERTIFICATE_SECONDS,
@@ -97,13 +97,13 @@ def _script(name: str) -> str:
 
 
 def _snippet(*names: str) -> str:
-    """Scripts one after the other, as they stand in a function."""
+    """Scripts one after the other, as the body of a function."""
     return indent("".join(map(_script, names)), "    ").strip()
 
 
 PROGRAMS = {
     "caddy": Program(
-        # The kernel lists the socket only while somebody listens: a file may be a dead one's.
+        # The kernel lists the socket only while a process listens: the file may be a dead process'.
         ready=f"test -S {ADMIN_SOCKET} && grep -q ' {ADMIN_SOCKET}$' /proc/net/unix",
         wanted=_snippet("caddy-flat", "caddy-wanted"),
         apply=_snippet("caddy-apply"),
@@ -119,8 +119,8 @@ PROGRAMS = {
         unconfirmed="do portPolicy's rules let SSH in from where you, or confirmTarget, come from? "
         "(docs/port-policy.md)",
     ),
-    # What it was provisioned with can't be changed in Grafana itself, and it doesn't tell: that the files
-    # are as they were delivered is all there is to compare.
+    # Grafana doesn't report its provisioned state, and nobody can change that in Grafana: the files' own
+    # hashes are all there is to compare.
     "grafana": Program(
         ready=f"curl -sf --max-time 10 -o /dev/null http://127.0.0.1:{GRAFANA_PORT}/api/health",
         wanted=":",
@@ -128,11 +128,11 @@ PROGRAMS = {
         running=":",
         swaps_first=True,
         uid=GRAFANA_UID,
-        # Its first start makes its database.
+        # The first start creates its database.
         patience=5,
         reasons_in_log=True,
     ),
-    # It looks every few seconds whether there are others.
+    # It polls its files every few seconds.
     "grafana-dashboards": Program(
         ready=":", wanted=":", apply=":", running=":", swaps_first=True, uid=GRAFANA_UID
     ),
@@ -146,20 +146,20 @@ _READ = _script("read")
 
 
 def render_apply_script(program: Program) -> str:
-    """The script that checks, swaps and applies files and confirms that they run, or leaves all as it was.
+    """The script that checks, swaps and applies files and verifies that they run, or changes nothing.
 
-    It ends with NOT_READY or NOT_STAGED, having changed nothing, when it has to be run again; with
+    It ends with NOT_READY or NOT_STAGED, having changed nothing, if it has to be run again; with
     NOT_RESTORED if it failed and could not go back; with 1 if it failed and went back. Given more than
-    0 seconds it ends with ON_TRIAL: then the script that ends a trial has the last word.
+    0 seconds it ends with ON_TRIAL: then the script that ends a trial decides.
     """
     return _functions(program) + _TREES + _APPLY
 
 
 def render_end_script(program: Program) -> str:
-    """The script that ends a trial: the files stay, or what was before is applied again.
+    """The script that ends a trial: the files stay, or the former files are applied again.
 
-    It ends with NOT_CONFIRMED when the files were to stay and the trial was over already; with NOT_RESTORED
-    if what was before could not be applied again.
+    It ends with NOT_CONFIRMED if the files were to stay and the trial was over already; with NOT_RESTORED
+    if the former files could not be applied again.
     """
     return _functions(program) + _TREES + _END
 
@@ -167,7 +167,7 @@ def render_end_script(program: Program) -> str:
 def render_read_script(program: Program) -> str:
     """The script that prints the files' hashes, and `applied` if the program runs with the files.
 
-    It doesn't count as applied when there are files in folders that no resource has written.
+    It doesn't print `applied` if there are files in folders that no resource has written.
     """
     return _functions(program) + _READ
 

@@ -1,4 +1,4 @@
-"""What our dynamic providers have in common: how they tell a failure."""
+"""The base of our dynamic providers: how they report a failure."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _METHODS = ("check", "diff", "create", "update", "read", "delete")
 
 
 class LiveProvider(dynamic.ResourceProvider):
-    """A provider whose LiveErrors are told without the Python code that they came through.
+    """A provider that reports LiveErrors without a traceback.
 
-    Any other error is a mistake of ours, and told with all of it.
+    Any other error is a mistake of ours, and is reported with its traceback.
     """
 
     def __init_subclass__(cls) -> None:
@@ -28,13 +28,13 @@ class LiveProvider(dynamic.ResourceProvider):
                 setattr(cls, name, _with_its_traceback(vars(cls)[name]))
 
     def configure(self, req: dynamic.ConfigureRequest) -> None:
-        """Called once in the plugin's own process, and in no other: there Pulumi prints tracebacks."""
+        """Called only in the plugin's own process, where Pulumi prints tracebacks."""
         sys.tracebacklimit = 0
 
 
 def _with_its_traceback(method: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(method)
-    def told(*arguments: Any) -> Any:
+    def reported(*arguments: Any) -> Any:
         try:
             return method(*arguments)
         except LiveError:
@@ -44,4 +44,4 @@ def _with_its_traceback(method: Callable[..., Any]) -> Callable[..., Any]:
             error.add_note(traceback.format_exc(limit=sys.getrecursionlimit()))
             raise
 
-    return told
+    return reported

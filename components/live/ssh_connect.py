@@ -1,13 +1,13 @@
 # pyright: strict
-"""Connects OpenSSH's client to a server that turns some of many logins away, and tries again where it does.
+"""Connects OpenSSH's client to a server that turns some of many logins away, trying again until it is let in.
 
-sshd closes new connections unread while too many others haven't logged in yet (sshd_config(5), MaxStartups:
-by default some of them from the 11th on), and Docker's plugin begins one for each resource that it works on
-at once. As ssh's ProxyCommand with ProxyUseFdpass, `python3 -m components.live.ssh_connect NAME PORT USER`
-hands ssh a connection on which the server has begun to greet, and ends. What ~/.ssh/config says of the way
-there (HostName, BindAddress, ProxyCommand, ProxyJump) holds.
+sshd closes some new connections unread while many others haven't logged in yet (sshd_config(5), MaxStartups:
+by default from the 11th on), and Docker's plugin opens a connection for each resource that it works on in
+parallel. As ssh's ProxyCommand with ProxyUseFdpass, `python3 -m components.live.ssh_connect NAME PORT USER`
+hands ssh a connection on which the server has begun to greet, and ends. It respects HostName, BindAddress,
+ProxyCommand and ProxyJump in ~/.ssh/config.
 
-Any python3 on PATH runs this, in the project's folder: the standard library alone.
+Any python3 on PATH runs this, in the project's folder, with the standard library alone.
 """
 
 from __future__ import annotations
@@ -21,29 +21,29 @@ import sys
 import time
 from collections.abc import Callable
 
-# As long as sshd lets the others take to log in (sshd_config(5), LoginGraceTime): then there is room.
+# sshd gives the others so long to log in (sshd_config(5), LoginGraceTime): then there is room.
 SECONDS = 120.0
 PEEK_SECONDS = 0.02
-# What a server says first (RFC 4253, section 4.2), and what sshd says to those it has no room for.
+# The first words of a server (RFC 4253, section 4.2), and those of an sshd without room.
 GREETING = b"SSH-"
 NO_ROOM = b"Exceeded MaxStartups"
 
-# For Docker's provider: the same on every machine, as it is kept in the state.
+# For Docker's provider: the same on every machine, as it is in the state.
 SSH_OPTS = (
-    # Without `site`, which is a third of its time.
+    # -S skips `site`, which takes a third of the time.
     "-o ProxyCommand=python3 -S -m components.live.ssh_connect %n %p %r",
     "-o ProxyUseFdpass=yes",
 )
 
 
 class TurnedAwayError(OSError):
-    """The server hung up before it had greeted."""
+    """The server hung up before it greeted."""
 
 
 def greeted(connect: Callable[[], socket.socket], seconds: float) -> socket.socket:
-    """A connection on which the server has begun to greet, nothing of it read; tried again until then.
+    """A connection on which the server has begun to greet, still unread; tries again until then.
 
-    Raises TurnedAwayError if it still hangs up after so long, and at once what `connect` raises.
+    Raises TurnedAwayError if the server still hangs up after `seconds`, and at once what `connect` raises.
     """
     deadline = time.monotonic() + seconds
     while True:
@@ -57,12 +57,12 @@ def greeted(connect: Callable[[], socket.socket], seconds: float) -> socket.sock
 
 
 def pause() -> float:
-    """Seconds until the next try: at random, so that those turned away together don't come together again."""
+    """Seconds until the next try: random, so that clients turned away together don't come back together."""
     return random.uniform(0.1, 1.0)
 
 
 def _is_welcome(connection: socket.socket, deadline: float) -> bool:
-    """Whether the server has something to say, but that it has no room."""
+    """Whether the server says something else than that it has no room."""
     while True:
         connection.settimeout(max(deadline - time.monotonic(), PEEK_SECONDS))
         try:
@@ -75,7 +75,7 @@ def _is_welcome(connection: socket.socket, deadline: float) -> bool:
 
 
 def way_of(name: str, port: str, user: str) -> Callable[[], socket.socket]:
-    """How ssh would connect without us, by the user's own configuration."""
+    """How ssh itself would connect, by the user's own configuration."""
     asked = subprocess.run(
         ["ssh", "-G", "-p", port, "-l", user, name], capture_output=True, text=True, check=True
     )
@@ -101,7 +101,7 @@ def _expanded(text: str, tokens: dict[str, str]) -> str:
 
 
 def _through(command: list[str]) -> socket.socket:
-    """A connection by way of a program that carries it on its standard input and output."""
+    """A connection through a program's standard input and output."""
     near, far = socket.socketpair()
     with far:
         subprocess.Popen(command, stdin=far.fileno(), stdout=far.fileno())
@@ -117,7 +117,7 @@ def _hand_over(connection: socket.socket) -> None:
 
 
 def main() -> int:
-    """Connect, and hand the connection over; 1 and one line where that can't be done."""
+    """Connect, and hand the connection over; 1 and one line if that fails."""
     name, port, user = sys.argv[1:]
     try:
         _hand_over(greeted(way_of(name, port, user), SECONDS))

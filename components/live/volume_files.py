@@ -1,4 +1,4 @@
-"""VolumeFiles: first files and secrets, put in a volume before its container starts."""
+"""VolumeFiles: first files and secrets, put into a volume before its container starts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Props = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeFile:
-    """One file: what it holds, whose it is, who may read it."""
+    """One file: its content, owner and mode."""
 
     content: pulumi.Input[str]
     uid: int = 0
@@ -41,7 +41,7 @@ class VolumeFilesProvider(LiveProvider):
     """Writes and reads the files. Its module path and name are in the state."""
 
     def diff(self, _id: str, _olds: Props, _news: Props) -> dynamic.DiffResult:
-        """Another volume is a replacement, other files are an update, the unknown is a change."""
+        """Another volume is a replacement, other files are an update, an unknown value is a change."""
         # The old volume goes or stays with its own resource: nothing is lost by writing the new one.
         for key in ("docker_host", "volume_name"):
             if not isinstance(_news.get(key), Unknown) and _olds.get(key) != _news.get(key):
@@ -59,7 +59,7 @@ class VolumeFilesProvider(LiveProvider):
         return dynamic.UpdateResult(_write(_news))
 
     def read(self, id_: str, props: Props) -> dynamic.ReadResult:
-        """What lies in the volume; of files written only if absent, whether they are there."""
+        """The files in the volume; for files that are written only if absent, whether they exist."""
         wanted = _wanted(props)
         with client(props["docker_host"]) as engine:
             if not volume_exists(engine, props["volume_name"]):
@@ -72,14 +72,14 @@ class VolumeFilesProvider(LiveProvider):
         return dynamic.ReadResult(id_, props | {"content_sha256": _combined(there)})
 
     def delete(self, _id: str, _props: Props) -> None:
-        """Nothing: the volume goes or stays with its own resource."""
+        """Do nothing: the volume goes or stays with its own resource."""
 
 
 class VolumeFiles(dynamic.Resource, module="live", name="VolumeFiles"):
-    """Files in a volume, there before any container has run."""
+    """Files in a volume, written before any container runs."""
 
     content_sha256: pulumi.Output[str]
-    """A hash of the files with their owners and modes; a secret, as short contents can be guessed."""
+    """A hash of the files with their owners and modes; secret, as short contents can be guessed."""
 
     def __init__(
         self,
@@ -92,9 +92,9 @@ class VolumeFiles(dynamic.Resource, module="live", name="VolumeFiles"):
         only_if_absent: bool = False,
         opts: pulumi.ResourceOptions | None = None,
     ) -> None:
-        """Keep `files` (by path in the volume) there; `image` is any that the engine has.
+        """Keep `files` (by path) in the volume; `image` is any image that the engine has.
 
-        With `only_if_absent` a file that is there is left alone, whatever it holds.
+        With `only_if_absent` an existing file isn't changed.
         """
         props = {
             "docker_host": docker_host,

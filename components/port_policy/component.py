@@ -28,7 +28,7 @@ from components.port_policy.rules import Kept, Rule
 LIVE_DIRECTORY = "/etc/port-guard/live"
 POLICY_FILE = "policy.nft"
 MEMORY_MIB = 64
-# The host's own settings of its network, of which the guard keeps one; see images/port-guard/port-guard.
+# The host's network settings, one of which the guard keeps; see images/port-guard/port-guard.
 HOST_SETTINGS = docker.ContainerVolumeArgs(host_path="/proc/sys/net/ipv4", container_path="/host/net/ipv4")
 HEALTH_COMMAND = ["CMD", "/usr/local/bin/port-guard", "healthy"]
 
@@ -47,16 +47,16 @@ class PortPolicyArgs:
     image_id: pulumi.Input[str]
     namespace: Literal["host", "own"]
     rules: Sequence[Rule]
-    # What its containers don't reach elsewhere.
+    # Ports elsewhere that its containers can't reach.
     kept: Sequence[Kept] = ()
-    # How many connections each source may have to one of its programs.
+    # How many connections each source may have to a program of the host.
     limit: ConnectionLimit | None = None
-    # How new rules are confirmed; without effect where they guard nothing but the guard.
+    # How new rules are confirmed; no effect with a namespace of the guard's own.
     confirmation: Confirmation
 
 
 class PortPolicy(pulumi.ComponentResource):
-    """What may enter the host. Everything else is dropped, also what Docker published.
+    """What may enter the host. Everything else is dropped, even to ports that Docker publishes.
 
     The rules stay in the kernel when the guard stops or is destroyed: closed, never open.
     """
@@ -79,15 +79,15 @@ class PortPolicy(pulumi.ComponentResource):
             program="nft",
             directory=LIVE_DIRECTORY,
             files={POLICY_FILE: policy},
-            # Nothing at all would cut off the operators, an empty table would open every port.
+            # No rules would cut off the operators, and an empty table would open every port.
             closed_files={POLICY_FILE: policy},
             confirmation=args.confirmation if is_host else None,
             opts=pulumi.ResourceOptions(parent=self),
         )
         rows = policy_rows(args.rules)
-        # Rows are an output of what was applied, not of what was asked for.
+        # The rows as applied, not as requested.
         self.rows = self.live.content_sha256.apply(lambda _: rows)
-        # Nobody reads the id, but it stands in every state.
+        # Nobody reads the id, but every state has it.
         self.register_outputs({"rows": self.rows, "container_id": guard.id})
 
     def _guard(self, name: str, args: PortPolicyArgs) -> docker.Container:

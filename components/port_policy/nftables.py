@@ -1,16 +1,16 @@
 # pyright: strict
 """The port policy as nftables rules and as the rows of `ufw status numbered`. Pure.
 
-One table, `inet campus_policy`, and nobody else's. Its first chain hooks prerouting before
-Docker's DNAT, so that it also sees what goes to published ports and straight to a container's
-address. What containers ask of the host's own addresses is judged there too: Docker 29 turns it to
-another container, and its proxy never sees it. All else that containers send is let through; what
-they send to a whole group of hosts is judged at the input hook, if the host is one of them.
+One table, `inet campus_policy`, and no other. Its first chain hooks prerouting before Docker's DNAT,
+so it also sees packets to published ports and straight to a container's address. Containers' packets
+to the host's own addresses are judged there too, since Docker 29 turns them to another container past
+its proxy. All other packets from containers pass; their multicast and broadcast is judged at the
+input hook, if it reaches the host.
 
-What one source may have open to some ports (`ConnectionLimit`) is counted before the rules are asked.
+A source's connections to some ports are limited (`ConnectionLimit`) before the rules.
 
-An open connection is judged packet by packet, by the rules as they are now: a packet that goes its
-connection's way has the addresses and ports of the first one still, so early in prerouting.
+The current rules judge every packet of an open connection: so early in prerouting, a packet in the
+connection's direction still has the addresses and ports of the first packet.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from components.live.container_facts import POLICY_TABLE
 from components.port_policy.rules import NUMBERS, Family, Kept, Row, Rule, rows_of
 
 BRIDGES = "container_bridges"
-# Counts what no row fits.
+# Counts packets without a matching row.
 OTHERS = "others"
-# Counts what was over a limit of connections.
+# Counts packets over a connection limit.
 CROWDED = "crowded"
 
 # Before Docker's DNAT (-100), after connection tracking (-200): netfilter_ipv4.h.
@@ -40,9 +40,9 @@ EMPTY_POLICY = f"table {POLICY_TABLE}\ndelete table {POLICY_TABLE}\n\ntable {POL
 def render_policy(
     rules: Sequence[Rule], kept: Sequence[Kept] = (), limit: ConnectionLimit | None = None
 ) -> str:
-    """The whole table, replaced in one transaction; what no rule allows in is dropped.
+    """The whole table, replaced in one transaction; packets that no rule lets in are dropped.
 
-    `kept` is what containers don't reach elsewhere; all else they do.
+    `kept` are the ports elsewhere that containers can't reach; they reach all others.
     """
     rows = rows_of(rules)
     counters = [*map(_counter, rows), *([] if limit is None else [CROWDED]), OTHERS]
@@ -81,17 +81,17 @@ def _limit_set(row: Row) -> str:
     return _nested(f"set {_limit(row)}", lines)
 
 
-# Whom a limit counts: in IPv6 a host has all addresses of a /64 (RFC 4291, section 2.5.4).
+# The sources that a limit counts: an IPv6 host has all addresses of a /64 (RFC 4291, section 2.5.4).
 _WHO: dict[Family, str] = {"ip": "ip saddr", "ip6": "ip6 saddr & ffff:ffff:ffff:ffff::"}
 
 
 def _statements(row: Row) -> list[str]:
-    """The row itself, which `port-guard ports` reads, and what it means."""
+    """The row as a comment, which `port-guard ports` reads, and its rules."""
     fits = f"{_source(row)} {_what(row.rule)}"
     counted = f"counter name {_counter(row)}"
     lines = [f"# {row}"]
     if row.rule.action == "limit":
-        # What belongs to an open connection isn't a try.
+        # Packets of an open connection don't count as tries.
         tries = f"ct state new,untracked update @{_limit(row)}"
         lines.append(f"{fits} {tries} {{ {_WHO[row.family]} limit rate over {LIMIT} }} {counted} drop")
     lines.append(f"{fits} {counted} {'goto refuse' if row.rule.action == 'deny' else 'accept'}")
@@ -107,7 +107,7 @@ def _source(row: Row) -> str:
 def _what(rule: Rule) -> str:
     """The protocol, and its ports if it has any."""
     if rule.protocol in NUMBERS:
-        # By number: names are in a file that the guard's image hasn't got.
+        # By number: the guard's image lacks the file with the names.
         return f"meta l4proto {NUMBERS[rule.protocol]}"
     port = str(rule.first_port)
     if rule.last_port != rule.first_port:
@@ -117,7 +117,7 @@ def _what(rule: Rule) -> str:
     return f"{rule.protocol} dport {port}"
 
 
-# A source of connections: its set's name, its type, its address, and how many times the limit it may have.
+# A kind of source: its set's name, its type, its address, and its multiple of the limit.
 _SOURCES = (
     ("ip", "ipv4_addr", _WHO["ip"], 1),
     ("ip6", "ipv6_addr", _WHO["ip6"], 1),
@@ -126,12 +126,12 @@ _SOURCES = (
 
 
 def _connections(limit: ConnectionLimit) -> list[str]:
-    """The sets and the chain that count what each source begins, and what it has open.
+    """The sets and the chain that count the connections that each source begins, and has open.
 
-    The kernel notes each connection that is begun, and clears what has ended when the next one comes: not
-    all of it, and since Linux 5.19 not more than once in a few milliseconds. So a flood of what is refused
-    anyway would fill its memory; the rate in front keeps it below what is cleared. An entry goes by itself
-    when its last connection has gone. With a full set newcomers aren't counted, as with a limit's.
+    The kernel records each new connection, and removes ended ones when the next comes: not all of them, and
+    since Linux 5.19 only every few milliseconds. So a flood of refused connections would fill its memory;
+    the rate in front keeps the flood below the rate of removal. An entry disappears with its last
+    connection. If a set is full, new sources aren't counted, as with `limit`.
     """
     parts: list[str] = []
     rates: list[str] = []
@@ -147,8 +147,8 @@ def _connections(limit: ConnectionLimit) -> list[str]:
     return [*parts, _nested("chain connections", [*rates, *counts])]
 
 
-# A connection that isn't let in any more is told so, and may tell the server's end: a peer that was reset
-# answers with a reset itself.
+# A connection that is no longer let in is reset, and its own resets pass to the server: a peer that was
+# reset answers with a reset.
 _REFUSE = [
     "ct state established tcp flags & rst == rst accept",
     "ct state established meta l4proto tcp reject with tcp reset",
@@ -167,17 +167,17 @@ _ERRORS = ["destination-unreachable", "time-exceeded", "parameter-problem", "ech
 
 
 def _always() -> list[str]:
-    """What passes under any rules: answers, and what keeps the network going."""
+    """Packets that always pass: answers, and what keeps the network working."""
     errors = ", ".join(_ERRORS)
     return [
         "ct state related accept",
         "ct state established ct direction reply accept",
-        # Such as FTP's data connections, where somebody asked the kernel to expect them.
+        # Such as FTP's data connections, if the kernel was set up to expect them.
         "ct status expected accept",
         f"icmpv6 type {{ {', '.join(_DISCOVERY)} }} accept",
         f"fib daddr type local icmp type {{ {errors} }} accept",
         f"fib daddr type local icmpv6 type {{ packet-too-big, {errors} }} accept",
-        # The host's own address may be on lease: ufw's before.rules lets the same in.
+        # The host may have its own address by DHCP: ufw's before.rules lets the same in.
         "fib daddr type { local, broadcast } udp sport 67 udp dport 68 accept",
         "ip6 saddr fe80::/10 ip6 daddr fe80::/10 udp sport 547 udp dport 546 accept",
         "ct state invalid drop",
@@ -193,14 +193,14 @@ def _kept(one: Kept) -> str:
     return f"{who} ip daddr {{ {addresses} }} tcp dport {{ {ports} }} drop"
 
 
-# To whom VRRP's messages go (RFC 9568, section 5.1.1): a group that the host is in, if a program of it is.
+# VRRP's destinations (RFC 9568, section 5.1.1): groups that the host is in if one of its programs joins.
 _VRRP_GROUPS = ("ip daddr 224.0.0.18", "ip6 daddr ff02::12")
 
 
 def _judge(rules: Sequence[Rule], limit: ConnectionLimit | None) -> list[str]:
     return [
         *_always(),
-        # A container may send from any address that it makes up.
+        # A container may send from any made-up address.
         f"iifname @{BRIDGES} fib saddr . iif oif missing drop",
         *([] if limit is None else [_limited(limit)]),
         "fib daddr type local jump rules",
@@ -209,7 +209,7 @@ def _judge(rules: Sequence[Rule], limit: ConnectionLimit | None) -> list[str]:
             for group in _VRRP_GROUPS
             if any(rule.protocol == "vrrp" for rule in rules)
         ),
-        # What a container sends to a group comes here from the input hook alone.
+        # Multicast from a container comes here only from the input hook.
         f"iifname @{BRIDGES} fib daddr type != local jump rules",
         f"counter name {OTHERS} jump refuse",
         "drop",
@@ -217,7 +217,7 @@ def _judge(rules: Sequence[Rule], limit: ConnectionLimit | None) -> list[str]:
 
 
 def _limited(limit: ConnectionLimit) -> str:
-    """What the limit is asked about: the first packet of a connection."""
+    """The packets that the limit sees: the first of each connection."""
     ports = ", ".join(map(str, sorted(limit.ports)))
     return f"fib daddr type local tcp dport {{ {ports} }} ct state new jump connections"
 
@@ -226,8 +226,8 @@ def _inbound(kept: Sequence[Kept]) -> list[str]:
     return [
         f"type filter hook prerouting priority {PRIORITY}; policy accept;",
         'iifname "lo" accept',
-        # Docker's DNAT comes before the kernel would refuse these: a port that is published on loopback
-        # would be reached from the same link.
+        # Docker's DNAT comes before the kernel would refuse these: the same link could reach a port that
+        # is published on loopback.
         *(f"{loopback} drop" for loopback in _LOOPBACK),
         *map(_kept, kept),
         f"iifname @{BRIDGES} fib daddr type != local accept",
@@ -236,7 +236,7 @@ def _inbound(kept: Sequence[Kept]) -> list[str]:
     ]
 
 
-# A bridge that asks netfilter (br_netfilter) shows prerouting also what containers send each other.
+# With br_netfilter, prerouting also sees packets between containers.
 _GROUPS = [
     f"type filter hook input priority {PRIORITY}; policy accept;",
     f"iifname @{BRIDGES} fib daddr type != local goto judge",

@@ -1,5 +1,5 @@
 # pyright: strict
-"""The port policy's rules as plain values, their rows, and whom they let in. Pure."""
+"""The port policy's rules as plain values, their rows, and which sources they let in. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 Action = Literal["allow", "limit", "deny"]
 Protocol = Literal["tcp", "udp", "both"]
-# What has no ports, with its number (IANA, "Protocol Numbers"): IPsec's, a tunnel, and who has an address.
+# Protocols without ports, by number (IANA, "Protocol Numbers"): IPsec, a tunnel, and VRRP.
 Portless = Literal["ah", "esp", "gre", "vrrp"]
 AnyProtocol = Literal[Protocol, Portless]
 NUMBERS: dict[Portless, int] = {"ah": 51, "esp": 50, "gre": 47, "vrrp": 112}
@@ -24,11 +24,11 @@ _Range = tuple[int, int]
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One line of the settings; the first one that fits a new connection decides."""
+    """One line of the settings; the first rule that matches a new connection decides."""
 
     action: Action
     protocol: AnyProtocol
-    # 0 where the protocol has none.
+    # 0 if the protocol has no ports.
     first_port: int = 0
     last_port: int = 0
     # CIDRs; none means anywhere.
@@ -36,13 +36,13 @@ class Rule:
     comment: str = ""
 
     def is_for(self, port: int, protocol: Protocol) -> bool:
-        """Whether the rule speaks of this port."""
+        """Whether the rule covers this port."""
         return self.protocol in (protocol, "both") and self.first_port <= port <= self.last_port
 
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """TCP ports elsewhere that a host's containers don't reach, but for those of one network."""
+    """TCP ports elsewhere that only containers of one network reach, and no others of the host."""
 
     network_cidr: str
     addresses: tuple[str, ...]
@@ -51,7 +51,7 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A rule for one family and one source: a line of `ufw status numbered`."""
+    """A rule for one address family and one source: a line of `ufw status numbered`."""
 
     number: int
     family: Family
@@ -92,7 +92,7 @@ def rows_of(rules: Sequence[Rule]) -> list[Row]:
 
 
 def shut_out(rules: Sequence[Rule], port: int, protocol: Protocol, cidr: str) -> str | None:
-    """Why some address of the CIDR can't reach the port; None if all of them can."""
+    """Why some address of the CIDR can't reach the port; None if all addresses can."""
     family, asked = _range(cidr)
     left = [asked]
     for number, rule in enumerate(rules):
@@ -107,7 +107,7 @@ def shut_out(rules: Sequence[Rule], port: int, protocol: Protocol, cidr: str) ->
 
 
 def lets_in(rules: Sequence[Rule], port: int, protocol: Protocol) -> Literal["nobody", "some", "anybody"]:
-    """How many reach the port: `anybody` as soon as a rule without a source lets them in."""
+    """Who reaches the port: `anybody` if a rule without a source lets them in."""
     found: Literal["nobody", "some"] = "nobody"
     for family, bits in _BITS.items():
         left = [(0, 2**bits - 1)]
@@ -124,13 +124,13 @@ def lets_in(rules: Sequence[Rule], port: int, protocol: Protocol) -> Literal["no
 
 
 def named_sources(rules: Sequence[Rule], port: int, protocol: Protocol) -> list[str]:
-    """The CIDRs that rules name for those whom they let in to a port, also if another rule denies them."""
+    """The sources of rules that let clients in to a port, even if another rule denies them."""
     let_in = [rule for rule in rules if rule.is_for(port, protocol) and rule.action != "deny"]
     return [source for rule in let_in for source in rule.sources]
 
 
 def _sources(rule: Rule, family: Family) -> list[str | None]:
-    """The rule's sources of one family, without those that others contain; None means anywhere."""
+    """The rule's sources of one family, without those inside others; None means anywhere."""
     if not rule.sources:
         return [None]
     networks = [ipaddress.ip_network(source) for source in rule.sources]

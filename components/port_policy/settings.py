@@ -1,5 +1,5 @@
 # pyright: strict
-"""The port policy's settings: its rules, and how operators still come in. Pure."""
+"""The port policy's settings: its rules, and how operators keep their access. Pure."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class PortRule(Area):
     """All get in (`allow`), only some new connections per source get in (`limit`), or none do (`deny`)."""
     port: Annotated[int | str, ValueRule("a port or a range such as 6000-6007")] | None = None
     """The rule is for this port, or for a range such as `6000-6007`; protocols without ports have none."""
-    # ufw's own default is `both`: there it is what nobody has written, here it is one's own word.
+    # In ufw, no protocol means both; here `both` is written out.
     protocol: AnyProtocol = "tcp"
     """The rule is for this protocol, or for both TCP and UDP."""
     from_: tuple[Cidr, ...] = Field(default=(), alias="from")
@@ -99,8 +99,8 @@ class PortRule(Area):
         return int(match[1]), int(match[2] or match[1])
 
 
-# What the team's server 3 lets in. 3100, 3101, 3199 and 3200 are for the campus alone and are named
-# by the environment, which knows its campus CIDRs.
+# Open on the team's server 3. Ports 3100, 3101, 3199 and 3200 are for the campus alone: each stack file
+# names them with its campus CIDRs.
 DEFAULT_RULES = (
     PortRule.model_validate({"action": "limit", "port": 21541, "comment": "SSH"}),
     PortRule.model_validate({"action": "allow", "port": 80, "comment": "ACME and redirects"}),
@@ -123,7 +123,7 @@ class PortPolicySettings(Area):
     confirm_target: SshLogin | None = None
     """The guard's trial logs in to this other machine over SSH, and tries the server's SSH port from there
     ([why](port-policy.md))."""
-    # An update waits no longer than a minute for the trial of another.
+    # An update waits for another update's trial for a minute at most.
     confirm_seconds: int = Field(default=30, ge=1, le=50)
     """New rules are on trial for this many seconds."""
 

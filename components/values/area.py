@@ -1,5 +1,5 @@
 # pyright: strict
-"""What every part of the settings is: an immutable model. Pure."""
+"""The base of every part of the settings: an immutable model. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Area(BaseModel):
         extra="forbid",
         frozen=True,
         alias_generator=to_camel,
-        # In Python, that is. A stack file has the aliases alone (`validated`).
+        # By name only in Python. A stack file has the aliases (`validated`).
         validate_by_alias=True,
         validate_by_name=True,
-        # A sentence below each field is what docs/settings.md and editors say of it.
+        # docs/settings.md and editors show the sentence below each field.
         use_attribute_docstrings=True,
         # A secret must never be echoed by an error message.
         hide_input_in_errors=True,

@@ -1,8 +1,5 @@
 # pyright: strict
-"""How mistakes in the settings are told: one line each, with key, rule and value. Pure.
-
-A secret's value is never in it.
-"""
+"""How mistakes in the settings are reported: one line each, with key, rule and value, but no secret. Pure."""
 
 from __future__ import annotations
 
@@ -30,7 +27,7 @@ Model = TypeVar("Model", bound=Area)
 
 
 def validated(model: type[Model], tree: dict[str, Any]) -> Model:
-    """The model from what stands in a stack's file. Raises SettingsError with one line per mistake."""
+    """The model of a stack file's content. Raises SettingsError with one line per mistake."""
     try:
         return model.model_validate(tree, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -48,14 +45,14 @@ def _problem(item: dict[str, Any], tree: dict[str, Any]) -> str:
     elif item["type"] == "missing":
         return f"{PROJECT}:{path}: required key is missing"
     if item["type"] == "value_error" and re.match(r"[\w.-]+: ", rule):
-        # A check over a whole area names the key below it, and the value, itself.
+        # A check of a whole area names the key below it, and the value, itself.
         return f"{PROJECT}:{path}.{rule}" if path else f"{PROJECT}:{rule}"
-    # Under a key that isn't known, or instead of what holds secrets, the value may be one in a wrong place.
-    untold = item["type"] in ("extra_forbidden", "model_type", "dict_type") or location[-1] == "accounts"
-    return f"{PROJECT}:{path}: {rule}{'' if untold else _received(location, tree)}"
+    # Under an unknown key, or in place of a mapping with secrets, the value may be a misplaced secret.
+    hidden = item["type"] in ("extra_forbidden", "model_type", "dict_type") or location[-1] == "accounts"
+    return f"{PROJECT}:{path}: {rule}{'' if hidden else _received(location, tree)}"
 
 
-# A webhook's URL is all that it takes to write there.
+# Who knows a webhook's URL can write there.
 _SECRET_URLS = ("discord", "slack")
 
 

@@ -1,5 +1,5 @@
 # pyright: strict
-"""Addresses, networks and ports, as settings name them, and what is refused of them. Pure."""
+"""Addresses, networks and ports in settings, and their checks. Pure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _IPV4_IN_IPV6 = tuple(
     for prefix in ("::/96", "::ffff:0:0/96", "::ffff:0:0:0/96", "64:ff9b::/96", "64:ff9b:1::/48")
 )
 
-# They lie among the compatible ones, and are none.
+# In the range of the compatible addresses, without being any.
 _LOOPBACK_IPV6 = ipaddress.IPv6Network("::1/128")
 _NO_IPV4 = (ipaddress.IPv6Network("::/128"), _LOOPBACK_IPV6)
 
-# RFC 1122, 3.2.1.3: "this network", multicast and reserved. RFC 4291, 2.4 and 2.7: what comes before global
-# unicast, such as the unspecified address, and multicast.
+# RFC 1122, 3.2.1.3: "this network", multicast and reserved. RFC 4291, 2.4 and 2.7: the range before global
+# unicast, with the unspecified address, and multicast.
 _NEVER_A_SOURCE = tuple(
     ipaddress.ip_network(never) for never in ("0.0.0.0/8", "224.0.0.0/3", "::/3", "ff00::/8")
 )
@@ -52,7 +52,7 @@ _PRIVATE_NETWORKS = tuple(
 
 
 def _port(value: int) -> int:
-    # Checked here and not left to nft: it takes 999999 for 16959 without a word.
+    # Checked here, since nft silently takes 999999 for 16959.
     if not 1 <= value <= MAX_PORT:
         raise ValueError(_PORT.words)
     return value
@@ -80,7 +80,7 @@ def checked_public_ipv4(value: str) -> str:
 
 
 def _host_address(value: str) -> str:
-    """Where one machine reaches another: an IPv4 address that belongs to one machine alone."""
+    """An IPv4 address of one machine, by which others reach it."""
     address = _ipv4(value, "an IPv4 address is needed")
     if address.is_loopback or _never_a_source(ipaddress.IPv4Network(address)):
         raise ValueError(_HOST.words)
@@ -96,7 +96,7 @@ HostAddress = Annotated[str, AfterValidator(_host_address), _HOST]
 
 
 def contains(outer: Network, inner: Network) -> bool:
-    """Whether all of a network lies in another; never of another family."""
+    """Whether a network lies in another; never across families."""
     return (
         outer.version == inner.version
         and int(outer.network_address) <= int(inner.network_address)
@@ -109,7 +109,7 @@ def is_private(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
 
 
 def is_wide(cidr: str) -> bool:
-    """Whether a CIDR has public addresses in it; a private network is a /8 at most."""
+    """Whether a CIDR contains public addresses; a private network is a /8 at most."""
     network = ipaddress.ip_network(cidr)
     return not any(contains(private, network) for private in _PRIVATE_NETWORKS)
 
@@ -130,14 +130,14 @@ def refuse_wide(key: str, cidr: str) -> None:
 
 
 def _never_a_source(network: Network) -> Network | None:
-    """What this lies in, and no packet on a wire comes from; None if some may come from it."""
+    """The range around this network from which no packet on a wire comes; None if there is none."""
     if network == _LOOPBACK_IPV6:
         return None
     return next((never for never in _NEVER_A_SOURCE if contains(never, network)), None)
 
 
 def _refuse_written_in_ipv6(network: Network) -> None:
-    """Raise ValueError for IPv4 addresses in IPv6's form: packets carry them in IPv4's, and never match."""
+    """Raise ValueError for IPv4 addresses in IPv6 form: no packet would match them."""
     if network.version == 4 or network in _NO_IPV4:
         return
     if any(network.subnet_of(prefix) for prefix in _IPV4_IN_IPV6):
@@ -150,7 +150,7 @@ def _refuse_written_in_ipv6(network: Network) -> None:
 
 
 def _ipv4(value: str, needed: str) -> ipaddress.IPv4Address:
-    """The IPv4 address; a ValueError that says what is needed."""
+    """The IPv4 address; a ValueError says what is needed."""
     try:
         network = ipaddress.ip_network(value)
     except ValueError:

@@ -1,5 +1,5 @@
 # pyright: strict
-"""Names, images, passwords and other texts that several things' settings have. Pure."""
+"""Names, images, passwords and other texts that several settings share. Pure."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def checked_password(value: SecretStr) -> SecretStr:
 def _docker_host(value: str) -> str:
     if has_password(value):
         raise ValueError("no password in an URL, which stands in the state and in logs: SSH takes a key")
-    # Whoever reaches a tcp:// one is root there, and no setting has the certificates that would guard it.
+    # A tcp:// engine makes every client root, and no setting has certificates to guard it.
     if not re.fullmatch(r"unix:///\S+|ssh://([^\s/?#@]+@)?[^\s/?#@][^\s?#@]*", value):
         raise ValueError(_DOCKER_HOST.words)
-    # `%2D` is a dash too: who reads the URL decodes it.
+    # `%2D` is a dash too: readers of the URL decode it.
     if re.search(r"(^ssh://|@)(-|%2[Dd])", value):
         raise ValueError("neither user nor host may begin with a dash, which ssh takes for an option")
     if not _has_good_port(value):
@@ -57,12 +57,12 @@ def _docker_host(value: str) -> str:
 
 
 def has_password(text: str) -> bool:
-    """Whether a URL, or a login, has a password in it. Who reads a URL decodes `%3A`, a colon."""
+    """Whether a URL, or a login, contains a password. Readers of a URL decode `%3A`, a colon."""
     return bool(re.match(r"(\w+://)?+[^/]*(:|%3[Aa]).*@", text))
 
 
 def _has_good_port(url: str) -> bool:
-    """Whether the URL has no port, or one that can be."""
+    """Whether the URL has no port, or a valid one."""
     try:
         return urlsplit(url).port != 0
     except ValueError:
@@ -84,8 +84,8 @@ Password = Annotated[
     ValueRule(f"a password has 1 to {MAX_BYTES} bytes in UTF-8"),
 ]
 DockerHost = Annotated[str, AfterValidator(_docker_host), _DOCKER_HOST]
-# Several stand in one text of Grafana's, parted by semicolons, commas or line breaks. In a Caddyfile a
-# quotation mark or a backslash would end the text, and a brace begin a placeholder.
+# Grafana's list of addresses is separated by semicolons, commas or line breaks. In a Caddyfile a quotation
+# mark or a backslash would end the text, and a brace begin a placeholder.
 MailAddress = Annotated[
     str,
     ValueRule(
@@ -93,7 +93,7 @@ MailAddress = Annotated[
         r"[A-Za-z0-9.!#%&*+/=?^_`|~-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+",
     ),
 ]
-# An alias may lead to another key tomorrow; IAM goes by keys.
+# An alias may lead to another key tomorrow; IAM policies name keys.
 KeyArn = Annotated[
     str,
     ValueRule(

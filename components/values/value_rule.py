@@ -1,5 +1,5 @@
 # pyright: strict
-"""What a value has to be, in words that mistakes, docs/settings.md and the JSON schema share. Pure."""
+"""What a value has to be, in words shared by errors, docs/settings.md and the JSON schema. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema, core_schema
 
 @dataclass(frozen=True)
 class ValueRule:
-    """A type's rule. With a pattern, a text has to match it whole; without, something else holds the rule."""
+    """A type's rule. With a pattern, a text has to match it whole; without, another check enforces it."""
 
     words: str
     pattern: str | None = None

@@ -1,1 +1,1 @@
-"""`make verify`: what a deployment does, seen from outside (docs/verify.md). Standard library only."""
+"""`make verify`: checks a deployment from outside (docs/verify.md). Standard library only."""

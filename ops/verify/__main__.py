@@ -1,4 +1,4 @@
-"""`python3 -m ops.verify <stack>`: what a deployment does, as seen from here (docs/verify.md)."""
+"""`python3 -m ops.verify <stack>`: checks a deployment from here (docs/verify.md)."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from ops.verify import checks, local_stack, proof
 
 
 def main() -> int:
-    """Print the table. 0: all is proven; 1: something is wrong; 2: something can't be told from here."""
+    """Print the table. 0: all is proven; 1: something is wrong; 2: something can't be checked from here."""
     parser = argparse.ArgumentParser(prog="make verify", description=__doc__)
     parser.add_argument("stack", help="such as local, stage or prod")
     parser.add_argument(
         "--from", dest="sources", nargs="*", default=[], help="the addresses by which the server sees us"
     )
-    parser.add_argument(
-        "--ca", type=Path, help="an authority's certificate, believed in place of the system's"
-    )
+    parser.add_argument("--ca", type=Path, help="an authority's certificate, trusted instead of the system's")
     arguments = parser.parse_args()
     try:
         if arguments.stack == pulumi.STACK:

@@ -1,5 +1,5 @@
 # pyright: strict
-"""What is asked of a deployment, by its stack's outputs alone, and what the answers mean. Pure."""
+"""The checks of a deployment, by its stack's outputs alone, and what their results mean. Pure."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from local.say import Problem
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Standing = Literal["allowed", "stranger", "unknown"]
-# What came of a TCP connection: made, refused with a reset, or never answered.
+# The outcome of a TCP connection: made, refused with a reset, or never answered.
 Knock = Literal["open", "refused", "silent"]
 
 # Caddy renews when a third of a certificate's time is left (its documentation, renewal_window_ratio). With
-# half of that gone by, it has failed to for weeks, or for hours with Caddy's own certificates of 12 h.
+# half of that gone, it has failed for weeks, or for hours with Caddy's own certificates of 12 h.
 LEAST_LEFT = 1 / 6
-# The ports that a site has everywhere: no firewall before the server is an excuse for them.
+# The ports of every site: a firewall before the server is no excuse for them.
 SITE_PORTS = (80, 443)
-# What Docker opens past a firewall as soon as somebody publishes it: its own API, Grafana, Loki.
+# Ports that Docker would open past a firewall if somebody published them: its own API, Grafana, Loki.
 NEVER_OPEN = (2375, 3000, 3100)
 
 
 class Verdict(Enum):
-    """What a check came to, as the table says it."""
+    """The outcome of a check, as the table shows it."""
 
     OK = "ok"
     WRONG = "WRONG"
-    # It has to be proven, and couldn't be from here.
+    # Has to be proven, and couldn't be from here.
     UNPROVEN = "not checked"
-    # Worth knowing; nothing that can be proven.
+    # Worth knowing; can't be proven.
     NOTE = "-"
 
 
@@ -81,13 +81,13 @@ class PortRow:
     source: str | None
 
     def names(self, port: int) -> bool:
-        """Whether it speaks of this TCP port."""
+        """Whether the row covers this TCP port."""
         return self.protocol in ("tcp", "both") and self.first <= port <= self.last
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What the outputs say of a deployment."""
+    """A deployment, as its outputs describe it."""
 
     host: str
     port: int
@@ -98,10 +98,10 @@ class Deployment:
 
 
 def parse(outputs: Mapping[str, object]) -> Deployment:
-    """The outputs' meaning; a Problem names an output that isn't as docs/outputs.md promises."""
+    """The deployment that the outputs describe; a Problem if one of them isn't as docs/outputs.md says."""
     site = urlsplit(_text(outputs, "grafana_url"))
     if site.scheme != "https" or not site.hostname:
-        raise Problem("the output grafana_url is no https:// URL")
+        raise Problem("the output grafana_url isn't an https:// URL")
     password = outputs.get("grafana_admin_password")
     return Deployment(
         host=site.hostname,
@@ -174,38 +174,38 @@ def _mapping(value: object, output: str) -> Mapping[str, object]:
 
 
 def _not_promised(output: str) -> Problem:
-    """Its value is never named: it may be secret."""
-    return Problem(f"the output {output} isn't there, or not as docs/outputs.md says: run `pulumi up` first")
+    """The Problem doesn't repeat the value, which may be secret."""
+    return Problem(f"the output {output} is missing, or isn't as docs/outputs.md says: run `pulumi up` first")
 
 
 def standing(route: Route, seen: str | None) -> Standing:
-    """Who somebody is to a route, with the address by which the server sees them (None: not known)."""
+    """Whether a route allows a client with this address, as the server sees it (None: not known)."""
     if seen is None:
         return "unknown"
     return "allowed" if any(_contains(cidr, seen) for cidr in route.allowed) else "stranger"
 
 
 def seen_by(server: str, own: str) -> str | None:
-    """The address by which a server sees a connection from an own one; None if something may have changed it.
+    """The source address that a server sees, of a connection from `own`; None if that isn't known.
 
-    A private address on its way to a public one is translated, or it isn't: nothing here can tell.
+    A NAT may translate a private address on its way to a public one.
     """
     translated = _address(server).is_global and not _address(own).is_global
     return None if translated else own
 
 
 def check_address(text: str) -> None:
-    """A Problem if it is no address."""
+    """A Problem if the text isn't an address."""
     try:
         _address(text)
     except ValueError:
-        raise Problem(f"FROM: {text!r} is no address") from None
+        raise Problem(f"FROM: {text!r} isn't an address") from None
 
 
 def judge_push(
     route: Route, source: str, kind: Standing, status: int | None, said: str, login: Login | None = None
 ) -> Result:
-    """What the answer to a push means: 204 for who may, 403 for everybody else."""
+    """Judge the answer to a push: 204 for an allowed address, 403 for any other."""
     target = f"{route.name}, from {source}" + (f", as {login.user}" if login else "")
     check, wanted = ("stranger", 403) if kind == "stranger" else ("allowed push", 204)
     if status == wanted:
@@ -215,12 +215,12 @@ def judge_push(
 
 def _why(kind: Standing, status: int | None) -> str:
     if kind == "stranger" and status in (204, 401):
-        return ": the gate lets somebody in who isn't on the list (behind a NAT, say your address: FROM=…)"
-    return ": it is on the list" if status == 403 else ""
+        return ": the gate lets somebody in who isn't on the list (behind a NAT, state your address: FROM=…)"
+    return ": the address is on the list" if status == 403 else ""
 
 
 def judge_wrong_password(route: Route, source: str, status: int | None, said: str) -> Result:
-    """What the answer to a push with a wrong password means."""
+    """Judge the answer to a push with a wrong password."""
     good = status == 401
     text = said if good else f"{said}, should be 401"
     return Result(
@@ -229,19 +229,19 @@ def judge_wrong_password(route: Route, source: str, status: int | None, said: st
 
 
 def not_pushed(routes: Sequence[Route]) -> list[Result]:
-    """The lines for routes that nobody here may push to."""
+    """The rows of routes that no address here may push to."""
     how = "run it from an allowed address, or allow this one in edge.extraAllowedCidrs (docs/verify.md)"
     guarded = [route for route in routes if route.logins]
     return [
         *_unproven("allowed push", routes, f"no address here may push: {how}"),
-        *_unproven("wrong password", guarded, "it is asked for after the address"),
+        *_unproven("wrong password", guarded, "the gate asks for a password only from allowed addresses"),
     ]
 
 
 def not_refused(routes: Sequence[Route]) -> list[Result]:
-    """The line for routes to which nobody here is a stranger."""
-    how = "run it also from an address that isn't allowed; FROM=… says which one this is, or names several"
-    return _unproven("stranger", routes, f"nobody here is surely a stranger: {how}")
+    """The row of routes for which no address here is a stranger."""
+    how = "run it also from an address that isn't allowed; FROM=… states this machine's addresses"
+    return _unproven("stranger", routes, f"no address here is known to be a stranger's: {how}")
 
 
 def _unproven(check: str, routes: Sequence[Route], why: str) -> list[Result]:
@@ -250,7 +250,7 @@ def _unproven(check: str, routes: Sequence[Route], why: str) -> list[Result]:
 
 
 def judge_renewal(target: str, left: float, whole: float) -> Result:
-    """What is left of a certificate's time, in seconds, and of how much."""
+    """Judge a certificate by the seconds that are left of its lifetime."""
     text = f"{_time(left)} of {_time(whole)} left"
     if left < whole * LEAST_LEFT:
         return Result("renewal", target, Verdict.WRONG, f"{text}: it should have been renewed")
@@ -262,24 +262,24 @@ def _time(seconds: float) -> str:
 
 
 def ipv6_notes(addresses: Sequence[str], routes: Sequence[Route]) -> list[Result]:
-    """A row for each IPv6 address of the site's name: shippers may go there, and routes know IPv4 alone."""
+    """A row for each IPv6 address of the site's name, if some routes allow IPv4 only."""
     closed = [route.name for route in routes if not any(":" in cidr for cidr in route.allowed)]
     why = (
-        f"whoever pushes by it gets 403 from {', '.join(closed)}, and Grafana's plugin prefers it: "
+        f"shippers that use it get 403 from {', '.join(closed)}, and Grafana's plugin prefers it: "
         "remove the AAAA record (docs/aws.md)"
     )
     return [Result("IPv6", one, Verdict.NOTE, why) for one in addresses if ":" in one and closed]
 
 
 def tcp_ports(rows: Sequence[PortRow], version: int) -> list[int]:
-    """The ports to knock at: the first and the last one of each row, and some that none should open."""
+    """The ports to probe: the first and the last of each row, and some that no row should open."""
     mine = [row for row in rows if row.version == version and row.protocol in ("tcp", "both")]
     ends = [port for row in mine for port in (row.first, row.last)]
     return sorted({*ends, *NEVER_OPEN})
 
 
 def udp_notes(rows: Sequence[PortRow], version: int) -> list[Result]:
-    """The lines for what isn't knocked at."""
+    """The rows of UDP ports, which aren't probed."""
     mine = [row for row in rows if row.version == version and row.protocol in ("udp", "both")]
     spans = {f"{row.first}" + (f":{row.last}" if row.last != row.first else "") for row in mine}
     mark = " (v6)" if version == 6 else ""
@@ -290,9 +290,9 @@ def udp_notes(rows: Sequence[PortRow], version: int) -> list[Result]:
 
 
 def expected(rows: Sequence[PortRow], port: int, version: int, seen: str | None) -> set[bool]:
-    """Whether the policy opens a port to an address; both, if that depends on one that isn't known.
+    """Whether the policy opens a port to an address; both answers, if the address isn't known and decides.
 
-    The first row that fits decides; what none fits is closed.
+    The first matching row decides; a port without one is closed.
     """
     possible: set[bool] = set()
     for row in rows:
@@ -306,24 +306,24 @@ def expected(rows: Sequence[PortRow], port: int, version: int, seen: str | None)
 
 
 def is_inside(rows: Sequence[PortRow], seen: str | None) -> bool:
-    """Whether the policy knows the address as one of its own networks."""
+    """Whether the address is in a network that the policy names."""
     return seen is not None and any(row.source and _contains(row.source, seen) for row in rows)
 
 
 def judge_port(target: str, port: int, opened: set[bool], knock: Knock, *, inside: bool) -> Result:
-    """What came of a knock at a TCP port, from an address that the policy opens it to, or doesn't."""
+    """Judge the probe of a TCP port, by whether the policy opens it to the probing address."""
     verdict, text = _judged(port, opened, knock, inside)
     return Result("port", target, verdict, text)
 
 
 def _judged(port: int, opened: set[bool], knock: Knock, inside: bool) -> tuple[Verdict, str]:
     if len(opened) > 1:
-        why = "the policy opens it to some, and how the server sees this address isn't known: FROM=…"
+        why = "the policy opens it to some addresses, and it isn't known which one the server sees: FROM=…"
         return Verdict.UNPROVEN, f"{knock}: {why}"
     if opened == {True}:
         return _judged_open(knock, inside or port in SITE_PORTS)
     if knock == "refused":
-        why = "nothing listens, so whether the policy holds isn't seen: it gives no answer at all"
+        why = "nothing listens there, which doesn't show the policy: that drops without an answer"
         return Verdict.UNPROVEN, f"refused: {why}"
     return (Verdict.OK, "closed") if knock == "silent" else (Verdict.WRONG, "open, the policy says closed")
 
@@ -354,7 +354,7 @@ def _said(result: Result) -> str:
 
 
 def summary(results: Sequence[Result]) -> str:
-    """The last line: what it all comes to."""
+    """The last line: how many checks had which result."""
     number = {verdict: sum(one.verdict == verdict for one in results) for verdict in Verdict}
     parts = [f"{number[Verdict.OK]} right"]
     if number[Verdict.WRONG]:

@@ -1,4 +1,4 @@
-"""The local stack, proven from containers in its world: one at the allowed address, and a stranger."""
+"""Checks the local stack from two containers: one at the allowed address, and a stranger."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ EDGE_SECONDS = 30
 
 @dataclass(frozen=True)
 class Container:
-    """Somebody in that world who pushes."""
+    """A container that pushes."""
 
-    # Where Caddy answers there: host, address and port.
+    # Caddy's host, address and port, as seen from the container.
     site: tuple[str, str, int]
     seen: str
     certificate: Path
@@ -58,7 +58,7 @@ class Container:
 
 
 def curl_config(line: str, login: Login | None) -> str:
-    """What curl reads from its standard input: a password among its arguments would be seen by others."""
+    """What curl reads from its standard input: other users could see a password among its arguments."""
     options = {"header": "Content-Type: application/json", "data-binary": push_body(line)}
     if login is not None:
         options["user"] = f"{login.user}:{login.password}"
@@ -71,10 +71,10 @@ def _quoted(text: str) -> str:
 
 
 def verify() -> list[Result]:
-    """Prove the local stack as it is now; a Problem where there is none."""
+    """Prove the local stack as it is now; a Problem if there is none."""
     folder = pulumi_cli.find()
     if folder is None or not pulumi.has_state():
-        raise Problem("there is no local stack to be verified: `make up` makes it")
+        raise Problem("there is no local stack to verify: `make up` makes it")
     local = settings.read()
     docker.use(local.place.docker_host)
     return _prove(local, pulumi.LocalStack(environment.make(folder, ())).outputs())
@@ -95,7 +95,7 @@ def _prove(local: LocalSettings, outputs: Mapping[str, object]) -> list[Result]:
 def _allowed_address(outputs: Mapping[str, object]) -> str:
     addresses = outputs.get("nat_public_ips")
     if not isinstance(addresses, list) or not addresses:
-        raise Problem("the stack has no nat_public_ips: nobody may push, so nothing can be shown")
+        raise Problem("the stack has no nat_public_ips: no address may push, so nothing can be proven")
     return str(addresses[0])
 
 
@@ -110,12 +110,12 @@ def _certificate(local: LocalSettings, folder: Path) -> Path:
     )
     if not copied:
         raise Problem(f"Caddy has no certificate yet: see `docker logs {container}`")
-    target.chmod(0o644)  # Caddy's is for root alone; the probe isn't root
+    target.chmod(0o644)  # only root can read Caddy's own file; the probe isn't root
     return target
 
 
 def _reader(local: LocalSettings) -> proof.Reader:
-    """Loki itself, on the private network: from this machine it is reached."""
+    """Asks Loki directly: this machine reaches the private network."""
 
     def read(loki: str, query: str) -> list[str] | None:
         asked = urllib.parse.urlencode({"query": query, "since": "1h"})
@@ -126,7 +126,7 @@ def _reader(local: LocalSettings) -> proof.Reader:
 
 
 def _get(url: str) -> str | None:
-    """The answer's text, if it is a good one; never by way of a proxy."""
+    """The text of a successful answer; never through a proxy."""
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=5) as answer:

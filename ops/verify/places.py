@@ -1,4 +1,4 @@
-"""Where a deployment is looked at from: connections to its site, and what came of them."""
+"""The places that a deployment is checked from: connections to its site, and their outcome."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from local.say import Problem
 from ops.verify import checks
 from ops.verify.checks import Knock, Login, Result, Verdict
 
-# The label of the lines that are pushed.
+# The label of the pushed lines.
 JOB = "verify"
 # Longer than a push waits at the gate for a Loki that restarts.
 ANSWER_SECONDS = 30.0
 KNOCK_SECONDS = 3.0
-# A site that has just come up may still be without its first certificate.
+# A new site may not have its first certificate yet.
 SITE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request came to: no status where there was no answer."""
+    """The outcome of a request: no status if there was no answer."""
 
     status: int | None
     said: str
@@ -38,16 +38,16 @@ class Answer:
 
 
 class Pusher(Protocol):
-    """Somebody with an address who pushes."""
+    """A client that pushes from its address."""
 
     @property
     def seen(self) -> str | None:
-        """The address by which the server sees it; None if that isn't known."""
+        """The client's address as the server sees it; None if that isn't known."""
         ...
 
     @property
     def name(self) -> str:
-        """What the table calls it."""
+        """Its name in the table."""
         ...
 
     def push(self, path: str, line: str, login: Login | None) -> Answer:
@@ -64,13 +64,13 @@ class Trust:
 
     @classmethod
     def of(cls, authority: Path | None) -> Trust:
-        """This machine's authorities, or the one in a file and no other; a Problem if it can't be read."""
+        """This machine's authorities, or only those in a file; a Problem if it can't be read."""
         if authority is None:
             return cls(ssl.create_default_context(), "this machine")
         try:
             return cls(ssl.create_default_context(cafile=str(authority)), authority.name)
         except OSError as error:
-            raise Problem(f"{authority} is no file of certificates in PEM: {error}") from None
+            raise Problem(f"{authority} isn't a file of certificates in PEM: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -79,27 +79,27 @@ class Place:
 
     host: str
     server: tuple[str, int]
-    # What connections are bound to; None leaves it to the system.
+    # The address that connections are bound to; None leaves it to the system.
     source: str | None
     seen: str | None
-    # By which this machine begins connections there.
+    # The address by which this machine goes there.
     own: str
     trust: Trust
 
     @property
     def name(self) -> str:
-        """The address, as far as it is known."""
+        """The client's address, as far as it is known."""
         return self.seen or f"{self.own} (or what it is translated to)"
 
     @property
     def target(self) -> str:
-        """The site, by this one of its addresses."""
+        """The site, at this address."""
         return f"{self.host}:{self.server[1]} at {self.server[0]}"
 
     def request(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> Answer:
-        """One request over a connection of its own. What is sent is in no text of it."""
+        """One request over a new connection. The answer's text repeats nothing of what was sent."""
         connection = _Connection(self)
         try:
             connection.request(method, path, body, dict(headers or {}))
@@ -116,7 +116,7 @@ class Place:
         return self.request("POST", path, push_body(line).encode(), headers)
 
     def knock(self, port: int) -> Knock:
-        """What comes of a connection to a port of the server."""
+        """The outcome of a connection to a port of the server."""
         try:
             self.connect(port, KNOCK_SECONDS).close()
         except ConnectionRefusedError:
@@ -131,13 +131,13 @@ class Place:
         return socket.create_connection((self.server[0], port), seconds, source)
 
     def certificate(self) -> list[Result]:
-        """Whether the site proves who it is, and if so, for how long it can."""
+        """Whether the site's certificate is valid, and for how long."""
         found: list[Result] = []
         processes.wait_until(lambda: self._found_certificate(found), SITE_SECONDS, pause=0.5)
         return found
 
     def _found_certificate(self, found: list[Result]) -> bool:
-        """Look once; whether another look would see the same."""
+        """Look once; False if another look may help."""
         found.clear()
         try:
             with (
@@ -180,11 +180,10 @@ class _Connection(http.client.HTTPConnection):
 
 
 def places(host: str, port: int, sources: Sequence[str], trust: Trust) -> list[Place]:
-    """Each way from here to the site: per address of its name, from each of the sources that fit it.
+    """Each way from here to the site: for each address of its name, from each source of the same family.
 
-    A source is an address as the server sees it: one of this machine's own, or what a NAT on the way makes of
-    its own. Without any, it is the one that the system chooses. A Problem if the name leads nowhere, or
-    a source is no address.
+    A source is an address as the server sees it: one of this machine's own, or a NAT's on the way. Without
+    any, the system chooses. A Problem if the name doesn't resolve, or a source isn't an address.
     """
     for source in sources:
         checks.check_address(source)
@@ -197,9 +196,9 @@ def places(host: str, port: int, sources: Sequence[str], trust: Trust) -> list[P
 
 
 def unseen(host: str, port: int, here: Sequence[Place]) -> list[Result]:
-    """A row for each address of the site's name that none of these ways leads to: its gate isn't proven."""
+    """A row for each address of the site's name that isn't reached from here: its gate isn't proven."""
     seen = {place.server[0] for place in here}
-    why = "no way leads there from here, or from what FROM says"
+    why = "there is no route to it from here, or from the addresses in FROM"
     return [
         Result("address", address, Verdict.UNPROVEN, why)
         for address in _addresses(host, port)
@@ -208,7 +207,7 @@ def unseen(host: str, port: int, here: Sequence[Place]) -> list[Result]:
 
 
 def over_ipv6(host: str, port: int, routes: Sequence[checks.Route]) -> list[Result]:
-    """What comes of pushes that take the site's IPv6 addresses, where its name has any."""
+    """Rows about pushes to the site's IPv6 addresses, if its name has any."""
     return checks.ipv6_notes(_addresses(host, port), routes)
 
 
@@ -230,16 +229,16 @@ def _from(source: str, host: str, server: tuple[str, int], own: str, trust: Trus
 
 def _addresses(host: str, port: int) -> list[str]:
     if host.endswith(".localhost"):
-        return ["127.0.0.1"]  # RFC 6761, section 6.3; not every machine's resolver knows
+        return ["127.0.0.1"]  # RFC 6761, section 6.3; not every resolver knows that
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Problem(f"{host} leads nowhere: {_reason(error)}") from None
+        raise Problem(f"{host} doesn't resolve: {_reason(error)}") from None
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 
 def _own_address(server: tuple[str, int]) -> str | None:
-    """The address by which this machine goes there; None if it has no way. Nothing is sent."""
+    """The source address of this machine's route there; None without a route. Nothing is sent."""
     try:
         with socket.socket(_family(server[0]), socket.SOCK_DGRAM) as asked:
             asked.connect(server)

@@ -1,4 +1,4 @@
-"""A deployment, proven from its outputs: every check in turn, and what came of them."""
+"""Proves a deployment from its outputs: every check in turn, and the results."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ops.verify import checks
 from ops.verify.checks import Deployment, Login, Result, Route, Verdict
 from ops.verify.places import JOB, Answer, Place, Pusher, Trust, basic_auth, over_ipv6, places, unseen
 
-# What is pushed is found at once, but for a Loki that has just started: its queries may take 16 s more.
+# Lines are found at once, except in a Loki that has just started: its queries may take 16 s more.
 READ_BACK_SECONDS = 60.0
-# For as long it is tried again, as a shipper does it: a Loki that starts isn't a fault.
+# A push is retried for so long, as a shipper would: a Loki that starts isn't a fault.
 PUSH_SECONDS = 30.0
 KNOCKS_AT_ONCE = 16
-# Grafana's, which asks for no login.
+# Grafana's health check, which needs no login.
 HEALTH = "/api/health"
 
 
 class CannotReadError(Exception):
-    """Loki can't be asked from here, whatever it holds; the text says why."""
+    """Loki can't be queried from here; the text says why."""
 
 
-# The lines that one of the Lokis, by its name, answers to a query; None if it didn't answer, this time.
+# Queries a Loki, by its name, for lines; None if it didn't answer this time.
 Reader = Callable[[str, str], list[str] | None]
 
 
 def of_stack(stack: str, sources: Sequence[str] = (), authority: Path | None = None) -> list[Result]:
-    """Prove a stack from this machine; a Problem where it can't even be asked."""
+    """Prove a stack from this machine; a Problem if it can't even be reached."""
     deployed = checks.parse(pulumi.outputs_of(stack))
     here = places(deployed.host, deployed.port, sources, Trust.of(authority))
     results = prove(deployed, here, here, through_grafana(deployed, here[0]))
@@ -45,13 +45,13 @@ def of_stack(stack: str, sources: Sequence[str] = (), authority: Path | None = N
 def prove(
     deployed: Deployment, here: Sequence[Place], pushers: Sequence[Pusher], read: Reader
 ) -> list[Result]:
-    """Every check. A server that can't prove who it is, is told nothing more."""
+    """Run every check. A server without a valid certificate is sent nothing more."""
     results = [result for place in _one_per_server(here) for result in place.certificate()]
     if all(one.verdict == Verdict.OK for one in results if one.check == "certificate"):
         results += _grafana(deployed, here[0])
         results += _Pushes(deployed.routes, pushers, read).results()
     else:
-        why = "no password and no line for a server whose certificate isn't right"
+        why = "no password and no line is sent to a server without a valid certificate"
         results.append(Result("all behind it", deployed.host, Verdict.UNPROVEN, why))
     return results + [result for place in here for result in _ports(deployed, place)]
 
@@ -70,7 +70,7 @@ def _grafana(deployed: Deployment, place: Place) -> list[Result]:
 
 
 def through_grafana(deployed: Deployment, place: Place) -> Reader:
-    """Loki is asked by way of Grafana's data sources, as nothing else of it is to be had from outside."""
+    """Query Loki through Grafana's data sources: from outside there is no other way to read from it."""
     password = deployed.grafana_password
     is_refused = False
 
@@ -79,15 +79,15 @@ def through_grafana(deployed: Deployment, place: Place) -> Reader:
         if is_refused:
             raise CannotReadError(_REFUSED)
         if password is None:
-            raise CannotReadError("the stack has no Grafana, by way of which Loki could be asked")
+            raise CannotReadError("the stack has no Grafana, through which Loki is queried")
         if place.request("GET", HEALTH).status != 200:
-            raise CannotReadError("Grafana, by way of which Loki is asked, doesn't answer")
+            raise CannotReadError("Grafana, through which Loki is queried, doesn't answer")
         asked = urlencode({"query": query, "since": "1h"})
         # components/grafana/provisioning.py gives data sources their uid.
         path = f"/api/datasources/proxy/uid/loki-{loki}/loki/api/v1/query_range?{asked}"
         answer = place.request("GET", path, headers=basic_auth(Login("admin", password)))
         if answer.status == 401:
-            # Once in a run: after five wrong logins Grafana refuses the right one too.
+            # Only once in a run: after five wrong logins Grafana refuses even the right one.
             is_refused = True
             raise CannotReadError(_REFUSED)
         return lines_of(answer.body) if answer.status == 200 else None
@@ -99,7 +99,7 @@ _REFUSED = "Grafana refuses the stack's password of `admin` (docs/grafana.md)"
 
 
 def lines_of(body: bytes | str) -> list[str] | None:
-    """The lines in Loki's answer to a query for lines; None if it is none of Loki's."""
+    """The lines in Loki's answer to a query; None if the answer isn't Loki's."""
     try:
         streams = json.loads(body)["data"]["result"]
         return [line for stream in streams for _, line in stream["values"]]
@@ -109,7 +109,7 @@ def lines_of(body: bytes | str) -> list[str] | None:
 
 @dataclass(frozen=True)
 class _Pushes:
-    """Pushes to every route from everywhere, and the lines read back."""
+    """Pushes to every route from every place, and reads the lines back."""
 
     routes: Sequence[Route]
     pushers: Sequence[Pusher]
@@ -134,7 +134,7 @@ class _Pushes:
         return found + checks.not_refused([route for route in self.routes if route not in refused])
 
     def _shown(self, route: Route, pusher: Pusher) -> checks.Standing:
-        """Who somebody is whose address isn't known: a stranger is refused."""
+        """The standing of a client whose address isn't known: only a stranger is refused."""
         answer = pusher.push(route.path, _new_line(), None)
         return "stranger" if answer.status == 403 else "unknown"
 
@@ -173,14 +173,14 @@ class _Pushes:
 
 
 def _as_a_shipper(push: Callable[[], Answer]) -> Answer:
-    """The answer to a push that is tried again, as shippers do, while Loki can't be reached."""
+    """The answer to a push, retried as shippers do while Loki can't be reached."""
     answers: list[Answer] = []
 
-    def is_told() -> bool:
+    def is_answered() -> bool:
         answers.append(push())
         return answers[-1].status is not None and answers[-1].status < 500
 
-    processes.wait_until(is_told, PUSH_SECONDS, pause=0.5)
+    processes.wait_until(is_answered, PUSH_SECONDS, pause=0.5)
     return answers[-1]
 
 
@@ -189,14 +189,14 @@ def _new_line() -> str:
 
 
 def _ports(deployed: Deployment, place: Place) -> list[Result]:
-    """What the port policy opens and closes, to this place."""
+    """Which ports the policy opens to this place."""
     address = place.server[0]
     version = ip_address(address).version
     if ip_address(address).is_loopback:
-        why = "not probed: by loopback nothing enters this machine"
+        why = "not probed: loopback doesn't pass the policy"
         return [Result("port", address, Verdict.NOTE, why)]
     if address == place.own:
-        why = "this is the server itself, which the policy lets in anywhere: run it from another machine"
+        why = "this is the server itself, which the policy lets in everywhere: run it from another machine"
         return [Result("port", address, Verdict.UNPROVEN, why)]
     rows = deployed.policy
     ports = checks.tcp_ports(rows, version)

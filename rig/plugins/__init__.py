@@ -1,1 +1,1 @@
-"""Stand-ins for two Pulumi provider plugins: test equipment, see README.md beside this file."""
+"""A fake of Pulumi's AWS plugin: test equipment, see README.md beside this file."""

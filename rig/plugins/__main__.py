@@ -1,4 +1,4 @@
-"""Starts one of the stand-ins: `python -I rig/plugins/__main__.py aws`."""
+"""Starts the fake plugin: `python -I rig/plugins/__main__.py aws`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _provider(name: str) -> Provider:
         from rig.plugins.aws_things.provider import AwsProvider
 
         return AwsProvider()
-    raise SystemExit(f"no stand-in plugin {name!r}: aws exists")
+    raise SystemExit(f"no fake plugin {name!r}: there is only aws")
 
 
 if __name__ == "__main__":

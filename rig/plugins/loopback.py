@@ -1,4 +1,4 @@
-"""Which addresses mean this machine: the plugins work on nothing else."""
+"""Whether an address is this machine's: the plugins talk to no other."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Pulumi's protocol classes, without the rest of Pulumi's SDK.
 
-`import pulumi.runtime.proto` runs `pulumi/__init__.py` and with it the whole SDK (over a second on
-a small machine). A plugin starts on every preview, so only the folder with the generated classes
-is made a package here, under a name of its own.
+`import pulumi.runtime.proto` runs `pulumi/__init__.py` and with it the whole SDK (over a second on a small
+machine). A plugin starts on every preview, so here only the folder with the generated classes becomes a
+package, under its own name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _PACKAGE = "campus_monitor_pulumi_proto"
 
 
 def sdk_folder(package: str) -> Path:
-    """The folder of an installed package, found without running any of its code."""
+    """The folder of an installed package, found without running its code."""
     spec = importlib.machinery.PathFinder.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise ImportError(f"{package} isn't installed beside this Python: make up installs it")

@@ -1,4 +1,4 @@
-"""What the stand-in is made of: resource types, and a provider that finds them."""
+"""The fake's base classes: resource types, and a provider that finds them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ State = dict[str, Any]
 
 
 class PluginError(Exception):
-    """A failure whose text is for the person at the keyboard."""
+    """A failure whose text is for the user."""
 
 
 class ResourceType(ABC):
@@ -24,33 +24,33 @@ class ResourceType(ABC):
     computed: tuple[str, ...] = ()
     """Outputs that no input sets."""
     mirrors: Mapping[str, str] = {}
-    """Outputs that repeat an input: as secret as that input, and known as early."""
+    """Outputs that repeat an input, with its secrecy, and known as early."""
     auto_named: bool = False
-    """Whether an absent `name` is made up from the logical name."""
+    """Whether a missing `name` is generated from the logical name."""
 
     def failures(self, inputs: State) -> list[Failure]:
-        """What is wrong with the inputs, beyond what the schema says."""
+        """What is wrong with the inputs, beyond the schema."""
         del inputs
         return []
 
     @abstractmethod
     def create(self, inputs: State) -> tuple[str, State]:
-        """Make it; give its id and its state."""
+        """Create it; return its id and its state."""
 
     @abstractmethod
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
-        """Its id and state as they are, None if it is gone. An empty state means an import."""
+        """Its current id and state; None if it is gone. An empty state means an import."""
 
     @abstractmethod
     def update(self, resource_id: str, old: State, new: State) -> State:
-        """Change it in place; give its new state."""
+        """Change it in place; return its new state."""
 
     @abstractmethod
     def delete(self, resource_id: str, state: State) -> None:
-        """Remove it; it is no mistake if it is gone already."""
+        """Remove it; no error if it is gone already."""
 
     def _read_back(self, resource_id: str, state: State) -> State:
-        """The state after a change; a thing that vanished meanwhile is an error."""
+        """The state after a change; an error if the resource vanished meanwhile."""
         found = self.read(resource_id, state)
         if found is None:
             raise PluginError(f"{self.token} {resource_id} vanished while it was made or changed")
@@ -59,7 +59,7 @@ class ResourceType(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class Function:
-    """One function: what it takes, and what it finds."""
+    """One function: its inputs, and its result."""
 
     inputs: Mapping[str, Prop]
     call: Callable[[State], State]
@@ -70,7 +70,7 @@ class Provider(ABC):
 
     name: ClassVar[str]
     sdk: ClassVar[str]
-    """The Python package whose plugin this stands in for."""
+    """The Python package of the plugin that this fakes."""
     config: ClassVar[Mapping[str, Prop]]
 
     @property
@@ -84,17 +84,17 @@ class Provider(ABC):
         return {}
 
     def config_failures(self, config: State) -> list[Failure]:
-        """What is wrong with the provider's settings, beyond what the schema says."""
+        """What is wrong with the provider's settings, beyond the schema."""
         del config
         return []
 
     @abstractmethod
     def configure(self, config: State) -> None:
-        """Take the settings. Raises `PluginError` where nothing could work with them."""
+        """Take the settings. Raises `PluginError` if nothing could work with them."""
 
     @abstractmethod
     def explain(self, error: Exception) -> str | None:
-        """One line for an error of the service behind, None for an error that isn't its."""
+        """One line for an error of the service behind; None for other errors."""
 
 
 def planned(resource: ResourceType, inputs: State) -> State:
@@ -104,7 +104,7 @@ def planned(resource: ResourceType, inputs: State) -> State:
 
 
 def settled(resource: ResourceType, old: State, new: State) -> State:
-    """The state after an update that asks nobody: new inputs over what stays as it was."""
+    """The state after an update without any call: new inputs over the old state."""
     stays = {
         name: value
         for name, value in old.items()

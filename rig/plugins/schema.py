@@ -1,8 +1,8 @@
-"""What a resource type takes, and how a change of it counts.
+"""A resource type's inputs, and the effects of their changes.
 
-The rules are those of the Terraform SDK, on which both real plugins rest: an input that is left
-out counts as its default, else as what the provider computed, else as zero; a zero value equals a
-missing one; sets compare without order.
+The rules are the Terraform SDK's, on which both real plugins are built: a missing input counts as its
+default, else as the provider's computed value, else as zero; a zero value equals a missing value; sets
+compare without order.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _PYTHON: dict[Kind, type] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Prop:
-    """One input: its kind, and what a change of it means."""
+    """One input: its kind, and the effect of a change."""
 
     kind: Kind
     required: bool = False
@@ -47,9 +47,9 @@ class Prop:
     items: Prop | None = None
     fields: Mapping[str, Prop] | None = None
     same: Callable[[Any, Any], bool] | None = None
-    """Where given: whether an old and a new value count as equal."""
+    """Optional: whether an old and a new value count as equal."""
     check: Callable[[Any], str | None] | None = None
-    """Where given: what is wrong with a value, or None."""
+    """Optional: what is wrong with a value, or None."""
 
 
 def string(**rules: Any) -> Prop:
@@ -68,7 +68,7 @@ def boolean(**rules: Any) -> Prop:
 
 
 def one_of(known: Collection[object]) -> Callable[[Any], str | None]:
-    """A check that lets these values through and no others."""
+    """A check that accepts only these values."""
     return lambda value: None if value in known else f"expected one of {list(known)}, got {value!r}"
 
 
@@ -89,7 +89,7 @@ def mapping(**rules: Any) -> Prop:
 
 @dataclass(frozen=True)
 class Failure:
-    """One thing that is wrong with the inputs."""
+    """One mistake in the inputs."""
 
     path: str
     reason: str
@@ -97,7 +97,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Change:
-    """One difference: where, what kind, and whether it needs a new resource."""
+    """One difference: its path, its kind, and whether it needs a new resource."""
 
     path: str
     kind: Literal["add", "delete", "update"]
@@ -105,9 +105,9 @@ class Change:
 
 
 def failures(props: Mapping[str, Prop], inputs: Mapping[str, Any], path: str = "") -> list[Failure]:
-    """Everything in the inputs that the resource type doesn't take."""
+    """Every mistake in the inputs."""
     found = [
-        Failure(f"{path}{name}", "the stand-in plugin doesn't know or doesn't support this property")
+        Failure(f"{path}{name}", "the fake plugin doesn't know or doesn't support this property")
         for name in inputs
         if name not in props
     ]
@@ -141,7 +141,7 @@ def _value_failures(prop: Prop, value: Any, path: str) -> Iterator[Failure]:
 
 
 def changes(props: Mapping[str, Prop], old: Mapping[str, Any], new: Mapping[str, Any]) -> list[Change]:
-    """What differs between a resource's plain state and new plain inputs."""
+    """The differences between a resource's plain state and new plain inputs."""
     found: list[Change] = []
     for name, prop in props.items():
         given = new.get(name)
@@ -181,7 +181,7 @@ def _as_bag(items: list[Any]) -> list[str]:
 def normal(prop: Prop, value: Any, old: Any = None) -> Any:
     """The value with defaults and zeros filled in, so that equal meanings compare equal.
 
-    `old` gives what a provider computed for fields that were left to it.
+    `old` has the provider's computed values for missing fields.
     """
     if value is UNKNOWN:
         return UNKNOWN
@@ -213,7 +213,7 @@ def _normal_object(
 def _paths(
     prop: Prop, name: str, old: Any, new: Any, before: Any, after: Any
 ) -> Iterator[tuple[str, Literal["add", "delete", "update"]]]:
-    """The paths to show for one changed property, as deep as both sides have the same shape."""
+    """The paths to show for a changed property, as deep as both sides have the same shape."""
     if new is UNKNOWN or old is UNKNOWN:
         yield name, "update" if old else "add"
     elif old in (None, "", [], {}):

@@ -1,4 +1,4 @@
-"""Pulumi's provider protocol, spoken for any `Provider`."""
+"""Pulumi's provider protocol for any `Provider`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _answered(method: Callable[..., Any]) -> Callable[..., Any]:
             line = self.provider.explain(error)
             if line is None:
                 traceback.print_exc(file=sys.stderr)
-                line = f"the stand-in plugin {self.provider.name} failed: {error!r}"
+                line = f"the fake plugin {self.provider.name} failed: {error!r}"
             context.abort(grpc.StatusCode.UNKNOWN, line)
 
     return answer
@@ -57,7 +57,7 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     def Handshake(self, request: Any) -> Any:  # noqa: N802
-        """What this plugin can do."""
+        """The plugin's capabilities."""
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True)
 
     @_answered
@@ -67,11 +67,11 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     def GetSchema(self, request: Any) -> Any:  # noqa: N802
-        """The names of what there is; no program is generated from it."""
+        """Only the names of types and functions; nothing is generated from the schema."""
         resources = {
             token: {
                 "inputProperties": {name: {"type": "string"} for name in kind.inputs},
-                "description": "Stand-in for tests.",
+                "description": "Fake for tests.",
             }
             for token, kind in self.provider.types.items()
         }
@@ -94,10 +94,10 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     def Invoke(self, request: Any) -> Any:  # noqa: N802
-        """Ask one of the few functions that there are."""
+        """Call one of the few functions."""
         function = self.provider.functions.get(request.tok)
         if function is None:
-            raise PluginError(f"the stand-in plugin has no function {request.tok!r} (test equipment)")
+            raise PluginError(f"the fake plugin has no function {request.tok!r} (test equipment)")
         asked = plain(public(from_struct(request.args)))
         found = failures(function.inputs, asked)
         answer = {} if found else function.call(asked)
@@ -107,7 +107,7 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     def CheckConfig(self, request: Any) -> Any:  # noqa: N802
-        """Refuse settings that the real plugin or the stand-in doesn't take."""
+        """Refuse settings that the real plugin or the fake doesn't take."""
         news = from_struct(request.news)
         config = _decoded(news)
         found = failures(self.provider.config, config)
@@ -139,14 +139,14 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
         found = self.provider.types.get(token)
         if found is None:
             raise PluginError(
-                f"the stand-in plugin has no resource type {token!r} (test equipment, see "
+                f"the fake plugin has no resource type {token!r} (test equipment, see "
                 "rig/plugins/README.md): install the official plugin"
             )
         return found
 
     @_answered
     def Check(self, request: Any) -> Any:  # noqa: N802
-        """Refuse wrong inputs; make up a name where one is due."""
+        """Refuse wrong inputs; generate a missing name."""
         kind = self._type(request.urn)
         news, olds = from_struct(request.news), from_struct(request.olds)
         inputs = public(news)
@@ -162,7 +162,7 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     def Diff(self, request: Any) -> Any:  # noqa: N802
-        """What changes, and whether in place."""
+        """The changes, and whether they are in place."""
         kind = self._type(request.urn)
         olds, news = from_struct(request.olds), from_struct(request.news)
         found = changes(kind.inputs, plain(public(olds)), plain(public(news)))
@@ -195,7 +195,7 @@ class Server(provider_pb2_grpc.ResourceProviderServicer):
 
     @_answered
     def Read(self, request: Any) -> Any:  # noqa: N802
-        """How it is, for refresh; an empty answer where it is gone."""
+        """The current state, for refresh; an empty answer if it is gone."""
         kind = self._type(request.urn)
         old, inputs = from_struct(request.properties), from_struct(request.inputs)
         found = kind.read(request.id, plain(public(old)))
@@ -233,12 +233,12 @@ def _known(kind: ResourceType, inputs: State) -> State:
     """The plain inputs, defaults filled in."""
     found = plain(public(inputs))
     if has_unknown(found):
-        raise PluginError("an input isn't known yet, but it must be to make the resource")
+        raise PluginError("an input isn't known yet, but has to be to create the resource")
     return planned(kind, found)
 
 
 def _decoded(config: State) -> State:
-    """Provider settings: the SDK writes everything that isn't text as JSON."""
+    """Provider settings: the SDK writes everything except text as JSON."""
     return {key: _from_json(value) for key, value in public(config).items() if key not in _ENGINES_OWN}
 
 
@@ -258,7 +258,7 @@ def _messages(found: Iterable[Failure]) -> list[Any]:
 
 
 def _automatic_name(olds: State, request: Any) -> str:
-    """The old made-up name, or the logical name with seven hex digits."""
+    """The old generated name, or the logical name with seven hex digits."""
     if "name" in olds.get(_DEFAULTS, []) and "name" in olds:
         return olds["name"]
     seed = request.randomSeed or secrets.token_bytes(16)
@@ -267,7 +267,7 @@ def _automatic_name(olds: State, request: Any) -> str:
 
 
 def _delete_first(kind: ResourceType, olds: State, news: State) -> bool:
-    """Whether old and new can't stand side by side: a name that was given, and stays."""
+    """Whether old and new can't exist in parallel: a given name that stays the same."""
     given = kind.auto_named and "name" not in news.get(_DEFAULTS, [])
     return given and plain(olds.get("name")) == plain(news.get("name"))
 
@@ -298,7 +298,7 @@ def _mirrored(kind: ResourceType, inputs: State) -> State:
 
 
 def _kept_secret(state: State, known: State, kind: ResourceType) -> State:
-    """The state with every property secret that was so in what is known already."""
+    """The state with every property secret that is secret in `known`."""
     return {
         name: Secret(value)
         if has_secret(known.get(name)) or has_secret(known.get(kind.mirrors.get(name, name)))
@@ -308,7 +308,7 @@ def _kept_secret(state: State, known: State, kind: ResourceType) -> State:
 
 
 def _seen_inputs(kind: ResourceType, inputs: State, state: State) -> State:
-    """The inputs as refresh found them: unchanged where the meaning is the same."""
+    """The inputs as refresh found them: unchanged if the meaning is the same."""
     seen = dict(inputs)
     for name, value in inputs.items():
         prop = kind.inputs.get(name)
@@ -321,7 +321,7 @@ def _seen_inputs(kind: ResourceType, inputs: State, state: State) -> State:
 
 
 def serve(provider: Provider) -> None:
-    """Serve on a free loopback port, tell it on stdout, and end with the engine."""
+    """Serve on a free loopback port, print it to stdout, and end with the engine."""
     options = [
         ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
         ("grpc.max_send_message_length", _LARGEST_MESSAGE),

@@ -1,4 +1,4 @@
-"""Property values as the plugins hold them, and their form on the wire.
+"""Property values in the plugins, and their form on the wire.
 
 Plain values are Python's own (str, int, float, bool, None, list, dict). Two more kinds exist:
 `UNKNOWN`, a value that a preview can't know yet, and `Secret`, a value that must stay encrypted.
@@ -32,7 +32,7 @@ _UNKNOWN_STRING = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 
 class _Unknown:
-    """The one value of a preview that isn't known yet."""
+    """A preview's value that isn't known yet."""
 
     def __repr__(self) -> str:
         return "UNKNOWN"
@@ -49,7 +49,7 @@ class Secret:
 
 
 def from_struct(struct: struct_pb2.Struct) -> dict[str, Any]:
-    """The properties of a message, nulls left out as the engine itself does."""
+    """The properties of a message, without nulls, like the engine's own."""
     found = {key: _from_wire(value) for key, value in struct.fields.items()}
     return {key: value for key, value in found.items() if value is not None}
 
@@ -82,7 +82,7 @@ def _from_object(struct: struct_pb2.Struct) -> Any:
         secret = "secret" in struct.fields and struct.fields["secret"].bool_value
         return Secret(inner) if secret else inner
     if signature.string_value in (_ASSET, _ARCHIVE):
-        raise ValueError("files given as assets aren't supported by the stand-in plugins")
+        raise ValueError("the fake plugins don't support assets")
     return from_struct(struct)
 
 
@@ -121,7 +121,7 @@ def _to_wire(value: Any, into: struct_pb2.Value) -> None:
 
 
 def plain(value: Any) -> Any:
-    """The value with every secret mark taken off."""
+    """The value without secret marks."""
     if isinstance(value, Secret):
         return plain(value.value)
     if isinstance(value, dict):

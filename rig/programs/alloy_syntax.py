@@ -13,12 +13,12 @@ SECONDS = 15
 
 
 def program() -> Path:
-    """Where the program is, if it was built."""
+    """The program's path, if it was built."""
     return cache_folder() / "bin" / MODULE / MODULE
 
 
 def ensure() -> None:
-    """Build it, if need be."""
+    """Build it if it is missing."""
     folder = program().parent
     key = cache.key_of(GO / MODULE)
     if cache.is_whole(folder, key):

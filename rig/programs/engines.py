@@ -1,4 +1,4 @@
-"""Docker Engines as users have them, for the tests: built from pinned Go modules, each program once.
+"""Users' Docker Engines, for the tests: built from pinned Go modules, each program once.
 
 docker-init is Debian's in every engine, from the docker.io package, which is engine 20.10 too.
 """
@@ -15,7 +15,7 @@ from rig.paths import GO
 
 @dataclass(frozen=True)
 class _Build:
-    """Programs out of one Go module."""
+    """Programs from one Go module."""
 
     folder: str  # in rig/go
     targets: tuple[str, ...]
@@ -30,7 +30,7 @@ class _Build:
         return cache_folder() / "bin" / self.folder
 
 
-# moby's releases/versions.yaml: what its main module was tagged as so far is on the way to 29.8.1.
+# By moby's releases/versions.yaml, the newest tag of its main module precedes 29.8.1.
 _MOBY_VERSION = "29.8.1-beta.24"
 _DOCKER_28_VERSION = "28.5.2"
 
@@ -54,7 +54,7 @@ _CONTAINERD = _Build(
     ),
     seconds=250,
 )
-# 29 asks for namespaces that Debian 12's runc doesn't know.
+# 29 needs namespaces that Debian 12's runc doesn't know.
 _RUNC = _Build("runc", ("github.com/opencontainers/runc",), seconds=75, tags="seccomp", cgo=True)
 
 _ENGINES = {"28": (_DOCKER_28, _CONTAINERD, _RUNC), "29": (_MOBY, _CONTAINERD, _RUNC)}
@@ -62,12 +62,12 @@ NAMES = tuple(_ENGINES)
 
 
 def folders(engine: str) -> list[Path]:
-    """Where the programs of an engine are, for the front of a PATH. KeyError for one that isn't built."""
+    """The folders of an engine's programs, for the front of a PATH. KeyError if it isn't built here."""
     return [build.made for build in _ENGINES[engine]]
 
 
 def ensure(engine: str) -> None:
-    """Build an engine's programs, as far as they aren't there. KeyError for one that isn't built."""
+    """Build an engine's missing programs. KeyError if the engine isn't built here."""
     for build in _ENGINES[engine]:
         key = cache.key_of(GO / build.folder, build.ldflags)
         if cache.is_whole(build.made, key):
@@ -87,7 +87,7 @@ def ensure(engine: str) -> None:
 
 
 def _ensure_c_compiler() -> None:
-    """gcc and libseccomp's headers, which runc is built with."""
+    """Install gcc and libseccomp's headers, to build runc."""
     has_library = say.capture(["pkg-config", "--exists", "libseccomp"]).returncode == 0
     if not (has_library and say.have("gcc")):
         packages = ["gcc", "libc6-dev", "libseccomp-dev", "pkg-config"]

@@ -1,6 +1,6 @@
-"""loki-canary, for the tests: a client of Loki's own that counts what it lost on the way.
+"""loki-canary, for the tests: Loki's own client that counts lost lines.
 
-Where Loki itself was built, it was built too; where Loki's image was pulled, it is built alone.
+A build of Loki includes it; if Loki's image was pulled, it is built alone.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from rig.paths import GO
 from rig.stand_ins.stand_in_images import LOKI_MODULE, LOKI_VERSION
 
 NAME = "loki-canary"
-# Behind a build of Grafana's Fluent Bit plugin, which has most of its packages.
+# After a build of Grafana's Fluent Bit plugin, which has most of its packages.
 SECONDS = 30
 
 
 def program() -> Path:
-    """Where the program is, if it was built."""
+    """The program's path, if it was built."""
     bin_folder = cache_folder() / "bin"
     beside_loki = bin_folder / f"loki-{LOKI_VERSION}" / NAME
     return beside_loki if beside_loki.exists() else bin_folder / f"{NAME}-{LOKI_VERSION}" / NAME
 
 
 def ensure() -> None:
-    """Build it, if need be."""
-    if program().exists():  # a folder of programs takes its place whole
+    """Build it if it is missing."""
+    if program().exists():  # a folder of programs is replaced as a whole
         return
     with cache.new_folder(program().parent, cache.key_of(LOKI_VERSION, GO / "loki")) as made:
         go.build(GO / "loki", [f"{LOKI_MODULE}/cmd/{NAME}"], made, usual=SECONDS)

@@ -1,4 +1,4 @@
-"""Debian's SSH server, for the tests: its files alone. Installed, it would begin to serve this machine."""
+"""Debian's SSH server, for the tests: only its files. Installed, it would start to serve this machine."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from local import cache
 from local.paths import cache as cache_folder
 from rig.stand_ins import debian
 
-# What sshd is linked against and a Debian machine may lack is libwrap alone: the client needs the rest too.
+# Of sshd's libraries, a Debian machine may lack only libwrap: the client needs the rest too.
 PACKAGES = ("libwrap0", "openssh-server")
 RECIPE = "1"
 
 
 def ensure() -> None:
-    """Unpack it, if need be."""
+    """Unpack it if it is missing."""
     if not cache.is_whole(_folder(), _key()):
         with cache.new_folder(_folder(), _key()) as made:
             debian.unpack_packages(
@@ -25,12 +25,12 @@ def ensure() -> None:
 
 
 def sshd() -> Path:
-    """The program, which has to be called by its whole path; `libraries` is for its LD_LIBRARY_PATH."""
+    """The program, which has to be called by its absolute path; `libraries` is for its LD_LIBRARY_PATH."""
     return _folder() / "files" / "usr" / "sbin" / "sshd"
 
 
 def libraries() -> str:
-    """Where its libraries are."""
+    """The folder of its libraries."""
     return ":".join(map(str, sorted((_folder() / "files" / "usr" / "lib").glob("*-linux-gnu"))))
 
 

@@ -10,18 +10,18 @@ from rig.paths import GO
 
 VERSION = "2.10.3"
 MODULE = "github.com/letsencrypt/pebble/v2"
-# The authority, and what answers its questions about names.
+# The authority, and its DNS server.
 AUTHORITY, NAMES = "pebble", "pebble-challtestsrv"
 SECONDS = 20
 
 
 def program(name: str) -> Path:
-    """Where one of the two programs is, if it was built."""
+    """The path of one of the two programs, if it was built."""
     return _folder() / name
 
 
 def ensure() -> None:
-    """Build them, if need be."""
+    """Build them if they are missing."""
     key = cache.key_of(VERSION, GO / "pebble")
     if cache.is_whole(_folder(), key):
         return

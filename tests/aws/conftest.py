@@ -1,4 +1,4 @@
-"""What the AWS half's suites share."""
+"""Shared fixtures of the AWS half's suites."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DATABASE_SECRET = "arn:aws:secretsmanager:ap-northeast-2:123456789012:secret:db-
 TOPIC = "arn:aws:sns:ap-northeast-2:123456789012:operators"
 
 # The team's three services: on EC2 with Grafana's plugin, on Fargate with Fluent Bit's own output, on ARM.
-# On top of the address the route asks for a password here, as in stage and prod.
+# The route asks for a password on top of the address, as in stage and prod.
 START: Settings = {
     "egress": network({ZONE_A: NAT, ZONE_C: LATER_NAT}),
     "loki": {"instances": {"aws": {"accounts": [{"user": "shipper"}], "natWithoutPassword": False}}},
@@ -60,7 +60,7 @@ START: Settings = {
             "cpuUnits": 1024,
             "memoryMib": 1024,
             "labels": {"team": "judge"},
-            # Grafana's own image is built for amd64 alone.
+            # Grafana's own image is only built for amd64.
             "logRouter": {"output": "grafana", "image": "team/fluent-bit-plugin-loki:3.7.8-arm64"},
             "containers": {"app": APP},
         },
@@ -71,9 +71,9 @@ START: Settings = {
 
 @pytest.fixture(scope="package")
 def stack(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
-    """The stack with two NAT gateways, for all suites of this folder: whoever changes it puts it back.
+    """The stack with two NAT gateways, for all suites of this folder: a test restores what it changes.
 
-    Leaving it runs `pulumi destroy`, which has to leave nothing.
+    At the end `pulumi destroy` has to leave nothing.
     """
     before = docker_contents(rig), emulator.contents()
     with deployed(rig, emulator, START) as made:
@@ -83,14 +83,14 @@ def stack(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
 
 @pytest.fixture(scope="module")
 def put_back_at_the_end(stack: Deployment) -> Iterator[None]:
-    """A file of tests each of which brings up the settings that it needs, and leaves its own."""
+    """For a file whose tests each deploy their own settings and don't restore them."""
     with put_back(stack):
         yield
 
 
 @contextmanager
 def put_back(stack: Deployment) -> Iterator[None]:
-    """Whatever the block changes about the stack is put back."""
+    """Restore the stack's settings after the block."""
     try:
         yield
     finally:
@@ -99,6 +99,6 @@ def put_back(stack: Deployment) -> Iterator[None]:
 
 
 def login_of(stack: Deployment) -> Login:
-    """The account of the route that the services push to."""
+    """The account of the services' route."""
     [(user, password)] = stack.outputs["shipper_credentials"]["aws"].items()
     return Login(user, password)

@@ -1,4 +1,4 @@
-"""Tasks in private subnets: their connections come from whatever NAT their route leads to now."""
+"""Tasks in private subnets: their connections come from the NAT that their route leads to now."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from rig.namespaces import AUTHORITY
 from rig.probe import Client, Connection
 
 PRIVATE = "network-private-"
-# What an instance has until it takes its Elastic IP: an address of the world that nobody lets in.
+# An instance's address until it takes its Elastic IP: an address of the world that isn't allowed.
 GIVEN_BY_AWS = AUTHORITY
 ANYWHERE = "0.0.0.0/0"
 
 
 class Nat:
-    """The emulated network's way out, asked anew for every push."""
+    """The emulated network's egress, looked up for every push."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._ec2 = emulator.client("ec2")
         self._tasks = itertools.count()
-        # The addresses that something was sent from.
+        # The source addresses so far.
         self.used: set[str] = set()
 
     def new_task(self) -> int:
-        """A task's number, which decides its subnet."""
+        """A new task's number, which decides its subnet."""
         return next(self._tasks)
 
     def source(self, task: int) -> str:
-        """The address that a task's connections have outside; without a way out, as without a network."""
+        """The public source address of a task's connections; an OSError if it has no route."""
         ways = sorted(
             (_name(table), way)
             for table in self._ec2.describe_route_tables()["RouteTables"]
@@ -56,7 +56,7 @@ class Nat:
         return seen["NatGatewayAddresses"][0]["PublicIp"]
 
     def _of_interface(self, interface: str) -> str:
-        """The address of the instance that has it; nobody answers while none has."""
+        """The address of the instance with this interface; an error while no instance has it."""
         [seen] = self._ec2.describe_network_interfaces(NetworkInterfaceIds=[interface])["NetworkInterfaces"]
         instance = seen.get("Attachment", {}).get("InstanceId")
         if not instance:
@@ -65,7 +65,7 @@ class Nat:
 
 
 def own_interface(ec2: Any, instance: str) -> str:
-    """The network interface that an instance was made with."""
+    """An instance's original network interface."""
     [reservation] = ec2.describe_instances(InstanceIds=[instance])["Reservations"]
     [seen] = reservation["Instances"]
     if seen["State"]["Name"] != "running":
@@ -75,14 +75,14 @@ def own_interface(ec2: Any, instance: str) -> str:
 
 
 def address_of(ec2: Any, interface: str) -> str:
-    """What an interface's connections come from outside: an Elastic IP, or else what AWS gave it."""
+    """The public source address of an interface: an Elastic IP, or else AWS' own."""
     of_it = [{"Name": "network-interface-id", "Values": [interface]}]
     found = ec2.describe_addresses(Filters=of_it)["Addresses"]
     return found[0]["PublicIp"] if found else GIVEN_BY_AWS
 
 
 class SwitchedByHand(Nat):
-    """A way out that isn't the stack's: somebody else says which address it is now."""
+    """An egress outside the stack: the test sets its current address."""
 
     def __init__(self, emulator: Emulator, address: str) -> None:
         super().__init__(emulator)
@@ -99,7 +99,7 @@ def _name(thing: Mapping[str, Any]) -> str:
 
 
 class _Translated(Connection):
-    """A connection that is made anew when its address outside has changed, as a NAT gateway's are."""
+    """A connection that reconnects when its public address has changed, as behind a NAT gateway."""
 
     nat: Nat
     task: int
@@ -114,7 +114,7 @@ class _Translated(Connection):
 
 @dataclass(frozen=True)
 class NatClient(Client):
-    """Somebody behind the NAT gateways."""
+    """A client behind the NAT gateways."""
 
     nat: Nat
 

@@ -1,6 +1,6 @@
-"""What the emulator leaves out of EC2: an instance that starts, with its user data run for real.
+"""EC2 instances that start and really run their user data, which the emulator lacks.
 
-The script's programs are played: `aws` asks the emulator, `curl` is the metadata service, and `systemctl`
+The script's programs are fakes: `aws` calls the emulator, `curl` is the metadata service, and `systemctl`
 does what fck-nat's service does with its configuration.
 """
 
@@ -25,7 +25,7 @@ from tests.aws.nat import address_of, own_interface
 LOOK_SECONDS = 0.2
 BOOT_SECONDS = 120
 _CONF = "/etc/fck-nat.conf"
-# Small, since a start takes a dozen of them: what they do is done where the test runs.
+# Small, since a start runs a dozen of them: the test's process does their work.
 _PROGRAM = """\
 #!{python} -IS
 import json, sys, urllib.request
@@ -38,7 +38,7 @@ sys.exit(code)
 
 
 class _Programs(ThreadingHTTPServer):
-    """Does what an instance's programs are called for."""
+    """Does the work of an instance's programs."""
 
     def __init__(self, emulator: Emulator, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Calling)
@@ -46,7 +46,7 @@ class _Programs(ThreadingHTTPServer):
         self._folder = folder
 
     def play(self, name: str, instance: str, words: list[str]) -> tuple[int, str]:
-        """One call of a program on an instance: its exit code, and what it prints."""
+        """One call of a program on an instance: its exit code and its output."""
         given = dict(itertools.pairwise(words))
         if name == "curl":
             return 0, _metadata(self._ec2, instance, words[-1])
@@ -81,7 +81,7 @@ class _Calling(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  http.server's name
-        """Nothing: a test's output is its own."""
+        """Log nothing."""
 
 
 def _metadata(ec2: Any, instance: str, url: str) -> str:
@@ -103,13 +103,13 @@ class Instances:
         self._folder, self._programs = folder, _Programs(emulator, folder)
         self._ec2, self._scaling = emulator.client("ec2"), emulator.client("autoscaling")
         self._stopped = threading.Event()
-        # The instances that have started, in that order.
+        # The started instances, in order.
         self.started: list[str] = []
         self._broken: Exception | None = None
 
     @contextmanager
     def starting(self) -> Iterator[None]:
-        """Start what is launched while the block runs."""
+        """Start the instances that are launched during the block."""
         looking, answering = (
             threading.Thread(target=one) for one in (self._look, self._programs.serve_forever)
         )
@@ -127,7 +127,7 @@ class Instances:
             raise self._broken
 
     def replace(self) -> None:
-        """Let the one instance fail, as the Auto Scaling group sees it: another one is launched."""
+        """Let the instance fail: its Auto Scaling group launches another."""
         self._scaling.terminate_instance_in_auto_scaling_group(
             InstanceId=self.started[-1], ShouldDecrementDesiredCapacity=False
         )

@@ -1,4 +1,4 @@
-"""The NAT addresses change under push, each change in one update: nothing is refused, no line is lost."""
+"""The NAT addresses change under pushes, each in one update: no push is refused, no line is lost."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ pytestmark = [
 ]
 
 CHANGES = count(test=3, soak=50)
-# Each shipper has pushed again by then.
+# Until each shipper has pushed again.
 SWITCHED_SECONDS = 3.0
 THIRD_NAT = STRANGER
 
-# One kind of change after the other, and at the end back to the start.
+# One kind of change after the other; the last goes back to the start.
 KINDS: list[tuple[str, Settings]] = [
     ("a zone is added", network({ZONE_A: NAT, ZONE_C: LATER_NAT, ZONE_B: THIRD_NAT})),
     ("the first zone is removed", network({ZONE_C: LATER_NAT, ZONE_B: THIRD_NAT})),
@@ -57,37 +57,37 @@ def addresses_of(egress: Settings) -> list[str]:
 
 @dataclass
 class Changed:
-    """What was seen while the addresses changed."""
+    """The observations while the addresses changed."""
 
     tally: Tally
     found: Found
     used: set[str]
-    # After each change: what it should be, and what the stack says.
+    # After each change: the expected addresses, and the stack's.
     wanted: list[list[str]]
-    told: list[list[str]]
-    # After the last one: what each address is answered, and what a preview would change.
+    deployed: list[list[str]]
+    # After the last change: the answer to each address, and a preview's changes.
     answered: dict[str, int]
     planned: dict[str, int]
 
 
 @pytest.fixture(scope="module")
 def changed(stack: Deployment, emulator: Emulator) -> Changed:
-    """Changes, one right after the other, under push."""
+    """Changes, one right after the other, under pushes."""
     began, nat = time.time_ns(), Nat(emulator)
     pusher = pusher_behind(stack, nat, "nat-changes")
     wanted: list[list[str]] = []
-    told: list[list[str]] = []
+    deployed: list[list[str]] = []
     with pusher.running():
         for number in range(CHANGES):
             kind, egress = KINDS[number % len(KINDS)]
             started = time.monotonic()
-            told.append(up(stack, egress))
+            deployed.append(up(stack, egress))
             wanted.append(addresses_of(egress))
             print(f"{kind}: {time.monotonic() - started:.0f} s, {pusher.tally.drops or 'none dropped'}")
     found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-changes", began)
     login = login_of(stack)
     answered = {one: stack.push_status(one, "aws", login) for one in (NAT, LATER_NAT, THIRD_NAT)}
-    return Changed(pusher.tally, found, nat.used, wanted, told, answered, stack.stack.changes())
+    return Changed(pusher.tally, found, nat.used, wanted, deployed, answered, stack.stack.changes())
 
 
 def test_no_push_is_refused_while_addresses_change(changed: Changed) -> None:
@@ -104,16 +104,16 @@ def test_no_line_is_lost_while_addresses_change(changed: Changed) -> None:
     missing = changed.found.missing(range(tally.lines))
     record("nat_change_lines_missing", len(missing), "", tally.lines, f"{CHANGES} changes")
     assert TARGETS["nat_change_lines_missing"].met_by(len(missing)), missing[:20]
-    # The pusher went where the routes lead: every address was sent from.
+    # The pusher followed the routes: every address was a source.
     assert changed.used == {NAT, LATER_NAT, THIRD_NAT}
     assert tally.lines > CHANGES * LINES_PER_SECOND
 
 
-def test_after_each_change_the_stack_tells_the_addresses(changed: Changed) -> None:
-    assert changed.told == changed.wanted
+def test_after_each_change_the_outputs_have_the_addresses(changed: Changed) -> None:
+    assert changed.deployed == changed.wanted
 
 
-def test_what_nobody_sends_from_any_more_is_refused(changed: Changed) -> None:
+def test_former_addresses_are_refused(changed: Changed) -> None:
     last = changed.wanted[-1]
     assert changed.answered == {one: 204 if one in last else 403 for one in (NAT, LATER_NAT, THIRD_NAT)}
     assert changed.planned == {}
@@ -132,13 +132,13 @@ def test_a_nat_instance_takes_over_in_two_updates_under_push(stack: Deployment, 
     def pushed() -> list[int]:
         return [stack.push_status(address, "aws", login) for address in (NAT, LATER_NAT, THIRD_NAT)]
 
-    # Whatever another test has left it with.
+    # Whatever settings another test has left.
     assert NAT in up(stack, stack.settings["egress"])
     with pusher.running():
-        # Known by their zones before, by themselves now: both are the same fragment.
+        # Formerly keyed by zone, now by address: both give the same fragment.
         assert up(stack, given(NAT, THIRD_NAT)) == sorted([NAT, THIRD_NAT])
         assert pushed() == [204, 403, 204]
-        # Now the routes are switched; the pushes that are under way still come from before.
+        # Now the routes are switched; pushes in flight still come from the old address.
         nat.address, before = THIRD_NAT, len(acknowledged)
         later = before + int(LINES_PER_SECOND * SWITCHED_SECONDS)
         wait_for("lines come from there", lambda: len(acknowledged) >= later, 60.0)
@@ -151,22 +151,20 @@ def test_a_nat_instance_takes_over_in_two_updates_under_push(stack: Deployment, 
     assert nat.used == {NAT, THIRD_NAT}
 
 
-def test_an_address_that_the_stack_lets_go_of_stays_the_accounts(
-    stack: Deployment, emulator: Emulator
-) -> None:
+def test_a_retained_address_stays_in_the_account(stack: Deployment, emulator: Emulator) -> None:
     ec2, kept = emulator.client("ec2"), network({ZONE_A: NAT, ZONE_C: LATER_NAT, ZONE_B: THIRD_NAT})
     kept["create"]["retainAddresses"] = True
     up(stack, kept)
     up(stack, stack.settings["egress"])
     [address] = ec2.describe_addresses(PublicIps=[THIRD_NAT])["Addresses"]
     ec2.release_address(AllocationId=address["AllocationId"])
-    # It was still there to be released, though the edge lets nobody in from it any more.
+    # It still existed, though the edge no longer allows it.
     assert stack.push_status(THIRD_NAT, "aws", login_of(stack)) == 403
 
 
 @contextmanager
 def gateway_made_elsewhere(emulator: Emulator, address: str, tags: dict[str, str]) -> Iterator[None]:
-    """A NAT gateway with this address and these tags, in a network that isn't the stack's."""
+    """A NAT gateway with this address and these tags, in a network outside the stack."""
     ec2 = emulator.client("ec2")
     listed = [{"Key": key, "Value": value} for key, value in tags.items()]
     allocation = ec2.allocate_address(Domain="vpc", Address=address)["AllocationId"]
@@ -185,7 +183,7 @@ def gateway_made_elsewhere(emulator: Emulator, address: str, tags: dict[str, str
 
 
 def default_vpc(emulator: Emulator) -> str:
-    """The network that every account has."""
+    """The account's default network."""
     every = [{"Name": "is-default", "Values": ["true"]}]
     return emulator.client("ec2").describe_vpcs(Filters=every)["Vpcs"][0]["VpcId"]
 

@@ -1,4 +1,4 @@
-"""A task's lines on their whole way: the real plugin, told what the stack tells it, into the real Loki."""
+"""A task's lines on their whole path: the real plugin, with the stack's options, into the real Loki."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ SERVICE = "iris"
 
 
 def ship(stack: Deployment, emulator: Emulator, folder: Path, url: str, line: str) -> Ran:
-    """Ship one line as a task of the service would: from the NAT address, with the definition's options."""
+    """Ship a line like a task of the service: from the NAT address, with the definition's options."""
     (folder / "ca.crt").write_text(ca_of(stack.caddy()))
     (folder / "hosts").write_text(f"{SERVER} {stack.settings['edge']['domain']}\n")
     options = log_configuration(stack, emulator)["options"]
     own = {
         "Url": url,
-        # The rig's certificate is Caddy's own; a task's disk is a folder here; few tries are enough.
+        # The rig's certificate is Caddy's own; a folder is the task's disk; few tries are enough.
         "ca_file": str(folder / "ca.crt"),
         "DqueDir": str(folder / "queue"),
         "MaxRetries": "3",
@@ -49,7 +49,7 @@ def ship(stack: Deployment, emulator: Emulator, folder: Path, url: str, line: st
 
 
 def log_configuration(stack: Deployment, emulator: Emulator) -> dict[str, Any]:
-    """What the service's definition says of its app's logs."""
+    """The log configuration of the app's container."""
     arn = stack.outputs["task_definition_arns"][SERVICE]
     definition = emulator.client("ecs").describe_task_definition(taskDefinition=arn)["taskDefinition"]
     [app] = [one for one in definition["containerDefinitions"] if one["name"] == "app"]
@@ -57,7 +57,7 @@ def log_configuration(stack: Deployment, emulator: Emulator) -> dict[str, Any]:
 
 
 def secret_url(stack: Deployment, emulator: Emulator) -> str:
-    """What ECS puts in place of the secret option: the parameter that the definition names."""
+    """The value of the secret option: the parameter that the definition names."""
     [secret] = log_configuration(stack, emulator)["secretOptions"]
     name = secret["valueFrom"].partition(":parameter/")[2]
     ssm = emulator.client("ssm")
@@ -83,7 +83,7 @@ def test_a_line_arrives_with_its_labels_and_without_its_own_fields(
 
     wait_for("the line is in Loki", arrived, 60.0)
     [text] = found
-    # Which task it was is in the line, where no stream comes of it.
+    # The task is in the line, where it makes no stream.
     assert json.loads(text) == {
         "log": line,
         "container_name": "/ecs-iris-7-app-0123",

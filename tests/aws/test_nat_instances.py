@@ -1,4 +1,4 @@
-"""A NAT instance takes a gateway's place and gives it back under push: nothing is refused, no line lost."""
+"""A NAT instance replaces a gateway, and back, under pushes: no push is refused, no line is lost."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ pytestmark = [
 ]
 
 FIRST, OTHER = STRANGER, LATER_NAT
-# However busy the machine is.
+# Enough for a busy machine.
 START_SECONDS = 180.0
 
 
@@ -44,80 +44,80 @@ def gateway(address: str) -> Settings:
 
 
 def publish(emulator: Emulator, version: str) -> None:
-    """A new image of fck-nat's."""
+    """Publish a new image of fck-nat's."""
     name = f"fck-nat-al2023-hvm-{version}-arm64-ebs"
     made = emulator.client("ec2").register_image(Name=name)["ImageId"]
     image = ec2_backends[ACCOUNT][REGION].amis[made]
-    # The emulator registers in one's own name alone, and forgets for which machine.
+    # The emulator registers images only for the caller, and ignores the architecture.
     image.owner_id, image.architecture = IMAGE_OWNER, "arm64"
 
 
 @dataclass
 class Seen:
-    """What was seen while one took the other's place, and an instance another one's."""
+    """The observations while a NAT replaced another."""
 
     tally: Tally
     found: Found
     used: set[str]
     started: int
-    # After each change: the addresses that the stack tells, and what a preview would change.
-    told: list[list[str]] = field(default_factory=list)
+    # After each change: the stack's addresses, and a preview's changes.
+    deployed: list[list[str]] = field(default_factory=list)
     planned: list[dict[str, int]] = field(default_factory=list)
-    # What the last address and the one before it are answered at the end.
+    # The answers to the last address and the former one at the end.
     answered: dict[str, int] = field(default_factory=dict)
 
 
 @pytest.fixture(scope="module")
 def seen(stack: Deployment, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Seen:
-    """Gateway, instance, another instance, another address, and gateway again, under push."""
+    """Gateway, instance, another instance, another address, and gateway again, under pushes."""
     began, nat = time.time_ns(), Nat(emulator)
     pusher = pusher_behind(stack, nat, "nat-instances")
     instances = Instances(emulator, tmp_path_factory.mktemp("instances"))
-    told: list[list[str]] = []
+    deployed: list[list[str]] = []
     planned: list[dict[str, int]] = []
     publish(emulator, "1.4.0-20260601")
     with instances.starting():
         with pusher.running():
-            told.append(up(stack, instance(FIRST)))
+            deployed.append(up(stack, instance(FIRST)))
             wait_for("the instance starts", lambda: len(instances.started) == 1, START_SECONDS)
             publish(emulator, "1.4.0-20261201")
             planned.append(stack.stack.changes())
             instances.replace()
             wait_for("another one starts", lambda: len(instances.started) == 2, START_SECONDS)
             planned.append(stack.stack.changes())
-            told.append(up(stack, instance(OTHER)))
+            deployed.append(up(stack, instance(OTHER)))
             wait_for("it has another address", lambda: len(instances.started) == 3, START_SECONDS)
             planned.append(stack.stack.changes())
-            told.append(up(stack, gateway(NAT)))
+            deployed.append(up(stack, gateway(NAT)))
             planned.append(stack.stack.changes())
         found = found_in_loki(stack.rig.network.campus, stack.loki("aws"), "nat-instances", began)
         login = login_of(stack)
         answered = {one: stack.push_status(one, "aws", login) for one in (NAT, FIRST, OTHER)}
-        return Seen(pusher.tally, found, nat.used, len(instances.started), told, planned, answered)
+        return Seen(pusher.tally, found, nat.used, len(instances.started), deployed, planned, answered)
 
 
 def test_no_line_is_refused_or_lost(seen: Seen) -> None:
     assert not seen.tally.drops
     assert seen.found.missing(range(seen.tally.lines)) == []
-    # From each of them, and never from the address that AWS gives an instance first.
+    # From each of them, and never from an instance's first address.
     assert {NAT, FIRST, OTHER} <= seen.used
     assert GIVEN_BY_AWS not in seen.used
 
 
 def test_an_instance_that_is_replaced_keeps_its_address(seen: Seen) -> None:
     assert seen.started == 3
-    assert seen.told == [[FIRST], [OTHER], [NAT]]
+    assert seen.deployed == [[FIRST], [OTHER], [NAT]]
 
 
 def test_each_change_is_one_update_and_a_newer_image_none(seen: Seen) -> None:
     assert seen.planned == [{}] * 4
 
 
-def test_what_nobody_sends_from_any_more_is_refused(seen: Seen) -> None:
+def test_the_former_address_is_refused(seen: Seen) -> None:
     assert seen.answered == {NAT: 204, FIRST: 403, OTHER: 403}
 
 
-def test_without_an_image_the_preview_ends(stack: Deployment) -> None:
+def test_without_an_image_the_preview_fails(stack: Deployment) -> None:
     for image in list(ec2_backends[ACCOUNT][REGION].amis.values()):
         if image.owner_id == IMAGE_OWNER:
             ec2_backends[ACCOUNT][REGION].deregister_image(image.id)

@@ -1,8 +1,7 @@
-"""Outages of every stated length, up to the longest: what Grafana's plugin, the real one, brings afterwards.
+"""Outages of every stated length, up to the longest, and the lines that Grafana's real plugin then delivers.
 
-The real Loki takes the lines. In between stands what answers as a server that is away, starts again or is
-too busy. Time runs faster than the settings say: the waits between two tries and the outage are shortened
-alike.
+The real Loki takes the lines. A proxy before it acts like a server that is away, restarts or is too busy.
+Time is compressed: the waits between two tries and the outage are shortened alike.
 """
 
 from __future__ import annotations
@@ -30,30 +29,30 @@ from tests.support.running_loki import RunningLoki, running_loki
 
 pytestmark = [pytest.mark.programs, pytest.mark.soak, pytest.mark.timeout(900)]
 
-# The longest is what the settings allow.
+# Up to the settings' maximum.
 MINUTES = (1, 2, 5, 10, 30, 60, 240, 720, 1440)
-# So long each of them lasts here.
+# The duration of each outage here.
 OUTAGE_SECONDS = 30.0
 LINES = 200
-# Busy, away behind the gate, starting, and a connection that ends without an answer.
+# Busy, away behind the gate, starting, and a connection without an answer.
 ANSWERS = (429, 502, 503, None)
-# For what is held to be sent, one batch after the other.
+# Time for the queue to be sent, one batch after the other.
 DELIVERED_SECONDS = 60.0
 PROTOBUF = {"Content-Type": "application/x-protobuf"}
 
 
 @dataclass
 class Campus:
-    """What stands between the plugin and a Loki."""
+    """The proxy between the plugin and a Loki."""
 
     loki: RunningLoki
     url: str = ""
     is_away: bool = False
-    # What it answered while it was away.
+    # Its answers while it was away.
     refused: list[int | None] = field(default_factory=list)
 
     def be_away(self, outage_seconds: float) -> None:
-        """For so long."""
+        """Be away for this time."""
         self.is_away = True
         time.sleep(outage_seconds)
         self.is_away = False
@@ -81,7 +80,7 @@ def standing_before(loki: RunningLoki) -> Iterator[Campus]:
 
 @pytest.fixture(scope="module")
 def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
-    """A Loki for all of them."""
+    """A Loki for all outages."""
     program = program_of_image("loki", "usr/bin/loki", tmp_path_factory.mktemp("program"))
     with (
         running_loki(program, tmp_path_factory.mktemp("loki"), loki_instance()) as loki,
@@ -91,7 +90,7 @@ def campus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Campus]:
 
 
 def shortened(minutes: int, job: str, url: str, folder: Path) -> dict[str, str]:
-    """The stack's options for such an outage, with waits that are as much shorter as it is here."""
+    """The stack's options for such an outage, with waits shortened like the outage."""
     options = options_of(service(logRouter={"output": "grafana"}, logRate={"outageMinutes": minutes}))["app"]
     shorter = minutes * 60 / OUTAGE_SECONDS
     waits = {key: f"{round(seconds(options[key]) / shorter * 1e6)}us" for key in ("MinBackoff", "MaxBackoff")}
@@ -100,7 +99,7 @@ def shortened(minutes: int, job: str, url: str, folder: Path) -> dict[str, str]:
 
 
 def lines(job: str) -> list[dict[str, str]]:
-    """What the service prints."""
+    """The service's lines."""
     return [{"log": f"{job} {number}"} for number in range(LINES)]
 
 
@@ -108,7 +107,7 @@ def lines(job: str) -> list[dict[str, str]]:
 def test_an_outage_as_long_as_stated_loses_no_line(minutes: int, campus: Campus, tmp_path: Path) -> None:
     job, log = f"stated-{minutes}", tmp_path / "log"
     options = shortened(minutes, job, campus.url, tmp_path)
-    # It prints before, all through the outage and after it.
+    # It prints before, during and after the outage.
     with running_plugin(options, lines(job), 1.2 * OUTAGE_SECONDS / LINES, log):
         wait_for("the first line is in Loki", lambda: campus.loki.lines_of(job) > 0, DELIVERED_SECONDS)
         campus.be_away(OUTAGE_SECONDS)
@@ -119,10 +118,10 @@ def test_an_outage_as_long_as_stated_loses_no_line(minutes: int, campus: Campus,
 
 
 @pytest.mark.parametrize("minutes", [MINUTES[0], MINUTES[-1]])
-def test_one_that_is_much_longer_rings_the_alarm(minutes: int, campus: Campus, tmp_path: Path) -> None:
+def test_a_much_longer_outage_rings_the_alarm(minutes: int, campus: Campus, tmp_path: Path) -> None:
     job, log = f"longer-{minutes}", tmp_path / "log"
     with running_plugin(shortened(minutes, job, campus.url, tmp_path), lines(job), 0.01, log):
-        # Waits are up to twice the shortest that the plan reckons with; answers take time beside them.
+        # Waits are up to twice the plan's shortest; answers take time, too.
         campus.is_away = True
         wait_for(
             "a batch is given up", lambda: bool(counted("lines-lost", log.read_text())), 10 * OUTAGE_SECONDS

@@ -1,4 +1,4 @@
-"""The services on the real engine: made, changed, drifted and put right, with what reaches AWS."""
+"""The services on the real engine: created, changed, drifted and fixed, and their calls to AWS."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.docker
 
 SERVICES = ["admin-api", "client-api", "iris"]
 NO_CHANGE = "--expect-no-changes"
-# What DescribeTaskDefinition gives back beside what was registered.
+# Fields that DescribeTaskDefinition adds to the registered ones.
 ANSWERED = {
     "taskDefinitionArn",
     "revision",
@@ -36,17 +36,17 @@ ANSWERED = {
 
 
 def family_of(stack: Deployment, service: str) -> str:
-    """What AWS calls a service's task definition."""
+    """The family of a service's task definition."""
     return f"{service}-{stack.stack.name}"
 
 
 def latest(emulator: Emulator, family: str) -> dict[str, Any]:
-    """The newest revision of a service's task definition, or the one that is named with its number."""
+    """The newest revision of a service's task definition, or the given one."""
     return emulator.client("ecs").describe_task_definition(taskDefinition=family)["taskDefinition"]
 
 
 def registered(emulator: Emulator, family: str) -> dict[str, Any]:
-    """The same, as it was registered."""
+    """The newest revision, as it was registered."""
     return {key: value for key, value in latest(emulator, family).items() if key not in ANSWERED}
 
 
@@ -54,7 +54,7 @@ def registered(emulator: Emulator, family: str) -> dict[str, Any]:
 def registered_by_somebody_else(
     emulator: Emulator, family: str, definition: dict[str, Any]
 ) -> Iterator[None]:
-    """One more revision, while the block runs; at its end only the newest one is left."""
+    """Another revision during the block; at its end only the newest is left."""
     ecs = emulator.client("ecs")
     ecs.register_task_definition(**definition)
     try:
@@ -94,7 +94,7 @@ def test_the_outputs_name_what_runs(stack: Deployment, emulator: Emulator) -> No
             for one in latest(emulator, family_of(stack, service))["containerDefinitions"]
             if "firelensConfiguration" in one
         ]
-        # ECS takes a tag or a digest; the output has both.
+        # ECS takes only a tag or a digest; the output has both.
         assert router["image"] == re.sub(r":[^:/@]+@", "@", images[service])
     groups = stack.outputs["task_security_group_ids"]
     assert list(groups) == ["admin-api"]
@@ -128,7 +128,7 @@ def test_the_password_is_in_ssm_for_both_outputs_and_nowhere_in_plain(
                 assert log["secretOptions"] == [{"name": option, "valueFrom": arns[value]}]
         assert login.password not in json.dumps(registered(emulator, family_of(stack, service)))
     assert login.password not in stack.stack.run("stack", "export")
-    # And it is the one that Caddy takes.
+    # And Caddy accepts it.
     assert stack.push_status(NAT, "aws", login) == 204
     assert stack.push_status(NAT, "aws") == 401
 
@@ -162,11 +162,11 @@ def test_a_loss_rings_an_alarm(stack: Deployment, emulator: Emulator) -> None:
 
 
 def test_nothing_changed_is_no_change(stack: Deployment) -> None:
-    # Neither of what AWS has, nor, with the same state, of what the program wants.
+    # Neither in AWS, nor, with the same state, in the program.
     stack.stack.run("preview", "--refresh", NO_CHANGE)
 
 
-def test_a_revision_of_somebody_elses_is_seen_and_put_right(stack: Deployment, emulator: Emulator) -> None:
+def test_a_foreign_revision_is_found_and_fixed(stack: Deployment, emulator: Emulator) -> None:
     family = family_of(stack, "client-api")
     ours = registered(emulator, family)
     theirs = json.loads(json.dumps(ours))
@@ -197,7 +197,7 @@ def test_an_address_released_by_hand_comes_back(stack: Deployment, emulator: Emu
     [seen] = ec2.describe_addresses(PublicIps=[NAT])["Addresses"]
     ec2.release_address(AllocationId=seen["AllocationId"])
     with put_back(stack):
-        pass  # an update that looks first is all it takes
+        pass  # an update with a refresh is enough
     [made] = ec2.describe_addresses(PublicIps=[NAT])["Addresses"]
     assert made["AllocationId"] != seen["AllocationId"]
     gateways = ec2.describe_nat_gateways(Filters=[{"Name": "state", "Values": ["available"]}])
@@ -220,7 +220,7 @@ def test_a_changed_label_is_a_new_revision_and_a_new_topic_is_not(
         stack.stack.up()
         after = {service: latest(emulator, family_of(stack, service))["revision"] for service in SERVICES}
         assert after == before | {"iris": before["iris"] + 1}
-        # Its service runs the former one until it is given the new one, and can go back to it.
+        # Its service runs the former revision until it gets the new one, and can go back.
         former = f"{family_of(stack, 'iris')}:{before['iris']}"
         assert latest(emulator, former)["status"] == "ACTIVE"
         alarms = emulator.client("cloudwatch").describe_alarms()["MetricAlarms"]

@@ -1,4 +1,4 @@
-"""What changes of the NAT are tried under: log routers that push from behind it."""
+"""The load for changes of the NAT: log routers that push from behind it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BATCH_WAIT_SECONDS = 0.4
 
 
 def pusher_behind(stack: Deployment, nat: Nat, job: str) -> Pusher:
-    """Log routers whose pushes come from wherever that NAT gateway is."""
+    """Log routers whose pushes come from that NAT's current address."""
     return Pusher(
         behind(stack.client(NAT), nat),
         "/lokiaws",
@@ -28,7 +28,7 @@ def pusher_behind(stack: Deployment, nat: Nat, job: str) -> Pusher:
 
 
 def up(stack: Deployment, egress: Settings) -> list[str]:
-    """Deploy other egress settings; the public addresses that the stack then tells."""
+    """Deploy other egress settings; returns the stack's public addresses."""
     stack.stack.configure(stack.settings | {"egress": egress})
     stack.stack.up()
     return stack.stack.outputs()["nat_public_ips"]

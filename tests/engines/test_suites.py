@@ -1,4 +1,4 @@
-"""What a Docker Engine can spoil, on every engine that users have: the suites themselves, once for each."""
+"""The suites that depend on the Docker Engine, once on every engine that users have."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SUITES = (
     "tests/test_live_files.py",
     "tests/shipper",
 )
-# They share the suites of one engine, as those of `make test` do.
+# The processes that share an engine's suites, as in `make test`.
 PROCESSES = 4
 
 
@@ -37,7 +37,7 @@ def test_the_suites_are_green_on_an_engine(engine: str, tmp_path: Path) -> None:
     child = subprocess.run(
         [sys.executable, "-m", "pytest", *options, f"--junitxml={report}", *SUITES],
         cwd=ROOT,
-        # The counts of `make test`: on each of so many engines.
+        # With the counts of `make test` on each engine.
         env=os.environ | {VARIABLE: engine, "CAMPUS_MONITOR_TARGET": "test"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -51,11 +51,11 @@ def test_the_suites_are_green_on_an_engine(engine: str, tmp_path: Path) -> None:
 
 
 def module_of(path: str) -> str:
-    """A test file's, or a folder's, name as a module."""
+    """The module name of a test file or a folder."""
     return path.removesuffix(".py").replace("/", ".")
 
 
 def passed(report: Path) -> set[str]:
-    """The modules of which a test passed."""
+    """The modules with a passed test."""
     cases = ElementTree.parse(report).getroot().iter("testcase")
     return {case.attrib["classname"] for case in cases if all(child.tag != "skipped" for child in case)}

@@ -1,4 +1,4 @@
-"""A plugin as the engine sees it: a process, and calls of Pulumi's protocol."""
+"""A plugin from the engine's view: a process, and calls of Pulumi's protocol."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Refused(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Diff:
-    """What a plugin says of a change."""
+    """A plugin's answer about a change."""
 
     paths: dict[str, str]
     replaces: tuple[str, ...]
@@ -36,7 +36,7 @@ class Diff:
 
 
 class Outputs(dict[str, Any]):
-    """A thing's outputs; beside them the engine's state keeps the inputs that they came from."""
+    """A resource's outputs; the engine's state also keeps the inputs that they came from."""
 
     def __init__(self, outputs: dict[str, Any], inputs: dict[str, Any]) -> None:
         super().__init__(outputs)
@@ -45,7 +45,7 @@ class Outputs(dict[str, Any]):
 
 @dataclass
 class Plugin:
-    """A running plugin, asked as the engine asks (pulumi: pkg/resource/deploy/step_generator.go, step.go)."""
+    """A running plugin, called as by the engine (pulumi: pkg/resource/deploy/step_generator.go, step.go)."""
 
     stub: Any
     made: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
@@ -80,7 +80,7 @@ class Plugin:
         return {one.property: one.reason for one in answer.failures}
 
     def check(self, token: str, inputs: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The inputs as the plugin wants them, which must be right."""
+        """The plugin's checked inputs, which must be right."""
         answer = self._call(
             "Check",
             urn=urn(token),
@@ -94,7 +94,7 @@ class Plugin:
     def create(
         self, token: str, inputs: dict[str, Any], *, preview: bool = False
     ) -> tuple[str, dict[str, Any]]:
-        """Make a thing; its id and outputs."""
+        """Create a resource; its id and outputs."""
         checked = self.check(token, inputs)
         try:
             answer = self._call("Create", urn=urn(token), properties=to_struct(checked), preview=preview)
@@ -112,7 +112,7 @@ class Plugin:
             self.made.append((token, *half))
 
     def diff(self, token: str, outputs: dict[str, Any], inputs: dict[str, Any]) -> Diff:
-        """What new inputs would change."""
+        """The changes by new inputs."""
         news = self.check(token, inputs, outputs)
         old, old_inputs = to_struct(outputs), to_struct(_inputs(outputs))
         request = {"olds": old, "old_inputs": old_inputs, "news": to_struct(news)}
@@ -125,7 +125,7 @@ class Plugin:
     def read(
         self, token: str, resource_id: str, outputs: dict[str, Any] | None = None
     ) -> tuple[str, dict[str, Any], dict[str, Any]]:
-        """Id, outputs and inputs as they are; without old outputs it is an import."""
+        """Current id, outputs and inputs; without old outputs it is an import."""
         known = outputs or {}
         old, old_inputs = to_struct(known), to_struct(_inputs(known))
         answer = self._call("Read", id=resource_id, urn=urn(token), properties=old, inputs=old_inputs)
@@ -141,7 +141,7 @@ class Plugin:
         *,
         preview: bool = False,
     ) -> dict[str, Any]:
-        """Change a thing in place; its new outputs."""
+        """Change a resource in place; its new outputs."""
         news = self.check(token, inputs, outputs)
         answer = self._call(
             "Update",
@@ -155,17 +155,17 @@ class Plugin:
         return Outputs(from_struct(answer.properties), news)
 
     def delete(self, token: str, resource_id: str, outputs: dict[str, Any]) -> None:
-        """Remove a thing."""
+        """Remove a resource."""
         self._call("Delete", id=resource_id, urn=urn(token), properties=to_struct(outputs))
 
     def invoke(self, token: str, asked: dict[str, Any]) -> dict[str, Any]:
-        """What a function finds; its inputs must be right."""
+        """A function's result; its inputs must be right."""
         answer = self._call("Invoke", tok=token, args=to_struct(asked))
         assert not list(answer.failures)
         return from_struct(getattr(answer, "return"))
 
     def clear(self) -> None:
-        """Remove everything that was made, the newest first."""
+        """Remove all created resources, the newest first."""
         while self.made:
             token, resource_id, outputs = self.made.pop()
             self.delete(token, resource_id, outputs)
@@ -181,7 +181,7 @@ def urn(token: str, name: str = "thing") -> str:
 
 
 def half_made(error: Refused) -> tuple[str, dict[str, Any]] | None:
-    """Id and state of a resource that a failed creation left behind."""
+    """The id and state of a resource that a failed creation left."""
     cause: Any = error.__cause__
     for key, value in cause.trailing_metadata() or ():
         if key == "grpc-status-details-bin":
@@ -193,7 +193,7 @@ def half_made(error: Refused) -> tuple[str, dict[str, Any]] | None:
 
 
 def _program(name: str) -> Path:
-    """The fake for AWS; for Docker the one on PATH, else the official one."""
+    """The fake for AWS; for Docker the plugin on PATH, else the official one."""
     file = f"pulumi-resource-{name}"
     if name == "aws":
         return STAND_IN_PLUGINS / file
@@ -203,7 +203,7 @@ def _program(name: str) -> Path:
 
 @contextmanager
 def running_plugin(name: str) -> Iterator[Plugin]:
-    """A plugin, started as the engine starts it."""
+    """A plugin, started like the engine does."""
     command = [str(_program(name)), "127.0.0.1:1"]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment, cwd="/") as process:

@@ -22,14 +22,14 @@ _PROGRAMS = ("/bin/sleep", "/bin/true", "/bin/sh")
 
 @pytest.fixture(scope="session")
 def aws_process() -> Iterator[Plugin]:
-    """The aws stand-in, not yet configured."""
+    """The fake aws plugin, not yet configured."""
     with running_plugin("aws") as plugin:
         yield plugin
 
 
 @pytest.fixture
 def aws(aws_process: Plugin, emulator: Emulator) -> Iterator[Plugin]:
-    """The aws stand-in with an empty emulator behind it."""
+    """The fake aws plugin with an empty emulator behind it."""
     emulator.reset()
     aws_process.configure(aws_settings(emulator.url))
     yield aws_process

@@ -1,4 +1,4 @@
-"""The aws stand-in, call by call, with moto behind it."""
+"""The fake aws plugin, call by call, with moto behind it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The aws stand-in's table, held against what the real provider plans and against what AWS' services take."""
+"""The fake aws plugin's table, compared with the real provider's plans and with AWS' own models."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ every_entry = pytest.mark.parametrize(
 
 
 def terraform_name(entry: Entry) -> str:
-    """What Terraform calls the type."""
+    """Terraform's name of the type."""
     _, module, name = re.split(r"[:/]", entry.token)[:3]
     rule = "vpc_" if module == "vpc" else PREFIXES.get(entry.service, "")
     return f"aws_{rule}{xform_name(name)}"
 
 
 def real_plans() -> list[list[str]]:
-    """Type, property and what a change of it means."""
+    """Type, property and the effect of a change."""
     lines = Path(__file__).with_name("aws_replacements.txt").read_text(encoding="utf-8").splitlines()
     return [line.split()[:3] for line in lines if not line.startswith("#")]
 
 
 def sample(prop: Prop, text: str) -> Any:
-    """A value of that kind, another one for another text."""
+    """A value of that kind, different for a different text."""
     if prop.kind in ("list", "set"):
         assert prop.items
         return [sample(prop.items, text)]
@@ -105,7 +105,7 @@ def test_every_call_is_one_that_the_service_takes(entry: Entry) -> None:
 
 @every_entry
 def test_what_creation_must_have_is_asked_for_at_preview(entry: Entry) -> None:
-    """Else the plugin's own check would pass, and the service would refuse."""
+    """Otherwise the plugin's own check would pass, and the service would refuse."""
     must = {name.lower() for name in operations(entry.service)[entry.create.operation].required_members}
     optional = {
         name
@@ -117,7 +117,7 @@ def test_what_creation_must_have_is_asked_for_at_preview(entry: Entry) -> None:
 
 @every_entry
 def test_every_input_goes_somewhere(entry: Entry) -> None:
-    """An input that no call sends would be taken and forgotten."""
+    """An input that no call sends would be accepted and lost."""
     written = (entry.create, *entry.first, *entry.settle, *entry.update, *entry.delete)
     text = " ".join(part for call in written for part in (call.when, *call.given.values()))
     filled = {
@@ -125,7 +125,7 @@ def test_every_input_goes_somewhere(entry: Entry) -> None:
         for call in (entry.create, *entry.update)
         for name in operations(entry.service)[call.operation].members
     }
-    # How the real provider waits and looks, and what the emulator can't do.
+    # The real provider's waits and polls, which the emulator can't do.
     nowhere = {"tags", "trackLatest", "waitForCapacityTimeout", "instanceRefresh"}
     for name in entry.inputs.keys() - nowhere:
         assert entry.names.get(name, name).lower() in filled or re.search(rf"\b{name}\b", text), name

@@ -1,4 +1,4 @@
-"""What the stack relies on in Docker's provider, call by call, with a real Docker Engine behind it."""
+"""The behaviour of Docker's provider that the stack relies on, call by call, with a real Docker Engine."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def sleeper(docker_plugin: Plugin) -> tuple[str, Values]:
 
 @pytest.fixture
 def other_tag(engine: docker.APIClient) -> Iterator[str]:
-    """The tiny image under another name, which is gone afterwards."""
+    """The tiny image under another name, which is removed afterwards."""
     engine.tag(IMAGE, "plugin-test-copy", "v1")
     yield "plugin-test-copy:v1"
     if engine.images("plugin-test-copy"):
@@ -110,7 +110,7 @@ def other_tag(engine: docker.APIClient) -> Iterator[str]:
 
 
 def sdk_inputs(arguments: type) -> Values:
-    """Every input that the SDK has, by the name on the wire, in the shape that the SDK gives it."""
+    """Every input of the SDK, by its name on the wire, in the SDK's shape."""
     parameters = inspect.signature(arguments).parameters
     inputs: Values = {}
     for python, wire in sdk_types.input_type_py_to_pulumi_names(arguments).items():
@@ -131,12 +131,12 @@ def paths(value: Any, path: str = "") -> set[str]:
 def test_the_plugin_knows_every_input_of_the_sdk(docker_plugin: Plugin, token: str) -> None:
     resource = getattr(pulumi_docker, token.rpartition(":")[2])
     inputs = sdk_inputs(getattr(sys.modules[resource.__module__], f"{resource.__name__}Args"))
-    # It takes Terraform's names too, but gives an output the name that Pulumi has for it.
+    # It also takes Terraform's names, but outputs have Pulumi's names.
     assert paths(inputs) <= paths(docker_plugin.create(token, inputs, preview=True)[1])
     assert "colour" in docker_plugin.failures(token, {**inputs, "colour": "red"}).popitem()[1]
 
 
-def test_what_docker_is_told(engine: docker.APIClient, everything: tuple[str, Values]) -> None:
+def test_dockers_inputs(engine: docker.APIClient, everything: tuple[str, Values]) -> None:
     real = engine.inspect_container(everything[0])
     config, host, network = real["Config"], real["HostConfig"], real["NetworkSettings"]["Networks"]
     assert real["Name"] == "/plugin-test"
@@ -166,7 +166,7 @@ def test_what_docker_is_told(engine: docker.APIClient, everything: tuple[str, Va
 
 def test_what_a_change_does(docker_plugin: Plugin, everything: tuple[str, Values]) -> None:
     made, outputs = everything
-    # As it is, after a refresh too, and in another order.
+    # Unchanged, also after a refresh, and in another order.
     assert docker_plugin.diff(CONTAINER, outputs, EVERYTHING).paths == {}
     refreshed = docker_plugin.read(CONTAINER, made, outputs)[1]
     assert docker_plugin.diff(CONTAINER, refreshed, EVERYTHING).paths == {}
@@ -253,14 +253,14 @@ def test_a_new_container_is_waited_for(docker_plugin: Plugin, engine: docker.API
         docker_plugin.create(CONTAINER, ill)
 
 
-def test_a_container_that_is_gone_is_made_anew(docker_plugin: Plugin, sleeper: tuple[str, Values]) -> None:
+def test_a_container_that_is_gone_is_recreated(docker_plugin: Plugin, sleeper: tuple[str, Values]) -> None:
     docker_plugin.delete(CONTAINER, *sleeper)
     assert docker_plugin.read(CONTAINER, *sleeper)[0] == ""
     docker_plugin.delete(CONTAINER, *sleeper)
 
 
 def test_a_preview_knows_the_inputs_and_nothing_more() -> None:
-    """Nor does it need the host, or ask it."""
+    """It doesn't contact the host either."""
     with running_plugin("docker") as plugin:
         plugin.configure({"host": "ssh://nobody@campus.invalid", "sshOpts": '["-i", "key"]'})
         made, outputs = plugin.create(CONTAINER, {**SLEEPER, "image": UNKNOWN}, preview=True)
@@ -288,7 +288,7 @@ def test_the_life_of_an_image(docker_plugin: Plugin, engine: docker.APIClient, o
         (REMOTE_IMAGE, {"name": "registry.invalid/x:1"}),
     ],
 )
-def test_an_image_that_cannot_be_had_is_named(docker_plugin: Plugin, token: str, inputs: Values) -> None:
+def test_an_image_that_is_not_available_is_named(docker_plugin: Plugin, token: str, inputs: Values) -> None:
     with pytest.raises(Refused, match=r"registry\.invalid/x:1"):
         docker_plugin.create(token, inputs)
 

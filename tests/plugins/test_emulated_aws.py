@@ -1,4 +1,4 @@
-"""What the emulator does beyond moto: CloudWatch in CBOR, as AWS' newest SDKs ask, and later launches."""
+"""The emulator's additions to moto: CloudWatch in CBOR, for AWS' newest SDKs, and later launches."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ALARM = {
 
 @pytest.fixture
 def cloudwatch(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A client that speaks CBOR alone."""
+    """A client that only speaks CBOR."""
     with monkeypatch.context() as patched:
         patched.setattr(botocore.model, "PRIORITY_ORDERED_SUPPORTED_PROTOCOLS", ("smithy-rpc-v2-cbor",))
         client = emulator.client("cloudwatch")
@@ -43,7 +43,7 @@ def test_an_alarm_is_made_found_and_deleted(cloudwatch: Any, emulator: Emulator)
     assert abs((found["StateUpdatedTimestamp"] - before).total_seconds()) < 60
     tags = cloudwatch.list_tags_for_resource(ResourceARN=found["AlarmArn"])["Tags"]
     assert tags == [{"Key": "a", "Value": "b"}]
-    # Those who speak JSON see the same.
+    # JSON clients see the same.
     assert emulator.contents()["alarms"] == 1
     cloudwatch.delete_alarms(AlarmNames=["lost"])
     assert cloudwatch.describe_alarms()["MetricAlarms"] == []

@@ -1,4 +1,4 @@
-"""How a change counts, by the Terraform SDK's rules."""
+"""The effects of changes, by the Terraform SDK's rules."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ THING: dict[str, Prop] = {
 
 
 def paths(old: Values, new: Values) -> dict[str, str]:
-    """What changed and how, `!` for a replacement."""
+    """The changed paths and their kinds, `!` for a replacement."""
     found = changes(THING, {"image": "i", **old}, {"image": "i", **new})
     return {one.path: one.kind + ("!" if one.replace else "") for one in found}
 

@@ -1,4 +1,4 @@
-"""How a stand-in starts: quickly, with nothing that it doesn't need, and with clear words."""
+"""The fake plugin starts quickly, loads only what it needs, and reports errors clearly."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from local.paths import ROOT, STAND_IN_PLUGINS
 from rig.emulator import Emulator
 from tests.plugins.client import running_plugin
 
-# What a preview without changes asks of a plugin; says which packages that loaded.
+# The calls of a preview without changes; prints the packages that they loaded.
 QUIET = """
 import sys
 sys.path.insert(0, {root!r})

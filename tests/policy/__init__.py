@@ -1,1 +1,1 @@
-"""The port policy's suites: rule sets against an oracle, swaps, lock-outs, what others do, ways round."""
+"""The port policy's suites: rule sets against an oracle, swaps, lock-outs, other programs, ways round."""

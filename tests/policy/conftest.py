@@ -1,4 +1,4 @@
-"""What the port policy's suites share."""
+"""Shared fixtures of the port policy's suites."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from tests.policy.site import Site, site_in
 
 @pytest.fixture(scope="package")
 def site() -> Iterator[Site]:
-    """A campus server of the suites' own: they restart its Docker and cut it off."""
+    """The suites' own campus server: they restart its Docker and cut it off."""
     with running_rig() as rig, site_in(rig) as made:
         yield made
 
 
 @pytest.fixture(scope="package")
 def differences(site: Site) -> Differences:
-    """What the site is without a policy, to be compared with what it is under one."""
+    """The site's behaviour without a policy, to compare with its behaviour under one."""
     return Differences(site)
 
 
 @pytest.fixture
 def guard(site: Site, differences: Differences) -> Iterator[LiveGuard]:
     """The guard of the host, with its first policy."""
-    del differences  # what is there without a policy has to be seen before one is loaded
+    del differences  # the behaviour without a policy has to be recorded before a policy is loaded
     with live_guard(site.rig, guards_host=True) as made:
         yield made
 
 
 @pytest.fixture
 def no_guard(site: Site, differences: Differences) -> Iterator[None]:
-    """Nobody who would put right what is wrong with a policy."""
+    """No guard, which would repair a broken policy."""
     del differences
     yield
     site.campus.run("nft", "delete", "table", "inet", "campus_policy")

@@ -1,4 +1,4 @@
-"""Open connections on which numbers go there and back without pause: none may be lost."""
+"""Open connections on which numbers are exchanged without pause: no connection may be lost."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from dataclasses import dataclass, field
 from tests.policy.rule_sets import RuleSet
 from tests.policy.site import BOTH, Site, Source
 
-# A port of a process of the host, and a published one; with the rules that open them to everybody.
+# A port of a host's process, and a published port; with the rules that open them to everybody.
 PORTS = (6001, 7001)
 WIDE: RuleSet = [{"action": "allow", "port": port, "protocol": one} for port in PORTS for one in BOTH]
 
 NUMBER = struct.Struct("!Q")
-# Between two looks at them: what counts is whether they go on, not how fast.
+# The interval of the checks: connections have to go on, at any speed.
 PAUSE_SECONDS = 0.002
-# Only for a conversation that hangs: every other ends, or goes on, at once.
+# Only for a hanging conversation: others end, or go on, at once.
 STUCK_SECONDS = 60.0
 
 
 @dataclass
 class Conversation:
-    """A connection to a server that sends everything back."""
+    """A connection to an echo server."""
 
     title: str
     connection: socket.socket
@@ -48,7 +48,7 @@ class Conversation:
         return made
 
     def read(self) -> None:
-        """Take what came back and send the next number; an end, or a wrong number, ends it."""
+        """Read the echo and send the next number; a closed connection or a wrong number ends it."""
         try:
             data = self.connection.recv(4096)
             self._unread += data
@@ -67,7 +67,7 @@ class Conversation:
 
 
 class Conversations:
-    """Many of them, carried on by a thread."""
+    """Many conversations, run by a thread."""
 
     def __init__(self, conversations: Sequence[Conversation]) -> None:
         self.all = conversations
@@ -75,7 +75,7 @@ class Conversations:
 
     @contextmanager
     def going_on(self) -> Iterator[Conversations]:
-        """Carry them on for the length of the block; they are closed at its end."""
+        """Run them for the duration of the block; they are closed at its end."""
         thread = threading.Thread(target=self._carry_on)
         thread.start()
         try:
@@ -87,8 +87,8 @@ class Conversations:
                 one.connection.close()
 
     def wait_for_more(self, among: Sequence[Conversation] | None = None) -> None:
-        """Return when each has exchanged a number that was sent after this call, or has ended."""
-        # The number on its way may have been sent before.
+        """Return when each has exchanged a number sent after this call, or has ended."""
+        # The number in flight may have been sent before.
         before = [(one, one.exchanged) for one in (self.all if among is None else among)]
         deadline = time.monotonic() + STUCK_SECONDS
         while any(not one.ended and one.exchanged < count + 2 for one, count in before):
@@ -111,7 +111,7 @@ class Conversations:
 
 
 def opened(site: Site, name: str) -> list[Conversation]:
-    """One connection over each family to each of those ports."""
+    """A connection over each family to each of those ports."""
     source = site.source(name)
     return [
         Conversation.begin(source, address, (server, port))

@@ -1,4 +1,4 @@
-"""Every way in, tried under a rule set and held against the oracle."""
+"""Every way in, tried under a rule set and compared with the oracle."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ FLUSH_SECONDS = 10.0
 
 @dataclass
 class Result:
-    """What a round found."""
+    """The result of a round."""
 
     probes: int = 0
-    # What came in that may not, and what didn't that has to.
+    # Probes that came in and must not, and probes that didn't and have to.
     leaks: list[str] = field(default_factory=list)
     wrong_refusals: list[str] = field(default_factory=list)
     outcomes: Counter[Outcome] = field(default_factory=Counter)
@@ -36,7 +36,7 @@ class Result:
 
     @property
     def differences(self) -> list[str]:
-        """Everything that the oracle would have otherwise."""
+        """Everything that differs from the oracle."""
         return self.leaks + self.wrong_refusals
 
     def __str__(self) -> str:
@@ -48,7 +48,7 @@ ANSWERS = (Outcome.OPEN, Outcome.REFUSED, Outcome.ARRIVED)
 
 
 class Differences:
-    """Compares a site with the oracle. What Docker and the host do without a policy is tried first."""
+    """Compares a site with the oracle. First it records what Docker and the host do without a policy."""
 
     def __init__(self, site: Site, patience: float = ANSWER_SECONDS) -> None:
         self.site, self._prober = site, Prober(site.services)
@@ -57,7 +57,7 @@ class Differences:
         self.without = self._prober.run(self.probes, wanted, patience).outcomes
 
     def under(self, rules: Sequence[RuleText], patience: float = ANSWER_SECONDS) -> Result:
-        """Try every probe; the rules are in force. Neighbours have to find each other anew."""
+        """Try every probe; the rules are in force. Neighbours have to find each other again."""
         open_what_docker_refuses(self.site)
         for namespace in {source.namespace for source in self.site.sources()}:
             forget_neighbours(namespace)
@@ -71,7 +71,7 @@ class Differences:
         return self._judged(verdicts, self._prober.run(self.probes, wanted, patience))
 
     def try_all(self) -> Mapping[Probe, Outcome]:
-        """Try every probe, whatever is in force; what the oracle would have doesn't matter."""
+        """Try every probe under the current rules, without the oracle."""
         return self._prober.run(self.probes, {}).outcomes
 
     def _judged(self, verdicts: Mapping[Probe, Verdict], seen: Seen) -> Result:
@@ -88,7 +88,7 @@ class Differences:
 
 
 def forget_neighbours(namespace: Namespace) -> None:
-    """Empty the table. An entry that goes by itself meanwhile ends iproute2's flush before the others."""
+    """Empty the table. An entry that expires meanwhile ends iproute2's flush early."""
 
     def flushed() -> bool:
         return namespace.run("ip", "neigh", "flush", "all", check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""What each Docker Engine opens and closes by itself, in this suite's networks: held against what is seen."""
+"""What each Docker Engine itself opens and closes in this suite's networks, compared with observations."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ from tests.policy.site import Probe
 
 @dataclass(frozen=True)
 class Ways:
-    """An engine's own doing, without a policy of ours."""
+    """An engine's own behaviour, without our policy."""
 
-    # Who doesn't get where, as `way_of` says it; all else is open.
+    # The closed ways, in `way_of`'s words; all others are open.
     closed: frozenset[str]
-    # What gets in from outside, as `way_in` says it, when ufw denies everything.
+    # The ways in from outside, in `way_in`'s words, when ufw denies everything.
     past_ufw: frozenset[str]
     # A word in Docker's own rules.
     mark: str
 
 
 def way_of(probe: Probe) -> str:
-    """Whose way it is and where to."""
+    """A way with its source."""
     return f"{probe.source.name} to {way_in(probe)}, {probe.protocol}"
 
 
 def way_in(probe: Probe) -> str:
-    """The way, and over which family."""
+    """A way with its address family."""
     return f"{probe.way.value}, IPv{6 if ':' in probe.address else 4}"
 
 
 def is_closed_anyway(probe: Probe) -> bool:
-    """Whether the kernel, or this run's Docker, drop it without any policy."""
+    """Whether the kernel, or this run's Docker, drops it without any policy."""
     return way_of(probe) in of_this_run().closed
 
 
 def of_this_run() -> Ways:
-    """The ways of the engine that this run is for."""
+    """The ways of this run's engine."""
     return _WAYS[chosen().name]
 
 
@@ -50,8 +50,8 @@ def _dockers(*families: int) -> frozenset[str]:
     return frozenset(f"{way.value}, IPv{family}" for way in ways for family in families)
 
 
-# The kernel drops packets to ::1 from a link. A bridge that asks netfilter shows them to Docker's DNAT first,
-# which turns them away: a datagram then arrives, and no answer is taken by whoever sent it.
+# The kernel drops packets to ::1 from a link. With br_netfilter, Docker's DNAT sees them first and redirects
+# them: a datagram then arrives, but its sender doesn't accept the answer.
 _LOOPBACK_6 = f"{Way.LOOPBACK.value}, IPv6"
 _NO_LOOPBACK_6 = _both(f"mate to {_LOOPBACK_6}") | _both(f"office to {_LOOPBACK_6}")
 _FEW_LOOPBACK_6 = _NO_LOOPBACK_6 - {f"office to {_LOOPBACK_6}, udp"}
@@ -62,7 +62,7 @@ _WAYS = {
     "20.10": Ways(frozenset(_NO_LOOPBACK_6 | _OTHER_4), _dockers(4), "DOCKER-USER"),
     "28": Ways(frozenset(_FEW_LOOPBACK_6 | _OTHER_4 | _OTHER_6), _dockers(4, 6), "DOCKER-USER"),
     "29": Ways(frozenset(_FEW_LOOPBACK_6), _dockers(4, 6), "DOCKER-USER"),
-    # ufw's refusal of what is routed counts, whatever Docker's own tables accept.
+    # ufw's refusal of routed packets holds, whatever Docker's own tables accept.
     "29-nftables": Ways(frozenset(_FEW_LOOPBACK_6), frozenset(), "filter-FORWARD"),
     "29-containerd": Ways(frozenset(_FEW_LOOPBACK_6), _dockers(4, 6), "DOCKER-USER"),
 }

@@ -1,4 +1,4 @@
-"""Policies that don't hold, as changes of a rendered one: the suite has to catch every one."""
+"""Broken policies, as changes of a rendered policy: the suite has to detect every fault."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 from tests.policy.rule_sets import RuleSet
 
 CAMPUS = "198.51.100.0/24"
-# Rules under which every fault tells, with what else may be allowed beside it.
+# Rules under which every fault has an effect.
 TELLING: RuleSet = [
     {"action": "deny", "port": 6001, "protocol": "both", "from": ["203.0.113.8/32", "2001:db8::8/128"]},
     {"action": "allow", "port": "6001-6002", "from": ["203.0.113.0/24", "2001:db8::7/128", "172.30.1.0/24"]},
@@ -25,7 +25,7 @@ TELLING: RuleSet = [
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a policy, and what the suite has to find."""
+    """A fault in a policy, and the finding that the suite has to report."""
 
     name: str
     seed: Callable[[str], str]
@@ -39,24 +39,24 @@ class Fault:
 
 
 def _replaced(old: str, new: str) -> Callable[[str], str]:
-    """With every match of a pattern replaced."""
+    """Replace every match of a pattern."""
     return lambda text: re.sub(old, new, text, flags=re.MULTILINE)
 
 
 def _without(line: str) -> Callable[[str], str]:
-    """Without the lines that match from their beginning."""
+    """Remove the lines whose beginning matches."""
     return _replaced(rf"^\t\t{line}.*\n", "")
 
 
 def _in_chain(chain: str, change: Callable[[str], str]) -> Callable[[str], str]:
-    """With one chain changed."""
+    """Change one chain."""
     return lambda text: re.sub(
         rf"^\tchain {chain} {{\n.*?^\t}}\n", lambda found: change(found[0]), text, flags=re.M | re.S
     )
 
 
 def _first(chain: str, line: str) -> Callable[[str], str]:
-    """With a line in front of a chain's others."""
+    """Insert a line at the beginning of a chain."""
     head = rf"(\tchain {chain} {{\n(\t\ttype filter hook .*\n)?)"
     return _in_chain(chain, lambda text: re.sub(head, rf"\g<1>\t\t{line}\n", text))
 
@@ -66,7 +66,7 @@ def _both(one: Callable[[str], str], other: Callable[[str], str]) -> Callable[[s
 
 
 def _reversed_rules(text: str) -> str:
-    """The last rule that fits decides."""
+    """Let the last matching rule decide."""
 
     def turned(chain: str) -> str:
         first, *lines, last = chain.splitlines(keepends=True)
@@ -78,13 +78,13 @@ def _reversed_rules(text: str) -> str:
 BRIDGES = "@container_bridges"
 HOOK = "prerouting priority -150"
 AFTER_DNAT = "prerouting priority -50"
-# The end of a chain that drops what no rule has let in.
+# The end of a chain, which drops packets that no rule has let in.
 END = r"^\t\t(counter name others jump refuse|drop)\n"
 NO_END = _in_chain("judge", _replaced(END, ""))
 
 
 def _forwarding_published(text: str) -> str:
-    """Behind Docker's DNAT, with what it published let through."""
+    """After Docker's DNAT, with published ports let through."""
     local = "\t\tfib daddr type local jump rules\n"
     return text.replace(HOOK, AFTER_DNAT).replace(local, "\t\tct status dnat accept\n" + local)
 
@@ -103,7 +103,7 @@ FAULTS = [
         "an IPv4-only table for containers", _first("judge", f"iifname {BRIDGES} meta nfproto ipv6 accept")
     ),
     Fault("every br-* trusted", _replaced(f"iifname {BRIDGES}", 'iifname "br-*"')),
-    # What enters, and from where.
+    # Ways in.
     Fault("the containers' rules forgotten", _first("judge", f"iifname {BRIDGES} accept")),
     Fault("direct routes open", _first("inbound", "fib daddr type != local accept")),
     Fault("direct routes open to published ports", _first("inbound", "tcp dport 9002 accept")),
@@ -129,7 +129,7 @@ FAULTS = [
     Fault("ranges too long", _rules("6001-6002", "6001-6003")),
     Fault("the last rule decides", _reversed_rules),
     Fault("a limit that lets nobody in", _rules(r"^.*6005 counter .* accept\n", ""), "wrong_refusals"),
-    # What has to go on.
+    # Traffic that has to pass.
     Fault("the host cut off from itself", _without('iifname "lo" accept'), "wrong_refusals"),
     Fault("answers dropped", _without("ct state established ct direction reply"), "wrong_refusals"),
     Fault("containers cut off", _in_chain("inbound", _without(f"iifname {BRIDGES}")), "wrong_refusals"),
@@ -138,7 +138,7 @@ FAULTS = [
     Fault("everything dropped", _first("inbound", "drop"), "wrong_refusals"),
 ]
 
-# As the policy was before Docker 29: older ones let their proxy answer containers, whom this chain then sees.
+# The policy before Docker 29: older engines' proxies answer containers, so this chain sees them.
 BEHIND_DNAT = Fault(
     "containers judged behind DNAT",
     _replaced(f"iifname {BRIDGES} fib daddr type != local", f"iifname {BRIDGES}"),

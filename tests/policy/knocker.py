@@ -1,4 +1,4 @@
-"""Somebody who knocks without pause: new TCP connections and datagrams, from ever new ports."""
+"""A prober without pause: new TCP connections and datagrams, always from new ports."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from multiprocessing.synchronize import Event
 from rig.namespaces import Namespace
 from rig.processes import die_with_parent
 
-# linux/in6.h: where in a raw packet the kernel puts the checksum.
+# linux/in6.h: the offset of the checksum that the kernel writes into a raw packet.
 IPV6_CHECKSUM = 7
 TCP_CHECKSUM_AT = 16
 SYN = 0x02
-# So many different packets are made beforehand, each from a port of its own.
+# The number of prepared packets, each from another port.
 PACKETS = 512
 
 
 @dataclass(frozen=True)
 class Knocker:
-    """Who knocks, and where: pairs of an address and a port, over both protocols."""
+    """A prober, and its targets: pairs of an address and a port, over both protocols."""
 
     namespace: Namespace
     addresses: tuple[str, str]
@@ -34,9 +34,9 @@ class Knocker:
 
     @contextmanager
     def knocking(self) -> Iterator[None]:
-        """Knock from a process of its own for the length of the block, which begins after the first knocks.
+        """Probe from another process for the duration of the block, which begins after the first probes.
 
-        Raises RuntimeError if it ended before.
+        Raises RuntimeError if that process ended early.
         """
         context = get_context("spawn")
         begun, stop = context.Event(), context.Event()
@@ -102,7 +102,7 @@ def _tcp(source: str, server: str, source_port: int, port: int) -> bytes:
 
 
 def _udp(source: str, server: str, source_port: int, port: int) -> bytes:
-    """A datagram; over IPv4 it may do without a sum (RFC 768)."""
+    """A datagram; over IPv4 it may lack a checksum (RFC 768)."""
     del source, server
     return struct.pack("!HHHH", source_port, port, 8, 0)
 

@@ -1,6 +1,6 @@
-"""Who gets in where: judged from the rules as a person writes them, as ufw's manual reads them.
+"""Which source reaches which port, by the settings' rules and ufw's manual.
 
-Written from ufw(8), from docs/port-policy.md and from what Docker documents, not from the renderer.
+Written from ufw(8), docs/port-policy.md and Docker's documentation, not from the renderer.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any, Literal
 RuleText = Mapping[str, Any]
 Protocol = Literal["tcp", "udp"]
 
-# ufw(8), `limit`: six tries within 30 seconds. Half of them have to pass however often one is sent again.
+# ufw(8), `limit`: six tries within 30 seconds. Half of them have to pass despite retransmissions.
 SURELY_WITHIN_LIMIT = 3
 
 
 class Who(Enum):
-    """Where a packet comes from."""
+    """The source of a packet."""
 
     OUTSIDE = "outside"
     CONTAINER = "a container"
@@ -28,7 +28,7 @@ class Who(Enum):
 
 
 class Way(Enum):
-    """How a service is reached."""
+    """A way to a service."""
 
     HOST = "a process of the host"
     HOST_NETWORK = "a container on the host's network"
@@ -41,11 +41,11 @@ class Way(Enum):
 
 
 class Verdict(Enum):
-    """What the policy may do with a new connection."""
+    """The policy's allowed actions on a new connection."""
 
     PASS = "has to pass"
     DROP = "has to be dropped, unanswered"
-    # Its rule limits, and there were several already.
+    # Its rule is a limit, and there were several tries already.
     EITHER = "may pass"
 
 
@@ -62,24 +62,24 @@ class Attempt:
 
 @dataclass
 class Oracle:
-    """Judges attempts in the order in which they are made, under one rule set from its beginning."""
+    """Judges attempts in their order, under one rule set from its beginning."""
 
     rules: Sequence[RuleText]
     _tries: Counter[tuple[int, str]] = field(default_factory=Counter)
 
     def judge(self, attempt: Attempt) -> Verdict:
-        """What has to become of this attempt."""
+        """The required outcome of this attempt."""
         if attempt.who is Who.HOST:
-            # Allow outbound: what the host sends, to itself or to its containers, is nobody else's.
+            # Allow outbound: the host's own packets, to itself or to its containers.
             return Verdict.PASS
         if attempt.who is Who.OUTSIDE and attempt.way in (Way.DIRECT, Way.LOOPBACK, Way.GROUP):
-            # Deny routed; what was published on loopback is for the host alone; strangers discover nobody.
+            # Deny routed; ports published on loopback are for the host alone; strangers discover nothing.
             return Verdict.DROP
         if attempt.who is Who.CONTAINER and attempt.way in (Way.DIRECT, Way.OUTBOUND):
             # Allow outbound; and between containers Docker decides.
             return Verdict.PASS
         if attempt.way is Way.OUTBOUND:
-            # Deny routed: the host is nobody's router.
+            # Deny routed: the host isn't a router.
             return Verdict.DROP
         return self._by_rules(attempt)
 
@@ -102,7 +102,7 @@ class Oracle:
 
 
 def _fits(rule: RuleText, attempt: Attempt) -> bool:
-    if "port" not in rule:  # of a protocol that has none
+    if "port" not in rule:  # of a protocol without ports
         return False
     first, _, last = str(rule["port"]).partition("-")
     return (
@@ -113,7 +113,7 @@ def _fits(rule: RuleText, attempt: Attempt) -> bool:
 
 
 def protocols(rule: RuleText) -> tuple[str, ...]:
-    """The protocols that a rule speaks of; TCP where it doesn't say."""
+    """The protocols of a rule; TCP by default."""
     named = rule.get("protocol", "tcp")
     return ("tcp", "udp") if named == "both" else (named,)
 

@@ -1,4 +1,4 @@
-"""Packets as nobody's network stack would send them, byte for byte, and how they get on a link."""
+"""Packets that no normal network stack would send, byte for byte, and how to put them on a link."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ETHERTYPES = {4: 0x0800, 6: 0x86DD}
 VLAN = 0x8100
 # IPv6's extension headers (RFC 8200, section 4.1; RFC 4302).
 HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION, AUTHENTICATION = 0, 43, 44, 60, 51
-# All of an option that is skipped by whoever doesn't know it: padding (RFC 8200, section 4.2).
+# An option that unknowing hosts skip: padding (RFC 8200, section 4.2).
 PADDING = b"\x01\x04\0\0\0\0"
 FIN, SYN, RST, PSH, ACK, URG = (1 << bit for bit in range(6))
 MORE_FRAGMENTS = 0x2000
@@ -22,7 +22,7 @@ MORE_FRAGMENTS = 0x2000
 
 @dataclass(frozen=True)
 class Ends:
-    """From which address to which."""
+    """Source and destination addresses."""
 
     source: str
     destination: str
@@ -34,7 +34,7 @@ class Ends:
 
     @property
     def packed(self) -> bytes:
-        """Both addresses, as the header has them."""
+        """Both addresses in the header's form."""
         return ip_address(self.source).packed + ip_address(self.destination).packed
 
 
@@ -66,14 +66,14 @@ def packet(ends: Ends, protocol: int, payload: bytes, options: bytes = b"") -> b
 
 
 def extended(ends: Ends, headers: Sequence[tuple[int, bytes]], protocol: int, payload: bytes) -> bytes:
-    """An IPv6 packet with extension headers: each one's number, and what is in it after its first byte."""
+    """An IPv6 packet with extension headers: each header's number, and its content after its first byte."""
     following = [number for number, _ in headers[1:]] + [protocol]
     chain = b"".join(bytes([after]) + body for after, (_, body) in zip(following, headers, strict=True))
     return _ipv6(ends, headers[0][0], chain + payload)
 
 
 def fragments(ends: Ends, protocol: int, payload: bytes, size: int = 8) -> list[bytes]:
-    """A packet in pieces of so many bytes, a multiple of 8."""
+    """A packet in fragments of this many bytes, a multiple of 8."""
     pieces = [(at, payload[at : at + size]) for at in range(0, len(payload), size)]
     last = pieces[-1][0]
     if ends.version == 4:
@@ -98,7 +98,7 @@ def _ipv4(
 
 
 def _ipv6(ends: Ends, following: int, payload: bytes) -> bytes:
-    # Neighbours' messages, a redirect's among them, come with the highest hop limit (RFC 4861).
+    # Neighbours' messages, redirects included, have the highest hop limit (RFC 4861).
     return struct.pack("!IHBB", 6 << 28, len(payload), following, 255) + ends.packed + payload
 
 

@@ -1,4 +1,4 @@
-"""Many attempts at once, from every namespace, and what became of each."""
+"""Many parallel attempts from every namespace, and their outcomes."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from rig.namespaces import Namespace
 from tests.policy.services import Services
 from tests.policy.site import Probe
 
-# How long an answer that has to come may take; the kernel and the prober ask again meanwhile.
+# How long a required answer may take; the kernel and the prober retry meanwhile.
 ANSWER_SECONDS = 30.0
 AGAIN_SECONDS = 1.0
-# Below the kernel's own choice of ports (ip_local_port_range), above all servers of this suite.
+# Below the kernel's own range of ports (ip_local_port_range), above all servers of this suite.
 FIRST_SOURCE_PORT, LAST_SOURCE_PORT = 10_000, 30_000
 ECHO_REQUEST = {4: 8, 6: 128}
 ECHO_REPLY = {4: 0, 6: 129}
 
 
 class Outcome(Enum):
-    """What became of an attempt."""
+    """The outcome of an attempt."""
 
     OPEN = "open"
-    # Answered all the same: by a reset or an ICMP error.
+    # Answered by a reset or an ICMP error.
     REFUSED = "refused"
-    # A datagram that came to its server, whose answer didn't come back: Docker's proxy answers from
-    # whatever address the kernel chooses.
+    # A datagram that reached its server, without its answer: Docker's proxy answers from an address that
+    # the kernel chooses.
     ARRIVED = "arrived"
     SILENT = "silent"
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What a round saw."""
+    """A round's observations."""
 
     outcomes: dict[Probe, Outcome]
-    # From where to where no echo request was answered.
+    # The ways on which no echo request was answered.
     without_echo: list[str]
 
 
@@ -58,13 +58,13 @@ Wanted = Mapping[Probe, Collection[Outcome]]
 class _Try:
     probe: Probe
     connection: socket.socket
-    # What a datagram says: nobody else's does.
+    # A datagram's unique text.
     text: bytes
     outcome: Outcome = Outcome.SILENT
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more can come."""
+        """Whether the outcome is final."""
         return self.outcome in (Outcome.OPEN, Outcome.REFUSED)
 
     def begin(self, source_port: int) -> None:
@@ -79,7 +79,7 @@ class _Try:
         self.send()
 
     def send(self) -> None:
-        """Send the datagram, once more."""
+        """Send the datagram again."""
         try:
             self.connection.send(self.text)
         except OSError as error:
@@ -90,7 +90,7 @@ class _Try:
         status = self.connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if status == 0 and self.probe.protocol == "udp":
             try:
-                # Another's answer may have come in before the socket was connected.
+                # Another socket's answer may have come in before this socket was connected.
                 while self.connection.recv(2048) != self.text:
                     pass
             except BlockingIOError:
@@ -109,21 +109,21 @@ class _Try:
 
 
 class Prober:
-    """Tries probes. Each round of it uses a source port of its own: no round meets an older connection."""
+    """Tries probes. Each round uses a new source port, so no round meets an older connection."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
         self._rounds = itertools.cycle(range(FIRST_SOURCE_PORT, LAST_SOURCE_PORT))
 
     def run(self, probes: Sequence[Probe], wanted: Wanted, patience: float = ANSWER_SECONDS) -> Seen:
-        """Try all, in their order; return when those that are wanted have become so, or out of patience.
+        """Try all probes in order; return when the wanted outcomes are reached, or out of patience.
 
-        What isn't answered by then, and by the time that an echo request has gone the same way and come
+        A probe without an answer by then, and by the time that an echo request has gone the same way and come
         back, is silent.
         """
         port = next(self._rounds)
         with _sockets(probes, port) as tries:
-            # Neighbours know each other then: no burst is lost while they ask.
+            # After this, neighbours know each other: no burst is lost during their discovery.
             without_echo = fence(probes, patience)
             for one in tries:
                 one.begin(port)
@@ -147,7 +147,7 @@ class Prober:
                         one.send()
 
     def _look(self, tries: Sequence[_Try], seconds: float) -> None:
-        """Read the answers that are there, as long as there are more."""
+        """Read all available answers."""
         waiting = {one.connection.fileno(): one for one in tries if not one.is_over}
         with select.epoll() as poll:
             for number, one in waiting.items():
@@ -188,10 +188,10 @@ def family_of(address: str) -> socket.AddressFamily:
 
 
 def fence(probes: Sequence[Probe], patience: float) -> list[str]:
-    """Return when an echo request has gone every way of these probes' to the host, and its answer back.
+    """Return when an echo request has gone each way of these probes to the host, and has been answered.
 
-    A link delivers in order: what was sent before has then been delivered, too. Gives back the ways on
-    which nothing came back.
+    A link delivers in order, so earlier packets have been delivered, too. Returns the ways without an
+    answer.
     """
     ways = {
         (probe.source.namespace, probe.address, probe.source.servers[1 if ":" in probe.address else 0])

@@ -1,4 +1,4 @@
-"""Random rule sets, as a person would write them in the settings, made to overlap."""
+"""Random rule sets in the settings' form, made to overlap."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.policy.site import (
 
 RuleSet = list[dict[str, Any]]
 
-# Each source, networks that it is in, and networks that nobody is in.
+# Each source, networks around it, and networks without a source.
 CIDRS = (
     f"{STRANGER}/32", "203.0.113.0/24", "203.0.113.0/29", "203.0.113.8/31", "203.0.0.0/16",
     f"{CAMPUS_CLIENT}/32", "198.51.100.0/24", "198.51.100.0/25", "198.51.100.128/25",
@@ -34,13 +34,13 @@ PORTLESS = ["ah", "esp", "gre", "vrrp"]
 
 
 def random_rules(rng: random.Random) -> RuleSet:
-    """A rule set; the first rule that fits decides, so order matters."""
+    """A rule set; the first matching rule decides, so order matters."""
     return [_rule(rng) for _ in range(rng.randint(0, MOST_RULES))]
 
 
 def _rule(rng: random.Random) -> dict[str, Any]:
     if rng.random() < 0.1:
-        # Opens and closes nothing that has a port.
+        # Affects no port.
         return {"action": rng.choice(["allow", "deny"]), "protocol": rng.choice(PORTLESS)}
     port = _port(rng)
     # A range is for one protocol, as in ufw.

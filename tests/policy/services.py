@@ -1,4 +1,4 @@
-"""Servers of this process in other namespaces: they send back what they are sent, and note who sent it."""
+"""Echo servers of this process in other namespaces, which note the senders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from rig.namespaces import Namespace
 
-# Linux's own number (linux/in6.h); Python's socket has none for IPv4's.
+# Linux's number (linux/in6.h); Python's socket lacks IPv4's.
 IP_PKTINFO = 8
 DATAGRAM = 4096
 BACKLOG = 1024
@@ -26,12 +26,12 @@ class Services:
         self._listening: set[int] = set()
         self._opened: dict[tuple[Namespace, int], list[socket.socket]] = {}
         self._lock = threading.Lock()
-        # Every datagram that arrived, wherever; a datagram's text is its sender's own.
+        # Every datagram that arrived anywhere; each has a unique text.
         self.datagrams: set[bytes] = set()
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Serve for the length of the block, and close everything at its end."""
+        """Serve for the duration of the block, and close everything at its end."""
         stop_reading, stop_writing = socket.socketpair()
         self._poll.register(stop_reading, select.EPOLLIN)
         thread = threading.Thread(target=self._serve, args=(stop_reading.fileno(),))
@@ -46,7 +46,7 @@ class Services:
             stop_reading.close()
 
     def open(self, namespace: Namespace, port: int) -> None:
-        """Listen on all addresses of a namespace: in place of what listened there before, if it did."""
+        """Listen on all addresses of a namespace, replacing a former server there."""
         self._close(self._opened.pop((namespace, port), []))
         with namespace.entered():
             made = [
@@ -91,7 +91,7 @@ class Services:
                     self._answer(number, found)
 
     def _answer(self, number: int, found: socket.socket) -> None:
-        # It may be closed by now, or there is nothing to read any more.
+        # It may be closed by now, or have nothing to read.
         with suppress(OSError):
             if number in self._listening:
                 connection, _ = found.accept()
@@ -120,7 +120,7 @@ class Services:
     def _echo_datagram(self, server: socket.socket) -> None:
         data, about, _, sender = server.recvmsg(DATAGRAM, 128)
         self.datagrams.add(data)
-        # From the address that it was sent to: of several, the kernel would choose its own.
+        # From the address that it was sent to: the kernel might choose another.
         server.sendmsg([data], [_from(*one) for one in about], 0, sender)
 
 
@@ -132,7 +132,7 @@ def _tell_destination(server: socket.socket) -> None:
 
 
 def _from(level: int, kind: int, data: bytes) -> tuple[int, int, bytes]:
-    """What recvmsg said about a datagram, as sendmsg takes it: without the interface, as the route has it."""
+    """recvmsg's data about a datagram for sendmsg, without the interface, which the route decides."""
     if level == socket.IPPROTO_IPV6:
         return level, kind, data[:16] + struct.pack("i", 0)
     # in_pktinfo: interface, the address to answer from, the header's destination (ip(7)).

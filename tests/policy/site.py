@@ -1,9 +1,9 @@
-"""The campus server with all that can be reached on it, and everybody who may try.
+"""The campus server with all its services, and all sources of probes.
 
-The sources are network namespaces: the world behind one link, somebody on a second link, somebody on a
-LAN bridge of the host's own, two containers, and the host itself. The services are sockets of this
-process, opened in the namespace of the host or of a container; only the published ports and the
-container on the host's network are Docker's own.
+The sources are network namespaces: the world behind one link, a neighbour on a second link, a client on the
+host's own LAN bridge, two containers, and the host itself. The services are sockets of this process, opened
+in the namespace of the host or of a container; only the published ports and the container on the host's
+network are Docker's own.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ CADDY = "caddy:2.11.7-alpine"
 
 WITHOUT_PROXY = "--userland-proxy=false"
 
-# Who is on the link `wan` comes from the rig; these links are this suite's own (RFC 5737, RFC 3849).
+# The rig has the clients on the link `wan`; these links are this suite's own (RFC 5737, RFC 3849).
 SECOND_LINK, OFFICE_LINK = "wan2", "eth1"
-# A bridge of the host's own, named as Docker names its bridges, but for the hexadecimal digits.
+# The host's own bridge, named like Docker's bridges, but without hexadecimal digits.
 OFFICE_BRIDGE = "br-office"
 MATE, MATE_6 = "192.0.2.8", "2001:db8:2::8"
 SERVER_TO_MATE, SERVER_TO_MATE_6 = "192.0.2.1", "2001:db8:2::1"
 OFFICE, OFFICE_6 = "192.168.77.8", "2001:db8:77::8"
 SERVER_TO_OFFICE, SERVER_TO_OFFICE_6 = "192.168.77.1", "2001:db8:77::1"
 
-# Networks of Docker's: subnet, gateway, and the address of whom we put there.
+# Docker's networks: subnet, gateway, and the address of our container.
 APPS, APPS_6 = "172.30.1.0/24", "fd00:30:1::/64"
 APPS_GATEWAY, APPS_GATEWAY_6 = "172.30.1.1", "fd00:30:1::1"
 APP, APP_6 = "172.30.1.10", "fd00:30:1::10"
@@ -62,27 +62,27 @@ OTHER, OTHER_6 = "172.30.2.10", "fd00:30:2::10"
 
 HOST_PORTS = (6001, 6002, 6003)
 NOBODYS_PORT = 6004
-# TCP alone: its server is a container's.
+# TCP only: its server is in a container.
 HOST_NETWORK_PORT = 6005
 # The port on the host, and the one in the container.
 PUBLISHED = {7001: 7001, 7002: 9002}
 LOOPBACK_PORT = 7101
 CONTAINER_PORTS = (7001, 9001, 9002, LOOPBACK_PORT)
 BOTH: Sequence[Protocol] = ("tcp", "udp")
-# Where somebody listens in the world.
+# The port of a server in the world.
 WORLD_PORT = 8001
-# Every port that a rule of this suite may name or span.
+# Every port that this suite's rules may cover.
 PORTS = (*HOST_PORTS, NOBODYS_PORT, HOST_NETWORK_PORT, *PUBLISHED, LOOPBACK_PORT, WORLD_PORT, 9001, 9002)
 
-# Docker 28 and later let nobody route to a container, unless its network says so.
+# Docker 28 and later only let others route to a container if its network allows it.
 UNPROTECTED = {f"com.docker.network.bridge.gateway_mode_ipv{one}": "nat-unprotected" for one in (4, 6)}
 
 
 @dataclass(frozen=True)
 class Source:
-    """Somebody with an IPv4 and an IPv6 address, and the server's addresses as they know them.
+    """A client with an IPv4 and an IPv6 address, and the server's addresses for it.
 
-    The first of those is IPv4, the second IPv6.
+    The server's first address is IPv4, the second IPv6.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Probe:
-    """One attempt to reach something, as it goes on the wire."""
+    """One attempt to reach a service, as it is on the wire."""
 
     source: Source
     address: str
@@ -114,7 +114,7 @@ class Probe:
 
 @dataclass
 class Site:
-    """Everything that the suites of this folder work on."""
+    """The shared site of this folder's suites."""
 
     rig: Rig
     engine: docker.DockerClient
@@ -133,7 +133,7 @@ class Site:
         return Namespace(f"{self.rig.run.name}-{name}")
 
     def sources(self) -> list[Source]:
-        """Everybody who may try."""
+        """All sources of probes."""
         world, host = self.rig.network.world, self.campus
         at_home = (APPS_GATEWAY, APPS_GATEWAY_6)
         return [
@@ -161,7 +161,7 @@ class Site:
         ]
 
     def source(self, name: str) -> Source:
-        """The one of that name."""
+        """The source of that name."""
         return next(source for source in self.sources() if source.name == name)
 
     def bridges(self) -> list[str]:
@@ -170,7 +170,7 @@ class Site:
         return [f"br-{str(network.id)[:12]}" for network in networks]
 
     def probes(self, source: Source) -> list[Probe]:
-        """Every way from a source to everything, over both families and both protocols."""
+        """Every way from a source to each service, over both families and both protocols."""
         found: list[Probe] = []
 
         def add(
@@ -185,7 +185,7 @@ class Site:
             for port in PUBLISHED:
                 add(Way.PUBLISHED, server, port)
             add(Way.HOST_NETWORK, server, HOST_NETWORK_PORT, ["tcp"])
-            # UDP's answer to such a port, an ICMP error, is sent once a second at most.
+            # The ICMP error for UDP to such a port is sent once a second at most.
             add(Way.NOBODY, server, NOBODYS_PORT, ["tcp"])
         for app in (APP, APP_6):
             for port in CONTAINER_PORTS:
@@ -201,7 +201,7 @@ class Site:
 
 @contextmanager
 def site_in(rig: Rig) -> Iterator[Site]:
-    """The site, in a rig of its own; what the rig doesn't remove by itself is gone at the end."""
+    """The site in its own rig; everything is removed at the end."""
     _make_links(rig)
     for image in (IMAGE, CADDY):
         rig.engine.load(image)
@@ -226,7 +226,7 @@ def open_services(site: Site) -> None:
 
 
 def open_containers(site: Site) -> None:
-    """The part of it that goes with Docker, which may have been started anew."""
+    """Open the services that depend on Docker, also after its restart."""
     for name in ("app", "neighbour", "other"):
         wait_for(f"{name} runs", lambda name=name: attach(site, name), 60.0)
     for port in CONTAINER_PORTS:
@@ -244,9 +244,9 @@ def open_containers(site: Site) -> None:
 
 
 def open_what_docker_refuses(site: Site) -> None:
-    """Remove Docker's own refusals, such as of what is for 127.0.0.1 (since Docker 28: moby#49325).
+    """Remove Docker's own refusals, such as of packets to 127.0.0.1 (since Docker 28: moby#49325).
 
-    With nftables Docker writes all of its rules again where a network comes or goes.
+    With nftables Docker rewrites all of its rules when a network is added or removed.
     """
     if site.rig.engine.kind.has_nftables:
         for family in ("ip", "ip6"):
@@ -256,7 +256,7 @@ def open_what_docker_refuses(site: Site) -> None:
 
 
 def attach(site: Site, name: str) -> bool:
-    """Name the network of a container; one that was started anew has a new one. False until it runs."""
+    """Name a container's network namespace, which is new after a restart. False until it runs."""
     container = site.engine.containers.get(name)
     process = first_process(container) if container.status == "running" else None
     if process is None:
@@ -286,7 +286,7 @@ def _make_links(rig: Rig) -> None:
     _make_mate(mate, SECOND_LINK, (MATE, MATE_6), (SERVER_TO_MATE, SERVER_TO_MATE_6))
     _make_mate(office, OFFICE_LINK, (OFFICE, OFFICE_6), (SERVER_TO_OFFICE, SERVER_TO_OFFICE_6))
     world = rig.network.world.name
-    # Routes straight to containers, as anybody on the same link can set them.
+    # Routes straight to containers, which any neighbour on the link can set.
     for subnet in (APPS, OTHERS, f"{MATE}/32", f"{OFFICE}/32"):
         ip("-n", world, "route", "add", subnet, "via", SERVER)
     for subnet in (APPS_6, OTHERS_6, f"{MATE_6}/128", f"{OFFICE_6}/128"):
@@ -294,7 +294,7 @@ def _make_links(rig: Rig) -> None:
 
 
 def _make_mate(name: str, link: str, own: tuple[str, str], server: tuple[str, str]) -> None:
-    """Somebody whose 127.0.0.1 is the server's: their own loopback device is down."""
+    """A neighbour whose 127.0.0.1 leads to the server: its own loopback device is down."""
     _address(name, link, f"{own[0]}/24", f"{own[1]}/64")
     _in(name, "sysctl", "-qw", f"net.ipv4.conf.{link}.route_localnet=1")
     for everything, via in (("default", server[0]), ("127.0.0.0/8", server[0]), ("default", server[1])):

@@ -1,4 +1,4 @@
-"""A stranger who knocks without pause, and who counts what came in."""
+"""A stranger that probes without pause, and a witness that counts its packets."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tests.policy.knocker import Knocker
 from tests.policy.site import Site
 from tests.policy.witness import Witness
 
-# A process of the host's, and a published port.
+# A port of a host's process, and a published port.
 FORBIDDEN = (6003, 7002)
 
 
 @contextmanager
 def knocked_at(site: Site) -> Iterator[Witness]:
-    """A stranger who knocks, and who counts what came in."""
+    """A stranger that probes during the block, and the witness that counts its packets."""
     doors = [(server, port) for server in (SERVER, SERVER_6) for port in FORBIDDEN]
-    # The port before any DNAT of Docker's.
+    # The port before Docker's DNAT.
     port = f"meta l4proto {{ tcp, udp }} ct original proto-dst {{ {', '.join(map(str, FORBIDDEN))} }}"
     witness = Witness(site.campus, [f"ip saddr {STRANGER} {port}", f"ip6 saddr {STRANGER_6} {port}"])
     with witness.watching(), Knocker(site.rig.network.world, (STRANGER, STRANGER_6), doors).knocking():

@@ -1,4 +1,4 @@
-"""Which bridges are containers': one that a stranger's link is on is not, whatever it is called."""
+"""Which bridges count as containers': none with a stranger's link, whatever its name."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tests.policy.site import IMAGE, OFFICE_BRIDGE, WORLD_PORT, Site, attach
 
 pytestmark = pytest.mark.docker
 
-# Only for a guard that does nothing: one that works has heard of it at once.
+# Only for a dead guard: a working guard reacts at once.
 SECONDS = 60.0
-# As Docker names its bridges.
+# In the form of Docker's names.
 LIKE_DOCKERS = "br-0123456789ab"
 
 
 def trusted(guard: LiveGuard) -> set[str]:
-    """The bridges that the rules call containers'."""
+    """The bridges that the rules treat as containers'."""
     listed = guard.sh("nft list set inet campus_policy container_bridges")
     _, _, elements = listed.partition("elements = {")
     return {one.strip(' "}\n\t') for one in elements.partition("}")[0].split(",")} - {""}
@@ -31,7 +31,7 @@ def trusted(guard: LiveGuard) -> set[str]:
 
 @contextmanager
 def bridge(site: Site, name: str) -> Iterator[None]:
-    """A bridge of the host's own."""
+    """The host's own bridge."""
     site.campus.run("ip", "link", "add", name, "type", "bridge")
     try:
         yield
@@ -50,7 +50,7 @@ def strangers_link(site: Site, bridge: str, name: str) -> Iterator[None]:
         site.campus.run("ip", "link", "del", name)
 
 
-def test_a_bridge_of_the_hosts_own_is_never_trusted(site: Site, guard: LiveGuard) -> None:
+def test_the_hosts_own_bridge_is_never_trusted(site: Site, guard: LiveGuard) -> None:
     guard.write(rendered([]))
     dockers = {"docker0", *site.bridges()}
     assert trusted(guard) == dockers
@@ -67,9 +67,7 @@ def test_a_container_bridge_that_a_stranger_joins_is_not_trusted_any_more(
     wait_for("the guard has seen it go", lambda: trusted(guard) == {"docker0", apps, others}, SECONDS)
 
 
-def test_a_bridge_that_is_called_as_dockers_are_is_not_trusted_for_its_name(
-    site: Site, guard: LiveGuard
-) -> None:
+def test_a_bridge_with_a_name_like_dockers_is_not_trusted_for_its_name(site: Site, guard: LiveGuard) -> None:
     with bridge(site, LIKE_DOCKERS), strangers_link(site, LIKE_DOCKERS, "eth7"):
         guard.write(rendered([]))
         assert trusted(guard) == {"docker0", *site.bridges()}
@@ -90,7 +88,7 @@ def test_a_network_that_is_made_while_the_guard_is_away_reaches_out_when_it_is_b
 
 @contextmanager
 def network_with_container(site: Site) -> Iterator[Namespace]:
-    """A network of Docker's with one container, whose network namespace it gives."""
+    """A Docker network with one container; yields the container's network namespace."""
     network = site.engine.networks.create("late", driver="bridge")
     container = site.engine.containers.run(
         IMAGE, ["sleep", "infinity"], name="late", network="late", init=True, detach=True

@@ -1,4 +1,4 @@
-"""Broken rules: refused, with file, table and open connections as they were, and no stranger let in."""
+"""Broken rules are refused; file, table and open connections don't change, and no stranger gets in."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Break = Callable[[random.Random, list[str]], list[str]]
 
 
 def _inserted(*lines: str) -> Break:
-    """One of these lines in front of one of the rules."""
+    """Insert one of these lines before one of the rules."""
 
     def change(rng: random.Random, text: list[str]) -> list[str]:
         rules = [number for number, line in enumerate(text) if line.endswith((" accept", " drop"))]
@@ -52,7 +52,7 @@ def _without_a_chain(rng: random.Random, text: list[str]) -> list[str]:
     return text[:first] + text[text.index("\t}", first) + 1 :]
 
 
-# Each is wrong by what nft(8) says, or makes another table than ours.
+# Each is wrong by nft(8), or makes another table than ours.
 BREAKS: dict[str, Break] = {
     "an unknown word": _inserted("\t\tfrobnicate", "\t\ttcp dport 80 allow", "\t\taccept accept"),
     "a wrong range": _inserted("\t\tip saddr 192.0.2.1/33 accept", "\t\tip6 saddr 2001:db8::g accept"),
@@ -89,7 +89,7 @@ def test_broken_rules_change_nothing(site: Site, guard: LiveGuard, more: dict[st
 
 
 def broken_policies(rng: random.Random) -> Iterator[tuple[str, str]]:
-    """One of each kind, of a policy of its own."""
+    """One broken policy of each kind."""
     for name, change in BREAKS.items():
         text = rendered(WIDE + random_rules(rng)).splitlines()
         yield name, "".join(f"{line}\n" for line in change(rng, text))

@@ -1,6 +1,6 @@
-"""How many connections a source may have open to Caddy's ports: real ones, against an oracle.
+"""The limit of a source's open connections to Caddy's ports: real connections, compared with an oracle.
 
-Two network namespaces and the policy are enough: there is no Docker here.
+Two network namespaces and the policy are enough, without Docker.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ POLICY = render_policy(RULES, limit=ConnectionLimit(ports=(HTTP, HTTPS), per_sou
 # Of STRANGER_6's /48, and of another one.
 SITE = [f"2001:db8:0:{number}::8" for number in range(1, 6)]
 OTHER_SITE = "2001:db8:1::8"
-# As many as each tries at once; so that those of the /48 together are over its own limit.
+# The parallel tries of each source, so that those of the /48 together exceed its own limit.
 TRIES = 80
 ALL_IN_SECONDS = 30.0
-# By then, who isn't let in has asked twice more (Linux asks again after one second, and after three).
+# Until a refused client has retried twice (Linux retries after one second, and after three).
 TWICE_MORE_SECONDS = 3.5
 
 
 class Oracle:
-    """What has to be open in the end, as docs/port-policy.md says it."""
+    """The connections that have to be open in the end, by docs/port-policy.md."""
 
     def __init__(self, most: int) -> None:
         self._most = most
         self._open: Counter[str] = Counter()
 
     def lets_in(self, address: str) -> bool:
-        """Whether one more connection from this address is let in; then it is open."""
+        """Whether another connection from this address is let in; then it is open."""
         limits = {address: self._most}
         if ip_address(address).version == 6:
             lengths = {64: self._most, 48: 4 * self._most}
@@ -74,7 +74,7 @@ def network() -> Iterator[Network]:
         ip("-n", made.campus.name, "route", "add", "2001:db8::/32", "dev", LINK)
         with made.campus.entered():
             for port in (HTTP, HTTPS, OTHER):
-                # Nobody takes the connections: they are open all the same.
+                # Nobody accepts the connections: they are open anyway.
                 servers.enter_context(
                     socket.create_server(
                         ("::", port), family=socket.AF_INET6, backlog=4096, dualstack_ipv6=True
@@ -94,7 +94,7 @@ def begin(network: Network, kept: ExitStack, address: str, port: int) -> socket.
     with network.world.entered():
         made = kept.enter_context(socket.socket(family_of(address)))
     made.setblocking(False)
-    # At its end a reset, so that nothing waits for the server's.
+    # It ends with a reset, so that nothing waits for the server's end.
     made.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     made.bind((address, 0))
     server = SERVER_6 if ":" in address else SERVER
@@ -103,7 +103,7 @@ def begin(network: Network, kept: ExitStack, address: str, port: int) -> socket.
 
 
 def counted(network: Network) -> list[str]:
-    """The sets that still have an entry: each goes with its last connection."""
+    """The sets that still have an entry: an entry disappears with its last connection."""
     names = ("open_ip", "open_ip6", "open_site")
     listed = {
         name: network.campus.run("nft", "list", "set", *POLICY_TABLE.split(), name).stdout for name in names
@@ -142,7 +142,7 @@ def test_each_source_has_so_many_and_no_more(network: Network) -> None:
         assert now[STRANGER_6] + now[NAT_6] <= MOST
         assert all(now[one] <= MOST for one in SITE)
         assert all(map(is_connected, free))
-        # Who is over the limit gets in when others of that source have gone.
+        # Connections over the limit get in when others of that source have ended.
         for one in [one for one in tries[STRANGER] if is_connected(one)][:20]:
             one.close()
         wait_for("as many come in", lambda: opened(tries)[STRANGER] == MOST, ALL_IN_SECONDS)
@@ -150,7 +150,7 @@ def test_each_source_has_so_many_and_no_more(network: Network) -> None:
 
 
 def test_a_source_begins_so_many_a_second(network: Network) -> None:
-    """The kernel clears what has ended, but not as fast as a flood would fill its list."""
+    """The kernel removes ended connections, but not as fast as a flood would fill its list."""
     begun = time.monotonic()
     with ExitStack() as kept:
         gone_in = 0

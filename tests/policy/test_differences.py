@@ -1,4 +1,4 @@
-"""Random rule sets, each tried in every way there is and held against the oracle: no difference.
+"""Random rule sets, each tried in every way and compared with the oracle: no difference.
 
 Real nft, Docker and kernel. Every run prints its seed: CAMPUS_MONITOR_SEED=<seed> repeats it.
 """
@@ -26,15 +26,15 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
 RULE_SETS = count(test=20, soak=200)
 OTHER_RULE_SETS = count(test=3, soak=20)
-# As newer Dockers have it: IPv6 is turned like IPv4 (ip6tables), and here nothing is left to the proxy.
+# As in newer Dockers: DNAT for IPv6 like for IPv4 (ip6tables), and here without the proxy.
 WITHOUT_PROXY_AT_ALL = (WITHOUT_PROXY, "--experimental", "--ip6tables")
-# What is closed there anyway is not worth a longer wait.
+# Closed ways aren't worth a longer wait.
 PATIENCE = 3.0
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
 
 
 def test_without_a_policy_every_way_is_open(differences: Differences) -> None:
-    """Otherwise what is closed with one would prove nothing."""
+    """Otherwise a closed way under a policy would prove nothing."""
     ways = {outcome: set[str]() for outcome in Outcome}
     for probe, outcome in differences.without.items():
         ways[outcome].add(way_of(probe))
@@ -50,7 +50,7 @@ def test_random_rule_sets_agree_with_the_oracle(differences: Differences, guard:
     assert not total.differences
 
 
-def test_so_they_do_where_docker_turns_both_families_without_its_proxy() -> None:
+def test_they_agree_where_docker_does_dnat_for_both_families_without_its_proxy() -> None:
     with running_rig(WITHOUT_PROXY_AT_ALL) as rig, site_in(rig) as site:
         differences = Differences(site, PATIENCE)
         outside = {
@@ -65,7 +65,7 @@ def test_so_they_do_where_docker_turns_both_families_without_its_proxy() -> None
 
 
 def compare(differences: Differences, guard: LiveGuard, number: int) -> Result:
-    """Try so many random rule sets; the first one with a difference is told and ends it."""
+    """Try this number of random rule sets; the first with a difference is reported and ends the test."""
     print(f"seed {SEED}")
     rng = random.Random(SEED)
     total = Result()

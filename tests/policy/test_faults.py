@@ -1,4 +1,4 @@
-"""The suite catches policies that don't hold: each is seen to be red, and the sound one green again."""
+"""The suite detects broken policies: each fault is red, and the sound policy is green again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.policy.site import Site
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_guard")]
 
-# What a fault keeps from coming is waited for no longer: it doesn't come.
+# No longer wait for packets that a fault blocks.
 PATIENCE = 2.0
 
 
@@ -22,7 +22,7 @@ def test_the_sound_policy_is_found_sound(site: Site, differences: Differences) -
     assert not found.differences, "\n".join(found.differences)
 
 
-# Older engines than Docker 29 don't turn a container's packets to another's.
+# Engines before Docker 29 don't turn a container's packets to another container.
 SEEN = [*FAULTS, *([BEHIND_DNAT] if chosen().release == "29" else [])]
 
 

@@ -1,4 +1,4 @@
-"""The guard has the host's listeners hand over whom they leave waiting: no reload of Caddy resets anybody."""
+"""The guard's setting makes closing listeners hand over waiting connections: Caddy's reloads reset none."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.docker
 
 SETTING = "net.ipv4.tcp_migrate_req"
 FILE = f"/proc/sys/{SETTING.replace('.', '/')}"
-# Only for a guard that does nothing: it looks every five seconds.
+# Only for a dead guard: a working guard looks every five seconds.
 SECONDS = 60.0
 
 
@@ -22,14 +22,14 @@ def setting(site: Site) -> str:
 
 
 def turned_on(site: Site, guard: LiveGuard) -> None:
-    """Turn it off, which an earlier guard may have turned on, and return when the guard has turned it on."""
+    """Turn the setting off, and return when the guard has turned it on again."""
     before = guard.log().count(SETTING)
     turn_off(site)
     wait_for("the guard sets it", lambda: setting(site) == "1", SECONDS)
     wait_for("the guard says so", lambda: guard.log().count(SETTING) > before, SECONDS)
 
 
-def test_a_closing_listener_hands_over_whom_it_leaves_waiting(site: Site, guard: LiveGuard) -> None:
+def test_a_closing_listener_hands_over_its_waiting_connections(site: Site, guard: LiveGuard) -> None:
     turned_on(site, guard)
     assert handed_over(site.campus) == WAITING
 
@@ -39,7 +39,7 @@ def test_without_it_they_are_reset(site: Site) -> None:
     assert handed_over(site.campus) < WAITING
 
 
-def test_what_somebody_turns_off_is_turned_on_again(site: Site, guard: LiveGuard) -> None:
+def test_the_setting_is_turned_on_again(site: Site, guard: LiveGuard) -> None:
     turned_on(site, guard)
     turned_on(site, guard)
 

@@ -1,4 +1,4 @@
-"""The policy is in force again after restarts, and put back when somebody removes it."""
+"""The policy is in force again after restarts, and restored when somebody removes it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from tests.policy.ufw import others_kept
 
 pytestmark = pytest.mark.docker
 
-# Only for a guard that does nothing: one that works has put its table back within a second.
+# Only for a dead guard: a working guard has restored its table within a second.
 SECONDS = 60.0
-# What somebody removes: by the event, or else by the look that the guard takes every 5 s.
+# Removals, which the guard finds by the event, or by its check every 5 s.
 PUT_BACK_SECONDS = 15.0
 PUT_BACK = "somebody removed the rules; they are in force again"
 
@@ -52,13 +52,13 @@ def stopped_and_started(guard: LiveGuard) -> None:
 
 @pytest.fixture
 def kept(guard: LiveGuard) -> LiveGuard:
-    """A guard whose policy tells in every way what is in force."""
+    """A guard whose policy every probe can recognise."""
     guard.write(rendered(TELLING))
     return guard
 
 
 def assert_in_force(guard: LiveGuard, differences: Differences) -> None:
-    """The guard says so, and everybody who tries finds it so."""
+    """The guard reports it, and all probes agree."""
     guard.wait_until_healthy()
     found = differences.under(TELLING)
     assert not found.differences, "\n".join(found.differences)
@@ -91,7 +91,7 @@ def test_after_a_reboot_the_guard_comes_by_itself(
 
 
 @pytest.mark.parametrize("removal", REMOVALS.values(), ids=REMOVALS.keys())
-def test_what_somebody_removes_is_put_back(
+def test_removed_rules_are_restored(
     site: Site, kept: LiveGuard, differences: Differences, removal: str
 ) -> None:
     ours = kept.sh("port-guard running")
@@ -110,7 +110,7 @@ def test_what_somebody_removes_is_put_back(
 
 @contextmanager
 def frozen(guard: LiveGuard) -> Iterator[None]:
-    """The guard doesn't get to anything for the length of the block."""
+    """The guard is suspended for the duration of the block."""
     signalled(guard, signal.SIGSTOP)
     try:
         yield

@@ -1,4 +1,4 @@
-"""What `limit` does: a few tries of each host at once, and no more."""
+"""`limit` allows a few tries of each host at once, and no more."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("no_guard")]
 
 PORT = 6001
 RULES: RuleSet = [{"action": "limit", "port": PORT}]
-# ufw(8): six within 30 seconds; so many more tries that a slow machine doesn't get through with all.
+# ufw(8): six within 30 seconds; enough more tries that even on a slow machine some are refused.
 AT_ONCE = 6
 TRIES = 40
 
 
 def come_about(site: Site, source: Source, addresses: Sequence[str], server: str) -> int:
-    """How many connections come about of those that are tried at once, one from each address."""
+    """How many parallel connections, one from each address, are established."""
     with ExitStack() as kept:
         with source.namespace.entered():
             tries = [kept.enter_context(socket.socket(family_of(server))) for _ in addresses]
@@ -57,7 +57,7 @@ def test_all_addresses_of_a_network_of_ipv6_are_one_host(site: Site) -> None:
 
 @contextmanager
 def more_addresses(namespace: Namespace, number: int) -> Iterator[list[str]]:
-    """So many addresses more on the second link."""
+    """This number of additional addresses on the second link."""
     addresses = [f"2001:db8:2::{0x100 + one:x}" for one in range(number)]
 
     def each(*change: str) -> None:
@@ -71,7 +71,7 @@ def more_addresses(namespace: Namespace, number: int) -> Iterator[list[str]]:
         each("del")
 
 
-def test_what_goes_on_over_an_open_connection_is_no_try(site: Site) -> None:
+def test_traffic_on_an_open_connection_is_no_try(site: Site) -> None:
     load_without_guard(site, rendered(RULES))
     mate = site.source("mate")
     conversation = Conversation.begin(mate, mate.addresses[0], (mate.servers[0], PORT))

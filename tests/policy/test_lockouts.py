@@ -1,4 +1,4 @@
-"""Rule sets that cut the operator off, as no static check lets them pass: every one is undone by itself."""
+"""Rule sets that cut the operator off, which the static check would refuse: each is reverted by itself."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 LOCKOUTS = count(test=6, soak=100)
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
 SSH = 21541
-# The shortest that the settings take: a locked-out operator is waited for as long, in every round.
+# The settings' minimum: every round waits for it.
 CONFIRM_SECONDS = 1.0
-# Only for an update, or a guard, that hangs.
+# Only for a hanging update or guard.
 SECONDS = 60.0
 
-# What the update then says; on a busy machine the trial is over before it has looked at what runs.
+# The update's message; on a busy machine the trial is over before the update has compared the rules.
 UNDONE = "were not confirmed within 1 s; those from before are in force|what runs is not what the files say"
 
-# How long the rules of an update that is killed are on trial: it has to be caught in the middle of it.
+# The trial of an update that is killed: long enough to kill it in the middle.
 KILLED_SECONDS = 5.0
 
 GOOD: RuleSet = [{"action": "allow", "port": SSH, "comment": "SSH"}, {"action": "allow", "port": 6001}]
-# Rules for SSH as people get them wrong; the oracle says which rule sets then lock the operator out.
+# Typical wrong rules for SSH; the oracle says which rule sets lock the operator out.
 MISTAKES: tuple[RuleSet, ...] = (
     [],
     [{"action": "allow", "port": 22}],
@@ -83,19 +83,19 @@ def operated(
 
 
 def update(props: dict[str, Any], world: Namespace) -> None:
-    """An update of the stack's, from where the operator is."""
+    """An update from the operator's machine."""
     with world.entered():
         LiveFilesProvider().create(props)
 
 
 def update_alone(props: dict[str, Any], world: Namespace) -> None:
-    """The same in a process of its own."""
+    """An update in its own process."""
     die_with_parent()
     update(props, world)
 
 
 def fails(site: Site, props: dict[str, Any]) -> float:
-    """The update goes on to its end, and says what it did; the seconds that all of it took."""
+    """The update runs to its end, and reports the failure; returns the seconds that it took."""
     began = time.monotonic()
     with pytest.raises(LiveError, match=UNDONE):
         update(props | over_ssh(CONFIRM_SECONDS), site.rig.network.world)
@@ -103,7 +103,7 @@ def fails(site: Site, props: dict[str, Any]) -> float:
 
 
 def is_killed(site: Site, props: dict[str, Any]) -> float:
-    """The update is killed while its rules are on trial; the seconds until the guard has gone back."""
+    """The update is killed during the trial; returns the seconds until the guard has gone back."""
     before = table(site)
     context = multiprocessing.get_context("spawn")
     arguments = props | over_ssh(KILLED_SECONDS), site.rig.network.world
@@ -120,13 +120,13 @@ def is_killed(site: Site, props: dict[str, Any]) -> float:
 
 
 def over_ssh(seconds: float) -> dict[str, Any]:
-    """How the operator's update reaches the host, and confirms new rules."""
+    """The properties by which the operator's update reaches the host and confirms new rules."""
     confirmation = {"seconds": seconds, "ssh_port": float(SSH)}
     return {"confirmation": confirmation, "docker_host": f"ssh://{USER}@{SERVER}:{SSH}"}
 
 
 def table(site: Site) -> str:
-    """What is in force, as the kernel has it."""
+    """The kernel's rules."""
     return site.campus.run("nft", "-s", "-t", "list", "table", "inet", "campus_policy").stdout
 
 
@@ -151,6 +151,6 @@ def test_every_rule_set_that_locks_the_operator_out_is_undone(site: Site, operat
     )
     figures.record("lockouts_recovered", recovered, "%", LOCKOUTS, versus)
     assert lost == []
-    # The next change clears up what a killed one left.
+    # The next change removes the leftovers of a killed update.
     operated.write(rendered(GOOD))
     assert operated.leftovers() == []

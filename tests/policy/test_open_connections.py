@@ -1,4 +1,4 @@
-"""Who is not let in any more loses their open connections too; everybody else keeps theirs."""
+"""A revoked source loses its open connections; all others keep theirs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.policy.site import BOTH, Site
 
 pytestmark = pytest.mark.docker
 
-# Without the campus client; the others stay.
+# Without the campus client; all others stay.
 NARROW: RuleSet = [
     {"action": "deny", "port": port, "protocol": one, "from": [f"{CAMPUS_CLIENT}/32", f"{NAT_6}/128"]}
     for port in PORTS
@@ -27,7 +27,7 @@ NARROW: RuleSet = [
 
 
 def lost(site: Site, narrow: Callable[[], None]) -> tuple[set[str], set[str]]:
-    """Whose connections are lost when the rules are narrowed, and whose go on."""
+    """The sources that lose their connections when the rules are narrowed, and those that keep them."""
     conversations = {name: opened(site, name) for name in ("campus", "office", "neighbour")}
     with Conversations([one for some in conversations.values() for one in some]).going_on() as all_of_them:
         narrow()
@@ -36,12 +36,12 @@ def lost(site: Site, narrow: Callable[[], None]) -> tuple[set[str], set[str]]:
     return {name for name in ended if True in ended[name]}, {name for name in ended if False in ended[name]}
 
 
-def test_who_is_revoked_loses_open_connections_and_nobody_else(site: Site, guard: LiveGuard) -> None:
+def test_only_a_revoked_source_loses_its_open_connections(site: Site, guard: LiveGuard) -> None:
     guard.write(rendered(WIDE))
     assert lost(site, lambda: guard.write(rendered(NARROW))) == ({"campus"}, {"office", "neighbour"})
 
 
-def test_what_follows_the_rules_is_judged_anew_after_every_swap(site: Site, guard: LiveGuard) -> None:
+def test_open_connections_are_judged_again_after_every_swap(site: Site, guard: LiveGuard) -> None:
     """Once revoked, a connection doesn't come back to life when its source is let in again."""
     guard.write(rendered(WIDE))
     with Conversations(opened(site, "campus")).going_on() as revoked:
@@ -53,7 +53,7 @@ def test_what_follows_the_rules_is_judged_anew_after_every_swap(site: Site, guar
 
 
 def datagrams(site: Site, narrow: Callable[[], None]) -> tuple[set[bytes], set[bytes]]:
-    """What arrives after the rules were narrowed: of the revoked's datagrams, and of the others'."""
+    """The datagrams that arrive after the rules were narrowed: the revoked source's, and the others'."""
     with ExitStack() as kept:
         flows = {
             name: [kept.enter_context(one) for one in flowing(site, name)] for name in ("campus", "office")
@@ -75,7 +75,7 @@ def datagrams(site: Site, narrow: Callable[[], None]) -> tuple[set[bytes], set[b
 
 
 def flowing(site: Site, name: str) -> Iterator[socket.socket]:
-    """An exchange of datagrams over each family with a process of the host, and with a published port."""
+    """Exchanges of datagrams over each family with a host's process, and with a published port."""
     source = site.source(name)
     for address, server in zip(source.addresses, source.servers[:2], strict=True):
         for port in PORTS:
@@ -90,7 +90,7 @@ def flowing(site: Site, name: str) -> Iterator[socket.socket]:
             yield made
 
 
-def test_who_is_revoked_loses_exchanges_of_datagrams(site: Site, guard: LiveGuard) -> None:
+def test_a_revoked_source_loses_its_exchanges_of_datagrams(site: Site, guard: LiveGuard) -> None:
     guard.write(rendered(WIDE))
     revoked, others = datagrams(site, lambda: guard.write(rendered(NARROW)))
     assert revoked == set()

@@ -1,4 +1,4 @@
-"""Protocols without ports: a rule opens one to its sources, and nothing beside it. No Docker is needed."""
+"""Protocols without ports: a rule opens only its protocol to its sources. Needs no Docker."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ FROM_NAT = {"from": [f"{NAT}/32", f"{NAT_6}/128"]}
 NATS, STRANGERS = (
     (Ends(four, SERVER), Ends(six, SERVER_6)) for four, six in ((NAT, NAT_6), (STRANGER, STRANGER_6))
 )
-# Where VRRP's routers tell each other that they are there.
+# The groups for VRRP routers' advertisements.
 GROUPS = (Ends(NAT, "224.0.0.18"), Ends(NAT_6, "ff02::12"))
 
 
 @dataclass(frozen=True)
 class Host:
-    """The campus server; who sends to it knows when it has judged all."""
+    """The campus server; a sender knows when it has judged all packets."""
 
     network: Network
     fence: socket.socket
 
     def passed(self, rules: RuleSet, ends: Sequence[Ends]) -> dict[str, int]:
-        """How many packets of each protocol come past the rules, of one from each to each."""
+        """How many packets of each protocol pass the rules, with one packet for each pair of ends."""
         self._load([*rules, {"action": "allow", "port": OPEN, "protocol": "udp", "from": [f"{NAT}/32"]}])
         return {protocol: count for protocol in NUMBERS if (count := self._count(protocol, ends))}
 
@@ -57,14 +57,14 @@ class Host:
 
 
 def message(ends: Ends, protocol: str) -> bytes:
-    """A packet of the protocol. What AH guards is a datagram to a port that is closed."""
+    """A packet of the protocol. AH protects a datagram to a closed port."""
     guarded = struct.pack("!BBHII", UDP, 1, 0, 256, 1) + udp(ends, OPEN + 1)
     return packet(ends, NUMBERS[protocol], guarded if protocol == "ah" else bytes(40))
 
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[Host]:
-    """A host with a program that is in VRRP's groups."""
+    """A host with a program in VRRP's groups."""
     with opened_run() as run:
         network = make_network(run)
         with network.campus.entered():
@@ -83,12 +83,12 @@ def host() -> Iterator[Host]:
 
 
 def allowed(protocol: str) -> RuleSet:
-    """A rule for it, from one source of each family."""
+    """A rule for the protocol, from one source of each family."""
     return [{"action": "allow", "protocol": protocol, **FROM_NAT}]
 
 
 @pytest.mark.parametrize("protocol", NUMBERS)
-def test_a_rule_opens_it_to_its_sources_and_nothing_else(host: Host, protocol: str) -> None:
+def test_a_rule_opens_only_its_protocol_to_its_sources(host: Host, protocol: str) -> None:
     assert host.passed(allowed(protocol), NATS) == {protocol: 2}
     assert host.passed(allowed(protocol), STRANGERS) == {}
 
@@ -99,13 +99,13 @@ def test_without_a_rule_none_passes(host: Host) -> None:
 
 
 @pytest.mark.parametrize("protocol", NUMBERS)
-def test_the_first_rule_that_fits_decides(host: Host, protocol: str) -> None:
+def test_the_first_matching_rule_decides(host: Host, protocol: str) -> None:
     denied = [{"action": "deny", "protocol": protocol, "from": [f"{NAT}/32"]}]
     assert host.passed([*denied, {"action": "allow", "protocol": protocol}], NATS) == {protocol: 1}
     assert host.passed([*denied, {"action": "allow", "protocol": protocol}], STRANGERS) == {protocol: 2}
 
 
-def test_vrrps_rule_is_for_its_groups_too_and_nobody_elses(host: Host) -> None:
+def test_a_rule_for_vrrp_also_covers_its_groups_and_no_other(host: Host) -> None:
     assert host.passed(allowed("vrrp"), GROUPS) == {"vrrp": 2}
     others = [rule for protocol in ("ah", "esp", "gre") for rule in allowed(protocol)]
     assert host.passed(others, GROUPS) == {}

@@ -1,4 +1,4 @@
-"""Rule sets swapped under load: no open connection is dropped, and no packet of a stranger's comes in."""
+"""Rule sets swapped under load: no open connection is dropped, and no stranger's packet comes in."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.support.counts import count
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
 SWAPS = count(test=60, soak=2000)
-# So many of them by the way that an update takes; the others by the guard alone.
+# The number of swaps by a whole update; the others are by the guard alone.
 WHOLE_UPDATES = count(test=10, soak=200)
 FAULTY_SWAPS = 10
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
 
-# In force in every rule set of these tests, in front of everything else.
+# The first rules of every rule set of these tests.
 KEPT: RuleSet = [
     {"action": "allow", "port": "6001-6002", "from": ["198.51.100.0/24", "2001:db8::7/128"]},
     {"action": "allow", "port": 7001, "from": ["198.51.100.5/32", "2001:db8::7/128"]},
@@ -46,7 +46,7 @@ CLOSED: RuleSet = [
 
 @dataclass
 class Seen:
-    """What was seen while rule sets were swapped."""
+    """The observations while rule sets were swapped."""
 
     swaps: int
     passed: int
@@ -55,12 +55,12 @@ class Seen:
 
 
 def random_policy(rng: random.Random) -> str:
-    """Another policy that keeps what these tests need open and closed."""
+    """A random policy with the rules that these tests need."""
     return rendered(KEPT + CLOSED + random_rules(rng))
 
 
 def conversations(site: Site) -> Conversations:
-    """Open connections from everybody who stays allowed, to everything that they may reach."""
+    """Open connections from each source that stays allowed to each port that it may reach."""
 
     def begin(name: str, server: str, port: int) -> Conversation:
         source = site.source(name)
@@ -79,7 +79,7 @@ def conversations(site: Site) -> Conversations:
 
 
 def swap(site: Site, times: int, rng: random.Random, apply: Callable[[str], None]) -> Seen:
-    """So many swaps under load, the first before it."""
+    """This number of swaps under load, the first before it."""
     apply(random_policy(rng))
     with ExitStack() as running:
         open_ones = running.enter_context(conversations(site).going_on())
@@ -97,12 +97,12 @@ def swap(site: Site, times: int, rng: random.Random, apply: Callable[[str], None
 
 def test_no_connection_is_dropped_and_no_stranger_comes_in(site: Site, guard: LiveGuard) -> None:
     print(f"seed {SEED}")
-    # In turn, an update of the stack's, and others by the guard alone.
+    # In turns, by a whole update, and by the guard alone.
     ways = cycle([guard.write, *[guard.load] * (SWAPS // WHOLE_UPDATES - 1)])
     started = time.monotonic()
     seen = swap(site, SWAPS, random.Random(SEED), lambda policy: next(ways)(policy))
     print(f"{seen} in {time.monotonic() - started:.0f} s")
-    versus = f"a stranger who knocks without pause; {seen.exchanged} numbers exchanged on open connections"
+    versus = f"a stranger that probes without pause; {seen.exchanged} numbers exchanged on open connections"
     figures.record("swap_leaks", seen.passed, "", seen.swaps, versus)
     assert seen.ended == []
     assert seen.passed == 0

@@ -1,4 +1,4 @@
-"""The real ufw beside the policy: neither touches the other's rules. And what ufw alone doesn't cover."""
+"""The real ufw beside the policy: neither touches the other's rules. Also the gaps of ufw alone."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tests.policy.ufw import Ufw, others_rules, ufw_on
 
 pytestmark = pytest.mark.docker
 
-# Its own words for what the policy says by itself: then only the policy is in the way.
+# ufw's rules for the policy's own defaults, so that only the policy refuses packets.
 PERMISSIVE = (("default", "allow", "incoming"), ("default", "allow", "routed"))
-# Several rounds under the same rules would come to the end of a limit.
+# Several rounds under the same rules would exhaust a limit.
 UNLIMITED = [rule for rule in TELLING if rule["action"] != "limit"]
 COMMANDS = (
     ("--force", "enable"),
@@ -35,7 +35,7 @@ COMMANDS = (
 
 @pytest.fixture
 def ufw(site: Site, differences: Differences) -> Iterator[Ufw]:
-    """ufw, which nobody has enabled yet."""
+    """ufw, not yet enabled."""
     del differences
     with ufw_on(site.campus, site.rig.run) as made:
         yield made
@@ -77,10 +77,10 @@ def test_beside_ufw_the_policy_holds(ufw: Ufw, guard: LiveGuard, differences: Di
 def test_what_ufw_alone_covers_and_what_docker_opens_behind_its_back(
     ufw: Ufw, differences: Differences
 ) -> None:
-    """The table of docs/port-policy.md: ufw denies everything that comes in, and nothing is allowed."""
+    """The table of docs/port-policy.md: ufw denies everything from outside, and allows nothing."""
     ufw("--force", "enable")
     reached = {way_in(probe) for probe, outcome in differences.try_all().items() if is_in(probe, outcome)}
-    # Where Docker has no rules for IPv6, its proxy listens like any process, and ufw covers it.
+    # If Docker has no rules for IPv6, its proxy listens like any process, and ufw covers it.
     assert reached == of_this_run().past_ufw
 
 

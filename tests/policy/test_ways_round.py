@@ -1,6 +1,6 @@
-"""Ways round the policy, as somebody would try them who builds packets by hand: none comes past it.
+"""Hand-made packets that try to get round the policy: none passes.
 
-Each is tried without a policy, too: what the kernel itself drops proves nothing.
+Each is also tried without a policy: a packet that the kernel itself drops proves nothing.
 """
 
 from __future__ import annotations
@@ -78,16 +78,16 @@ RULES: RuleSet = [
 FOUR, SIX = Ends(MATE, SERVER_TO_MATE), Ends(MATE_6, SERVER_TO_MATE_6)
 BOTH = (FOUR, SIX)
 TCP, UDP, ICMP, ICMPV6 = socket.IPPROTO_TCP, socket.IPPROTO_UDP, socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6
-# Their first bytes are as TCP's and UDP's: a source port, and a port that is open (RFC 3828, RFC 9260,
+# Their first bytes are like TCP's and UDP's: a source port, and an open port (RFC 3828, RFC 9260,
 # RFC 4340). Then tunnels and routing, which have no ports.
 WITH_PORTS = {"UDP-Lite": 136, "SCTP": 132, "DCCP": 33}
 TO_OPEN = struct.pack("!H", OPEN) + bytes(28)
 WITHOUT_PORTS = {"IP in IP": 4, "IPv6 in IP": 41, "GRE": 47, "ESP": 50, "AH": 51, "OSPF": 89, "PIM": 103}
 
-# Above the prober's, so that no attack meets a connection of its.
+# Above the prober's ports, so that no attack meets its connections.
 FIRST_SOURCE_PORT = 40_000
 LARGE = 1800
-# Ethernet's address of all on a link.
+# Ethernet's broadcast address.
 EVERYBODY = b"\xff" * 6
 
 Make = Callable[[int], Iterable[bytes]]
@@ -95,7 +95,7 @@ Make = Callable[[int], Iterable[bytes]]
 
 @dataclass(frozen=True)
 class Attack:
-    """Packets, given a source port that nobody used before."""
+    """Packets, made with an unused source port."""
 
     name: str
     make: Make
@@ -115,7 +115,7 @@ def _in_pieces(ends: Ends, port: int, size: int) -> Make:
 
 
 def _tiny_segment(ends: Ends) -> Make:
-    """So small a first piece that the flags are in the second one (RFC 1858, section 3)."""
+    """A first fragment so small that the flags are in the second (RFC 1858, section 3)."""
     return lambda source: fragments(ends, TCP, tcp(ends, CLOSED, SYN, source), 8)
 
 
@@ -124,7 +124,7 @@ def _extended(headers: Sequence[tuple[int, bytes]]) -> Make:
 
 
 def _extended_in_pieces(source: int) -> Iterable[bytes]:
-    """A first piece that ends before the ports."""
+    """A first fragment that ends before the ports."""
     whole = extended(SIX, [(DESTINATION, PADDING)], UDP, udp(SIX, CLOSED, source))
     return fragments(SIX, DESTINATION, whole[40:], 8)
 
@@ -142,7 +142,7 @@ def _icmp(ends: Ends, kind: int, code: int = 0, rest: bytes = bytes(12)) -> Make
     return lambda _: [packet(ends, protocol, icmp(ends, kind, code, rest))]
 
 
-# A routing header that has come to its end (RFC 8200, section 4.4), of the old type and of segments.
+# A routing header without segments left (RFC 8200, section 4.4), of the old type and of segment routing.
 def _routing(kind: int) -> tuple[int, bytes]:
     return ROUTING, bytes([2, kind, 0, 0, 0, 0, 0]) + bytes(16)
 
@@ -195,7 +195,7 @@ ATTACKS = [
 ]
 
 
-# What a container tries that makes up its source.
+# A container's packets with a made-up source.
 FROM_CONTAINER = [
     Attack(name, _udp(Ends(four, APPS_GATEWAY), Ends(six, APPS_GATEWAY_6), port=port))
     for name, four, six, port in (
@@ -208,7 +208,7 @@ FROM_CONTAINER = [
 
 @dataclass(frozen=True)
 class Attacker:
-    """Somebody with a link to the host."""
+    """A neighbour with a link to the host."""
 
     site: Site
     source: Source
@@ -217,9 +217,9 @@ class Attacker:
     host_link: str
 
     def try_out(self, attack: Attack, source_port: int) -> int:
-        """How many packets of an attack came past everything."""
+        """How many packets of an attack passed everything."""
         there = hardware_address(self.site.campus, self.host_link)
-        # By its own card's address: late answers of others come over the same bridge.
+        # By its card's address: late answers of others come over the same bridge.
         card = hardware_address(self.source.namespace, self.link).hex(":")
         sent = f'iifname "{self.host_link}" ether saddr {card}'
         witness = Witness(self.site.campus, [f"{sent} {match}" for match in NOT_USUAL])
@@ -229,14 +229,14 @@ class Attacker:
             return witness.passed()
 
     def get_past(self, attack: Attack, source_port: int) -> tuple[int, int]:
-        """The same under the rules, and then without a policy."""
+        """How many packets pass under the rules, and then without a policy."""
         load_without_guard(self.site, rendered(RULES))
         under_the_rules = self.try_out(attack, source_port)
         load_without_guard(self.site, EMPTY_POLICY)
         return under_the_rules, self.try_out(attack, source_port)
 
 
-# All but neighbours' own messages, and the echo requests of the fence.
+# All except neighbour discovery, and the echo requests of the fence.
 NOT_USUAL = [
     "meta l4proto != { icmp, icmpv6 }",
     "icmp type != echo-request",
@@ -248,13 +248,13 @@ NOT_USUAL = [
 
 @pytest.fixture
 def mate(site: Site) -> Attacker:
-    """Somebody on the second link."""
+    """A neighbour on the second link."""
     return Attacker(site, site.source("mate"), SECOND_LINK, SECOND_LINK)
 
 
 @pytest.fixture
 def container(site: Site) -> Attacker:
-    """A container that somebody has taken over."""
+    """A container under an attacker's control."""
     return Attacker(site, site.source("neighbour"), "eth0", site.bridges()[0])
 
 
@@ -265,7 +265,7 @@ def test_nothing_is_counted_where_nothing_is_sent(site: Site, mate: Attacker, co
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=[attack.name for attack in ATTACKS])
-def test_no_packet_comes_past(mate: Attacker, attack: Attack) -> None:
+def test_no_packet_passes(mate: Attacker, attack: Attack) -> None:
     under_the_rules, without = mate.get_past(attack, FIRST_SOURCE_PORT + ATTACKS.index(attack))
     assert under_the_rules == 0
     assert without > 0
@@ -283,10 +283,10 @@ GROUPS = {
     "224.0.0.1": Ends(NEIGHBOUR, "224.0.0.1"),
     "ff02::1": Ends(NEIGHBOUR_6, "ff02::1"),
     "172.30.1.255": Ends(NEIGHBOUR, "172.30.1.255"),
-    # Who has no address yet, as a DHCP client (RFC 2131, section 4.1).
+    # A client without an address yet, like a DHCP client (RFC 2131, section 4.1).
     "nobody": Ends("0.0.0.0", "255.255.255.255"),
 }
-# Two of the host's, and one of another container's.
+# Two ports of the host, and one of another container.
 GROUP_PORTS = (OPEN, CLOSED, 9001)
 
 
@@ -294,7 +294,7 @@ GROUP_PORTS = (OPEN, CLOSED, 9001)
 def test_a_containers_datagram_to_all_comes_to_containers_and_by_a_rule_to_the_host(
     site: Site, rules: RuleSet | None
 ) -> None:
-    """A bridge shows netfilter those between containers too: no rule is asked about them."""
+    """With br_netfilter, netfilter also sees packets between containers: no rule judges them."""
     load_without_guard(site, EMPTY_POLICY if rules is None else rendered(rules))
     site.services.datagrams.clear()
     send_to_all(site)
@@ -323,7 +323,7 @@ def send_to_all(site: Site) -> None:
 
 
 def judged(rules: RuleSet, source: str, port: int) -> Verdict:
-    """What the oracle says of a container's datagram to all."""
+    """The oracle's verdict on a container's datagram to all."""
     return Oracle(rules).judge(Attempt(Who.CONTAINER, source, Way.GROUP, "udp", port))
 
 
@@ -337,7 +337,7 @@ def counted_by_rules(site: Site) -> int:
 
 
 def seen(site: Site) -> set[str]:
-    """The datagrams that came to whoever listens."""
+    """The datagrams that arrived."""
     return {text.decode() for text in site.services.datagrams.copy()}
 
 
@@ -350,13 +350,13 @@ def test_what_is_open_is_open_for_a_datagram_in_pieces_too(site: Site) -> None:
         with link:
             link.settimeout(ANSWER_SECONDS)
             link.connect((server, OPEN))
-            # More than a frame has room for.
+            # More than fits into a frame.
             link.send(bytes(LARGE))
             assert len(link.recv(2 * LARGE)) == LARGE
 
 
 def test_a_stranger_does_not_fill_the_connection_table(site: Site) -> None:
-    """Otherwise whoever is let in would find it full."""
+    """Otherwise the table would be full for allowed clients."""
     load_without_guard(site, rendered([]))
 
     def connections() -> int:

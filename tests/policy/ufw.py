@@ -1,4 +1,4 @@
-"""Debian's real ufw, on the campus server alone: in its network, with files of its own."""
+"""Debian's real ufw on the campus server alone: in its network, with its own files."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from rig.namespaces import Namespace
 from rig.run import Run
 
-# What ufw writes to: its rules, its settings, and its lock in /run.
+# The files that ufw writes: its rules, its settings, and its lock in /run.
 KEPT = ("/etc/ufw", "/etc/default/ufw")
-# Over those of the machine's, which ufw must not change.
+# Mounted over the machine's own, which ufw must not change.
 COMMAND = """
 set -e
 for path in /etc/ufw /etc/default/ufw; do mount --bind "$0$path" "$path"; done
@@ -27,13 +27,13 @@ COUNTERS = re.compile(r"\[\d+:\d+\]")
 
 @dataclass(frozen=True)
 class Ufw:
-    """ufw, as an administrator of the campus server runs it."""
+    """ufw for an administrator of the campus server."""
 
     campus: Namespace
     folder: Path
 
     def __call__(self, *arguments: str) -> str:
-        """Run a command of ufw's; what it printed."""
+        """Run a ufw command; returns its output."""
         there = ["nsenter", f"--net={self.campus.path}", "unshare", "--mount"]
         command = [*there, "sh", "-c", COMMAND, str(self.folder), *arguments]
         done = subprocess.run(command, capture_output=True, text=True)
@@ -44,7 +44,7 @@ class Ufw:
 
 @contextmanager
 def ufw_on(campus: Namespace, run: Run) -> Iterator[Ufw]:
-    """ufw with the settings that Debian ships, not enabled; other rules are put back at the end."""
+    """ufw with Debian's settings, not enabled; other rules are restored at the end."""
     folder = run.folder / "ufw"
     for path in KEPT:
         copy = folder / path.lstrip("/")
@@ -62,7 +62,7 @@ def ufw_on(campus: Namespace, run: Run) -> Iterator[Ufw]:
 
 @contextmanager
 def others_kept(campus: Namespace) -> Iterator[None]:
-    """Everybody's rules but ours are put back at the end: ufw's and Docker's."""
+    """All rules except ours, ufw's and Docker's, are restored at the end."""
     before = {program: campus.run(f"{program}-save").stdout for program in ("iptables", "ip6tables")}
     tables = {table: campus.run("nft", "list", "table", *table).stdout for table in _dockers_tables(campus)}
     try:
@@ -77,7 +77,7 @@ def others_kept(campus: Namespace) -> Iterator[None]:
 
 
 def others_rules(campus: Namespace) -> list[str]:
-    """The same rules as lines, without their counters."""
+    """All rules except ours as lines, without counters."""
     found: list[str] = []
     for program in ("iptables", "ip6tables"):
         lines = campus.run(f"{program}-save").stdout.splitlines()
@@ -88,7 +88,7 @@ def others_rules(campus: Namespace) -> list[str]:
 
 
 def _dockers_tables(campus: Namespace) -> list[tuple[str, str]]:
-    """Those that Docker has with its nftables backend, as family and name."""
+    """The tables of Docker's nftables backend, as family and name."""
     tables = [line.split()[1:] for line in campus.run("nft", "list", "tables").stdout.splitlines()]
     return [(family, name) for family, name in tables if name.startswith("docker-")]
 

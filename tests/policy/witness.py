@@ -1,6 +1,6 @@
-"""Which packets came past every filter of the host: counted by the kernel itself.
+"""Counts, in the kernel, the packets that passed every filter of the host.
 
-A table of the suites' own, whose hooks are behind everybody's.
+The suites' own table, whose hooks come after all others.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from rig.namespaces import Namespace
 
 TABLE = "inet policy_witness"
-# Behind all filters (0) and the source NAT (100): netfilter_ipv4.h.
+# After all filters (0) and the source NAT (100): netfilter_ipv4.h.
 PRIORITY = 900
 
 
 @dataclass(frozen=True)
 class Witness:
-    """Counts what fits one of these expressions of nft's, to the host itself or through it."""
+    """Counts packets that match one of these nft expressions, to the host itself or through it."""
 
     campus: Namespace
     matches: Sequence[str]
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Count for the length of the block."""
+        """Count for the duration of the block."""
         lines = [f"table {TABLE} {{", "counter passed { }"]
         for hook in ("input", "forward"):
             lines += [f"chain {hook} {{", f"type filter hook {hook} priority {PRIORITY}; policy accept;"]
@@ -40,7 +40,7 @@ class Witness:
             self._nft("delete", "table", *TABLE.split())
 
     def passed(self) -> int:
-        """How many packets have come past everything so far."""
+        """How many packets have passed everything so far."""
         listed = json.loads(self._nft("-j", "list", "counters", "table", *TABLE.split()))
         [counter] = [one["counter"] for one in listed["nftables"] if "counter" in one]
         return counter["packets"]

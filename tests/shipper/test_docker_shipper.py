@@ -1,4 +1,4 @@
-"""The campus host's own log shipper, deployed: what it may ask of the engine, and what arrives by it."""
+"""The campus host's own log shipper, deployed: its allowed requests to the engine, and its lines."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from tests.shipper.conftest import OUTSIDE
 pytestmark = pytest.mark.docker
 
 SHIPPER = "log-shipper-campus"
-# Docker 20.10's own. This client would ask for it elsewhere; Alloy's is told by the answer to a ping.
+# Docker 20.10's own version. This client would ask elsewhere for it; Alloy's gets it from a ping's answer.
 API_VERSION = "1.41"
 ARRIVES_SECONDS = 120.0
 
 
 @pytest.fixture
 def engine(deployment: Deployment, tmp_path: Path) -> Iterator[docker.DockerClient]:
-    """A Docker client that has nothing but the reader's socket."""
+    """A Docker client on the reader's socket."""
     at = socket_of(deployment, tmp_path)
     with closing(docker.DockerClient(f"unix://{at}", version=API_VERSION, timeout=60)) as client:
         yield client
 
 
 def socket_of(deployment: Deployment, folder: Path) -> Path:
-    """The reader's socket, as seen from outside, under a name that is short enough for one."""
+    """The reader's socket from outside, under a path that is short enough."""
     [volume] = [
         mount["Source"]
         for mount in deployment.container(SHIPPER).attrs["Mounts"]
@@ -63,7 +63,7 @@ def socket_of(deployment: Deployment, folder: Path) -> Path:
 
 
 def status(at: Path, method: str, target: str) -> int:
-    """What is answered to a request with this target, letter for letter."""
+    """The status of a request with exactly this target."""
     with closing(http.client.HTTPConnection("docker")) as connection:
         connection.sock = socket.socket(socket.AF_UNIX)
         connection.sock.settimeout(60)
@@ -75,7 +75,7 @@ def status(at: Path, method: str, target: str) -> int:
 
 @contextmanager
 def printing(deployment: Deployment, line: str) -> Iterator[Container]:
-    """A container that prints a line, and goes on."""
+    """A container that prints a line, and keeps running."""
     caddy = deployment.settings["images"]["caddy"]
     with closing(deployment.rig.engine.client()) as engine:
         command = ["sh", "-c", f"echo '{line}'; trap exit TERM; while :; do sleep 1; done"]
@@ -86,7 +86,7 @@ def printing(deployment: Deployment, line: str) -> Iterator[Container]:
             made.remove(force=True)
 
 
-def test_what_reading_logs_takes_is_answered(deployment: Deployment, engine: docker.DockerClient) -> None:
+def test_requests_for_reading_logs_are_answered(deployment: Deployment, engine: docker.DockerClient) -> None:
     line = f"a line {secrets.token_hex(8)}"
     with printing(deployment, line) as made:
         assert engine.ping()
@@ -94,7 +94,7 @@ def test_what_reading_logs_takes_is_answered(deployment: Deployment, engine: doc
         assert engine.networks.list()
         found = engine.containers.get(str(made.id))
         assert found.name == made.name
-        # It comes while the stream goes on.
+        # It comes while the stream is open.
         assert next(iter(found.logs(stream=True, follow=True))) == f"{line}\n".encode()
 
 
@@ -129,7 +129,9 @@ def test_what_reading_logs_takes_is_answered(deployment: Deployment, engine: doc
         ("POST", "/images/create?fromImage=x"),
     ],
 )
-def test_nothing_else_is(deployment: Deployment, tmp_path: Path, method: str, target: str) -> None:
+def test_all_other_requests_are_refused(
+    deployment: Deployment, tmp_path: Path, method: str, target: str
+) -> None:
     shipper = str(deployment.container(SHIPPER).id)
     assert status(socket_of(deployment, tmp_path), method, target.format(id=shipper)) == 403
 
@@ -145,7 +147,7 @@ def test_a_reader_that_was_killed_serves_again(
 
 
 def wait_until_read(deployment: Deployment, folder: Path) -> None:
-    """Return when the engine is asked through the reader, and answers."""
+    """Return when the engine answers through the reader."""
     at = socket_of(deployment, folder)
 
     def answers() -> bool:
@@ -184,13 +186,13 @@ def test_a_line_of_a_container_arrives_under_its_name(deployment: Deployment) ->
 
 @pytest.mark.usefixtures("alloy")
 def test_a_line_arrives_through_the_gate(deployment: Deployment) -> None:
-    """As from another host: to the route that wants a password, over TLS."""
+    """Like another host: to the route with a password, over TLS."""
     with shipper_outside(deployment, "outside"):
         assert_ships(deployment, "outside")
 
 
 def assert_ships(deployment: Deployment, host: str) -> None:
-    """What a container prints arrives, as it is, under the names of the host and the container."""
+    """A container's line arrives unchanged, with the names of the host and the container."""
     line = f"a line {secrets.token_hex(8)}"
     with printing(deployment, line) as made:
         query = f'{{source="docker",host="{host}",container="{made.name}"}}'
@@ -204,7 +206,7 @@ def assert_ships(deployment: Deployment, host: str) -> None:
 
 @contextmanager
 def shipper_outside(deployment: Deployment, host: str) -> Iterator[None]:
-    """An Alloy as the stack's own, which pushes to the gate's URL and trusts its certificate."""
+    """An Alloy like the stack's own, which pushes to the gate's URL and trusts its certificate."""
     login, domain = deployment.login(), deployment.settings["edge"]["domain"]
     destination = Destination(url=deployment.outputs["loki_push_urls"]["test"], user=login.user)
     files = {
@@ -247,6 +249,6 @@ def shipper_outside(deployment: Deployment, host: str) -> Iterator[None]:
 
 
 def test_after_a_restart_of_docker_the_reader_serves_again(deployment: Deployment, tmp_path: Path) -> None:
-    """The engine makes its socket anew: the one that the reader had leads nowhere."""
+    """The engine recreates its socket: the reader's old socket leads nowhere."""
     deployment.rig.engine.restart()
     wait_until_read(deployment, tmp_path)

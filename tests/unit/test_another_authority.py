@@ -1,6 +1,6 @@
 """How long the script that reloads Caddy waits for another authority's certificate.
 
-It runs in a folder: `caddy reload` takes all, and a `sleep` takes no time.
+It runs in a folder with a fake `caddy reload` that accepts everything, and a fake `sleep`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ INTERNAL = ACME.model_copy(update={"tls": "internal"})
 
 
 class Reload:
-    """One reload: from one site to another, with certificates kept, or to come while it waits."""
+    """One reload from one site to another, with certificates that exist or come while it waits."""
 
     def __init__(self, folder: Path, before: EdgeSettings, after: EdgeSettings) -> None:
         self._folder = folder
@@ -43,20 +43,20 @@ class Reload:
         (folder / "Caddyfile").write_text(render_closed(after))
 
     def keeps(self, directory: str, domain: str = DOMAIN) -> None:
-        """Have a certificate of this authority from before."""
+        """Have an earlier certificate from this authority."""
         path, note = self._place(directory, domain)
         path.parent.mkdir(parents=True)
         path.write_text(note)
 
     def comes(self, directory: str) -> None:
-        """Have one come in the third second."""
+        """Have a certificate come in the third second."""
         path, note = self._place(directory, DOMAIN)
         self._comes.write_text(
             f"[ $(wc -l <{self._sleeps}) -lt 3 ] || {{ mkdir -p {path.parent}; echo '{note}' >{path}; }}\n"
         )
 
     def run(self) -> tuple[int, int, int, str]:
-        """The status, how often Caddy was told, how many seconds were waited for, and what was said."""
+        """The status, the number of Caddy's reloads, the seconds of waiting, and the errors."""
         script = PROGRAMS["caddy"].apply.replace("/config/caddy", str(self._folder))
         script = script.replace("/data/caddy", str(self._folder))
         ran = subprocess.run(
@@ -67,11 +67,11 @@ class Reload:
             text=True,
             timeout=60,
         )
-        told = len(self._loads.read_text().splitlines())
-        return ran.returncode, told, sum(map(int, self._sleeps.read_text().split())), ran.stderr
+        loads = len(self._loads.read_text().splitlines())
+        return ran.returncode, loads, sum(map(int, self._sleeps.read_text().split())), ran.stderr
 
     def _place(self, directory: str, domain: str) -> tuple[Path, str]:
-        # As Caddy writes it; its folder's name is of no concern.
+        # In Caddy's form; the folder's name doesn't matter.
         note = {"sans": [domain], "issuer_data": {"url": "https://x/cert/1", "ca": directory}}
         folder = self._folder / "certificates" / f"authority-{len(directory)}" / domain
         return folder / f"{domain}.json", json.dumps(note, indent="\t")
@@ -99,14 +99,14 @@ def test_a_certificate_is_waited_for(
     assert reload.run() == (0, 2, 3, "")
 
 
-def test_one_that_does_not_come_is_a_failure_that_names_the_authority(tmp_path: Path) -> None:
+def test_a_certificate_that_does_not_come_is_a_failure_that_names_the_authority(tmp_path: Path) -> None:
     reload = Reload(tmp_path, ACME, OWN)
     reload.keeps(LETS_ENCRYPT)
-    # Neither one of another authority nor one for another name will do.
+    # Certificates of another authority or for another name don't count.
     reload.keeps(ACME_STAGING)
     reload.keeps(CA, "other.example.org")
-    status, told, seconds, said = reload.run()
-    assert (status, told, seconds) == (1, 2, CERTIFICATE_SECONDS)
+    status, loads, seconds, said = reload.run()
+    assert (status, loads, seconds) == (1, 2, CERTIFICATE_SECONDS)
     [line] = said.splitlines()
     assert line == (
         f"Error: no certificate for {DOMAIN} came within {CERTIFICATE_SECONDS} s from {CA} "
@@ -114,7 +114,7 @@ def test_one_that_does_not_come_is_a_failure_that_names_the_authority(tmp_path: 
     )
 
 
-def test_one_that_is_kept_is_enough(tmp_path: Path) -> None:
+def test_an_earlier_certificate_is_enough(tmp_path: Path) -> None:
     reload = Reload(tmp_path, OWN, ACME)
     reload.keeps(CA)
     reload.keeps(LETS_ENCRYPT)
@@ -122,10 +122,10 @@ def test_one_that_is_kept_is_enough(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "told"),
+    ("before", "after", "loads"),
     [(OWN, ACME, 2), (OWN, OWN, 1), (OWN, INTERNAL, 1), (INTERNAL, OWN, 1)],
 )
-def test_without_one_to_lose_nothing_is_waited_for(
-    tmp_path: Path, before: EdgeSettings, after: EdgeSettings, told: int
+def test_without_a_certificate_to_lose_there_is_no_wait(
+    tmp_path: Path, before: EdgeSettings, after: EdgeSettings, loads: int
 ) -> None:
-    assert Reload(tmp_path, before, after).run() == (0, told, 0, "")
+    assert Reload(tmp_path, before, after).run() == (0, loads, 0, "")

@@ -1,4 +1,4 @@
-"""The AWS half's wiring, with a stand-in for the engine: what is asked of AWS."""
+"""The AWS half's wiring, with a fake engine: its requests to AWS."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_security_group_has_its_rules_beside_it_and_none_inside(engine: Engine
         lambda: TaskSecurityGroup("app", TaskSecurityGroupArgs(vpc_id="vpc-1", ingress=[INGRESS])).group_id
     )
     assert group_id == "app-tasks-id"
-    # On top of the eight of the service, components aside: the group, the way out, one for each way in.
+    # On top of the service's eight, without components: the group, the egress rule, and each ingress rule.
     assert len(engine.registered["app"]) == 1 + 1 + 3
     group = engine.made["app-tasks"].inputs
     assert group["vpcId"] == "vpc-1"
@@ -68,7 +68,7 @@ def shipped(
     others: Sequence[PushSecret] = (),
     topic: str | None = None,
 ) -> pulumi.Output[Any]:
-    """A service and what it shares with the others, made."""
+    """A service and its shared resources."""
     access = PushAccess(
         "push",
         PushAccessArgs(
@@ -109,7 +109,7 @@ def test_a_lost_line_and_a_refused_push_ring_an_alarm(engine: Engine, output: Ou
     alarms: tuple[Alarm, ...] = ("lines-lost", "pushes-refused")
     for sign in alarms:
         counted, alarm = made["LogMetricFilter", f"app-{sign}"], made["MetricAlarm", f"app-{sign}"]
-        # The same for both outputs: tasks of the former one run on for a while.
+        # The same for both outputs: tasks with the former output run on for a while.
         assert counted["pattern"] == pattern(sign)
         assert counted["logGroupName"] == made["LogGroup", "app-log-router"]["name"]
         metric = counted["metricTransformation"]
@@ -130,7 +130,7 @@ def test_what_two_stacks_in_one_account_make_has_names_of_its_own(stack: str) ->
     assert made["LogMetricFilter"]["metricTransformation"]["name"].startswith(f"app-{stack}-")
 
 
-def test_without_a_topic_the_alarms_tell_nobody(engine: Engine) -> None:
+def test_without_a_topic_the_alarms_notify_nobody(engine: Engine) -> None:
     known(lambda: shipped(service()))
     alarms = [one.inputs for one in engine.registered["app"] if one.typ.endswith("MetricAlarm")]
     assert len(alarms) == 2
@@ -185,7 +185,7 @@ def test_the_accounts_passwords_are_under_the_customers_key_and_can_be_read(
     assert (f'"kms:EncryptionContext:PARAMETER_ARN":[{arns}]' in policy) == (key is not None)
 
 
-def test_a_service_without_a_role_of_its_own_takes_the_one_that_may_do_nothing(engine: Engine) -> None:
+def test_a_service_without_its_own_role_gets_the_role_without_permissions(engine: Engine) -> None:
     known(lambda: shipped(service()))
     [role] = [one for one in engine.registered["push"] if one.typ.endswith("Role")]
     [definition] = [one for one in engine.registered["app"] if one.typ.endswith("TaskDefinition")]
@@ -211,7 +211,7 @@ def test_every_role_is_for_tasks_of_the_account_that_the_stack_is_in(engine: Eng
 
 
 def test_a_former_revision_still_finds_its_secret(engine: Engine) -> None:
-    """Until the service is given the next one, ECS starts its tasks with another account and output."""
+    """Until the service gets the next revision, ECS starts its tasks with the former account and output."""
     asked = PushSecret("aws", "admin", "fluent-bit")
     former = [PushSecret("aws", "admin", "grafana"), PushSecret("test", "admin", "grafana")]
     known(lambda: shipped(service(), secret=asked, others=former))

@@ -30,7 +30,7 @@ def test_the_worked_example_of_fluent_bits_own_output() -> None:
 
 
 def waits(tries: int, first: float, longest: float) -> float:
-    """When the last try begins, with the waits of dskit's backoff.NextDelay; test_log_router asks itself."""
+    """When the last try begins, with the waits of dskit's backoff.NextDelay (see test_log_router)."""
     low, high, waited = first, min(2 * first, longest), 0.0
     for _ in range(tries - 1):
         waited += low if low >= high else random.uniform(low, high)
@@ -53,7 +53,7 @@ def test_the_last_try_comes_after_the_outage_and_not_one_try_later(
     assert waits(tries, first, longest) >= outage * (1 - 1e-9)
 
 
-def test_many_tries_are_reckoned_at_once() -> None:
+def test_many_tries_are_calculated_quickly() -> None:
     assert tried_seconds(10**9, 0.5, 30) == pytest.approx(16e9, rel=1e-6)
 
 
@@ -74,7 +74,7 @@ def test_half_of_the_memory_holds_an_outage_in_the_agents_units(rate: float, siz
     minutes=st.integers(1, 120),
     containers=st.integers(1, 9),
 )
-def test_more_to_hold_is_never_less_room(rate: float, size: int, minutes: int, containers: int) -> None:
+def test_a_larger_outage_never_gets_less_room(rate: float, size: int, minutes: int, containers: int) -> None:
     def plan(minutes: int, containers: int):
         stated = LogRate(lines_per_second=rate, bytes_per_line=size, outage_minutes=minutes)
         return [buffer_plan(output, stated, containers, {}) for output in ("grafana", "fluent-bit")]

@@ -54,7 +54,7 @@ def test_the_secrets_of_an_area_are_listed() -> None:
 
 
 def places(path: str) -> list[tuple[str | int, ...]]:
-    """Where a secret may be put: under its key, under one mistyped, in the place of what holds it."""
+    """The places for a secret: under its key, under a mistyped key, and in place of its parent."""
     names: list[str | int] = [
         {"instances": "test", "accounts": 0}[before] if name == "*" else name
         for before, name in pairwise(["", *path.split(".")])
@@ -67,7 +67,7 @@ PLACES = sorted({place for path in secret_settings(Settings) for place in places
 
 
 @pytest.mark.parametrize("place", PLACES, ids=str)
-def test_no_mistake_about_a_secret_tells_it(place: tuple[str | int, ...]) -> None:
+def test_no_error_about_a_secret_shows_it(place: tuple[str | int, ...]) -> None:
     text = CANARY.text
     for value in (text, text * 3, f"{text}\n", [text], {"value": text}, {"password": [text]}):
         tree: Any = local_settings()
@@ -78,5 +78,5 @@ def test_no_mistake_about_a_secret_tells_it(place: tuple[str | int, ...]) -> Non
         try:
             parse(tree)
         except SettingsError as error:
-            told = "".join(traceback.format_exception(error)) + repr(error)
-            assert leaks([CANARY], {"the error": told.encode()}) == [], place
+            shown = "".join(traceback.format_exception(error)) + repr(error)
+            assert leaks([CANARY], {"the error": shown.encode()}) == [], place

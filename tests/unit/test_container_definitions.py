@@ -1,4 +1,4 @@
-"""Task definitions: what ECS takes, and what the log router is told."""
+"""Task definitions: valid for ECS, with the log router's options."""
 
 from __future__ import annotations
 
@@ -197,7 +197,7 @@ def test_fluent_bits_own_output_gets_its_options() -> None:
 
 @some_services
 @given(service=services, keeps_metadata=st.booleans())
-def test_which_task_printed_a_line_is_always_told_and_never_a_label(
+def test_a_lines_task_is_always_shipped_and_never_a_label(
     service: ServiceSettings, keeps_metadata: bool
 ) -> None:
     target = PushTarget(url=URL, keeps_metadata=keeps_metadata)
@@ -207,7 +207,7 @@ def test_which_task_printed_a_line_is_always_told_and_never_a_label(
     for field in ("ecs_task_arn", "ecs_task_definition", "container_name", "ec2_instance_id", "partial_id"):
         assert field not in removed
         assert (f"{field}=${field}" in beside) == ("structured_metadata" in options)
-    # Metadata where the Loki has room for it; elsewhere fields of JSON, which quotes what is printed.
+    # Metadata if the Loki stores it; else fields of JSON, which quotes the line.
     has_room = service.log_router.output == "fluent-bit" and keeps_metadata
     assert ("structured_metadata" in options) == has_room
     assert options.get("LineFormat", options.get("line_format")) == "json"
@@ -229,7 +229,7 @@ def test_options_by_hand_come_over_the_stacks_own_in_one_spelling() -> None:
     assert not {"batchwait", "logLevel"} & set(options)
 
 
-def test_what_a_container_is_given_reaches_its_definition() -> None:
+def test_a_containers_settings_reach_its_definition() -> None:
     tree = {
         **APP,
         "essential": False,
@@ -297,7 +297,7 @@ def test_the_task_stops_with_its_log_router_or_only_that_is_started_again() -> N
     assert problems(request_for(fargate(logRouter={"onExit": "restart"}))) == []
 
 
-def test_a_log_router_that_can_tell_its_health_is_waited_for() -> None:
+def test_a_log_router_with_a_health_check_is_waited_for() -> None:
     router = {
         "image": "amazon/aws-for-fluent-bit:2.34.0",
         "output": "fluent-bit",

@@ -1,4 +1,4 @@
-"""What a stack costs: the sums, the prices, and how they are fetched."""
+"""A stack's costs: the sums, the prices, and how they are fetched."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def half(region: str = "ap-northeast-2", services: dict[str, Any] | None = None,
 
 
 def documented() -> list[list[str]]:
-    """The rows of docs/costs.md's table: setting, and what it costs by region."""
+    """The rows of docs/costs.md's table: setting, and its costs by region."""
     text = (ROOT / "docs" / "costs.md").read_text()
     rows = [line for line in text.splitlines() if line.startswith("| `")]
     return [[cell.strip() for cell in row[1:-1].split("|")] for row in rows]
 
 
 @pytest.mark.parametrize("row", documented(), ids=lambda row: row[0])
-def test_the_documentation_says_what_is_reckoned(row: list[str]) -> None:
+def test_the_documentation_has_the_calculated_sums(row: list[str]) -> None:
     setting, *sums = row
     create = yaml.safe_load("{" + setting.replace("`", "") + "}")
     for region, said in zip(("ap-northeast-2", "us-east-1"), sums, strict=True):
@@ -65,7 +65,7 @@ def test_a_task_on_fargate_is_paid_by_its_size(architecture: str, vcpu: float, m
     )
     [task] = [one for one in found.by_use if "Fargate" in one.what]
     assert task.usd == pytest.approx((0.5 * vcpu + memory) * 730)
-    # What depends on how many run isn't in the sum.
+    # Costs per running task aren't in the sum.
     assert all(one not in found.fixed for one in found.by_use)
 
 
@@ -86,7 +86,7 @@ def test_lines_are_paid_by_the_way_that_they_go(egress: dict[str, Any], each: fl
     lines = found.by_use[0]
     gigabytes = 100 * 1000 * 3600 * 730 / 1e9
     assert (lines.many, lines.usd) == (f"{gigabytes:.0f} GB", pytest.approx(gigabytes * each))
-    # A network that is made elsewhere isn't counted; a service's alarms are.
+    # An existing network isn't counted; a service's alarms are.
     assert sum("NAT" in one.what for one in found.fixed) == ("create" in egress)
     assert sum("alarm" in one.what for one in found.fixed) == 1
 
@@ -123,14 +123,14 @@ def test_what_is_wrong_is_one_line(tmp_path: Path) -> None:
 
 
 def product(usage: str, *steps: tuple[str, str]) -> str:
-    """A product of the price list as AWS gives it: where each step begins, and what a unit costs there."""
+    """A product in AWS' price list: the start of each step, and its price per unit."""
     dimensions = {f"d{begin}": {"beginRange": begin, "pricePerUnit": {"USD": usd}} for begin, usd in steps}
     attributes = {"attributes": {"usagetype": usage}}
     return json.dumps({"product": attributes, "terms": {"OnDemand": {"t": {"priceDimensions": dimensions}}}})
 
 
 class PriceList:
-    """boto3's client for the price list, played: every product of a region in pages of one."""
+    """A fake of boto3's client for the price list: every product of a region in pages of one."""
 
     def __init__(self, prefix: str, **more: list[tuple[str, str]]) -> None:
         self.asked: list[tuple[str, dict[str, str]]] = []
@@ -138,7 +138,7 @@ class PriceList:
             product(f"{prefix}{wanted.usage}", *more.get(name, [("0", f"0.0{number + 1}")]))
             for number, (name, wanted) in enumerate(WANTED.items())
         ]
-        # Others, whose names end alike.
+        # Other products with the same suffix.
         self._products += [product(f"{prefix}Regional{one.usage}", ("0", "9")) for one in WANTED.values()]
 
     def get_paginator(self, operation: str) -> PriceList:

@@ -1,4 +1,4 @@
-"""Each record in docs/decisions has a date and a status, and stands so in the index."""
+"""Each record in docs/decisions has a date and a status, and the index has the same."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shippers of Docker hosts: Alloy's configuration, what is asked of Docker, and where a password goes."""
+"""The shippers of Docker hosts: Alloy's configuration, the containers, and the password's file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ PASSWORDS = {"admin": SECRET, "other": "another one"}
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    """The stand-in engine."""
+    """The fake engine."""
     with running_engine() as made:
         yield made
 
@@ -61,7 +61,7 @@ def build_shippers(engine: Engine) -> dict[str, dict[str, Any]]:
 
 
 def files_of(engine: Engine, name: str) -> dict[str, Any]:
-    """The files that are put in a volume, which are a secret."""
+    """The files for a volume, which are a secret."""
     return engine.made[name].inputs["files"]["value"]
 
 
@@ -92,7 +92,7 @@ def test_alloys_parser_refuses_what_is_wrong() -> None:
 
 
 def parsed(text: str) -> tuple[int, str]:
-    """What Alloy's own parser says to a configuration."""
+    """The verdict of Alloy's own parser on a configuration."""
     program = alloy_syntax.program()
     if not program.exists():
         pytest.fail(f"{program.name} is missing: run `make install` once")
@@ -107,7 +107,7 @@ def test_the_real_caddy_takes_the_readers_file(tmp_path: Path) -> None:
     page = json.loads(run(caddy, "adapt", "--config", "Caddyfile", "--validate", cwd=tmp_path))
     [server] = page["apps"]["http"]["servers"].values()
     assert server["listen"] == [f"unix/{SOCKET}|0666"]
-    # Nothing of a request or a line is written anywhere.
+    # It logs nothing of a request or a line.
     assert "logs" not in server
 
 

@@ -1,4 +1,4 @@
-"""The blocks of settings in the documents are taken as they stand, in a stack file like prod's."""
+"""The documents' blocks of settings are valid in a stack file like prod's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def prod_with(area: str, key: str, more: dict[str, Any]) -> Settings:
     return parse(tree)
 
 
-def test_a_service_takes_what_shipping_says() -> None:
+def test_shippings_example_of_a_service_is_valid() -> None:
     block = documented("shipping.md", "Add a service")
     ((name, service),) = block["campus-monitor:services"].items()
     settings = prod_with("services", "", {name: service})
@@ -34,14 +34,14 @@ def test_a_service_takes_what_shipping_says() -> None:
 
 
 @pytest.mark.parametrize("left_out", ["cpuUnits", "memoryMib", "containers"])
-def test_a_service_takes_no_less(left_out: str) -> None:
+def test_shippings_example_is_minimal(left_out: str) -> None:
     ((name, service),) = documented("shipping.md", "Add a service")["campus-monitor:services"].items()
     del service[left_out]
     with pytest.raises(SettingsError, match=left_out):
         prod_with("services", "", {name: service})
 
 
-def test_a_loki_takes_what_its_document_says() -> None:
+def test_lokis_example_is_valid() -> None:
     instances = documented("loki.md", "Add a Loki")["campus-monitor:loki"]["instances"]
     # Under a name, port and route that are free in prod.
     more = instances["aws"] | {"port": 3102, "route": "/lokimore"}

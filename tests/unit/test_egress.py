@@ -1,4 +1,4 @@
-"""Where the AWS network's subnets lie, and how its public addresses are known."""
+"""The AWS network's subnets, and the sources of its public addresses."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_private_subnets_leave_by_their_zones_gateway_or_by_the_one_for_all(
             "0.0.0.0/0",
             f"network-nat-{by}-id",
         )
-        # A gateway stands in a public subnet, which leaves directly, and has its zone's address.
+        # A gateway is in a public subnet, which has a direct route out, and has its zone's address.
         gateway = made[f"NatGateway nat-{by}"]
         assert gateway["subnetId"] == f"network-public-{by}-id"
         assert gateway["allocationId"] == f"egress-{by}-allocation"
@@ -153,7 +153,7 @@ def test_elastic_ips_that_the_account_has_are_taken_over_and_never_released(acco
         return pulumi.Output.all(keys=made[0].by_key, zones=made[0].by_zone)
 
     found = known(make)
-    # By themselves and not by their zones: with others in their place, both are allowed for a while.
+    # Keyed by address and not by zone: while they are replaced, both are allowed.
     assert found["keys"] == {ip: ip for ip in ELASTIC.values()}
     assert found["zones"] == dict(zip(zones_of(["a", "c"]), found["keys"], strict=True))
     assert list(made[0].allocation_ids) == zones_of(["a", "c"])
@@ -190,7 +190,7 @@ def test_given_addresses_are_taken_as_they_are_and_sorted() -> None:
         ),
     ],
 )
-def test_what_was_found_is_judged_while_the_program_runs(
+def test_looked_up_addresses_are_checked_while_the_program_runs(
     account: Account, how: dict[str, Any], secondary: tuple[str, ...], says: tuple[str, ...]
 ) -> None:
     account.secondary = secondary
@@ -213,7 +213,7 @@ def test_fargate_wants_a_network() -> None:
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_what_is_retained_is_named(kept: bool) -> None:
+def test_retained_addresses_are_an_output(kept: bool) -> None:
     create = {"create": {"zones": zones_of(["a", "c"]), "retainAddresses": kept}}
     settings = parse(changed("egress", create))
     made: list[EgressAddresses] = []

@@ -1,4 +1,4 @@
-"""Stage and prod differ in what docs/settings.md explains, and in nothing else."""
+"""Stage and prod differ only in the settings that docs/settings.md explains."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rig.stack import ROOT, settings_of
 
 
 def differences(one: Any, other: Any, path: str = "") -> set[str]:
-    """The settings in which two trees differ; what only one of them has is one difference, with all below."""
+    """The settings in which two trees differ; a subtree in only one of them is one difference."""
     if not isinstance(one, dict) or not isinstance(other, dict):
         return {path} if one != other else set()
     below = (
@@ -25,5 +25,5 @@ def explained() -> set[str]:
     return set(re.findall(r"^\| `([\w.]+)` \|", table, re.MULTILINE))
 
 
-def test_stage_and_prod_differ_in_what_is_explained() -> None:
+def test_stage_and_prod_differ_only_as_explained() -> None:
     assert differences(settings_of("stage"), settings_of("prod")) == explained()

@@ -1,4 +1,4 @@
-"""The figures: what is recorded is judged, and nothing passes unseen."""
+"""The figures: every recorded measurement is judged or shown."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def test_a_measurement_is_one_json_line_of_the_running_target(build: Path) -> No
         ("gate_bypasses", 0, "met", 0),
         ("gate_bypasses", 1, "MISSED", 1),
         ("lockouts_recovered", 99.9, "MISSED", 1),
-        # One without a target.
-        ("loki_resident_mib", 9999, "told", 0),
+        # A figure without a target.
+        ("loki_resident_mib", 9999, "shown", 0),
     ],
 )
 def test_the_table_judges_each_figure(

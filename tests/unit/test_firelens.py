@@ -1,4 +1,4 @@
-"""The lint of the log router's settings: what passes. What doesn't is in support/mistakes/services.py."""
+"""The lint of the log router's settings: valid settings. The mistakes are in support/mistakes/services.py."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_the_output_is_named_as_the_image_registers_it(image: str, name: str) ->
     assert output_name("fluent-bit", image) == "loki"
 
 
-def test_what_is_right_passes() -> None:
+def test_valid_settings_pass() -> None:
     tree = settings_of("local")
     tree["services"]["client-api"] |= {
         "architecture": "arm64",
@@ -87,7 +87,7 @@ def test_as_many_labels_as_loki_takes_pass() -> None:
         "launch": "fargate",
         "memoryMib": 1024,
         "labels": labels,
-        # 3 of the stack's own, 10, and 2.
+        # The stack's own 3, 10 more, and 2.
         "logRouter": {"options": {"label_keys": "$source,$container_name"}},
     }
     assert parse(tree).services["client-api"].labels == labels

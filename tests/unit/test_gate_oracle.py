@@ -1,4 +1,4 @@
-"""The gate's oracle: right about what everybody agrees on, and the cases come out the same again."""
+"""The gate's oracle: right about clear cases, and the generated cases are reproducible."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def request(
 
 
 def verdicts(sent: bytes | H2Request, source: str = INSIDER, site: str | None = HOST) -> dict[int, Verdict]:
-    """The verdict on each case in what is sent."""
+    """The verdict on each case in the sent bytes."""
     return {case: judged.verdict for case, judged in judge(POLICY, source, site, sent).items()}
 
 
@@ -106,7 +106,7 @@ def test_the_loki_is_the_routes_own() -> None:
     assert judged[1].door == POLICY.door("/locked")
 
 
-def test_a_way_is_told_by_its_path() -> None:
+def test_a_way_is_identified_by_its_path() -> None:
     assert verdicts(request("/nobody/loki/api/v1/push")) == {1: NEVER}
     judged = judge(POLICY, INSIDER, HOST, request("/nobody/otlp/v1/logs"))
     assert judged[1].door == POLICY.doors[-1]
@@ -122,7 +122,7 @@ def test_a_way_is_told_by_its_path() -> None:
         (request(more="Connection: close\r\n") + request(case=2), {1: PASS, 2: MAY_PASS}),
         (request(body=request(case=2).decode()), {1: PASS, 2: NEVER}),
         (request(framing="Content-Length: 0\r\n", body="") + request(case=2), {1: PASS, 2: PASS}),
-        # In doubt, each reading of each head counts.
+        # In doubt, each interpretation of each head counts.
         (
             request(framing=CHUNKED + "Content-Length: 9\r\n", body="0\r\n\r\n") + request(case=2),
             {1: MAY_PASS, 2: MAY_PASS},
@@ -139,7 +139,7 @@ def test_requests_on_one_connection(sent: bytes, expected: dict[int, Verdict]) -
 
 
 def stream(*changes: tuple[bytes, bytes], body: bytes = b"{}", is_cut: bool = False) -> H2Request:
-    """A push over HTTP/2 with some fields in place of others, or beside them."""
+    """A push over HTTP/2 with some fields replaced or added."""
     fields = {
         b":method": b"POST",
         b":scheme": b"https",

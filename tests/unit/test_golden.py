@@ -1,4 +1,4 @@
-"""A golden file that holds a difference says all about its text."""
+"""A golden file with a difference determines its text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tests.support.golden import difference
 
-# Of few lines and few kinds of them, so that they are often alike; with and without a newline at the end.
+# Few lines of few kinds, so that they are often alike; with and without a newline at the end.
 texts = st.lists(st.sampled_from(["a", "b", "", " a", "-a", "+a"]), max_size=6).map("\n".join)
 
 

@@ -1,4 +1,4 @@
-"""What Grafana is provisioned with: as agreed, of the SDK's types, and nothing that isn't there."""
+"""Grafana's provisioned files: as agreed, of the SDK's types, and consistent."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def rules(*sources: LokiSource, host_logs: HostLogs | None = HOST_LOGS) -> dict[
 
 
 def uids(page: dict[str, Any]) -> tuple[set[str], set[str]]:
-    """The rules that are wanted, and those that only stand there."""
+    """The active rules, and the placeholders."""
     [group] = page["groups"]
     there, idle = (
         {rule["uid"] for rule in group["rules"] if bool(rule.get("isPaused")) == is_idle}
@@ -99,7 +99,7 @@ def test_the_dashboards_are_of_the_sdks_types() -> None:
     register_default_plugins()
     for page in dashboards().values():
         again = json.dumps(Dashboard.from_json(page), cls=JSONEncoder, sort_keys=True)
-        # The SDK puts this into each link, whatever it reads.
+        # The SDK always adds this to a link.
         assert re.sub(r'"placement": "inControlsMenu", ', "", again) == json.dumps(page, sort_keys=True)
 
 
@@ -111,7 +111,7 @@ def test_the_rules_are_of_the_sdks_types() -> None:
             assert {key: again[key] for key in rule} == rule
 
 
-def test_what_a_dashboard_or_rule_asks_is_a_source_that_is_there() -> None:
+def test_dashboards_and_rules_only_use_existing_sources() -> None:
     known = {one["uid"] for one in json.loads(render_datasources(SOURCES))["datasources"]}
     text = json.dumps([*dashboards().values(), rules(*SOURCES)])
     asked = set(re.findall(r'"(?:uid|datasourceUid)": "(loki-[^"]*|\$[^"]*)"', text))
@@ -131,7 +131,7 @@ def test_uids_are_such_as_grafana_takes() -> None:
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid) for uid in [*pages, *there])
 
 
-def test_what_needs_caddys_access_log_is_there_exactly_where_it_is_kept() -> None:
+def test_panels_and_rules_on_caddys_access_log_exist_only_if_it_is_kept() -> None:
     for asked in ("http.log.access", "disk_used_percent"):
         assert asked in json.dumps(dashboards())
         assert asked not in json.dumps(dashboards(None))
@@ -152,19 +152,19 @@ def test_only_a_loki_that_expects_logs_from_aws_may_be_found_silent() -> None:
 
 
 def test_each_loki_has_an_alert_of_its_own_with_its_name() -> None:
-    """So that a second one that falls silent is told, and one that is away hides no other's silence."""
+    """So a second silent Loki is reported, and a Loki that is away hides no other's silence."""
     page = rules(AWS, source("third", "http://x", expects_aws=True))
-    for base, told in (("campus-loki-away", "can't be asked"), ("campus-aws-silent", "got no line")):
+    for base, text in (("campus-loki-away", "can't be asked"), ("campus-aws-silent", "got no line")):
         for uid, name in ((base, "aws"), (f"{base}-2", "third")):
             rule = wanted(page, uid)
             assert (rule["labels"]["loki"], rule["data"][0]["datasourceUid"]) == (name, f"loki-{name}")
             assert f"Loki {name} " in rule["annotations"]["summary"]
-            assert told in rule["annotations"]["summary"]
+            assert text in rule["annotations"]["summary"]
             assert len(rule["data"]) == 2
 
 
 def test_only_one_rule_says_that_a_loki_cannot_be_asked() -> None:
-    """The others keep their state: none of their texts would be true."""
+    """The other rules keep their state: their texts wouldn't be true."""
     for rule in rules(*SOURCES)["groups"][0]["rules"]:
         if rule.get("isPaused"):
             continue
@@ -182,7 +182,7 @@ def test_every_message_has_its_value_its_severity_and_a_panel_that_is_there() ->
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert rule["annotations"]["__dashboardUid__"] == pages["pipeline.json"]["uid"]
         assert int(rule["annotations"]["__panelId__"]) in panels
-        # What is silent or away has no number to tell.
+        # A silent or missing Loki has no number to show.
         asked, condition = rule["data"][0]["refId"], rule["data"][1]["model"]["expression"]
         if ">" in condition:
             assert f".Values.{asked}.Value" in rule["annotations"]["summary"]
@@ -193,16 +193,16 @@ def test_every_message_has_its_value_its_severity_and_a_panel_that_is_there() ->
 
 @pytest.mark.parametrize("sources", [[AWS], [source("other", "http://x", expects_aws=True)], [TEST], SOURCES])
 @pytest.mark.parametrize("host_logs", [HOST_LOGS, None])
-def test_a_rule_that_is_not_wanted_cannot_fire_even_if_grafana_keeps_it(
+def test_an_unused_rule_cannot_fire_even_if_grafana_keeps_it(
     sources: list[LokiSource], host_logs: HostLogs | None
 ) -> None:
-    """Grafana 13.2.0 deletes no rule (grafana#131777), and would ask a Loki that is gone for ever."""
+    """Grafana 13.2.0 deletes no rule (grafana#131777), and would query a removed Loki for ever."""
     page = rules(*sources, host_logs=host_logs)
     [group] = page["groups"]
     there, gone = uids(page)
     stopped = {rule["uid"]: rule for rule in group["rules"] if rule.get("isPaused")}
     assert "deleteRules" not in page
-    # Whatever was there before: none of ours is named after an instance.
+    # For any former rules: ours aren't named after an instance.
     everything = {f"{base}{at}" for base in ("campus-loki-away", "campus-aws-silent") for at in ("", *PLACES)}
     assert there | gone == everything | set(OF_THE_HOST)
     known = {source.uid for source in sources}
@@ -216,7 +216,7 @@ def test_a_rule_that_is_not_wanted_cannot_fire_even_if_grafana_keeps_it(
 
 
 def test_titles_go_by_the_place_so_that_no_two_are_the_same_on_the_way() -> None:
-    """Grafana changes one rule after the other: with names in them, two would have the same for a moment."""
+    """Grafana changes one rule after the other: with names in the titles, two would be equal for a moment."""
     before = {one["uid"]: one["title"] for one in rules(AWS, TEST)["groups"][0]["rules"]}
     after = {one["uid"]: one["title"] for one in rules(TEST)["groups"][0]["rules"]}
     for uid, title in after.items():
@@ -246,7 +246,7 @@ def test_without_a_contact_hand_made_policies_are_left_alone() -> None:
     assert json.loads(render_contacts(None)) == {"apiVersion": 1}
 
 
-def test_contacts_that_name_nobody_take_ours_away() -> None:
+def test_empty_contacts_remove_ours() -> None:
     page = json.loads(render_contacts(AlertsTo()))
     gone = [{"orgId": 1, "uid": f"campus-{kind}"} for kind in ("email", "discord", "slack")]
     assert page == {"apiVersion": 1, "resetPolicies": [1], "deleteContactPoints": gone}
@@ -262,7 +262,7 @@ def test_no_text_is_taken_for_a_variable_by_grafana() -> None:
     assert "$" not in render_contacts(EVERYWHERE) + render_datasources(SOURCES) + render_provider("/x")
 
 
-def test_the_sdk_is_loaded_by_nobody_but_who_renders() -> None:
+def test_only_rendering_loads_the_sdk() -> None:
     """It would cost every preview of a stack without Grafana."""
     check = (
         "import sys, components.stack.campus_server, components.grafana.component;"

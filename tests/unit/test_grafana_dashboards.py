@@ -1,4 +1,4 @@
-"""What every dashboard of ours keeps to, so that somebody can read it at three in the morning."""
+"""The rules for all our dashboards, so that they are readable at three in the morning."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def test_every_line_of_a_graph_has_a_name_and_its_value_under_the_mouse() -> Non
 
 
 def test_a_minute_is_the_shortest_step_so_that_rare_events_are_no_dots() -> None:
-    """Grafana's own are 4.5 s at one hour: the guard speaks once a minute, and a rare 403 is one pixel."""
+    """Grafana's own step is 4.5 s at one hour: the guard logs once a minute, and a rare 403 is one pixel."""
     for panel in panels("timeseries"):
         assert panel["interval"] == "1m"
         custom = panel["fieldConfig"]["defaults"]["custom"]
         counted = "count_over_time" in panel["targets"][0]["expr"]
         assert (custom.get("drawStyle") == "bars") == counted
-        # A bar is six minutes wide at 24 hours; a line goes through a gap.
+        # A bar is six minutes wide at 24 hours; a line spans gaps.
         assert (panel.get("maxDataPoints") == 240) == counted
         assert counted or custom["spanNulls"] == 600_000
-        # Each step is as long as the range: nothing falls between two.
+        # Each step is as long as the range, so no event falls between two.
         assert "[$__auto]" in panel["targets"][0]["expr"]
 
 
@@ -79,7 +79,7 @@ def test_nothing_healthy_is_red_and_nothing_silent_is_green() -> None:
     assert disk[1:] == [(0, "green"), (70, "orange"), (80, "red")]
 
 
-def test_an_answer_that_was_taken_is_green_and_one_that_was_not_is_not() -> None:
+def test_only_a_taken_push_is_green() -> None:
     [panel] = [one for one in panels("timeseries") if one["title"] == "Pushes per second"]
     found = {
         one["matcher"]["options"]: one["properties"][0]["value"]["fixedColor"]
@@ -133,7 +133,7 @@ def test_each_dashboard_leads_to_the_other_at_the_same_time() -> None:
     found = {name: page["links"] for name, page in pages().items()}
     assert [(one["url"], one["keepTime"]) for one in found["logs.json"]] == [("/d/campus-pipeline", True)]
     assert [(one["url"], one["keepTime"]) for one in found["pipeline.json"]] == [("/d/campus-logs", True)]
-    # In sight, and in no menu.
+    # Visible, and not in a menu.
     assert not any("placement" in one for links in found.values() for one in links)
 
 
@@ -158,7 +158,7 @@ def test_a_click_on_a_service_leads_to_its_lines() -> None:
 
 
 def test_the_last_line_of_each_source_is_a_row_with_its_name() -> None:
-    """Instant answers are one table: a stat makes one number of it, of whatever source comes last."""
+    """Instant answers are one table: a stat would reduce it to one number, of the last source."""
     tables = panels("table")
     assert len(tables) == 2
     for panel in tables:
@@ -172,7 +172,7 @@ def test_the_last_line_of_each_source_is_a_row_with_its_name() -> None:
         assert override["properties"] == [{"id": "unit", "value": "dateTimeFromNow"}]
 
 
-def test_the_error_rate_does_not_depend_on_what_is_searched_for() -> None:
+def test_the_error_rate_does_not_depend_on_the_search() -> None:
     [rate] = [one for one in panels("timeseries") if one["title"] == "Error rate"]
     assert "$search" not in rate["targets"][0]["expr"]
     assert "$only" not in rate["targets"][0]["expr"]

@@ -1,4 +1,4 @@
-"""What Grafana is told, by the script that runs in its container, with its programs played by others here."""
+"""The reloads of Grafana by the script in its container, with fakes of its programs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ASKED = [
     "GET plugins/loki/settings",
     *(f"POST admin/provisioning/{kind}/reload" for kind in ("datasources", "dashboards", "alerting")),
 ]
-# A Grafana that takes the password in the file `has`, and one that `grafana cli` puts there.
+# A fake Grafana that accepts the password in the file `has`, and a fake `grafana cli` that sets it.
 CURL = """cat >"$here/header"
 known=$(printf 'admin:%s' "$(cat "$here/has")" | base64 | tr -d '\\n')
 echo "$3 ${12#http://127.0.0.1:3000/api/}" >>"$here/asked"
@@ -39,13 +39,13 @@ echo 'Admin password changed successfully'"""
 
 
 @dataclass
-class Played:
-    """Where the script finds its programs, and what they leave."""
+class Fake:
+    """The script's programs, and their results."""
 
     here: Path
 
     def run(self, before: str | None, now: str) -> subprocess.CompletedProcess[str]:
-        """Tell Grafana, with the password's marks of before and now."""
+        """Reload Grafana, with the password's former and present marks."""
         for name, mark in (("tree", before), ("live", now)):
             (self.here / name).mkdir(exist_ok=True)
             if mark is not None:
@@ -59,7 +59,7 @@ class Played:
 
     @property
     def asked(self) -> list[str]:
-        """What Grafana was asked, one after the other."""
+        """Grafana's requests, in order."""
         return (self.here / "asked").read_text().splitlines()
 
     @property
@@ -69,66 +69,66 @@ class Played:
 
 
 @pytest.fixture
-def played(tmp_path: Path) -> Played:
+def fake(tmp_path: Path) -> Fake:
     """A Grafana that has the settings' password."""
     for name, does in (("curl", CURL), ("grafana", CLI)):
         (tmp_path / name).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / name).chmod(0o755)
     for name, text in (("password", PASSWORD), ("has", PASSWORD), ("answer", "200")):
         (tmp_path / name).write_text(text)
-    return Played(tmp_path)
+    return Fake(tmp_path)
 
 
-def test_it_is_told_of_data_sources_before_rules_that_name_them(played: Played) -> None:
-    ran = played.run("same", "same")
-    assert (ran.returncode, ran.stderr, played.asked) == (0, "", ASKED)
+def test_data_sources_are_reloaded_before_rules_that_name_them(fake: Fake) -> None:
+    ran = fake.run("same", "same")
+    assert (ran.returncode, ran.stderr, fake.asked) == (0, "", ASKED)
 
 
-def test_a_new_password_of_the_settings_is_put_in(played: Played) -> None:
-    """Grafana reads the file at its database's creation only."""
-    (played.here / "has").write_text("the one before")
-    ran = played.run("before", "now")
+def test_a_new_password_of_the_settings_is_put_in(fake: Fake) -> None:
+    """Grafana only reads the file when it creates its database."""
+    (fake.here / "has").write_text("the one before")
+    ran = fake.run("before", "now")
     assert ran.returncode == 0
-    assert played.has == PASSWORD
-    assert played.asked == [ASKED[0], *ASKED]
+    assert fake.has == PASSWORD
+    assert fake.asked == [ASKED[0], *ASKED]
     assert PASSWORD not in ran.stdout + ran.stderr
 
 
-def test_a_new_password_that_cannot_be_put_in_fails_the_update(played: Played) -> None:
-    (played.here / "has").write_text("the one before")
-    (played.here / "broken").touch()
-    ran = played.run("before", "now")
+def test_a_new_password_that_cannot_be_put_in_fails_the_update(fake: Fake) -> None:
+    (fake.here / "has").write_text("the one before")
+    (fake.here / "broken").touch()
+    ran = fake.run("before", "now")
     assert ran.returncode not in (0, 77)
     assert "Error: database is locked" in ran.stderr
-    assert played.asked == ASKED[:1]
+    assert fake.asked == ASKED[:1]
 
 
-def test_a_new_password_that_grafana_has_is_left_alone(played: Played) -> None:
+def test_a_new_password_that_grafana_has_is_left_alone(fake: Fake) -> None:
     """It was changed in Grafana first, then written to the settings."""
-    (played.here / "broken").touch()
-    ran = played.run("before", "now")
-    assert (ran.returncode, played.asked) == (0, ASKED)
+    (fake.here / "broken").touch()
+    ran = fake.run("before", "now")
+    assert (ran.returncode, fake.asked) == (0, ASKED)
 
 
 @pytest.mark.parametrize("before", ["same", None], ids=["the settings' is as before", "not known"])
-def test_a_password_that_was_changed_in_grafana_stays_a_persons(played: Played, before: str | None) -> None:
-    (played.here / "has").write_text("a person's")
-    ran = played.run(before, "same")
+def test_a_password_that_was_changed_in_grafana_stays_a_persons(fake: Fake, before: str | None) -> None:
+    (fake.here / "has").write_text("a person's")
+    ran = fake.run(before, "same")
     assert ran.returncode == 77
     assert "write the present one as grafana.adminPassword" in ran.stderr
-    # Once and not again: Grafana shuts out who is wrong some times.
-    assert (played.has, played.asked) == ("a person's", ASKED[:1])
+    # Only once: Grafana locks an address out after several wrong passwords.
+    assert (fake.has, fake.asked) == ("a person's", ASKED[:1])
 
 
-def test_a_grafana_without_lokis_data_source_is_told(played: Played) -> None:
-    (played.here / "answer").write_text("404")
-    ran = played.run("same", "same")
-    assert (ran.returncode, played.asked) == (1, ASKED[:1])
+def test_a_grafana_without_lokis_data_source_is_reported(fake: Fake) -> None:
+    (fake.here / "answer").write_text("404")
+    ran = fake.run("same", "same")
+    assert (ran.returncode, fake.asked) == (1, ASKED[:1])
     assert "Error: Grafana has no data source for Loki (HTTP 404)" in ran.stderr
 
 
 def test_the_admins_password_is_no_programs_argument(tmp_path: Path) -> None:
-    """Whoever lists processes sees arguments: each program writes down its own here."""
+    """Arguments show in the process list: here each program records its own."""
     secret, log = tmp_path / "admin-password", tmp_path / "arguments"
     secret.write_text(PASSWORD)
     for name in ("cat", "base64", "tr", "env", "printf", "curl"):
@@ -165,13 +165,13 @@ def test_why_grafana_refused_is_read_from_its_log_without_secrets() -> None:
 
 
 class Refusing:
-    """A container whose Grafana refuses its files and says why in its log, by the clock of its host."""
+    """A container whose Grafana refuses its files, with the reason in its log, by its host's clock."""
 
     status = "running"
     client = SimpleNamespace(info=lambda: {"SystemTime": "2026-11-29T18:44:33.123456789Z"})
 
     def logs(self, since: float) -> bytes:
-        """What it said since then."""
+        """Its log since then."""
         assert since == 1795977873.0
         return LOG.encode()
 
@@ -204,7 +204,7 @@ def test_the_update_shows_why_grafana_refused(monkeypatch: pytest.MonkeyPatch) -
     ],
 )
 def test_a_file_that_grafana_would_skip_without_a_word_is_refused(path: str, text: str, says: str) -> None:
-    """Before anything is written, and in the preview already."""
+    """Before anything is written, already in the preview."""
     props = {"files": {path: text}}
     [failure] = LiveFilesProvider().check({}, props).failures
     assert failure.reason.startswith(says)

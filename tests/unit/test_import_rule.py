@@ -1,4 +1,4 @@
-"""Imports run one way, and what is marked as pure reaches no SDK. Nobody imports a test."""
+"""Imports run one way, and modules marked as pure reach no SDK. No module imports a test."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.support.imports import imported
 
 ROOT = Path(__file__).resolve().parents[2]
 SDKS = ("pulumi", "docker", "boto")
-# The first line of every module that reaches no SDK: there nothing may stay untyped.
+# The first line of every module that reaches no SDK, which also makes pyright strict.
 MARK = "# pyright: strict\n"
 
-# The rooms that aren't a thing's, by layer. Of a thing, what is pure is below what isn't: 2 and 3.
+# The rooms that belong to no thing, by layer. A thing's pure modules are layer 2, its others layer 3.
 OTHERS = {"live": 0, "values": 1, "stack": 4, "__main__": 5}
 
 # Sources by module, without empty ones.
@@ -31,7 +31,7 @@ def own_tree() -> Tree:
 
 
 def folder(module: str) -> str:
-    """The room that a module is in; `__main__` is in none."""
+    """A module's room; `__main__` has none."""
     return module.split(".")[1] if "." in module else module
 
 
@@ -46,17 +46,17 @@ def are_two_things(one: str, other: str) -> bool:
 
 
 def layer(module: str, source: str) -> int:
-    """From what everybody may import to what nobody may."""
+    """From modules that all may import to modules that none may import."""
     return OTHERS.get(folder(module), 2 if source.startswith(MARK) else 3)
 
 
 def arrows_of(tree: Tree) -> Arrows:
-    """What each module imports of the tree."""
+    """Each module's imports from the tree."""
     return {module: imported(source) & tree.keys() - {module} for module, source in tree.items()}
 
 
 def reached(arrows: Arrows, module: str) -> set[str]:
-    """A module, and all that it imports by way of others."""
+    """A module, and all its direct and indirect imports."""
     found, left = set[str](), {module}
     while left:
         found |= left
@@ -65,7 +65,7 @@ def reached(arrows: Arrows, module: str) -> set[str]:
 
 
 def circles(arrows: Arrows) -> Iterator[str]:
-    """Whoever is reached by what it imports itself."""
+    """Modules that import themselves indirectly."""
     for one, others in arrows.items():
         for other in sorted(others):
             if one in reached(arrows, other):
@@ -73,7 +73,7 @@ def circles(arrows: Arrows) -> Iterator[str]:
 
 
 def wrong_arrows(tree: Tree, arrows: Arrows) -> Iterator[str]:
-    """Imports from a layer of one above it, and of settings from what isn't settings of another thing."""
+    """Imports from a higher layer, and settings that import another thing's modules beside its settings."""
     for one, others in arrows.items():
         for other in sorted(others):
             if layer(other, tree[other]) > layer(one, tree[one]):
@@ -83,7 +83,7 @@ def wrong_arrows(tree: Tree, arrows: Arrows) -> Iterator[str]:
 
 
 def wrong_marks(tree: Tree, arrows: Arrows) -> Iterator[str]:
-    """A mark where an SDK is reached, and none where none is."""
+    """Marked modules that reach an SDK, and unmarked modules that don't."""
     for module, source in tree.items():
         names = set[str]().union(*(imported(tree[one]) for one in reached(arrows, module)))
         sdks = sorted(name for name in names if name.split(".")[0].startswith(SDKS))
@@ -96,7 +96,7 @@ def wrong_marks(tree: Tree, arrows: Arrows) -> Iterator[str]:
 
 
 def problems(tree: Tree) -> list[str]:
-    """Every import and every mark that is against the rules."""
+    """Every import and every mark that breaks the rules."""
     arrows = arrows_of(tree)
     folders: Arrows = {folder(module): set() for module in tree}
     for one, others in arrows.items():
@@ -128,7 +128,7 @@ GOOD: Tree = {
 
 
 def changed(module: str, line: str) -> Callable[[], Tree]:
-    """The good tree with one more line in a module, or a new module."""
+    """The good tree with another line in a module, or a new module."""
     return lambda: GOOD | {module: GOOD.get(module, "") + "\n" + line}
 
 
@@ -195,18 +195,18 @@ def test_a_seeded_fault_is_seen(seeded: Callable[[], Tree], found: str) -> None:
 
 
 def imported_tests(source: str) -> set[str]:
-    """The test modules that the source takes something out of."""
+    """The test modules that the source imports from."""
     return {name for name in imported(source) if any(part.startswith("test_") for part in name.split("."))}
 
 
-def test_what_tests_share_is_in_support() -> None:
-    """Or in a module beside them: whoever changes a test changes no other."""
+def test_shared_code_of_tests_is_in_support() -> None:
+    """Or in a module beside them: changing a test changes no other test."""
     paths = [path for folder in ("tests", "bench", "rig") for path in (ROOT / folder).rglob("*.py")]
     assert paths
     found = {str(path.relative_to(ROOT)): imported_tests(path.read_text()) for path in paths}
     assert {path: names for path, names in found.items() if names} == {}
 
 
-def test_an_import_out_of_a_test_is_seen() -> None:
+def test_an_import_from_a_test_is_found() -> None:
     assert imported_tests("from tests.unit.test_live import Live")
     assert imported_tests("from tests.unit import test_live")

@@ -1,4 +1,4 @@
-"""Lines that a task could send only after an outage: Loki takes them, however long the settings let it be."""
+"""Loki takes lines that a task can only send after an outage, for every outage that the settings allow."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from tests.support.running_loki import RunningLoki, running_loki
 from tests.support.settings import put
 
 LABELS = {"job": "firelens", "service": "client-api", "container": "app", "source": "stdout"}
-# What passes between the reckoning of an age and Loki's look at it.
+# The time between the calculation of an age and Loki's check.
 MARGIN = 5
 
 
 def stated(output: str, minutes: int) -> Settings:
-    """The local stack, with an outage that its one service states."""
+    """The local stack, with its service's stated outage."""
     changes: dict[str, Any] = {
         "memoryMib": 8192,
         "logRouter": {"output": output},
@@ -60,7 +60,7 @@ def test_a_second_tasks_late_lines_are_taken_and_found(
     oldest = settings.services["client-api"].plan.oldest_seconds
     instance = settings.loki.instances["aws"]
     with running_loki(loki, tmp_path, instance, oldest_seconds=settings.oldest_seconds("aws")) as running:
-        # The first task is through at once; the second one comes with what it has kept, oldest line last.
+        # The first task's lines arrive at once; the second's after the outage, oldest line last.
         assert push(running, 0, "now")[0] == 204
         ages = [minutes * 30, minutes * 60, oldest - MARGIN]
         for age in ages:
@@ -76,5 +76,5 @@ def test_the_window_is_as_long_as_any_outage_needs(output: str, minutes: int) ->
     config = json.loads(render_loki_config(settings.loki.instances["aws"], oldest_seconds=oldest))
     age = config["ingester"].get("max_chunk_age", "7200s")
     assert int(age.removesuffix("s")) / 2 >= oldest >= minutes * 60
-    # No other Loki is told: nothing late is pushed there.
+    # The other Loki isn't changed: it gets no late lines.
     assert settings.oldest_seconds("test") == 0

@@ -1,7 +1,7 @@
-"""What was printed can be read again, and which task printed it: with either output, in the real Loki.
+"""Printed lines and their tasks can be read from the real Loki, with either output.
 
-Grafana's plugin is the real one. What Fluent Bit's own output makes of a record is taken from its source
-(4.2.3, plugins/out_loki/loki.c), and so is the push; the options are the stack's.
+Grafana's plugin is real. Fluent Bit's own output is imitated from its source (4.2.3,
+plugins/out_loki/loki.c); the options are the stack's.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ JSON = [
     '{"log":"inner","msg":"outer"}',
 ]
 TEXTS = PLAIN + JSON
-# What a float holds no more.
+# Too large for a float's precision.
 BIG = '{"id":12345678901234567890}'
 
 
@@ -57,7 +57,7 @@ def running(loki: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run
 
 
 def options_of(output: str, container: str) -> dict[str, str]:
-    """What the stack tells this output of a container's lines."""
+    """The stack's options of this output for a container."""
     made = service(logRouter={"output": output})
     return log_configuration("client-api", container, made, PushTarget(url=URL), made.plan)["options"]
 
@@ -75,7 +75,7 @@ def found(loki: RunningLoki, query: str) -> list[tuple[dict[str, str], str]]:
 
 
 def ship_by_the_plugin(loki: RunningLoki, folder: Path, container: str, texts: list[str]) -> str:
-    """Ship these lines as a task would: the stream that they are in."""
+    """Ship these lines like a task; returns their stream."""
     own = {
         "Url": f"http://127.0.0.1:{loki.port}/loki/api/v1/push",
         "DqueDir": str(folder / "queue"),
@@ -90,11 +90,11 @@ def ship_by_the_plugin(loki: RunningLoki, folder: Path, container: str, texts: l
     return stream
 
 
-def test_grafanas_plugin_keeps_what_was_printed(running: RunningLoki, tmp_path: Path) -> None:
+def test_grafanas_plugin_keeps_printed_lines(running: RunningLoki, tmp_path: Path) -> None:
     stream = ship_by_the_plugin(running, tmp_path, "plugin", TEXTS)
     lines = found(running, f'{stream} | json | line_format "{{{{.log}}}}"')
     assert {line for _, line in lines} >= set(PLAIN)
-    # JSON is an object below `log`: its fields are there as they were, and the origin is the record's own.
+    # JSON is an object below `log`: its fields are unchanged, and the origin is the record's own.
     assert found(running, f'{stream} | json | log_msg="boom\\\\n at f" | log_path="C:\\\\new"')
     assert found(running, f'{stream} | json | log_ecs_task_definition="other:9" | log_msg="forged"')
     for labels, _ in lines:
@@ -104,7 +104,7 @@ def test_grafanas_plugin_keeps_what_was_printed(running: RunningLoki, tmp_path: 
 
 
 def test_grafanas_plugin_rounds_large_numbers(running: RunningLoki, tmp_path: Path) -> None:
-    """A limit of the plugin's, which docs/shipping.md names: it reads and writes JSON anew."""
+    """A limit of the plugin (docs/shipping.md): it parses and rewrites JSON."""
     stream = ship_by_the_plugin(running, tmp_path, "rounded", [BIG])
     [(labels, _)] = found(running, f"{stream} | json")
     assert labels["log_id"] == "12345678901234567000"
@@ -119,7 +119,7 @@ def push_of_fluent_bit(texts: list[str], container: str) -> bytes:
     keys = [key.removeprefix("$") for key in options["label_keys"].split(",")]
     labels = dict(one.split("=", 1) for one in options["labels"].split(","))
     labels |= {key: record[key] for key in keys}
-    # One key is left, whose value is the line itself.
+    # The only key left has the line itself as its value.
     assert set(record) == {
         *keys,
         *(set(beside) & set(record)),
@@ -131,19 +131,19 @@ def push_of_fluent_bit(texts: list[str], container: str) -> bytes:
     return json.dumps({"streams": [{"stream": labels, "values": values}]}).encode()
 
 
-def test_fluent_bits_own_output_keeps_what_was_printed_to_the_letter(running: RunningLoki) -> None:
+def test_fluent_bits_own_output_keeps_printed_lines_exactly(running: RunningLoki) -> None:
     texts = [*TEXTS, BIG]
     body = push_of_fluent_bit(texts, "own")
     assert running.ask("POST", "/loki/api/v1/push", body, {"Content-Type": "application/json"})[0] == 204
     stream = '{container="own"}'
     assert sorted(line for _, line in found(running, stream)) == sorted(texts)
-    # Whatever a line says, the task is the one that printed it.
+    # A line can't change its task.
     assert len(found(running, f'{stream} | ecs_task_arn="{ARN}"')) == len(texts)
     assert len(found(running, f'{stream} | json | ecs_task_arn="{ARN}"')) == len(texts)
     assert not found(running, f'{stream} | json | ecs_task_arn="other"')
     assert found(running, f'{stream} | json | msg="boom\\\\n at f"')
     assert found(running, f'{stream} | json | id="12345678901234567890"')
-    # No stream per task: it is no label of the stream's.
+    # No stream per task: the task isn't a label.
     names = running.ask("GET", "/loki/api/v1/labels")[1]
     assert not {"ecs_task_arn", "container_name", "ecs_task_definition"} & set(json.loads(names)["data"])
 

@@ -1,4 +1,4 @@
-"""What the dynamic resources decide and render, without a Docker Engine."""
+"""The dynamic resources' decisions and scripts, without a Docker Engine."""
 
 from __future__ import annotations
 
@@ -178,14 +178,14 @@ def test_a_refused_change_leaves_everything_as_it_was(live: Live, word: str) -> 
     assert live.leftovers() == []
 
 
-def test_nothing_is_touched_before_the_program_answers(live: Live) -> None:
+def test_nothing_changes_before_the_program_answers(live: Live) -> None:
     (live.folder / "ready").unlink()
     assert live.apply({"a": "second\n"}).returncode == NOT_READY
     assert live.files() == {"a": "first\n"}
     assert live.leftovers() == []
 
 
-def test_a_change_by_hand_is_seen(live: Live) -> None:
+def test_a_change_by_hand_is_found(live: Live) -> None:
     (live.directory / "a").write_text("by hand\n")
     assert live.read("a") == [listed("by hand\n")]
     (live.folder / "running").write_text("by hand\n")
@@ -202,18 +202,18 @@ def test_a_program_that_runs_with_something_else_has_failed(live: Live) -> None:
     assert live.leftovers() == []
 
 
-def test_what_runs_stays_when_a_change_is_refused_even_if_it_is_not_ours(live: Live) -> None:
+def test_a_refused_change_keeps_the_running_configuration_even_if_it_is_not_ours(live: Live) -> None:
     (live.folder / "running").write_text("by hand\n")
     assert live.apply({"a": "refused\n"}).returncode == 1
     assert live.running() == "by hand\n"
 
 
-def test_a_failed_way_back_is_told(live: Live) -> None:
+def test_a_failed_restoration_is_reported(live: Live) -> None:
     (live.directory / "a").write_text("refused\n")
     assert live.apply({"a": "misread\n"}).returncode == NOT_RESTORED
 
 
-def test_files_that_an_editor_put_there_are_taken_in(live: Live) -> None:
+def test_files_that_an_editor_replaced_are_taken_over(live: Live) -> None:
     live.apply({"sub/b": "b\n"})
     for name in ("a", "by hand"):
         (live.directory / "part").write_text("by hand\n")
@@ -222,7 +222,7 @@ def test_files_that_an_editor_put_there_are_taken_in(live: Live) -> None:
     (live.directory / "sub").mkdir()
     (live.directory / "sub/c").write_text("c\n")
     assert live.apply({"sub/b": "new\n"}).returncode == 0
-    # In a folder lies nothing but what a resource has written.
+    # A folder only has files that a resource has written.
     seen = {"a": "by hand\n", "by hand": "by hand\n", "sub/b": "new\n"}
     assert live.files() == seen
     assert live.leftovers() == []
@@ -230,7 +230,7 @@ def test_files_that_an_editor_put_there_are_taken_in(live: Live) -> None:
     assert live.files() == seen | {"a": "second\n"}
 
 
-def test_a_file_that_somebody_added_in_a_folder_is_seen_and_goes(live: Live) -> None:
+def test_a_foreign_file_in_a_folder_is_found_and_removed(live: Live) -> None:
     live.apply({"sub/b": "b\n"})
     assert live.read("a")[-1] == "applied"
     for name in ("c", "by hand", "e/f"):
@@ -242,7 +242,7 @@ def test_a_file_that_somebody_added_in_a_folder_is_seen_and_goes(live: Live) -> 
     assert live.read("a")[-1] == "applied"
 
 
-def test_what_stands_in_a_files_place_is_mended(live: Live) -> None:
+def test_a_folder_in_a_files_place_is_fixed(live: Live) -> None:
     live.apply({"sub/b": "b\n"})
     (live.directory / "sub/b").unlink()
     (live.directory / "sub/b/c").mkdir(parents=True)
@@ -259,7 +259,7 @@ def test_a_name_that_was_removed_by_hand_comes_back(live: Live) -> None:
     assert live.files() == {"a": "first\n"}
 
 
-def test_what_another_run_cleared_away_has_to_be_staged_again(live: Live) -> None:
+def test_files_that_another_run_removed_have_to_be_staged_again(live: Live) -> None:
     waiting, other = live.stage({"a": "waiting\n"}), live.stage({"a": "other\n"}, work="else")
     assert live.apply({"a": "second\n"}).returncode == 0
     assert not (live.directory / waiting).exists()
@@ -274,7 +274,7 @@ def test_a_staging_that_was_never_finished_goes_in_time(live: Live) -> None:
     (unfinished / "whole").unlink()
     assert live.apply({"a": "second\n"}).returncode == 0
     assert unfinished.exists()
-    # Nobody can make a folder that is an hour old for the kernel.
+    # A test can't make a folder that is an hour old for the kernel.
     script = render_apply_script(STUB)
     hurried = script.replace(f"-cmin +{STALE_MINUTES} ", "-cmin -1 ! -path '*-work-*' ")
     assert hurried != script
@@ -311,7 +311,7 @@ def test_files_on_trial_run_and_are_not_in_place(live: Live) -> None:
     assert live.leftovers() == []
 
 
-def test_files_that_may_not_stay_are_taken_back(live: Live) -> None:
+def test_files_that_may_not_stay_are_reverted(live: Live) -> None:
     staging = live.begin("second\n")
     assert live.end(staging, "drop") == 0
     assert (live.files(), live.running()) == ({"a": "first\n"}, "first\n")
@@ -327,7 +327,7 @@ def test_a_trial_that_was_over_confirms_nothing(live: Live) -> None:
     assert live.leftovers() == []
 
 
-def test_a_trial_can_be_ended_by_whoever_does_not_know_it(live: Live) -> None:
+def test_a_trial_can_be_ended_by_an_update_that_does_not_know_it(live: Live) -> None:
     live.begin("second\n")
     assert live.end(".staging-other-0123", "drop") == 0
     assert (live.files(), live.running()) == ({"a": "first\n"}, "first\n")
@@ -371,7 +371,7 @@ def test_a_program_without_a_trial_is_refused_one() -> None:
         )
 
 
-# Of signals, variables of programs, answers of HTTP, and comments.
+# Names of signals, programs' variables, HTTP answers, and comments.
 LEFT_IN_CAPITALS = {
     *("EXIT", "EX_NOPERM", "GF_PATHS_HOME", "HTTP", "NAME", "OWNERS", "PORT_GUARD_LOCKED", "POST", "ROOT")
 }
@@ -382,7 +382,7 @@ def test_the_scripts_are_sh(program: str) -> None:
     for render in (render_apply_script, render_end_script, render_read_script):
         script = render(PROGRAMS[program])
         subprocess.run(["sh", "-n", "-c", script], check=True)
-        # All has been filled in, and what shellcheck alone is told is left out.
+        # All words have values, and the lines for shellcheck are left out.
         assert set(re.findall(r"(?<![\w$])[A-Z][A-Z_]{3,}", script)) <= LEFT_IN_CAPITALS
         assert "shellcheck" not in script
 
@@ -401,7 +401,7 @@ def test_an_error_is_the_programs_own_without_notices_and_secrets() -> None:
     )
 
 
-def test_an_error_in_caddys_log_is_told_in_plain_words() -> None:
+def test_an_error_in_caddys_log_is_readable() -> None:
     errors = '{"level":"warn","msg":"not formatted"}\n{"level":"error","ts":1.5,"msg":"line 3: bad"}'
     assert readable(errors) == "Error: line 3: bad"
 
@@ -419,13 +419,13 @@ def test_a_password_that_bcrypt_would_not_take_whole_is_refused(password: str, w
     assert [failure.property for failure in failures] == [""]
 
 
-def test_a_hash_costs_who_guesses_as_much_as_it_should() -> None:
+def test_a_hash_has_the_agreed_cost() -> None:
     assert bcrypt_hash("a password").startswith("$2b$14$")
 
 
 @pytest.fixture
 def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes that take no second each: of the least cost that bcrypt knows."""
+    """Fast hashes, with bcrypt's least cost."""
     monkeypatch.setattr(password_hash, "COST", 4)
 
 
@@ -475,7 +475,7 @@ def test_the_settings_refuse_a_password_in_the_same_words(password: str) -> None
 
 
 class Mistaken(LiveProvider):
-    """A provider with a mistake in it."""
+    """A provider with a mistake."""
 
     def create(self, props: dict[str, Any]) -> CreateResult:
         """Fail in one of two ways."""
@@ -484,34 +484,36 @@ class Mistaken(LiveProvider):
         return CreateResult(props["id"])
 
 
-def test_a_failure_is_told_without_our_code_and_a_mistake_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_is_reported_without_a_traceback_and_a_mistake_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     provider = Mistaken()
-    # As Pulumi does in the plugin's process, and for this test only.
+    # Like Pulumi in the plugin's process, and only for this test.
     monkeypatch.setattr("sys.tracebacklimit", 1000, raising=False)
     provider.configure(ConfigureRequest(config=Config({}, "project")))
-    told: list[str] = []
+    reports: list[str] = []
     for props in ({"id": "a"}, {}):
         try:
             provider.create(props)
         except Exception:
-            told.append(traceback.format_exc())
-    expected, mistake = told
+            reports.append(traceback.format_exc())
+    expected, mistake = reports
     assert expected == "components.live.docker_host.LiveError: caddy refused the files\n"
     assert 'return CreateResult(props["id"])' in mistake
 
 
 class Engine:
-    """A container whose scripts run here; the engine loses what some of them print."""
+    """A container whose scripts run here; the engine loses the output of some."""
 
     name = "a-container"
 
     def __init__(self, *lost: tuple[bool, bool]) -> None:
-        # Per run, whether the first and the second output is lost; of all later ones none.
+        # Whether the first and the second output is lost, per run; later runs lose none.
         self.lost = list(lost)
         self.runs = 0
 
     def exec_run(self, command: list[str], *, demux: bool) -> Any:
-        """As Docker's SDK does it."""
+        """Like Docker's SDK."""
         assert demux
         self.runs += 1
         done = subprocess.run(command, capture_output=True, check=False)
@@ -524,7 +526,7 @@ class Engine:
 SAYS = 'printf "out %s" "$1"; echo err >&2; exit 3'
 
 
-def test_a_script_is_told_from_its_mark() -> None:
+def test_a_scripts_output_is_separated_from_its_mark() -> None:
     ran = run_script(cast(Any, Engine()), SAYS, "a b")
     assert ran == Ran(status=3, output="out a b", errors="err\n", is_whole=True)
     killed = run_script(cast(Any, Engine()), "kill -9 $$")
@@ -533,23 +535,23 @@ def test_a_script_is_told_from_its_mark() -> None:
 
 
 @pytest.mark.parametrize("lost", [(True, False), (False, True), (True, True)])
-def test_what_the_engine_lost_is_known_and_read_again(lost: tuple[bool, bool]) -> None:
+def test_lost_output_is_noticed_and_read_again(lost: tuple[bool, bool]) -> None:
     ran = run_script(cast(Any, Engine(lost)), SAYS)
     assert ran is not None
     assert (ran.status, ran.is_whole) == (3, False)
     engine = Engine(lost, lost)
     ran = read_by_script(cast(Any, engine), SAYS, "x")
     assert (ran, engine.runs) == (Ran(status=3, output="out x", errors="err\n", is_whole=True), 3)
-    with pytest.raises(LiveError, match="a-container: 5 times the Docker Engine lost what was printed"):
+    with pytest.raises(LiveError, match="a-container: 5 times the Docker Engine lost a script's output"):
         read_by_script(cast(Any, Engine(*[lost] * 5)), SAYS)
 
 
 class Helpers:
-    """An engine's containers, as far as helpers need them."""
+    """The engine's API for helper containers."""
 
     def __init__(self) -> None:
         self.now = 1_000_000
-        # The time that each was made at and its volume, by name, which is its id too.
+        # Each container's creation time and volume, by name, which is also its id.
         self.there: dict[str, tuple[int, str]] = {}
         self.containers = self.api = self
 
@@ -565,7 +567,7 @@ class Helpers:
         return self.get(name)
 
     def __call__(self, *, all: bool, filters: dict[str, str]) -> list[dict[str, Any]]:  # noqa: A002
-        """What `api.containers` lists."""
+        """The list of `api.containers`."""
         assert all
         label, _, volume = filters["label"].partition("=")
         assert label == HELPER_LABEL
@@ -579,7 +581,7 @@ class Helpers:
         return volume_helper(cast("Any", self), "data", "image", purpose)
 
     def leave(self, purpose: str | None = None) -> str:
-        """The helper of a run that is killed now."""
+        """The helper of a killed run."""
         with self.helping(purpose) as made:
             name = made.name
         self.there[name] = (self.now, "data")
@@ -587,8 +589,8 @@ class Helpers:
 
 
 class TestHelpers:
-    def test_a_look_takes_nothing_from_an_update_and_not_from_another_look(self) -> None:
-        """As a search for drift does while `pulumi up` writes: it takes no lock."""
+    def test_a_reader_disturbs_neither_an_update_nor_another_reader(self) -> None:
+        """Like a search for drift while `pulumi up` writes: it takes no lock."""
         engine = Helpers()
         with engine.helping("Caddyfile") as writing:
             with engine.helping() as looking, engine.helping() as other:
@@ -597,14 +599,14 @@ class TestHelpers:
             assert set(engine.there) == {writing.name}
         assert engine.there == {}
 
-    def test_what_a_killed_update_left_is_removed_by_the_next_one(self) -> None:
+    def test_a_killed_updates_helper_is_removed_by_the_next_update(self) -> None:
         engine = Helpers()
         killed = engine.leave("Caddyfile")
         with engine.helping("Caddyfile") as again:
             assert again.name == killed
         assert engine.there == {}
 
-    def test_what_a_killed_look_left_is_removed_when_it_can_no_longer_be_at_work(self) -> None:
+    def test_a_killed_readers_helper_is_removed_when_it_is_too_old_to_be_in_use(self) -> None:
         engine = Helpers()
         engine.there["of another volume"] = (0, "other")
         killed = engine.leave()

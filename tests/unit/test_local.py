@@ -1,4 +1,4 @@
-"""What `make up` is made of, as far as it needs no Docker and no network."""
+"""The parts of `make up` that need no Docker and no network."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ class TestCache:
         assert (folder / "file").read_text() == "1"
         assert [path.name for path in tmp_path.iterdir()] == ["made"]
 
-    def test_what_a_killed_one_left_is_cleared_away(self, tmp_path: Path) -> None:
+    def test_a_killed_process_leftovers_are_removed(self, tmp_path: Path) -> None:
         (tmp_path / ".made.abc" / "whole").mkdir(parents=True)
         (tmp_path / ".other.abc").mkdir()
         with cache.new_folder(tmp_path / "made", "k"):
@@ -124,19 +124,19 @@ class TestRefusals:
         refusals.forget("route")
         assert not refusals.remembers("route")
 
-    def test_where_only_what_is_official_counts_a_refusal_ends_it(
+    def test_a_refusal_is_a_problem_if_only_official_downloads_count(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         refusals = cache.Refusals(tmp_path / "refusals.json")
         refusals.remember("route")
         monkeypatch.setenv("CAMPUS_MONITOR_OFFICIAL_ONLY", "1")
-        # It is tried again, whatever an earlier run was told.
+        # It is tried again, whatever an earlier run remembered.
         assert not refusals.remembers("route")
         with pytest.raises(Problem, match="route: refused, and with CAMPUS_MONITOR_OFFICIAL_ONLY"):
             refusals.remember("route")
 
     @pytest.mark.parametrize("age", [cache.REFUSAL_SECONDS + 1, -3600])
-    def test_old_ones_and_ones_from_the_future_do_not_count(self, tmp_path: Path, age: int) -> None:
+    def test_refusals_that_are_old_or_from_the_future_do_not_count(self, tmp_path: Path, age: int) -> None:
         path = tmp_path / "refusals.json"
         path.write_text(json.dumps({"route": time.time() - age}))
         assert not cache.Refusals(path).remembers("route")
@@ -202,7 +202,7 @@ class TestStackFile:
         assert stack_settings.read_text() == STACK_TEXT
         assert not stack_file.RECORD.exists()
 
-    def test_what_a_person_changed_meanwhile_stays(self, stack_settings: Path) -> None:
+    def test_a_persons_changes_stay(self, stack_settings: Path) -> None:
         stack_file.keep_before()
         changed = STACK_TEXT.replace("true", "false") + SALT
         stack_settings.write_text(changed)
@@ -249,13 +249,15 @@ class TestSettings:
         local = replace(settings.read(), network_cidr="172.29.0.0/16")
         assert local.address_of_loki("aws") == "http://172.29.12.28:3100"
 
-    def test_what_the_program_refuses_is_found_before_anything_is_made(self, tmp_path: Path) -> None:
+    def test_settings_that_the_program_refuses_are_found_before_anything_is_created(
+        self, tmp_path: Path
+    ) -> None:
         path = tmp_path / "Pulumi.local.yaml"
         text = paths.STACK_SETTINGS.read_text()
         path.write_text(text.replace("  campus-monitor:loki:", "  campus-monitor:loki:\n    x: 1"))
         with pytest.raises(Problem, match=r"campus-monitor:loki\.x: unknown key"):
             settings.read(tmp_path)
-        # What is removed is found all the same.
+        # `make down` still finds its place.
         assert settings.place(folder=tmp_path) == settings.place()
         path.write_text(text.replace("  campus-monitor:edge:", "  campus-monitor:edge:\n    x: 1"))
         with pytest.raises(Problem, match=r"campus-monitor:edge\.x: unknown key"):
@@ -360,7 +362,7 @@ class TestImages:
         assert images.tar_of("grafana/loki:3.7.8").name == "grafana_loki_3.7.8.tar"
         assert images.tar_of("a/b@sha256:0").name == "a_b_sha256_0.tar"
 
-    def test_a_stand_in_counts_only_while_the_refusal_is_fresh(self) -> None:
+    def test_an_image_made_here_counts_only_while_the_refusal_is_recent(self) -> None:
         refusals = cache.Refusals()
         key = images.stand_in_images.STAND_INS[images.BASE].key()
         self._put(images.BASE, key, "stand-in")
@@ -374,7 +376,7 @@ class TestImages:
         self._put("nginx:1", "nginx:1", "pull")
         assert images.Images(cache.Refusals(), load=False).ready("nginx:1")
 
-    def test_half_a_tar_is_none(self) -> None:
+    def test_half_a_tar_does_not_count(self) -> None:
         images.tar_of("nginx:1").parent.mkdir()
         images.tar_of("nginx:1").write_bytes(b"half")
         assert not images.Images(cache.Refusals(), load=False).ready("nginx:1")
@@ -507,7 +509,7 @@ class TestPulumi:
         monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
         assert pulumi_cli.find() == (folder if taken else None)
 
-    def test_ours_in_the_sourced_environment_is_not_taken_for_a_persons(
+    def test_our_copy_in_the_sourced_environment_does_not_count_as_a_persons(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         ours = self._program(pulumi_cli.folder() / "pulumi", "v3.256.0").parent
@@ -547,7 +549,7 @@ class TestPins:
 
 
 def pinned(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: str) -> None:
-    """Let the repository say that an archive of this name has this content."""
+    """Pin an archive with this name and content."""
     digest = hashlib.sha256(content.encode()).hexdigest()
     (folder / "checksums.txt").write_text(f"{digest}  {name}\n")
     monkeypatch.setattr(downloads, "CHECKSUMS", folder / "checksums.txt")
@@ -562,7 +564,7 @@ class TestDownloads:
         monkeypatch.setattr(downloads, "unpinned", [])
         return (tmp_path / "some.tar.gz").as_uri()
 
-    def test_what_is_as_pinned_is_taken_without_a_word(
+    def test_an_archive_that_matches_its_pin_is_accepted_silently(
         self,
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
@@ -575,7 +577,7 @@ class TestDownloads:
         assert downloads.unpinned == []
         assert capsys.readouterr() == ("", "")
 
-    def test_what_is_not_is_a_problem_and_is_gone(
+    def test_an_archive_that_does_not_match_is_a_problem_and_is_removed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, archive: str
     ) -> None:
         pinned(tmp_path, monkeypatch, "some.tar.gz", "other content")
@@ -583,7 +585,7 @@ class TestDownloads:
             downloads.fetch(archive, tmp_path / "got")
         assert not (tmp_path / "got").exists()
 
-    def test_what_nobody_has_pinned_is_told_with_the_line_that_does(
+    def test_an_unpinned_archive_is_reported_with_its_line(
         self, tmp_path: Path, archive: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         downloads.fetch(archive, tmp_path / "got")
@@ -594,7 +596,7 @@ class TestDownloads:
         assert downloads.unpinned == []
 
     def test_the_repositorys_own_lines_are_for_what_is_downloaded_now(self) -> None:
-        """Another version without its lines would go unpinned and unseen."""
+        """A new version without its lines would be unpinned without notice."""
         known = paths.ROOT / "local" / "checksums.txt"
         lines = known.read_text().splitlines() if known.exists() else []
         urls = [pulumi_cli.release_url(machine) for machine in ("x86_64", "aarch64")]
@@ -611,7 +613,7 @@ class TestDownloads:
 class TestPlugins:
     @pytest.fixture(autouse=True)
     def built(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-        """The Docker plugin's folder in a cache that has it, so that nothing is built."""
+        """The Docker plugin's folder in a filled cache, so that nothing is built."""
         monkeypatch.setenv("CAMPUS_MONITOR_CACHE", str(tmp_path / "cache"))
         monkeypatch.setenv("PATH", "/usr/bin:/bin")
         version = pulumi_plugins.PLUGINS["docker"]
@@ -633,13 +635,13 @@ class TestPlugins:
         path.chmod(0o755)
 
     def _pulumi(self, tmp_path: Path, refuses: str) -> Path:
-        """A pulumi that has no plugin and notes which it is asked to install."""
+        """A fake pulumi without plugins that notes its installations."""
         install = f"echo $4 >> {tmp_path}/asked; test -s $7 && ! [ '{refuses}' = $4 ]"
         asked = f"[ $2 = ls ] && echo '[]' || {{ {install}; }}"
         self._program(tmp_path / "pulumi" / "pulumi", asked)
         return tmp_path / "pulumi"
 
-    def test_each_refused_one_has_its_own_in_its_place(self, tmp_path: Path, built: Path) -> None:
+    def test_each_refused_plugin_has_its_replacement(self, tmp_path: Path, built: Path) -> None:
         refusals = cache.Refusals()
         assert pulumi_plugins.ensure(self._pulumi(tmp_path, "none"), None, refusals) == ()
         assert pulumi_plugins.ensure(self._pulumi(tmp_path, "docker"), None, refusals) == (built,)
@@ -647,29 +649,29 @@ class TestPlugins:
             built,
             paths.STAND_IN_PLUGINS,
         )
-        # The last time, Docker's had been refused already.
+        # Docker's had already been refused the last time.
         assert (tmp_path / "asked").read_text().split() == ["docker", "aws", "docker", "aws", "aws"]
 
-    def test_one_that_the_site_refuses_has_its_own_in_its_place(self, tmp_path: Path, built: Path) -> None:
+    def test_a_plugin_that_the_site_refuses_has_its_replacement(self, tmp_path: Path, built: Path) -> None:
         (tmp_path / "site" / "docker.tar.gz").unlink()
         refusals = cache.Refusals()
         assert pulumi_plugins.ensure(self._pulumi(tmp_path, "none"), None, refusals) == (built,)
 
-    def test_one_that_is_another_than_the_repository_says_is_installed_nowhere(
+    def test_a_plugin_that_does_not_match_its_pin_is_not_installed(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         pinned(tmp_path, monkeypatch, "docker.tar.gz", "another archive")
-        with pytest.raises(Problem, match=r"docker\.tar\.gz is not what local/checksums\.txt says"):
+        with pytest.raises(Problem, match=r"docker\.tar\.gz doesn't match local/checksums\.txt"):
             pulumi_plugins.ensure(self._pulumi(tmp_path, "none"), None, cache.Refusals())
         assert not (tmp_path / "asked").exists()
 
-    def test_for_a_real_stack_nothing_takes_a_plugins_place(self, tmp_path: Path) -> None:
+    def test_a_real_stack_has_no_replacement_of_a_plugin(self, tmp_path: Path) -> None:
         pulumi_plugins.install_official(self._pulumi(tmp_path, "none"))
         assert (tmp_path / "asked").read_text().split() == ["docker", "aws"]
-        with pytest.raises(Problem, match="Pulumi's aws plugin can't be had"):
+        with pytest.raises(Problem, match="Pulumi's aws plugin isn't available"):
             pulumi_plugins.install_official(self._pulumi(tmp_path, "aws"))
 
-    def test_where_only_what_is_official_counts_none_is_built(
+    def test_no_plugin_is_built_if_only_official_downloads_count(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv(cache.OFFICIAL_ONLY, "1")
@@ -717,7 +719,7 @@ class TestPassphrase:
             pulumi.ensure_passphrase()
 
 
-def test_nobody_committed_what_make_up_writes() -> None:
+def test_the_lines_of_make_up_are_not_committed() -> None:
     """The salt belongs to one work tree's passphrase: take it out with `make down` and commit."""
     shown = say.capture(["git", "show", "HEAD:Pulumi.local.yaml"], cwd=paths.ROOT)
     if shown.returncode != 0:
@@ -726,7 +728,7 @@ def test_nobody_committed_what_make_up_writes() -> None:
 
 
 def test_only_the_standard_library_is_needed() -> None:
-    """It runs before anything is installed; some programs alone are the virtualenv's."""
+    """It runs before anything is installed; only some programs need the virtualenv."""
     folders = ("local", "ops", "ops/verify", "rig/programs", "rig/stand_ins")
     found = [path for folder in folders for path in (paths.ROOT / folder).glob("*.py")]
     modules = {str(path.relative_to(paths.ROOT).with_suffix("")): path for path in found}

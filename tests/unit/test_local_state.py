@@ -1,4 +1,4 @@
-"""Where a stack's state may not be: what `make up` has made for the local stack."""
+"""A real stack's state may not be in the local stack's folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def real() -> Settings:
 
 
 @pytest.mark.parametrize("name", ["PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE"])
-def test_a_real_stack_is_refused_what_the_local_one_has(name: str) -> None:
+def test_a_real_stack_may_not_use_the_local_stacks_state(name: str) -> None:
     with pytest.raises(SettingsError) as caught:
         check_state(real(), ELSEWHERE | {name: LOCAL_SHELL[name]})
     [line] = caught.value.problems
@@ -43,7 +43,7 @@ def test_both_are_two_lines() -> None:
         {},
         ELSEWHERE,
         ELSEWHERE | {"PULUMI_BACKEND_URL": "file:///elsewhere/.local/state"},
-        # As Pulumi does: the passphrase itself comes first.
+        # Like Pulumi: the passphrase itself has precedence.
         LOCAL_SHELL | {"PULUMI_BACKEND_URL": "s3://state", "PULUMI_CONFIG_PASSPHRASE": "its own"},
     ],
 )

@@ -1,4 +1,4 @@
-"""What the stack tells Grafana's plugin, shown to the real plugin; and what that logs when lines are lost."""
+"""The stack's options for Grafana's plugin, read by the real plugin; and its log when lines are lost."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GO_SECOND = 1_000_000_000
 
 @some_services
 @given(service=services.filter(lambda one: one.log_router.output == "grafana"))
-def test_the_plugin_takes_every_option_as_it_is_meant(service: ServiceSettings) -> None:
+def test_the_plugin_reads_every_option_as_intended(service: ServiceSettings) -> None:
     for name, options in list(options_of(service).items())[:2]:
         ran = run_plugin(options)
         assert ran.status == 0, ran.log
@@ -48,7 +48,7 @@ def test_the_plugin_takes_every_option_as_it_is_meant(service: ServiceSettings) 
 
 @some_services
 @given(password=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=72))
-def test_the_plugin_reads_the_very_password_out_of_the_url(password: str) -> None:
+def test_the_plugin_reads_the_exact_password_from_the_url(password: str) -> None:
     ran = run_plugin({"Url": url_with_credentials(URL, "shipper", password)})
     assert (ran.status, ran.parsed["user"], ran.parsed["password"]) == (0, "shipper", password)
 
@@ -67,7 +67,7 @@ def test_the_plugin_reads_the_very_password_out_of_the_url(password: str) -> Non
         {"Labels": "job=firelens"},
     ],
 )
-def test_what_the_lint_refuses_the_plugin_would_not_start_with(options: dict[str, str]) -> None:
+def test_the_plugin_does_not_start_with_options_that_the_lint_refuses(options: dict[str, str]) -> None:
     [(key, value)] = options.items()
     assert run_plugin(options).status == 1
     known = OUTPUTS["grafana"].option(key)
@@ -76,7 +76,7 @@ def test_what_the_lint_refuses_the_plugin_would_not_start_with(options: dict[str
 
 
 @pytest.mark.parametrize("key", ["Http_User", "Http_Passwd", "label_keys", "BatchWat"])
-def test_what_the_lint_calls_unknown_the_plugin_ignores_without_a_word(key: str) -> None:
+def test_the_plugin_silently_ignores_options_that_the_lint_calls_unknown(key: str) -> None:
     ran = run_plugin({key: "admin"})
     assert (ran.status, ran.log) == (0, "")
     assert ran.parsed == run_plugin({}).parsed
@@ -104,7 +104,7 @@ def test_the_stated_outage_is_covered_by_the_plugins_own_waits_for_every_seed(
     options = GRAFANA_DEFAULTS | waits | {"MaxRetries": str(plan.max_retries)}
     earliest, latest = last_try_seconds(options, seeds=2000)
     assert earliest >= rate.outage_seconds
-    # Not by far too many tries either: the waits are between half of the longest and all of it.
+    # Without far too many tries: the waits are between half of the longest and all of it.
     assert latest <= 2.5 * rate.outage_seconds + 2 * seconds(options["MaxBackoff"]) + 20
 
 
@@ -117,7 +117,7 @@ def test_the_options_are_all_that_the_plugin_asks_for() -> None:
 def test_the_signs_of_a_loss_are_the_plugins_own_words() -> None:
     program = fluent_bit_plugin.program().read_bytes()
     words = [one.words for one in SIGNS if one.program == "Grafana's plugin" and not one.is_expression]
-    # This one is in the binding to C (out_grafana_loki.go), which the program leaves out.
+    # This message is in the binding to C (out_grafana_loki.go), which the program lacks.
     missing = [one for one in words if one.encode() not in program]
     assert missing == ["error sending record to Loki"]
 
@@ -128,7 +128,7 @@ def test_a_space_in_a_list_of_keys_belongs_to_the_key() -> None:
 
 @contextmanager
 def answering(status: int) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """A server that answers every push with this status: its URL, and the headers that came."""
+    """A server that answers every push with this status: its URL, and the received headers."""
     seen: list[dict[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -143,7 +143,7 @@ def answering(status: int) -> Iterator[tuple[str, list[dict[str, str]]]]:
 
 
 def quick(url: str, folder: Path, **changes: str) -> dict[str, str]:
-    """The stack's own options, with waits that a test can wait for, and a queue in a folder."""
+    """The stack's own options, with short waits, and a queue in a folder."""
     options = options_of(service(logRouter={"output": "grafana"}))["app"]
     waits = {"BatchWait": "50ms", "MinBackoff": "10ms", "MaxBackoff": "40ms", "MaxRetries": "4"}
     return options | waits | {"Url": url, "DqueDir": str(folder / "queue")} | changes
@@ -155,21 +155,21 @@ def test_a_refused_batch_is_dropped_at_once_and_the_filters_count_it(status: int
         ran = run_plugin(quick(url, tmp_path), [RECORD])
     assert len(seen) == 1
     assert len(counted("lines-lost", ran.log)) == 1
-    # 400 is Loki's own word about a line.
+    # 400 is Loki's refusal of a line.
     assert len(counted("pushes-refused", ran.log)) == (0 if status == 400 else 1)
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503])
-def test_other_answers_are_tried_as_often_as_the_plan_reckons(status: int, tmp_path: Path) -> None:
+def test_other_answers_are_retried_as_often_as_planned(status: int, tmp_path: Path) -> None:
     with answering(status) as (url, seen):
         ran = run_plugin(quick(url, tmp_path), [RECORD])
-    # MaxRetries counts tries and not what follows the first one.
+    # MaxRetries counts all tries, the first included.
     assert len(seen) == 4
     assert len(counted("lines-lost", ran.log)) == 1
     assert not counted("pushes-refused", ran.log)
 
 
-def test_a_batch_that_is_through_is_counted_by_no_filter(tmp_path: Path) -> None:
+def test_a_delivered_batch_is_counted_by_no_filter(tmp_path: Path) -> None:
     with answering(204) as (url, seen):
         ran = run_plugin(quick(url_with_credentials(url, "shipper", "p@ß w"), tmp_path), [RECORD])
     assert len(seen) == 1

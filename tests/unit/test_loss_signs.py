@@ -1,4 +1,4 @@
-"""Which line of a log router's own log rings which alarm."""
+"""Which line of the log router's own log rings which alarm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.alarms import counted
 ALARMS: tuple[Alarm, ...] = ("lines-lost", "pushes-refused")
 NAME = "1-1764471907.123456789.flb"
 WAY = "task_id=3, input=forward.0 > output=loki.0"
-# As Fluent Bit 4.2.3 prints them; those of Grafana's plugin are shown to the real one in test_log_router.
+# Fluent Bit 4.2.3's own lines; test_log_router tests those of Grafana's real plugin.
 LOST = [
     f"[error] [engine] chunk '{NAME}' cannot be retried: {WAY}",
     f"[ warn] [engine] retry for chunk '{NAME}' could not be scheduled: input=forward.0 > output=loki.0",
@@ -55,17 +55,17 @@ HARMLESS = [
 
 
 def rung(line: str) -> set[Alarm]:
-    """The alarms that a line rings: CloudWatch's expressions are some of Python's."""
+    """The alarms that a line rings: CloudWatch's expressions are a subset of Python's."""
     return {alarm for alarm in ALARMS if counted(alarm, line)}
 
 
 @pytest.mark.parametrize("line", LOST)
-def test_a_line_that_tells_of_a_loss_rings(line: str) -> None:
+def test_a_line_about_a_loss_rings(line: str) -> None:
     assert rung(line) == {"lines-lost"}
 
 
 @pytest.mark.parametrize("line", REFUSED)
-def test_a_line_that_tells_of_a_refusal_rings(line: str) -> None:
+def test_a_line_about_a_refusal_rings(line: str) -> None:
     assert rung(line) == {"pushes-refused"}
 
 
@@ -88,5 +88,5 @@ def test_every_sign_is_shown_here_or_by_the_real_plugin() -> None:
 def test_cloudwatch_takes_the_pattern(alarm: Alarm) -> None:
     text = pattern(alarm)
     assert len(text) <= MAX_PATTERN
-    # What its documentation names, without spaces, quotes and brackets to group with.
+    # The syntax in its documentation, without spaces, quotes and groups.
     assert re.fullmatch(r"%[A-Za-z0-9_#=@/;,^$?\[\]{}|\\*+.-]+%", text)

@@ -1,4 +1,4 @@
-"""Every mistake in the settings is one line with key, rule and value; several are as many lines."""
+"""Every mistake in the settings is one line with key, rule and value; several mistakes are several lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.settings import CANARY, LOCAL, put
 
 
 def problems(settings: Settings) -> list[str]:
-    """The lines about settings that are wrong."""
+    """The lines about wrong settings."""
     with pytest.raises(SettingsError) as caught:
         parse(settings)
     return caught.value.problems
@@ -28,14 +28,14 @@ def test_a_mistake_is_one_line_with_key_rule_and_value(mistake: Mistake) -> None
     assert CANARY not in line
 
 
-def test_what_the_mistakes_are_put_into_was_good() -> None:
+def test_the_settings_without_the_mistakes_are_valid() -> None:
     bases = {id(mistake.base): mistake.base for mistake in MISTAKES}
     assert len(bases) >= 5
     for base in bases.values():
         parse(base)
 
 
-def test_several_mistakes_are_as_many_lines() -> None:
+def test_several_mistakes_are_several_lines() -> None:
     some = [
         named("edge.httpsPort: a port is a whole number 1 to 65535 999999"),
         named("loki.instances.aws.allow: at least one entry []"),

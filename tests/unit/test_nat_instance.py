@@ -1,4 +1,4 @@
-"""A NAT instance: what it does when it starts, what it may do, and what is made around it."""
+"""A NAT instance: its start script, its permissions, and its resources."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ BOOT = NatBoot(
     interface_id="eni-00000001",
     group="campus-monitor-prod-network-nat-ap-northeast-2a-eipalloc-00000001",
 )
-# Each notes its words and answers by the line that is its turn, the last one for ever.
+# Each program records its call and gives its next answer, the last answer for ever.
 PLAYED = """\
 #!{python}
 import json, pathlib, sys
@@ -48,7 +48,7 @@ for part, answers in turns.items():
 
 
 def started(folder: Path, **turns: list[tuple[int, str]]) -> list[str]:
-    """What the script calls when it is run, with the answers that are its turn; the metadata is the usual."""
+    """The script's calls, with these answers and the usual metadata."""
     answers: dict[str, list[tuple[int, str]]] = {
         "/api/token": [(0, "TOKEN")],
         "/instance-id": [(0, "i-00000001")],
@@ -67,7 +67,7 @@ def started(folder: Path, **turns: list[tuple[int, str]]) -> list[str]:
     return (folder / "calls").read_text().splitlines()
 
 
-def test_first_the_address_then_what_is_to_be_sent_on_then_the_word_that_it_works(tmp_path: Path) -> None:
+def test_first_the_address_then_the_interface_then_the_report_that_it_works(tmp_path: Path) -> None:
     calls = started(tmp_path)
     asked = [call for call in calls if call.startswith(("aws", "systemctl"))]
     assert asked == [
@@ -79,7 +79,7 @@ def test_first_the_address_then_what_is_to_be_sent_on_then_the_word_that_it_work
         "--lifecycle-action-result CONTINUE",
     ]
     assert (tmp_path / "fck-nat.conf").read_text() == "eni_id=eni-00000001\n"
-    # The metadata service is asked as IMDSv2 wants it.
+    # The metadata service is called by IMDSv2.
     assert all("X-aws-ec2-metadata-token: TOKEN" in one for one in calls if "/meta-data/" in one)
 
 
@@ -93,7 +93,7 @@ def test_first_the_address_then_what_is_to_be_sent_on_then_the_word_that_it_work
     ],
     ids=["refused by AWS", "another address still", "the service fails", "its word isn't taken"],
 )
-def test_nothing_goes_on_before_the_step_before_it_has_worked(
+def test_no_step_runs_before_the_former_step_has_worked(
     tmp_path: Path, turns: dict[str, list[tuple[int, str]]], times: dict[str, int]
 ) -> None:
     calls = started(tmp_path, **turns)
@@ -114,7 +114,7 @@ def account() -> Iterator[Account]:
 
 
 def made_instances(account: Account, **changes: Any) -> dict[str, dict[str, Any]]:
-    """The inputs of what a network with NAT instances is made of."""
+    """The inputs of the resources of a network with NAT instances."""
     return made_network(account, nat="instance", **changes)
 
 
@@ -148,7 +148,7 @@ def test_private_subnets_leave_by_an_instance_behind_an_interface_that_stays(
             group=group["name"],
         )
         assert script == boot_script(boot)
-        # With another address it is another group, made before the routes are switched.
+        # Another address gives another group, made before the routes are switched.
         assert group["name"].endswith(f"{by}-{boot.allocation_id}")
         [hook] = group["initialLifecycleHooks"]
         assert (hook["defaultResult"], hook["name"]) == ("ABANDON", "ready")
@@ -161,7 +161,7 @@ def test_a_route_waits_for_the_instance_that_it_leads_to(account: Account) -> No
     assert made.index("RolePolicy nat") < made.index("Group nat-ap-northeast-2a")
 
 
-def test_nobody_reaches_an_instance_but_from_the_network_and_by_session_manager(account: Account) -> None:
+def test_an_instance_is_only_reached_from_the_network_and_by_session_manager(account: Account) -> None:
     made = made_instances(account)
     template = made["LaunchTemplate nat-ap-northeast-2a"]
     assert "keyName" not in template
@@ -177,7 +177,7 @@ def test_nobody_reaches_an_instance_but_from_the_network_and_by_session_manager(
     assert [(one["cidrIpv4"], one["ipProtocol"]) for one in ways_in] == [("10.0.0.0/16", "-1")]
 
 
-def test_what_the_role_may_change_is_the_stacks_own(account: Account) -> None:
+def test_the_role_may_only_change_the_stacks_own_resources(account: Account) -> None:
     made = made_instances(account, natPerZone=True)
     policy = json.loads(made["RolePolicy nat"]["policy"])
     ec2 = f"arn:aws:ec2:ap-northeast-2:{ACCOUNT}:"
@@ -187,7 +187,7 @@ def test_what_the_role_may_change_is_the_stacks_own(account: Account) -> None:
             owned = statement.get("Condition") == {"StringEquals": {f"ec2:ResourceTag/{NAT_TAG}": "prod"}}
             ours = "autoScalingGroupName/campus-monitor-prod-network-nat-" in resource
             assert owned or ours or resource.startswith(f"{ec2}elastic-ip/egress-instance-")
-    # The condition finds what it is about.
+    # The condition matches the resources' tag.
     for zone in zones_of(["a", "c"]):
         template = made[f"LaunchTemplate nat-{zone}"]
         tagged = {one["resourceType"]: one["tags"][NAT_TAG] for one in template["tagSpecifications"]}
@@ -199,7 +199,7 @@ def test_an_image_is_named_or_the_newest_one(account: Account) -> None:
     assert made_instances(account)["LaunchTemplate nat-ap-northeast-2a"]["imageId"] == "ami-00000001"
 
 
-def test_a_named_image_is_taken_and_nobody_asked(account: Account) -> None:
+def test_a_named_image_is_used_without_a_lookup(account: Account) -> None:
     account.images = ()
     made = made_instances(account, natImage="ami-0123456789abcdef0")
     assert made["LaunchTemplate nat-ap-northeast-2a"]["imageId"] == "ami-0123456789abcdef0"

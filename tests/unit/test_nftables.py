@@ -1,4 +1,4 @@
-"""The port policy: as agreed, taken by the real nft, and kept by the guard's script."""
+"""The port policy: as agreed, accepted by the real nft, and kept in force by the guard's script."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ LIMIT = ConnectionLimit(ports=(443, 80), per_source=DEFAULT)
 
 
 def in_namespace(script: str, folder: Path) -> str:
-    """What the shell script prints in an empty network namespace; $guard is the guard."""
+    """The shell script's output in an empty network namespace; $guard is the guard."""
     state = f"export PORT_GUARD_POLICY={folder}/live.nft PORT_GUARD_STATE={folder}/state"
     head = f"set -euo pipefail\n{state}\nguard={GUARD}\n"
     return run(*in_own_network("bash", "-c", head + script), cwd=folder)
@@ -75,7 +75,7 @@ def test_nft_takes_it(rules: tuple[Rule, ...], tmp_path: Path) -> None:
 
 
 def test_a_source_may_have_as_many_connections_as_caddys_memory_has_room_for() -> None:
-    """As the settings bound it: the worst that one stranger, with a whole IPv6 site, may have open."""
+    """By the settings' bound: the most connections of one stranger with a whole IPv6 site."""
     room = (CADDY_MEMORY_MIB - CADDY_WORK_MIB) * 1024
     assert SITE_SHARE * MOST * CONNECTION_KIB <= room < SITE_SHARE * (MOST + 1) * CONNECTION_KIB
     assert room > 3 * SITE_SHARE * DEFAULT * CONNECTION_KIB
@@ -101,7 +101,7 @@ time.sleep(60)
 
 @pytest.mark.programs
 def test_the_kernel_lets_a_source_have_so_many_connections_at_once(tmp_path: Path) -> None:
-    """In tests/policy it is asked for more: other sources, IPv6, and what goes when a connection ends."""
+    """tests/policy tests more: other sources, IPv6, and the end of connections."""
     rules = [rule("allow", 443, last=444)]
     policy = render_policy(rules, limit=ConnectionLimit(ports=(443,), per_source=5))
     (tmp_path / "live.nft").write_text(policy)
@@ -130,7 +130,7 @@ $guard ports | grep Over
 
 
 @pytest.mark.programs
-def test_what_was_over_a_limit_is_a_row_where_there_is_one(tmp_path: Path) -> None:
+def test_packets_over_a_limit_are_a_row_if_there_is_a_limit(tmp_path: Path) -> None:
     (tmp_path / "without.nft").write_text(render_policy(RULES))
     (tmp_path / "with.nft").write_text(render_policy(RULES, limit=LIMIT))
     printed = in_namespace(
@@ -152,7 +152,7 @@ PORTLESS = tuple(
 
 @pytest.mark.programs
 def test_nft_takes_protocols_without_ports_and_knows_them_again(tmp_path: Path) -> None:
-    """What the guard compares with is what nft lists."""
+    """The guard compares with nft's list."""
     (tmp_path / "live.nft").write_text(render_policy(PORTLESS))
     printed = in_namespace("$guard apply live.nft; $guard running; $guard ports", tmp_path)
     rows = [line.split()[-4:] for line in printed.splitlines() if "Anywhere/" in line]
@@ -160,7 +160,7 @@ def test_nft_takes_protocols_without_ports_and_knows_them_again(tmp_path: Path) 
     assert rows[0] == ["Anywhere/ah", "ALLOW", "IN", "203.0.113.0/24"]
 
 
-def test_a_group_is_asked_about_for_vrrp_alone() -> None:
+def test_only_vrrp_has_rules_for_groups() -> None:
     assert "224.0.0.18" not in render_policy([one for one in PORTLESS if one.protocol != "vrrp"])
     assert render_policy(PORTLESS).count("meta l4proto 112 ip6 daddr ff02::12 jump rules") == 1
 
@@ -185,7 +185,7 @@ def test_nft_takes_the_first_policy_which_has_no_chain(tmp_path: Path) -> None:
 
 def test_without_a_rule_everything_is_dropped() -> None:
     policy = render_policy(())
-    # The first chain, what it asks, and what is for connections that are open.
+    # The first chain, the chains that it jumps to, and the rules for open connections.
     assert policy.count("\t\tdrop\n\t}") == 3
     assert "accept" not in policy[policy.index("chain rules") : policy.index("chain judge")]
 
@@ -236,8 +236,8 @@ def test_only_bridges_of_containers_count_and_a_card_or_tap_on_one_ends_that(tmp
     ]
 
 
-# A condition is asked again until it holds; the deadline is for a guard that doesn't do it. `grep -q`
-# would leave early, and pipefail count nft's broken pipe as a condition that doesn't hold.
+# A condition is polled until it holds, with a deadline for a broken guard. `grep -q` would end early, and
+# pipefail would count nft's broken pipe as a failed condition.
 UNTIL = """
 until_holds() { for ((n = 0; n < 200; n++)); do eval "$1" && return; sleep 0.05; done; exit 1; }
 has_drop() { nft list chain inet campus_policy inbound 2>/dev/null | grep '\\sdrop$' >/dev/null; }
@@ -273,7 +273,7 @@ def test_the_guard_changes_nothing_before_the_first_policy(tmp_path: Path) -> No
     assert "chain" not in printed
 
 
-# A guard that follows live.nft, with new.nft beside it.
+# A guard with live.nft in force, and new.nft beside it.
 GUARD_RUNS = (
     UNTIL
     + """
@@ -312,7 +312,7 @@ def test_a_trial_that_nobody_confirms_ends_with_the_old_rules(folder: Path) -> N
 def test_a_trial_that_is_confirmed_keeps_the_new_rules(folder: Path) -> None:
     printed = in_namespace(
         GUARD_RUNS + "$guard trial new.nft 600; $guard confirm; ! $guard on-trial\n"
-        # What the guard would put back now is the new policy.
+        # The guard would now restore the new policy.
         "cp new.nft live.nft; nft flush ruleset; until_holds has_drop; opens 1002 && echo new\n",
         folder,
     )
@@ -376,7 +376,7 @@ def test_the_health_check_sees_a_table_that_is_not_the_policys(folder: Path) -> 
         GUARD_RUNS + "$guard healthy && echo healthy\n"
         "nft insert rule inet campus_policy rules tcp dport 22 accept; $guard healthy || echo edited\n"
         "$guard apply live.nft; $guard healthy && echo healthy\n"
-        # A guard that has stopped in its tracks puts nothing back.
+        # A suspended guard restores nothing.
         "kill -STOP %1; nft flush ruleset; $guard healthy || echo flushed\n"
         "kill -CONT %1; until_holds '$guard healthy >/dev/null 2>&1'; echo back\n",
         folder,
@@ -402,5 +402,5 @@ def test_counters_are_read_row_by_row(folder: Path) -> None:
     assert [line[30:] for line in table] == [*rows, "     Anything else              DENY IN     Anywhere"]
     assert all(line.split()[:2] == ["0", "0"] for line in table[2:])
     [counted] = [line for line in lines[len(table) :] if "[ 3]" in line]
-    # What was sent to a port that nobody listens on, and the answer.
+    # The packet to a closed port, and its answer.
     assert counted.split()[0] == "2"

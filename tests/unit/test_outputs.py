@@ -1,4 +1,4 @@
-"""The outputs as an API: what is exported is listed, and what is listed is documented."""
+"""The outputs as an API: all exports are listed, and the list is documented."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def exported(program: str) -> list[str]:
-    """The names that a program exports, as they are written in it."""
+    """The names of a program's exports, from its source."""
     return [
         ast.literal_eval(node.args[0])
         for node in ast.walk(ast.parse(program))
@@ -23,7 +23,7 @@ def exported(program: str) -> list[str]:
     ]
 
 
-def test_the_program_exports_what_is_listed_and_nothing_else() -> None:
+def test_the_program_exports_exactly_the_listed_outputs() -> None:
     names = [one.name for one in OUTPUTS]
     assert sorted(exported((ROOT / "__main__.py").read_text())) == sorted(names)
     assert len(set(names)) == len(names)
@@ -39,7 +39,7 @@ def test_names_shapes_and_secretness_are_frozen() -> None:
 
 
 @pytest.mark.parametrize("name", ["grafana_admin_password", "vpc_id"])
-def test_what_a_stack_may_lack_may_be_missing(name: str) -> None:
+def test_an_optional_output_may_be_missing(name: str) -> None:
     assert problems({key: value for key, value in GOOD.items() if key != name}, SECRETS) == []
 
 
@@ -58,5 +58,5 @@ def test_what_a_stack_may_lack_may_be_missing(name: str) -> None:
         ({}, SECRETS | {"vpc_id"}, "vpc_id: must not be secret"),
     ],
 )
-def test_a_difference_is_named_and_no_value_is(changes: dict[str, Any], secrets: set[str], said: str) -> None:
+def test_a_difference_is_named_without_values(changes: dict[str, Any], secrets: set[str], said: str) -> None:
     assert problems(GOOD | changes, secrets) == [said]

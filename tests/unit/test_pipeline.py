@@ -1,4 +1,4 @@
-"""What the workflows run, with programs and a GitHub that are played: their arguments are what counts."""
+"""The workflows' commands, with fakes of the programs and GitHub that check their arguments."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ for line in (me.parent / "answers").read_text().splitlines():
 
 
 class Programs:
-    """pulumi and docker on PATH: they note how they were called, and answer as told."""
+    """Fakes of pulumi and docker on PATH: they record their calls, and give the set answers."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -65,7 +65,7 @@ class Programs:
             (folder / name).chmod(0o755)
 
     def answer(self, part: str, code: int, text: str = "") -> None:
-        """What a call whose words hold the part ends with and writes."""
+        """Set the exit code and output of calls whose words contain the part."""
         with (self._folder / "answers").open("a") as file:
             file.write(json.dumps([part, code, text]) + "\n")
 
@@ -75,7 +75,7 @@ class Programs:
 
 
 class GitHub(ThreadingHTTPServer):
-    """Lists of comments and issues in pages, and everything that was written."""
+    """A fake GitHub: comments and issues in pages, and everything that was written."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answering)
@@ -121,7 +121,7 @@ class Answering(BaseHTTPRequestHandler):
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
-    # What a stack costs is reckoned by a program of its own, half a second each.
+    # A separate program calculates a stack's costs, in half a second.
     monkeypatch.setattr(pipeline, "_costs", lambda stack: "")
     return Programs(tmp_path)
 
@@ -139,7 +139,7 @@ def hub() -> Iterator[GitHub]:
 
 @pytest.fixture
 def summary(tmp_path: Path, hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The workflow's variables; where its summary is."""
+    """The workflow's variables, and its summary."""
     for name, value in {
         "GITHUB_API_URL": f"http://127.0.0.1:{hub.server_port}",
         "GITHUB_SERVER_URL": "https://github.com",
@@ -171,7 +171,7 @@ class TestPreview:
     def test_asks_for_each_stack_and_refreshes_none(
         self, programs: Programs, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A refresh would ask the Docker host."""
+        """A refresh would contact the Docker host."""
         assert run(monkeypatch, "preview", "stage", "prod") == 0
         assert programs.calls() == [
             f"pulumi preview --stack {stack} --diff --non-interactive --color never"
@@ -187,7 +187,7 @@ class TestPreview:
         assert (method, where) == ("POST", "issues/5/comments")
         assert body["body"].startswith(pipeline.MARKER)
         assert "+ 1 to create &lt;/pre&gt;" in body["body"]
-        # What begins an HTML block that only `</pre>` ends (CommonMark, section 4.6).
+        # The beginning of an HTML block that only `</pre>` ends (CommonMark, section 4.6).
         assert "<summary>preview</summary>\n\n<pre>\n+ 1 to create" in body["body"]
         assert "### stage can be deployed" in body["body"]
         assert "https://github.com/Team/judge/actions/runs/77" in body["body"]
@@ -195,7 +195,7 @@ class TestPreview:
         assert hub.tokens == {"Bearer token-of-the-job"}
 
     @pytest.mark.usefixtures("programs")
-    def test_its_own_comment_is_written_anew_wherever_it_stands(
+    def test_its_own_comment_is_overwritten_wherever_it_is(
         self, hub: GitHub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         others = [thing(n, body="hello") for n in range(99)]
@@ -214,7 +214,7 @@ class TestPreview:
             assert f"<summary>costs</summary>\n\n{of_stack(stack)}" in part
 
     @pytest.mark.usefixtures("programs")
-    def test_costs_that_cant_be_told_stop_nothing(self, hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_unknown_costs_stop_nothing(self, hub: GitHub, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pipeline, "_costs", COSTS)
         assert run(monkeypatch, "preview", "nowhere") == 0
         assert "(costs: there is no Pulumi.nowhere.yaml)" in hub.written[0][2]["body"]
@@ -234,7 +234,7 @@ class TestPreview:
         assert "edge.domain: not a domain" in body["body"]
         assert "::error::the preview of prod fails" in capfd.readouterr().out
 
-    def test_what_github_would_refuse_is_shortened_to_its_end(
+    def test_a_text_that_is_too_long_for_github_is_shortened_to_its_end(
         self, programs: Programs, hub: GitHub, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         programs.answer("preview", 0, "<" * 100_000 + "the end")
@@ -257,7 +257,7 @@ class TestDeploy:
 
     @pytest.fixture
     def proven(self, monkeypatch: pytest.MonkeyPatch) -> list[Verdict]:
-        """What each check of the proof comes to; the proof itself has tests of its own."""
+        """The checks' verdicts; the checks themselves have their own tests."""
         verdicts = [Verdict.OK]
 
         def of_stack(stack: str, sources: list[str]) -> list[Result]:
@@ -287,7 +287,7 @@ class TestDeploy:
         programs.answer("pulumi up", 255)
         assert run(monkeypatch, "deploy", "stage", "prod") == 1
         assert programs.calls() == [self.UP]
-        assert "::error::the update of stage failed and stopped" in capfd.readouterr().out
+        assert "::error::the update of stage failed. What it has changed stays" in capfd.readouterr().out
         assert "a check" not in summary.read_text()
 
     def test_anything_wrong_stops_too(
@@ -297,9 +297,9 @@ class TestDeploy:
         assert run(monkeypatch, "deploy", "stage", "prod") == 1
         assert programs.calls() == [self.UP]
         assert "a check  stage   WRONG: what was seen" in summary.read_text()
-        assert "**Stopped**: stage is updated, but doesn't do all that it should" in summary.read_text()
+        assert "**Stopped**: stage is updated, but doesn't work as it should" in summary.read_text()
 
-    def test_what_the_runner_cannot_see_is_a_warning(
+    def test_unchecked_results_are_a_warning(
         self,
         programs: Programs,
         proven: list[Verdict],
@@ -367,10 +367,10 @@ class TestDrift:
         assert (method, where, body["state"]) == ("PATCH", "issues/4", "closed")
 
 
-def test_setup_puts_the_virtualenv_before_pulumi_and_no_stand_in_plugin(
+def test_setup_puts_the_virtualenv_before_pulumi_and_no_fake_plugin(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """GitHub puts each line before the one above it."""
+    """GitHub puts each line before the line above it."""
     made: list[str] = []
     monkeypatch.setattr(downloads, "unpinned", [])
     monkeypatch.setattr(pipeline.pulumi_plugins, "install_official", lambda _: made.append("plugins"))
@@ -396,7 +396,7 @@ class TestChecksums:
 
     @pytest.fixture(autouse=True)
     def site(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Pulumi's site, with an archive of each name, and a repository that knows none."""
+        """A fake of Pulumi's site with an archive of each name, and a repository without checksums."""
         for name in self.NAMES:
             (tmp_path / name).write_text(name)
         here = tmp_path.as_uri()
@@ -408,7 +408,7 @@ class TestChecksums:
         monkeypatch.setattr(downloads, "CHECKSUMS", tmp_path / "checksums.txt")
         monkeypatch.setattr(downloads, "unpinned", [])
 
-    def test_the_first_download_says_every_line_and_the_next_one_none(
+    def test_the_first_download_prints_every_line_and_the_next_none(
         self, monkeypatch: pytest.MonkeyPatch, summary: Path, capfd: pytest.CaptureFixture[str]
     ) -> None:
         assert run(monkeypatch, "checksums") == 1
@@ -419,12 +419,12 @@ class TestChecksums:
         monkeypatch.setattr(downloads, "unpinned", [])
         assert run(monkeypatch, "checksums") == 0
 
-    def test_another_archive_than_the_repositorys_stops_it(
+    def test_an_archive_with_another_checksum_stops_it(
         self, monkeypatch: pytest.MonkeyPatch, summary: Path
     ) -> None:
         downloads.CHECKSUMS.write_text(f"{'0' * 64}  {self.NAMES[-1]}\n")
         assert run(monkeypatch, "checksums") == 1
-        assert f"{self.NAMES[-1]} is not what local/checksums.txt says" in summary.read_text()
+        assert f"{self.NAMES[-1]} doesn't match local/checksums.txt" in summary.read_text()
 
 
 class TestGuardImage:
@@ -462,9 +462,9 @@ class TestGuardImage:
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
 class TestWorkflows:
-    """What no linter knows: where a fork's code may run, and what with."""
+    """Rules that no linter checks: where a fork's code may run, and with which credentials."""
 
-    def test_forks_meet_neither_credentials_nor_the_campus(self, path: Path) -> None:
+    def test_forks_reach_neither_credentials_nor_the_campus(self, path: Path) -> None:
         workflow = _workflow(path)
         assert "pull_request_target" not in workflow["on"]
         if "pull_request" not in workflow["on"]:
@@ -475,8 +475,8 @@ class TestWorkflows:
             wants = "environment" in job or "id-token" in job.get("permissions", {}) or "secrets." in str(job)
             assert trusted or not wants
 
-    def test_whoever_has_a_role_has_an_environment(self, path: Path) -> None:
-        """A role trusts environments, and an environment says which branches may use it."""
+    def test_a_job_with_a_role_has_an_environment(self, path: Path) -> None:
+        """A role trusts environments, and an environment restricts its branches."""
         for job in _workflow(path)["jobs"].values():
             assert ("id-token" in job.get("permissions", {})) == ("environment" in job)
 
@@ -494,10 +494,10 @@ class TestWorkflows:
 
 
 class TestRoles:
-    """docs/ci.md's policies, as far as nobody has to ask AWS."""
+    """docs/ci.md's policies, without asking AWS."""
 
     TRUST, PREVIEW, DRIFT = (json.loads(one) for one in blocks("ci.md", "json")["What to set up once"])
-    # What tells a secret, and may be read where it is the stack's own.
+    # Actions that reveal a secret, and are only allowed for the stack's own.
     TELLING = frozenset({"kms:Decrypt", "s3:GetObject", "ssm:GetParameter"})
 
     def test_each_role_is_for_one_environment(self) -> None:
@@ -523,7 +523,7 @@ class TestRoles:
 
     @pytest.mark.parametrize("nat", ["gateway", "instance"])
     def test_drift_reads_every_type_that_a_stack_has(self, nat: str) -> None:
-        """The parameters by the names they get."""
+        """The parameters by their names."""
         may = {action for policy in (self.PREVIEW, self.DRIFT) for action, _ in _allowed(policy)}
         made = _made_in_aws(nat)
         assert {one.typ for one in made} <= READS.keys()
@@ -543,7 +543,7 @@ class TestRoles:
 
 
 def _reads() -> dict[str, list[str]]:
-    """The calls that reading a type, or a function, takes."""
+    """The calls for reading a type, or for a function."""
     lines = (paths.ROOT / "tests" / "support" / "aws_reads.txt").read_text().splitlines()
     return {words[0]: words[1:] for line in lines if not line.startswith("#") for words in [line.split()]}
 
@@ -552,7 +552,7 @@ READS = _reads()
 
 
 def _made_in_aws(nat: str) -> list[mocks.MockResourceArgs]:
-    """Everything that production makes in AWS, with a service on Fargate too."""
+    """All of production's AWS resources, with a service on Fargate too."""
     tree = settings_of("prod")
     tree["egress"]["create"]["nat"] = nat
     app = tree["services"]["client-api"]
@@ -585,7 +585,7 @@ def _made_in_aws(nat: str) -> list[mocks.MockResourceArgs]:
 
 
 def _allowed(policy: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Each action, and what it may be done to."""
+    """Each action, and its resource."""
     for statement in policy["Statement"]:
         actions = statement["Action"]
         for action in [actions] if isinstance(actions, str) else actions:
@@ -602,14 +602,14 @@ def test_stage_comes_before_prod_and_each_alone() -> None:
         assert job["steps"][-1]["run"].endswith(f" deploy {stack}")
 
 
-def test_ci_takes_nothing_in_place_of_what_is_official() -> None:
+def test_ci_only_uses_official_downloads() -> None:
     [job] = _workflow(paths.ROOT / ".github" / "workflows" / "ci.yml")["jobs"].values()
     assert job["env"] == {cache.OFFICIAL_ONLY: "1"}
-    # sudo drops what it isn't told to keep.
+    # sudo drops all variables that it isn't told to keep.
     assert cache.OFFICIAL_ONLY in job["steps"][-1]["run"]
 
 
 def _workflow(path: Path) -> dict[str, Any]:
-    """The workflow; YAML's loader takes a bare `on` for true."""
+    """The workflow; YAML's loader reads a bare `on` as true."""
     text = re.sub(r"^on:", '"on":', path.read_text(), flags=re.MULTILINE)
     return yaml.safe_load(text)

@@ -1,4 +1,4 @@
-"""The tasks' roles may do what the definition names, and nothing else."""
+"""The tasks' roles have only the permissions that the definition needs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support.ecs_services import PARAMETER, SECRET, service, services, som
 
 GROUP = "arn:aws:logs:ap-northeast-2:123456789012:log-group:/ecs/client-api/log-router"
 ECR = "123456789012.dkr.ecr.ap-northeast-2.amazonaws.com/team/app:1"
-# IAM knows no resource for it (service authorization reference, Amazon ECR).
+# IAM has no resource for it (service authorization reference, Amazon ECR).
 WITHOUT_RESOURCE = {"ecr:GetAuthorizationToken"}
 
 
@@ -24,7 +24,7 @@ OTHER_KEY = "arn:aws:kms:ap-northeast-2:123456789012:key/mrk-0123456789abcdef012
 
 
 def decrypted(of: ServiceSettings, *parameters: str, key: str | None = None) -> list[Any]:
-    """What may be decrypted: by which keys, and with what encryption context."""
+    """The keys and encryption contexts for decryption."""
     policy = execution_policy(
         service=of, log_group_arn=GROUP, push_parameter_arns=parameters, push_key_arn=key
     )
@@ -49,7 +49,7 @@ def allowed(of: ServiceSettings, *parameters: str) -> dict[str, list[str]]:
 
 
 def wide(resources: list[str]) -> list[str]:
-    """Those that are wider than one thing; the streams of a log group are the log router's own."""
+    """The resources that are wider than one thing; a log group's streams are the log router's own."""
     streams = re.compile(r"arn:aws:logs:[^*]*:log-group:[^*:]+:log-stream:log-router/\*")
     return [one for one in resources if "*" in one and not streams.fullmatch(one)]
 

@@ -1,4 +1,4 @@
-"""What is refused before anything is touched."""
+"""Mistakes that are refused before anything changes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_local_stack_has_none() -> None:
 
 
 class Engine(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-    """An engine that has every image, and says this of itself."""
+    """A fake engine with every image, and with this `info`."""
 
     daemon_threads = True
     options: Sequence[str] = ()

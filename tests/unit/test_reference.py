@@ -1,4 +1,4 @@
-"""The settings' reference and their JSON schema: fresh, whole, and of one mind with the models."""
+"""The settings' reference and their JSON schema: up to date, complete, and consistent with the models."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SCHEMA = Draft7Validator(settings_schema.schema())
 
 
 def models(annotation: Any) -> Iterator[type[Area]]:
-    """Every settings' model that an annotation leads to."""
+    """Every settings model in an annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Area):
         yield annotation
         for field in annotation.model_fields.values():
@@ -46,12 +46,12 @@ def file_of(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def problems(document: Any) -> list[str]:
-    """What the schema finds in a stack's file."""
+    """The schema's findings in a stack's file."""
     return [error.message for error in SCHEMA.iter_errors(document)]
 
 
 def is_wrong_in_itself(settings: dict[str, Any]) -> bool:
-    """Whether a key or a type is wrong, and not what only a check of our own knows."""
+    """Whether a key or a type is wrong, rather than something that only our own check finds."""
     try:
         Settings.model_validate(settings, by_alias=True, by_name=False)
     except ValidationError as error:
@@ -75,8 +75,8 @@ def test_every_setting_has_a_sentence() -> None:
 
 def test_a_setting_without_a_sentence_is_seen() -> None:
     class Bare(Area):
-        told: int
-        """It is told."""
+        explained: int
+        """It has a sentence."""
         untold: int
 
     assert unexplained(Bare) == ["Bare.untold"]
@@ -100,13 +100,13 @@ def test_a_shipped_file_names_the_schema_and_fits_it(stack: str) -> None:
     assert problems(yaml.safe_load(text)) == []
 
 
-def test_what_the_mistakes_are_put_into_fits() -> None:
+def test_the_settings_without_the_mistakes_fit_the_schema() -> None:
     for base in {id(one.base): one.base for one in MISTAKES}.values():
         assert problems(file_of(base)) == []
 
 
 @pytest.mark.parametrize("mistake", MISTAKES, ids=str)
-def test_what_the_types_refuse_the_schema_refuses(mistake: Mistake) -> None:
+def test_the_schema_refuses_what_the_types_refuse(mistake: Mistake) -> None:
     settings = mistake.put_into(mistake.base)
     if is_wrong_in_itself(settings):
         assert problems(file_of(settings))
@@ -118,7 +118,7 @@ def test_a_secret_may_be_encrypted_and_nothing_else() -> None:
     assert problems(file_of(put(TREE, {"edge.domain": encrypted})))
 
 
-def test_what_pulumi_writes_and_what_providers_have_fits() -> None:
+def test_pulumis_own_keys_and_providers_keys_fit() -> None:
     document = file_of(TREE)
     document["config"]["aws:profile"] = "team"
     assert problems(document | {"encryptionsalt": "v1:abc", "secretsprovider": "awskms://…"}) == []

@@ -1,8 +1,9 @@
-"""What the next preview changes: whatever is registered in another way than before.
+"""The changes in the next preview: resources whose registration has changed.
 
-Each line of a golden file is a resource, with a hash of all that Pulumi's engine is told of it: its parent,
-its inputs, its dynamic provider's code, what protects it. A changed line is a resource that the next preview
-of every such stack shows, and docs/upgrade.md has to tell of it. A new or missing line is one made or gone.
+Each line of a golden file is a resource, with a hash of its whole registration with Pulumi's engine: its
+parent, its inputs, its dynamic provider's code, its protection. A changed line is a resource that the next
+preview of every such stack shows, and that docs/upgrade.md has to explain. A new or missing line is a created
+or deleted resource.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from tests.support.registered import fingerprints, registered
 
 @pytest.mark.parametrize("stack", ["local", "stage", "prod"])
 def test_a_preview_shows_what_is_agreed(stack: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    # The local stack's, in which `make test` runs: the others refuse them.
+    # `make test` sets the local stack's variables, which the other stacks refuse.
     for variable in ("PULUMI_BACKEND_URL", "PULUMI_CONFIG_PASSPHRASE_FILE"):
         monkeypatch.delenv(variable, raising=False)
     found = fingerprints(registered(ROOT, stack))

@@ -1,4 +1,4 @@
-"""Product, operators' tools and test equipment are told apart by path: which of them imports which."""
+"""Which rooms may import which: product, operators' tools and test equipment are separated by path."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from local.paths import ROOT
 from tests.support.imports import imported
 
-# Whom each room may import. Nothing that a real stack is made of imports what the tests are.
+# The rooms that each room may import. A real stack's code never imports the tests' code.
 ALLOWED = {
     "components": set[str](),
     "local": set[str](),
@@ -18,12 +18,12 @@ ALLOWED = {
     "bench": {"components", "local", "rig"},
     "tests": {"components", "local", "ops", "rig"},
 }
-# Besides: what takes the place of an image that its registry refuses.
+# Exceptions: replacements of images that their registries refuse.
 NAMED = {("local/images.py", "rig.stand_ins")}
 
 
 def imports_between_rooms(room: str) -> set[tuple[str, str]]:
-    """The files of a room, each with what it imports out of another one."""
+    """The files of a room, each with its imports from other rooms."""
     paths = sorted((ROOT / room).rglob("*.py"))
     assert paths
     return {
@@ -54,7 +54,7 @@ def test_each_exception_is_one(file: str, place: str) -> None:
 
 
 def test_no_room_leads_back_to_itself() -> None:
-    """But by the exceptions, which are named for that."""
+    """Except by the exceptions, which are listed for that."""
     left = dict(ALLOWED)
     while left:
         free = {room for room, others in left.items() if not others & left.keys()}

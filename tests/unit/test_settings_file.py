@@ -1,4 +1,4 @@
-"""A stack's file: what is read of it, what isn't one, and what its JSON never says."""
+"""A stack's file: its content, invalid files, and the secrets that its JSON never contains."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def written(folder: Path, tree: dict[str, Any], **beside: str) -> None:
     (folder / "Pulumi.x.yaml").write_text(yaml.safe_dump({"config": config, **beside}))
 
 
-def test_other_projects_keys_are_none_of_ours(tmp_path: Path) -> None:
+def test_other_projects_keys_are_ignored(tmp_path: Path) -> None:
     text = "config: {aws:region: x, campus-monitor:aws: {region: y}}\nsecretsprovider: awskms://alias/x\n"
     (tmp_path / "Pulumi.x.yaml").write_text(text)
     found = settings_file.read("x", tmp_path)
@@ -58,7 +58,7 @@ def printed(
     return code, said.out, said.err
 
 
-def test_the_json_has_what_the_program_takes_and_no_password(
+def test_the_json_has_the_programs_settings_and_no_password(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree = merged(local_settings(), {"grafana": {"adminPassword": PASSWORD}})
@@ -71,7 +71,7 @@ def test_the_json_has_what_the_program_takes_and_no_password(
     assert settings["edge"]["connectionsPerSource"] == parse(tree).edge.connections_per_source
 
 
-def test_every_mistake_is_a_line_and_stops_only_what_goes_by_it(
+def test_every_mistake_is_a_line_and_stops_only_commands_that_need_the_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tree = merged(local_settings(), {"loki": {"instances": {"aws": {"port": 0, "route": "x"}}}})

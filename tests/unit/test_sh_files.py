@@ -1,4 +1,4 @@
-"""Scripts out of `.sh` files: what is filled in, and what is left out."""
+"""Scripts from `.sh` files: their values, and their left-out heads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A way to an SSH server that has no room for another login yet, with servers that are played."""
+"""Connections to an SSH server without room for another login, with fake servers."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ esac
 
 @contextmanager
 def serving(*answers: bytes) -> Iterator[tuple[int, list[int]]]:
-    """A server that gives each connection its answer and hangs up; the last goes for all that come later.
+    """A server that gives each connection its answer and hangs up; later connections get the last answer.
 
-    Its port, and how long each answer was.
+    Its port, and the length of each answer.
     """
     listener = socket.create_server(("127.0.0.1", 0))
     given: list[int] = []
@@ -66,7 +66,7 @@ def serving(*answers: bytes) -> Iterator[tuple[int, list[int]]]:
 
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits between two tries."""
+    """No wait between two tries."""
     monkeypatch.setattr(ssh_connect, "pause", lambda: 0.01)
 
 
@@ -74,7 +74,7 @@ def to(port: int) -> Callable[[], socket.socket]:
     return lambda: socket.create_connection(("127.0.0.1", port))
 
 
-def test_whoever_is_turned_away_comes_again_and_loses_no_byte() -> None:
+def test_a_client_that_is_turned_away_tries_again_and_loses_no_byte() -> None:
     with (
         serving(b"", NO_ROOM + b"\r\n", b"", GREETING) as (port, given),
         greeted(to(port), 10.0) as connection,
@@ -84,7 +84,7 @@ def test_whoever_is_turned_away_comes_again_and_loses_no_byte() -> None:
 
 
 @pytest.mark.parametrize("answer", [b"", NO_ROOM + b"\r\n"])
-def test_who_is_turned_away_for_too_long_is_told(answer: bytes) -> None:
+def test_a_client_that_is_turned_away_for_too_long_fails(answer: bytes) -> None:
     began = time.monotonic()
     with serving(answer) as (port, given), pytest.raises(TurnedAwayError, match="hung up before"):
         greeted(to(port), 0.5)
@@ -92,7 +92,7 @@ def test_who_is_turned_away_for_too_long_is_told(answer: bytes) -> None:
     assert len(given) > 2
 
 
-def test_a_server_that_is_not_there_is_asked_once() -> None:
+def test_a_missing_server_is_tried_once() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     tries: list[int] = []
@@ -116,7 +116,7 @@ def test_a_server_that_is_not_there_is_asked_once() -> None:
         ("proxycommand ssh through %n %h %p %r 100%%", "through NAME 127.0.0.1 {port} deploy 100%"),
     ],
 )
-def test_the_way_is_the_users_own(
+def test_the_route_is_by_the_users_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, configured: str, called: str | None
 ) -> None:
     with serving(b"", GREETING) as (port, given):
@@ -136,7 +136,7 @@ def test_the_way_is_the_users_own(
 
 @pytest.mark.parametrize("answer", [GREETING, b"Hello.\r\nSSH-2.0-talkative\r\n"])
 def test_ssh_gets_the_connection_itself(tmp_path: Path, answer: bytes) -> None:
-    """As the provider's option has it, run as ssh runs it."""
+    """With the provider's option, run like ssh does."""
     (tmp_path / "ssh").write_text("#!/bin/sh\n")
     (tmp_path / "ssh").chmod(0o755)
     [option, fdpass] = ssh_connect.SSH_OPTS
@@ -157,7 +157,7 @@ def test_ssh_gets_the_connection_itself(tmp_path: Path, answer: bytes) -> None:
                 assert connection.recv(99) == answer
 
 
-def test_what_does_not_work_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
+def test_a_failure_is_one_line_and_an_exit_code(tmp_path: Path) -> None:
     (tmp_path / "ssh").write_text("#!/bin/sh\n")
     (tmp_path / "ssh").chmod(0o755)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -180,7 +180,7 @@ class TestTheSdk:
 
     @pytest.fixture
     def tries(self, monkeypatch: pytest.MonkeyPatch) -> list[Exception | None]:
-        """What each try ends with, the first one last."""
+        """The outcome of each try, in reverse order."""
         ends: list[Exception | None] = []
 
         class Client:
@@ -194,7 +194,7 @@ class TestTheSdk:
         monkeypatch.setattr("docker.DockerClient", Client)
         return ends
 
-    def test_comes_again_where_it_was_turned_away(self, tries: list[Exception | None]) -> None:
+    def test_tries_again_if_it_was_turned_away(self, tries: list[Exception | None]) -> None:
         tries += [
             None,
             SSHException(f"{docker_host.NOT_GREETED}[Errno 104]"),
@@ -207,13 +207,13 @@ class TestTheSdk:
         "end",
         [SSHException("No authentication methods available"), DockerException("no"), OSError("refused")],
     )
-    def test_anything_else_is_told_at_once(self, tries: list[Exception | None], end: Exception) -> None:
+    def test_other_failures_are_reported_at_once(self, tries: list[Exception | None], end: Exception) -> None:
         tries += [None, end]
         with pytest.raises(docker_host.UnreachableError), docker_host.client("ssh://me@campus"):
             pass
         assert tries == [None]
 
-    def test_it_does_not_go_on_for_ever(
+    def test_it_does_not_try_for_ever(
         self, tries: list[Exception | None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(ssh_connect, "SECONDS", 0.0)
@@ -222,7 +222,7 @@ class TestTheSdk:
             pass
 
 
-def test_dockers_provider_comes_again_over_ssh_alone(engine: Engine) -> None:
+def test_dockers_provider_tries_again_only_over_ssh(engine: Engine) -> None:
     build(campus={"dockerHost": "ssh://deploy@campus.example:22"})
     made = {one.name: one.inputs for one in engine.made.values() if one.typ == "pulumi:providers:docker"}
     assert made["campus-docker"]["sshOpts"] == str(list(ssh_connect.SSH_OPTS)).replace("'", '"')

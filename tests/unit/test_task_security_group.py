@@ -1,4 +1,4 @@
-"""The security group of a service's tasks: what the rules say, and nothing else."""
+"""The security group of a service's tasks allows only what the rules allow."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def rules_for(*rules: dict[str, Any]) -> list[GroupRule]:
     return group_rules(parse(with_ingress(*rules)).services["client-api"].ingress)
 
 
-def test_out_goes_https_and_nothing_else() -> None:
+def test_egress_is_https_only() -> None:
     [out] = rules_for()
     assert (out.direction, out.first_port, out.last_port, out.other) == ("out", 443, 443, "0.0.0.0/0")
 
 
-def test_in_comes_what_is_named_each_source_on_its_own() -> None:
+def test_each_named_source_has_an_ingress_rule() -> None:
     _, *ingress = rules_for(ingress_rule(**{"from": [VPC, "2001:db8::/32"]}, comment="load balancer"))
     assert [(one.direction, one.first_port, one.last_port, one.other) for one in ingress] == [
         ("in", 80, 80, VPC),
@@ -43,7 +43,7 @@ def test_in_comes_what_is_named_each_source_on_its_own() -> None:
     assert [one.kind for one in ingress] == ["cidr_ipv4", "cidr_ipv6"]
 
 
-def test_in_comes_who_is_in_a_security_group() -> None:
+def test_members_of_a_security_group_may_enter() -> None:
     _, one = rules_for(ingress_rule(**{"from": ["sg-0123456789abcdef0"]}))
     assert (one.kind, one.other) == ("group", "sg-0123456789abcdef0")
     assert one.key == "in-80-sg-0123456789abcdef0"
@@ -73,7 +73,7 @@ def test_a_connection_is_let_in_exactly_where_a_rule_names_its_source(sources: l
     assert {(one.first_port, one.last_port) for one in found if one.direction == "in"} == {(80, 80)}
     keys = [one.key for one in found]
     assert len(set(keys)) == len(keys)
-    # Pulumi parts a URN at two colons.
+    # Pulumi splits a URN at two colons.
     assert not [key for key in keys if ":" in key]
 
 

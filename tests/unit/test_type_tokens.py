@@ -1,4 +1,4 @@
-"""Type tokens stand in every state: a changed one replaces what it names."""
+"""Type tokens are in every state: a changed token replaces its resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`make verify`: what outputs mean, what answers mean, and what it says; against a site that is played."""
+"""`make verify`: outputs, verdicts and messages; against a fake site."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class TestPortPolicy:
             version = ipaddress.ip_address(seen).version
             opens = shut_out(made, port, "tcp", f"{seen}/{32 if version == 4 else 128}") is None
             assert checks.expected(rows, port, version, seen) == {opens}
-            # One whose address isn't known may be anybody.
+            # An unknown address may be any.
             assert opens in checks.expected(rows, port, version, None)
 
     def test_where_an_address_makes_no_difference_it_need_not_be_known(self) -> None:
@@ -130,7 +130,7 @@ class TestPortPolicy:
         assert checks.expected([campus, everybody], 81, 4, None) == {True, False}
         assert checks.expected([campus, everybody], 82, 4, None) == {False}
 
-    def test_what_is_knocked_at(self) -> None:
+    def test_which_ports_are_probed(self) -> None:
         rows = checks.parse(GOOD | {"port_policy": GOLDEN_ROWS.read_text().splitlines()}).policy
         four = [80, 443, 2375, 3000, 3100, 3101, 3200, 6000, 6007, 21541]
         assert checks.tcp_ports(rows, 4) == four
@@ -156,7 +156,7 @@ class TestPortPolicy:
             ({True, False}, "silent", False, 22, Verdict.UNPROVEN),
         ],
     )
-    def test_what_a_knock_means(
+    def test_verdicts_on_ports(
         self, opened: set[bool], knock: Knock, inside: bool, port: int, verdict: Verdict
     ) -> None:
         assert checks.judge_port("x", port, opened, knock, inside=inside).verdict == verdict
@@ -198,7 +198,7 @@ class TestSaying:
     def test_exit_code(self, found: list[Verdict], code: int) -> None:
         assert checks.exit_code([Result("a", "b", one, "c") for one in found]) == code
 
-    def test_an_ipv6_address_is_told_of_where_a_route_knows_none(self) -> None:
+    def test_an_ipv6_address_is_reported_if_a_route_allows_none(self) -> None:
         closed = Route("aws", "/lokiaws", ("203.0.113.7/32",), ())
         opened = Route("six", "/lokisix", ("2001:db8::7/128",), ())
         [row] = checks.ipv6_notes(["203.0.113.1", "2001:db8::1"], [closed, opened])
@@ -227,22 +227,22 @@ class TestSaying:
 
 
 class Site(ThreadingHTTPServer):
-    """A gate, a Loki and a Grafana in one, each of which can be made to do what it shouldn't."""
+    """A fake of gate, Loki and Grafana in one, which can be made to fail."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__((ME, 0), Answering)
         self.pem = folder / "site.pem"
         self.use(made_authority(HOST).all)
-        # By what it is, what is answered to a request in place of what should be.
+        # Wrong answers, by the kind of request.
         self.faults: dict[str, int] = {}
         self.lines: list[str] = []
         self.logins = 0
         self.calls: list[tuple[str, str | None]] = []
-        # So many connections are ended before they say who it is.
+        # The number of connections that are closed before their certificate.
         self.cut_off = 0
 
     def use(self, pem: bytes) -> None:
-        """Prove itself by this certificate."""
+        """Use this certificate."""
         self.pem.write_bytes(pem)
         self.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.tls.load_cert_chain(self.pem)
@@ -257,7 +257,7 @@ class Site(ThreadingHTTPServer):
         return self.tls.wrap_socket(plain, server_side=True), address
 
     def deployment(self, *routes: Route) -> Deployment:
-        """What its outputs would be."""
+        """The site's outputs."""
         return replace(SITE, port=self.server_port, routes=routes or SITE.routes)
 
 
@@ -310,7 +310,7 @@ class Answering(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
-    """A site that does all that it should. What is waited for is there at once, or never."""
+    """A site that works. Waits end at once, or never succeed."""
     for module, name in ((places, "SITE_SECONDS"), (proof, "READ_BACK_SECONDS"), (proof, "PUSH_SECONDS")):
         monkeypatch.setattr(module, name, 0.0)
     server = Site(tmp_path)
@@ -323,7 +323,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 
 def seen_from(site: Site, *sources: str, deployment: Deployment | None = None) -> list[Result]:
-    """What is proven of the site from these addresses."""
+    """The results for the site from these addresses."""
     deployed = deployment or site.deployment()
     trust = places.Trust.of(site.pem)
     here = places.places(deployed.host, site.server_port, sources, trust)
@@ -341,13 +341,13 @@ ALL = [
 
 
 def without_ports(results: list[Result]) -> list[tuple[str, Verdict]]:
-    """What they come to; by loopback no port is knocked at."""
+    """The verdicts without ports, which aren't probed over loopback."""
     assert {one.verdict for one in results if one.check == "port"} <= {Verdict.NOTE}
     return verdicts([one for one in results if one.check != "port"])
 
 
 class TestProof:
-    def test_a_site_that_does_all_that_it_should(self, site: Site) -> None:
+    def test_a_site_that_works(self, site: Site) -> None:
         results = seen_from(site, ME, STRANGER)
         assert without_ports(results) == [(check, Verdict.OK) for check in ALL]
         assert checks.exit_code(results) == 0
@@ -413,7 +413,7 @@ class TestProof:
         assert "wrong password" not in dict(verdicts(results))
 
     def test_somebody_whose_address_is_not_known(self, site: Site) -> None:
-        """A refusal shows a stranger; a push that is taken shows that it works, and not who it was from."""
+        """A refusal shows a stranger; a taken push shows that it works, but not from whom."""
         [here] = places.places(HOST, site.server_port, (), places.Trust.of(site.pem))
         read = proof.through_grafana(site.deployment(), here)
         unknown = replace(here, seen=None)
@@ -444,7 +444,7 @@ class TestProof:
     def test_a_password_that_was_changed_in_grafana_is_tried_once_a_run(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """However many lines are to be read back: nobody is shut out by it."""
+        """Even with several lines to read back: the address isn't locked out."""
         monkeypatch.setattr(proof, "READ_BACK_SECONDS", 60.0)
         deployed = replace(site.deployment(), grafana_password="another")
         results = seen_from(site, ME, STRANGER, deployment=deployed)
@@ -471,7 +471,7 @@ class TestProof:
             ("other.localhost", -1, 89, "not valid for 'site.localhost'"),
         ],
     )
-    def test_a_bad_certificate_is_told_nothing(
+    def test_a_server_with_a_bad_certificate_is_sent_nothing(
         self, site: Site, host: str, begins: float, ends: float, said: str
     ) -> None:
         site.use(made_authority(host, begins, ends).all)
@@ -504,7 +504,7 @@ class TestProof:
         authority.write_bytes(made_authority(HOST).all)
         [here] = places.places(HOST, site.server_port, (), places.Trust.of(authority))
         assert here.certificate()[0].seen.startswith("self")
-        with pytest.raises(Problem, match="no file of certificates in PEM"):
+        with pytest.raises(Problem, match="isn't a file of certificates in PEM"):
             places.Trust.of(tmp_path / "none.pem")
 
     def test_a_site_that_is_not_there(self, site: Site) -> None:
@@ -526,11 +526,11 @@ class TestPlaces:
         assert trust.named == "this machine"
 
     def test_no_way(self) -> None:
-        with pytest.raises(Problem, match="leads nowhere"):
+        with pytest.raises(Problem, match="doesn't resolve"):
             places.places("a.name.invalid", 443, (), places.Trust.of(None))
         with pytest.raises(Problem, match=r"no way to site\.localhost from here with 2001:db8::1"):
             places.places(HOST, 443, ["2001:db8::1"], places.Trust.of(None))
-        with pytest.raises(Problem, match=r"FROM: '192\.0\.2' is no address"):
+        with pytest.raises(Problem, match=r"FROM: '192\.0\.2' isn't an address"):
             places.places(HOST, 443, ["192.0.2"], places.Trust.of(None))
 
     def test_the_server_itself_is_let_in_anywhere(self) -> None:
@@ -565,7 +565,7 @@ class TestCommand:
             more.setattr(places, "_addresses", lambda host, port: [ME, "2001:db8::1"])
             assert self._run(more, "stage", *options, ME, STRANGER) == 2
         assert re.search(
-            r"^ *address +2001:db8::1 +not checked: no way", capfd.readouterr().out, re.MULTILINE
+            r"^ *address +2001:db8::1 +not checked: there is no route", capfd.readouterr().out, re.MULTILINE
         )
         site.faults["stranger"] = 204
         assert self._run(monkeypatch, "stage", *options, ME, STRANGER) == 1
@@ -582,9 +582,9 @@ class TestCommand:
         assert "the outputs of stage can't be read: error: no stack named stage" in capfd.readouterr().err
 
 
-def test_curl_is_told_a_password_in_quotes() -> None:
-    """Of all that curl's configuration knows, a backslash and a quote alone are special there."""
-    told = local_stack.curl_config("a line", Login("admin", 'p"\\n$(id)')).splitlines()
-    assert told[-1] == r'user = "admin:p\"\\n$(id)"'
-    assert all(option.count('"') - option.count(r"\"") == 2 for option in told)
+def test_curls_configuration_has_the_password_in_quotes() -> None:
+    """In curl's configuration only a backslash and a quote are special there."""
+    config = local_stack.curl_config("a line", Login("admin", 'p"\\n$(id)')).splitlines()
+    assert config[-1] == r'user = "admin:p\"\\n$(id)"'
+    assert all(option.count('"') - option.count(r"\"") == 2 for option in config)
     assert "user" not in local_stack.curl_config("a line", None)

@@ -1,4 +1,4 @@
 # shellcheck shell=sh
-# After caddy-flat.sh. Caddy writes each configuration that it runs with, whoever sent it.
+# After caddy-flat.sh. Caddy writes every configuration that it loads, from any sender.
 
 flat </config/caddy/autosave.json | sha256sum

@@ -1,7 +1,7 @@
 # shellcheck shell=sh disable=SC2154
-# All files lie in a tree, .tree-X; the link .live leads to the tree in use, and each name in the directory
-# is a link through .live. So one rename swaps them all: whenever the program starts anew, it finds a whole
-# set that it has run with before. The link .trial leads to a tree on trial.
+# All files are in a tree, .tree-X; the link .live leads to the tree in use, and each name in the directory
+# is a link through .live. So one rename swaps them all: a program that restarts finds a whole set that it
+# has run with before. The link .trial leads to a tree on trial.
 
 staging=$dir/$2
 work=${2%-*} id=${2##*-}

@@ -1,4 +1,4 @@
-"""Inputs that are JSON documents: when two mean the same, and what is wrong with one."""
+"""Inputs that are JSON documents: their equality, and their mistakes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _EMPTY = (None, [], {})
 
 
 def compact(value: Any) -> Any:
-    """The value without what counts as left out: nulls, empty lists and empty objects."""
+    """The value without nulls, empty lists and empty objects, which count as missing."""
     if isinstance(value, dict):
         items = {key: compact(item) for key, item in value.items()}
         return {key: item for key, item in items.items() if item not in _EMPTY}
@@ -27,7 +27,7 @@ def same_policy(old: str, new: str) -> bool:
 
 
 def _meaning(value: Any) -> Any:
-    """The document with one-item lists and their item made alike, and lists without order."""
+    """The document with one-item lists equal to their item, and lists without order."""
     if isinstance(value, dict):
         return {key: _meaning(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The AWS emulator that the plugin talks to. Nothing here can reach AWS itself."""
+"""The plugin's AWS emulator. Nothing here can reach AWS itself."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from urllib.parse import urlsplit
 from rig.plugins.loopback import is_loopback
 from rig.plugins.provider import PluginError
 
-# Never a person's own keys, even where the program gives some.
+# Never a person's own keys, even if the program gives some.
 _NO_KEY = "emulated"
 SCHEMES = ("http", "https")
 STS_SECONDS = 30
 
 
 class Emulator:
-    """The emulator's services, connected to when first needed."""
+    """The emulator's services, connected when first used."""
 
     def __init__(self) -> None:
         self._endpoints: Mapping[str, str] = {}
@@ -29,28 +29,28 @@ class Emulator:
         self._lock = threading.Lock()
 
     def use(self, region: str, endpoints: Mapping[str, str]) -> None:
-        """Take the settings; nothing is connected to yet."""
+        """Take the settings, without connecting."""
         with self._lock:
             self._region, self._endpoints, self._clients = region, endpoints, {}
 
     @property
     def region(self) -> str:
-        """The region that things are made in."""
+        """The region of the resources."""
         return self._region
 
     def client(self, service: str) -> Any:
-        """The client of one service. boto3 takes half a second to load, so only here."""
+        """The client of a service. boto3 takes half a second to load, so it is imported only here."""
         with self._lock:
             if service not in self._clients:
                 self._clients[service] = self._connected(service)
             return self._clients[service]
 
     def identity(self) -> dict[str, str]:
-        """Who asks, by AWS' own names. Every preview does, so that boto3 isn't loaded for it."""
+        """The caller's identity, by AWS' own names. Every preview asks for it, so it does without boto3."""
         endpoint = urlsplit(self._endpoint("sts"))
         kind = HTTPSConnection if endpoint.scheme == "https" else HTTPConnection
         connection = kind(endpoint.netloc, timeout=STS_SECONDS)
-        # The service is told by the signature, which nobody looks at.
+        # The signature names the service; nobody verifies it.
         scope = f"{_NO_KEY}/20260101/{self._region}/sts/aws4_request"
         headers = {
             "Authorization": f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0",
@@ -60,26 +60,26 @@ class Emulator:
             connection.request("POST", "/", "Action=GetCallerIdentity&Version=2011-06-15", headers)
             answer = connection.getresponse().read().decode()
         except OSError as error:
-            raise PluginError(f"the emulator doesn't say whose account it is: {error}") from None
+            raise PluginError(f"the emulator doesn't return its account: {error}") from None
         finally:
             connection.close()
         found = dict(re.findall(r"<(Account|Arn|UserId)>([^<]+)</", answer))
         if len(found) != 3:
-            raise PluginError(f"the emulator doesn't say whose account it is: {answer[:200]}")
+            raise PluginError(f"the emulator doesn't return its account: {answer[:200]}")
         return found
 
     def _endpoint(self, service: str) -> str:
         endpoint = self._endpoints.get(service, "")
         if not is_loopback(endpoint, *SCHEMES):
             raise PluginError(
-                f"the stand-in plugin aws has no endpoint for {service}: give the provider one "
+                f"the fake plugin aws has no endpoint for {service}: give the provider one "
                 "on this machine (endpoints), or install the official plugin"
             )
         return endpoint
 
     def _connected(self, service: str) -> Any:
         endpoint = self._endpoint(service)
-        # No profile, no role of this machine: only what is given right here.
+        # No profile and no role of this machine: only these credentials.
         os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
         os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
         from boto3.session import Session

@@ -1,4 +1,4 @@
-"""The functions that look public addresses and images up, and whose account it is."""
+"""The functions that look up public addresses, images and the account."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _GATEWAY = (
 
 
 def functions(emulator: Emulator) -> dict[str, Function]:
-    """The functions by token, asking that emulator."""
+    """The functions by token, for that emulator."""
 
     def found(operation: str, asked: State, *filters: State) -> list[Any]:
         tags = asked.get("tags") or {}
@@ -26,7 +26,7 @@ def functions(emulator: Emulator) -> dict[str, Function]:
         wanted += [{"Name": f"tag:{name}", "Values": [value]} for name, value in tags.items()]
         answer = getattr(emulator.client("ec2"), operation)(Filters=[*wanted, *filters])
         [things] = [value for value in answer.values() if isinstance(value, list)]
-        # The emulator gives back all NAT gateways, whatever their tags.
+        # The emulator returns all NAT gateways, whatever their tags.
         return [one for one in things if tags.items() <= from_api(mapping(), one.get("Tags")).items()]
 
     def many(operation: str, lists: Mapping[str, str]) -> Function:

@@ -66,17 +66,17 @@ def _endpoints(config: State) -> list[tuple[str, Any]]:
 
 
 def _refusal(config: State) -> str | None:
-    """Why these endpoints won't do, None where they all are on this machine."""
+    """Why these endpoints are refused; None if all are on this machine."""
     endpoints = _endpoints(config)
     if not endpoints:
         return (
-            "the stand-in plugin aws is test equipment and never speaks to AWS: give the provider "
+            "the fake plugin aws is test equipment and never speaks to AWS: give the provider "
             "endpoints on this machine, or install the official plugin"
         )
     for service, url in endpoints:
         if not isinstance(url, str) or not is_loopback(url, *SCHEMES):
             return (
-                f"the stand-in plugin aws only speaks to an emulator on this machine: the endpoint "
+                f"the fake plugin aws only speaks to an emulator on this machine: the endpoint "
                 f"of {service} is {url!r}, not a loopback address"
             )
     return None

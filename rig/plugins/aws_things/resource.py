@@ -1,7 +1,7 @@
 """Any resource type of AWS, made from its entry in the table.
 
-botocore's models of the services know each operation's members and their shapes. So an entry names what
-Pulumi and AWS call differently, and no more: `cidrBlock` is sent as `CidrBlock` and read back as it.
+botocore's models of the services know each operation's members and their shapes. So an entry only has the
+names that differ between Pulumi and AWS: `cidrBlock` is sent, and read back, as `CidrBlock`.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from rig.plugins.schema import Failure, Prop, normal
 ACCOUNT = "123456789012"
 _TAG_OWNER = "aws:"
 _LEFT_OUT = (None, "", [], {})
-# How services say that there is no such thing; ECS says it of a task definition with `ClientException`.
+# The services' errors for a missing resource; ECS uses `ClientException` for a task definition.
 _GONE = re.compile(r"NotFound|NoSuchEntity|^ClientException$")
 
 
 class Call:
-    """One call of the service: its members by JMESPath over the thing's values, `id` and `old` values.
+    """One call of the service: its members by JMESPath over the resource's values, `id` and `old` values.
 
-    Nothing is called where `when`, JMESPath too, finds nothing.
+    If `when`, a JMESPath too, finds nothing, there is no call.
     """
 
     def __init__(self, operation: str, *, when: str = "", **given: str) -> None:
@@ -36,50 +36,50 @@ class Call:
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """What the plugin knows about one resource type."""
+    """The description of one resource type."""
 
     token: str
     service: str
     inputs: Mapping[str, Prop]
     outputs: tuple[str, ...] = ()
-    """Outputs beside `region`, and of a thing with tags `arn` and `tagsAll`."""
+    """Outputs beside `region`, and, with tags, `arn` and `tagsAll`."""
     names: Mapping[str, str] = field(default_factory=dict)
-    """Members whose name isn't the property's with another case."""
+    """Members whose name differs from the property's by more than case."""
     reads: Mapping[str, str] = field(default_factory=dict)
-    """Properties to read by JMESPath over what was found."""
+    """Properties to read by JMESPath over the answer."""
     local: tuple[str, ...] = ()
-    """Inputs that AWS doesn't tell: they stay as they were given."""
+    """Inputs that AWS doesn't return: they stay as given."""
     exactly_one_of: tuple[str, ...] = ()
     tagging: tuple[Call, Call] | None = None
-    """Setting and removing tags, where it isn't as in the rest of the service."""
+    """Setting and removing tags, if it differs from the rest of the service."""
 
     key: str = ""
-    """The member that takes the id; where a call takes several, the same with an `s`."""
+    """The member for the id; if a call takes several ids, with an `s`."""
     kind: str = ""
     """EC2's name of the type, in ARNs and for tags."""
 
     create: Call
-    """It gets every input that is one of its members, as each of `update` does."""
+    """Gets every input that is one of its members, like each of `update`."""
     made: str | Callable[[State], str]
-    """The id: by JMESPath over inputs and the creation's answer, or computed from what was read."""
+    """The id: by JMESPath over inputs and the creation's answer, or computed from the state."""
     first: tuple[Call, ...] = ()
     """Called once after creation."""
     settle: tuple[Call, ...] = ()
-    """What creation leaves out: called after it, and when what they send changes."""
+    """Called after creation, for what it leaves out, and when their arguments change."""
     update: tuple[Call, ...] = ()
-    """Called when what they send changes."""
+    """Called when their arguments change."""
     find: Call
     at: str
-    """Where in its answer the things are."""
+    """The path of the resources in its answer."""
     match: Mapping[str, str] = field(default_factory=dict)
-    """Which of them it is: members by JMESPath over the state."""
+    """The resource's identity among them: members by JMESPath over the state."""
     asks: tuple[Call, ...] = ()
-    """Whose answers, looked up over what was found, belong to it."""
+    """More calls whose answers, by JMESPath over the first, belong to it."""
     delete: tuple[Call, ...]
 
     @property
     def has_tags(self) -> bool:
-        """Whether it has tags by name, as all but Auto Scaling groups have."""
+        """Whether it has tags by name, as all types except Auto Scaling groups have."""
         return "tags" in self.inputs and self.inputs["tags"].kind == "map"
 
 
@@ -100,7 +100,7 @@ TAGGING: Mapping[str, tuple[Call, Call]] = {
 
 
 class AwsResource(ResourceType):
-    """One resource type, as its entry has it."""
+    """One resource type, by its entry."""
 
     def __init__(self, entry: Entry, emulator: Emulator) -> None:
         self._entry, self._emulator = entry, emulator
@@ -127,7 +127,7 @@ class AwsResource(ResourceType):
 
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
         if not state:
-            raise PluginError(f"the stand-in plugin aws doesn't import: {self.token} {resource_id}")
+            raise PluginError(f"the fake plugin aws doesn't import: {self.token} {resource_id}")
         found = self._found(resource_id, state)
         return None if found is None else (found[0], {**state, **found[1]})
 
@@ -136,7 +136,7 @@ class AwsResource(ResourceType):
         if found is None:
             raise PluginError(f"{self.token} {resource_id} is gone: pulumi refresh")
         current, after = found[0], settled(self, old, new)
-        # What is left out from now on has to be sent as empty.
+        # Removed inputs have to be sent as empty.
         before = _given(old)
         cleared = {name: normal(self.inputs[name], None) for name in before if name in self.inputs}
         sent = cleared | _given(after)
@@ -164,7 +164,7 @@ class AwsResource(ResourceType):
         return {} if asked is None else getattr(self._client, asked[0])(**asked[1])
 
     def _asked(self, call: Call, values: State, *, fill: bool = False) -> tuple[str, State] | None:
-        """The operation and its arguments, None where there is nothing to call."""
+        """The operation and its arguments; None if there is nothing to call."""
         values = {**values, "region": self._emulator.region}
         if call.when and search(call.when, values) in (*_LEFT_OUT, False):
             return None
@@ -196,7 +196,7 @@ class AwsResource(ResourceType):
     def _change(
         self, calls: tuple[Call, ...], resource_id: str, old: State, new: State, *, fill: bool = False
     ) -> None:
-        """Call those whose `when` says so, or who without one have something else to send."""
+        """Make the calls whose `when` matches, or, without `when`, whose arguments have changed."""
         before = {**old, "id": resource_id, "tags": None}
         after = {**new, "id": resource_id, "tags": None, "old": old}
         for call in calls:
@@ -216,7 +216,7 @@ class AwsResource(ResourceType):
     # Reading
 
     def _found(self, resource_id: str, state: State) -> tuple[str, State] | None:
-        """Id and properties as they are, None if it is gone."""
+        """The current id and properties; None if it is gone."""
         from botocore.exceptions import ClientError
 
         entry, values = self._entry, {**state, "id": resource_id}
@@ -229,28 +229,28 @@ class AwsResource(ResourceType):
         wanted = {name: search(path, values) for name, path in entry.match.items()}
         for item in search(entry.at, answer) or []:
             if wanted.items() <= {name: item.get(name) for name in wanted}.items():
-                return self._told(resource_id, item, state)
+                return self._as_state(resource_id, item, state)
         return None
 
-    def _told(self, resource_id: str, item: State, state: State) -> tuple[str, State]:
+    def _as_state(self, resource_id: str, item: State, state: State) -> tuple[str, State]:
         entry = self._entry
         item = {**item, "id": item.get(entry.key, resource_id), "region": self._emulator.region}
         for one in entry.asks:
             item |= self._call(self._asked(one, item))
         members = {name.lower(): value for name, value in item.items()}
-        told: State = {}
+        current: State = {}
         for name in (*self.inputs, *self._outputs):
             if name in entry.local:
                 continue
             member = entry.names.get(name, name).lower()
             value = search(entry.reads[name], item) if name in entry.reads else members.get(member)
-            told[name] = self._property(name, value, state)
-        told |= {name: told[source] for name, source in self.mirrors.items()}
+            current[name] = self._property(name, value, state)
+        current |= {name: current[source] for name, source in self.mirrors.items()}
         if entry.kind and self.mirrors:
             owner = item.get("OwnerId", ACCOUNT)
-            told["arn"] = f"arn:aws:{entry.service}:{item['region']}:{owner}:{entry.kind}/{item['id']}"
-        made = entry.made({**state, **told}) if callable(entry.made) else item["id"]
-        return made, {**told, "region": item["region"]}
+            current["arn"] = f"arn:aws:{entry.service}:{item['region']}:{owner}:{entry.kind}/{item['id']}"
+        made = entry.made({**state, **current}) if callable(entry.made) else item["id"]
+        return made, {**current, "region": item["region"]}
 
     def _property(self, name: str, value: Any, state: State) -> Any:
         if name not in self.inputs:
@@ -262,19 +262,19 @@ class AwsResource(ResourceType):
 
 
 def search(path: str, values: Any) -> Any:
-    """What JMESPath finds in the values."""
+    """The result of a JMESPath over the values."""
     import jmespath
 
     return jmespath.search(path, values)
 
 
 def _given(values: Mapping[str, Any]) -> State:
-    """The values that say something."""
+    """The values without empty ones."""
     return {name: value for name, value in values.items() if value not in _LEFT_OUT}
 
 
 def to_api(shape: Any, value: Any) -> Any:
-    """A property as the service takes it: botocore's shape says how names and tags are written."""
+    """A property for the service: botocore's shape says how names and tags are written."""
     if isinstance(value, str) and shape.type_name in ("list", "structure"):
         value = compact(json.loads(value))
     if shape.type_name == "list":
@@ -295,7 +295,7 @@ def to_api(shape: Any, value: Any) -> Any:
 
 
 def from_api(prop: Prop, value: Any) -> Any:
-    """What a service tells, as the property has it."""
+    """A property from a service's answer."""
     if value is None:
         return normal(prop, None)
     if prop.kind == "map":

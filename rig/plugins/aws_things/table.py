@@ -1,6 +1,6 @@
-"""The resource types, one entry each: see `resource.Entry` for what an entry says.
+"""The resource types, one entry each: see `resource.Entry`.
 
-A property's flags follow the real provider; `tests/plugins/aws_replacements.txt` has what that one plans.
+A property's flags follow the real provider, whose plans are in `tests/plugins/aws_replacements.txt`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _props(must_once: str = "", *, tags: Prop | bool = True, **more: Prop) -> di
 
 
 def _of(service_and_thing: str, *, verbs: str = "create describe", **more: Any) -> Entry:
-    """A type whose operations and members are named after it, but for what `more` says."""
+    """A type whose operations and members are named after it, with the exceptions in `more`."""
     (service, thing), (make, look) = service_and_thing.split(), verbs.split()
     name = "".join(part.title() for part in thing.split("_"))
     usual: dict[str, Any] = {
@@ -58,14 +58,14 @@ def _route_id(route: State) -> str:
     return f"r-{route['routeTableId']}{zlib.crc32(route['destinationCidrBlock'].encode())}"
 
 
-# EC2 says -1 where a protocol has no ports; the real plugin keeps that none were given.
+# EC2 returns -1 if a protocol has no ports; the real plugin keeps them unset.
 _PORT = integer(same=lambda old, new: old == new or {old, new} == {0, -1})
 _GROUP_ID = "referencedSecurityGroupId"
 _PORTS = "IpProtocol: ipProtocol, FromPort: fromPort, ToPort: toPort"
 
 
 def _group_rule(direction: str) -> Entry:
-    """What may reach a security group's members, or what they may reach."""
+    """A rule for a security group's ingress or egress."""
     name, egress = f"SecurityGroup{direction.title()}Rule", str(direction == "egress").lower()
     v4 = "IpRanges: cidrIpv4 && [{CidrIp: cidrIpv4, Description: description}]"
     v6 = "Ipv6Ranges: cidrIpv6 && [{CidrIpv6: cidrIpv6, Description: description}]"
@@ -110,7 +110,7 @@ _TRANSFORMATION = (
 )
 _PUT_FILTER = Call("put_metric_filter", metricTransformations=_TRANSFORMATION)
 
-# A template's data as EC2 has it. What Pulumi gives as text is true or false there.
+# A template's data in EC2's form. Pulumi's texts are true or false there.
 _TEMPLATE = (
     "{ImageId: imageId, InstanceType: instanceType, UserData: userData,"
     " CreditSpecification: creditSpecification, IamInstanceProfile: iamInstanceProfile,"
@@ -183,7 +183,7 @@ _TYPES = (
             networkInterfaceId=string(computed=True),
             tags=False,
         ),
-        # It isn't in the route itself.
+        # Not in the route itself.
         local=("routeTableId",),
         exactly_one_of=("gatewayId", "natGatewayId", "networkInterfaceId"),
         key="",
@@ -193,7 +193,7 @@ _TYPES = (
                 "replace_route",
                 GatewayId="gatewayId || `null`",
                 NatGatewayId="natGatewayId || `null`",
-                # What AWS told of it stays in the state when another way takes its place.
+                # AWS' value stays in the state when another target replaces it.
                 NetworkInterfaceId="!(gatewayId || natGatewayId) && networkInterfaceId || `null`",
             ),
         ),
@@ -226,7 +226,7 @@ _TYPES = (
         names={"name": "GroupName"},
         key="GroupId",
         made="GroupId",
-        # AWS lets a new group send anywhere; the real plugin takes that away at once.
+        # AWS lets a new group send anywhere; the real plugin removes that at once.
         first=(
             Call(
                 "revoke_security_group_egress",
@@ -271,7 +271,7 @@ _TYPES = (
         ),
         names={"securityGroups": "Groups"},
         reads={"securityGroups": "Groups[].GroupId", "tags": "TagSet"},
-        # One attribute a call.
+        # One attribute per call.
         settle=(
             Call("modify_network_interface_attribute", SourceDestCheck="{Value: sourceDestCheck}"),
             Call("modify_network_interface_attribute", Description="{Value: description || ''}"),
@@ -317,7 +317,7 @@ _TYPES = (
             "latestVersion": "LatestVersionNumber",
         },
         reads={name: f"{_IN_TEMPLATE}.{name[0].upper()}{name[1:]}" for name in ("imageId", "instanceType")},
-        # EC2 tells all of them, in other words.
+        # EC2 returns all of them, with other names.
         local=(
             "userData",
             "creditSpecification",
@@ -562,7 +562,7 @@ _TYPES = (
         find=Call(
             "describe_task_definition", taskDefinition="trackLatest && id || arn || id", include="['TAGS']"
         ),
-        # The newest one, or its own revision: which of them is `arn` decides.
+        # The newest revision, or its own: `arn` decides.
         at="[merge(taskDefinition, {tags: tags})][?status != 'INACTIVE']",
         delete=(Call("deregister_task_definition", taskDefinition="arn", when="!skipDestroy"),),
     ),
