@@ -22,7 +22,7 @@ NAT_TAG = "campus-monitor-nat"
 
 
 class EgressCreate(Area):
-    """The AWS network whose tasks send logs, made by this stack."""
+    """The AWS network of the tasks that send logs, created by this stack."""
 
     vpc_cidr: Annotated[Cidr, ValueRule("an IPv4 /16 to /20 is needed")] = "10.0.0.0/16"
     """The VPC has this IPv4 network."""
@@ -34,19 +34,19 @@ class EgressCreate(Area):
     """Traffic leaves through AWS' NAT gateway, or through fck-nat on the smallest EC2 instance
     ([compared](aws.md))."""
     nat_image: Annotated[str, ValueRule("an id such as ami-0123456789abcdef0")] | None = None
-    """NAT instances boot from this arm64 AMI; without one, from the fck-nat AMI that was newest at the first
+    """NAT instances boot from this arm64 AMI; by default, from the fck-nat AMI that was newest at the first
     update."""
     # From a range brought to AWS, or just released; an allocated address is refused (EC2's AllocateAddress).
     addresses: tuple[PublicIpv4, ...] = ()
-    """AWS allocates these Elastic IPs for the NAT; without any, it chooses them."""
+    """AWS allocates these Elastic IPs for the NAT; by default, it chooses them."""
     allocation_ids: Annotated[
         tuple[str, ...], ValueRule("one id such as eipalloc-0123456789abcdef0 per NAT gateway, or none")
     ] = ()
     """The NAT uses these existing Elastic IPs of the account, which the stack never releases."""
     retain_addresses: bool = True
-    """AWS keeps the Elastic IPs that the stack made when the stack lets go of them."""
+    """Elastic IPs that the stack allocated stay in the account when it no longer uses them."""
     tags: dict[str, str] = {}
-    """Every resource of the network carries these tags beside its name."""
+    """Every resource of the network has these tags besides its name."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -115,14 +115,14 @@ class EgressCreate(Area):
 
 
 class EgressLookup(Area):
-    """The public addresses of a network that is made elsewhere, found by exactly one of these."""
+    """The public addresses of a network outside this stack, found by exactly one of these."""
 
     nat_gateway_ids: tuple[Annotated[str, ValueRule("an id such as nat-0123456789abcdef0")], ...] = ()
     """The stack reads the public addresses of the NAT gateways with these ids."""
     nat_gateway_tags: dict[str, str] = {}
     """The stack reads the public addresses of the NAT gateways with these tags."""
     address_tags: dict[str, str] = {}
-    """The stack finds the Elastic IPs with these tags, even before anything sends from them."""
+    """The stack reads the Elastic IPs with these tags, even before they are in use."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -169,16 +169,16 @@ class EgressGiven(Area):
 
 
 class EgressSettings(Area):
-    """Where the tasks' traffic leaves AWS: exactly one way to know the public addresses."""
+    """How the tasks' traffic leaves AWS: exactly one source of its public addresses."""
 
     create: EgressCreate | None = None
-    """The stack makes the AWS network."""
+    """The stack creates the AWS network."""
     lookup: EgressLookup | None = None
-    """The stack looks up the public addresses of a network that is made elsewhere."""
+    """The stack looks up the public addresses of a network outside this stack."""
     given: EgressGiven | None = None
-    """The stack takes the public addresses from here."""
+    """The public addresses are written here."""
     vpc_id: Annotated[str, ValueRule("an id such as vpc-0123456789abcdef0")] | None = None
-    """Fargate tasks run in this VPC, where the stack doesn't make the network."""
+    """Fargate tasks run in this VPC if the stack doesn't create the network."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

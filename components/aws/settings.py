@@ -1,5 +1,5 @@
 # pyright: strict
-"""Which AWS the stack's cloud half is in. Pure."""
+"""The AWS of the stack's cloud half. Pure."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from components.values.value_rule import ValueRule
 
 
 class AwsSettings(Area):
-    """Which AWS: a region, or an emulator on this machine."""
+    """An AWS region, or an emulator on this machine."""
 
     region: Annotated[str, ValueRule("a region such as ap-northeast-2")]
-    """The stack makes its AWS resources in this region."""
+    """The stack creates its AWS resources in this region."""
     alarm_topic_arn: Annotated[str, ValueRule("an SNS topic's ARN is needed")] | None = None
-    """CloudWatch's alarms notify this SNS topic; without one, they only show in CloudWatch."""
+    """CloudWatch's alarms notify this SNS topic; by default, they only show in CloudWatch."""
     # AWS' own key decrypts for everybody in the account who may read the parameter.
     kms_key_arn: KeyArn | None = None
-    """SSM encrypts the log routers' passwords with this KMS key; without one, with AWS' own."""
+    """SSM encrypts the log routers' passwords with this KMS key; by default, with AWS' own."""
     # Only loopback: the fake credentials must never leave this machine.
     emulator: Annotated[str, ValueRule("an URL on this machine, http://127.0.0.1:<port>")] | None = None
-    """The stack talks to an AWS emulator at this URL instead of AWS."""
+    """The stack uses the AWS emulator at this URL instead of AWS."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

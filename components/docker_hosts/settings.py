@@ -1,5 +1,5 @@
 # pyright: strict
-"""Which Docker hosts there are, and the images that run on them. Pure."""
+"""The settings of the Docker hosts and of the images that run on them. Pure."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from components.values.value_rule import ValueRule
 # A host's name in `otherHosts`; None is the campus server.
 HostKey = str | None
 
-# Which address of both networks the reader has: the first one is the gateway's, Docker's own.
+# The reader's address in both networks; the first is Docker's gateway.
 READER_PLACE = 2
-# Who else is on the readers' network, and which address of it each has.
+# The containers on the readers' network, and the address of each.
 Reader = Literal["reader", "grafana", "log-shipper"]
 _READERS_PLACES: dict[Reader, int] = {"reader": READER_PLACE, "grafana": 3, "log-shipper": 4}
 
@@ -40,21 +40,20 @@ class CampusSettings(Area):
     docker_host: DockerHost
     """Pulumi reaches the campus server's Docker Engine at this URL."""
     name_prefix: Annotated[str, ValueRule("[a-z0-9_.-] and a dash at the end, or nothing")] = ""
-    """The name of every container, volume and network begins with this; it is empty where the host is ours
-    alone."""
+    """Every container, volume and network name begins with this prefix; a host of our own needs none."""
     # A container's address in it is the network address plus the port it serves: fixed, and readable in both
     # directions.
     network_cidr: Annotated[Cidr, ValueRule("a private IPv4 network of size /16 is needed")] = "172.29.0.0/16"
-    """The Lokis have this private network, each its own address in it."""
+    """The Lokis are on this private network, each at its own address."""
     readers_network_cidr: Annotated[Cidr, ValueRule("a private IPv4 network of size /24 is needed")] = (
         "172.30.0.0/24"
     )
-    """Grafana and the campus server's log shipper have this private network, and reach Lokis by the reader
-    alone."""
+    """Grafana and the campus server's log shipper are on this private network, and reach Lokis only through
+    the reader."""
     protect_data: bool = True
     """Volumes with data survive `pulumi destroy`, and no change can delete them."""
     logs_to: ShortName | None = None
-    """This Loki instance gets the logs of the campus server's own containers; without one, nobody does."""
+    """The logs of the campus server's own containers go to this Loki instance; by default, nowhere."""
     other_hosts: dict[ShortName, OtherHostSettings] = {}
     """The stack runs Loki replicas on these further Docker hosts, by name ([how](loki.md))."""
     address: HostAddress | None = None
@@ -92,12 +91,12 @@ class CampusSettings(Area):
         return {"networkCidr": self.network_cidr, "readersNetworkCidr": self.readers_network_cidr}
 
     def host_address(self, host: HostKey) -> str:
-        """Where the other hosts reach this one; there are others only if it is known."""
+        """The address at which the other hosts reach this one; other hosts exist only if it is set."""
         return str(self.address) if host is None else self.other_hosts[host].address
 
     def _check_other_hosts(self) -> None:
         if self.other_hosts and self.address is None:
-            raise ValueError("address: where the other hosts reach this one is needed, received None")
+            raise ValueError("address: needed, since the other hosts reach this one there, received None")
         taken = {self.docker_host: "campus", self.address: "campus"}
         for name, host in self.other_hosts.items():
             for field, value in (("dockerHost", host.docker_host), ("address", host.address)):
@@ -138,10 +137,10 @@ def has_digest(image: str) -> bool:
 
 
 class ImagesSettings(Area):
-    """The images that the campus server runs, each with tag."""
+    """The images that the campus server runs, each with its tag."""
 
     require_digest: bool = True
-    """Every image has to name its digest, those of `services` too."""
+    """Every image must have a digest, in `services` too."""
     caddy: Image
     """Caddy runs from this image."""
     loki: Image
@@ -151,7 +150,7 @@ class ImagesSettings(Area):
     port_guard: Image
     """The port policy's guard runs from this image."""
     alloy: Image | None = None
-    """Alloy ships the logs of Docker hosts from this image; only `shippers` and `campus.logsTo` need it."""
+    """Alloy runs from this image; only `shippers` and `campus.logsTo` need it."""
 
     @field_validator("caddy", "loki", "grafana", "port_guard", "alloy")
     @classmethod
@@ -163,12 +162,10 @@ class ImagesSettings(Area):
     @field_validator("grafana")
     @classmethod
     def _check_grafana(cls, value: str) -> str:
-        # Since 13.2 Loki's data source is a plugin that only the whole image brings (grafana#129092).
+        # Since 13.2 Loki's data source is a plugin that only the full image has (grafana#129092).
         words = re.split(r"[^a-z]", value.partition("@")[0].lower())
         if "slim" in words:
-            raise ValueError("a -slim image has no data source for Loki: name the whole image")
+            raise ValueError("a -slim image has no data source for Loki: use the full image")
         if "distroless" in words:
-            raise ValueError(
-                "a -distroless image has no shell to tell Grafana its files: name the whole image"
-            )
+            raise ValueError("a -distroless image has no shell to reload Grafana's files: use the full image")
         return value

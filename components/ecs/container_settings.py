@@ -68,14 +68,14 @@ class ContainerPort(Area):
     port: Port
     """The container listens on this port."""
     protocol: Literal["tcp", "udp"] = "tcp"
-    """The container speaks this protocol there."""
+    """The port is for this protocol."""
 
 
 class Mount(Area):
-    """Where a container has one of its service's volumes."""
+    """A container's mount of one of its service's volumes."""
 
     path: str
-    """The container finds the volume at this path."""
+    """The volume is mounted at this path."""
     read_only: bool = False
     """The container can't write to the volume."""
 
@@ -90,8 +90,8 @@ class Volume(Area):
     """A volume of a task: its own, empty at its start and gone at its end."""
 
     host_path: str | None = None
-    """Tasks share this folder of their EC2 instance, which stays; without one, each task has an empty volume
-    of its own."""
+    """Tasks share this folder of their EC2 instance, which outlives them; by default, each task has an empty
+    volume of its own."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -112,7 +112,7 @@ class AppContainer(Area):
     ports: tuple[
         Annotated[ContainerPort, BeforeValidator(_as_port, json_schema_input_type=int | ContainerPort)], ...
     ] = ()
-    """The container serves these ports, where it has several, or UDP: numbers, or each with its protocol."""
+    """The container serves these ports, if it has several or UDP: numbers, or each with its protocol."""
     mounts: dict[ShortName, Mount] = {}
     """The container mounts these volumes of the service, by the volume's name."""
     depends_on: dict[ShortName, Literal["START", "HEALTHY", "COMPLETE", "SUCCESS"]] = {}
@@ -131,7 +131,7 @@ class AppContainer(Area):
     health_check: HealthCheck | None = None
     """ECS checks the container's health this way."""
     stop_timeout_seconds: int = Field(default=30, ge=2, le=MAX_STOP_SECONDS)
-    """ECS kills the container this many seconds after it was told to stop."""
+    """ECS kills the container this many seconds after the stop signal."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

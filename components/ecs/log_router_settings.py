@@ -22,7 +22,7 @@ RECORD_BYTES = 448
 
 
 class LogRate(Area):
-    """What a service logs at most, and how long campus may be away without a lost line."""
+    """The most that a service logs, and the longest outage of campus without a lost line."""
 
     lines_per_second: float = Field(default=20, gt=0, le=100_000)
     """The service logs at most this many lines per second."""
@@ -48,7 +48,7 @@ class LogRate(Area):
 
 
 class RouterConfig(Area):
-    """A Fluent Bit configuration of the team's own, included before what FireLens generates."""
+    """The team's own Fluent Bit configuration, included before the one that FireLens generates."""
 
     type: Literal["file", "s3"]
     """The configuration is a file in the image, or an object in S3."""
@@ -70,21 +70,21 @@ class RouterConfig(Area):
 
 
 class LogRouter(Area):
-    """The sidecar that ships a task's lines, and what it is told."""
+    """The sidecar that ships a task's lines, and its configuration."""
 
     output: Literal["grafana", "fluent-bit"] = "fluent-bit"
     """Fluent Bit's own output ships the lines, or Grafana's plugin ([compared](shipping.md))."""
     image: Image | None = None
-    """The log router runs from this image; without one, from the output's default image."""
+    """The log router runs from this image; by default, from the output's default image."""
     options: dict[str, str] = {}
     """These options of the output override the stack's own."""
     config: RouterConfig | None = None
-    """Fluent Bit reads this configuration of the team's own too."""
+    """Fluent Bit also includes this configuration."""
     health_check: HealthCheck | None = None
-    """ECS checks the log router's health this way, where the image has a shell or a program to ask with."""
+    """ECS checks the log router's health this way; the image needs the shell or the program for it."""
     # Meanwhile the task goes on, and nothing reports its lost lines (docs/shipping.md).
     on_exit: Literal["stop-task", "restart"] = "stop-task"
-    """The whole task stops when the log router ends by itself, or the log router alone restarts."""
+    """If the log router ends by itself, the whole task stops, or only the log router restarts."""
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14
     """CloudWatch keeps the log router's own log for this many days."""
 

@@ -103,29 +103,29 @@ class ServiceSettings(Area):
     architecture: Literal["x86_64", "arm64"] = "x86_64"
     """Tasks run on this CPU architecture."""
     ingress: tuple[GroupIngress, ...] = ()
-    """These rules let clients reach a Fargate task's ports; without any, nobody does."""
+    """These rules let clients reach a Fargate task's ports; by default, no client can."""
     cpu_units: int = Field(ge=128, le=16384)
     """A task reserves this many CPU units, of which a vCPU has 1024."""
     memory_mib: int = Field(ge=64)
     """A task has this many MiB of memory."""
     task_role_arn: RoleArn | None = None
-    """The application acts in AWS under this IAM role; without one, it may do nothing."""
+    """The application uses this IAM role in AWS; by default, it has no permissions."""
     kms_key_arns: tuple[KeyArn, ...] = ()
     """These KMS keys decrypt the containers' secrets or a configuration in S3; AWS' own need no entry."""
     containers: dict[ShortName, AppContainer] = Field(min_length=1, max_length=MAX_CONTAINERS - 1)
-    """A task runs these containers of the team's own beside the log router, by name."""
+    """A task runs these containers besides the log router, by name."""
     volumes: dict[ShortName, Volume] = {}
     """Containers can mount these volumes, by name."""
     loki: ShortName = "aws"
     """The log router pushes to this Loki instance."""
     account: UserName | None = None
-    """The log router logs in with this account; without one, with the route's first."""
+    """The log router logs in with this account; by default, with the route's first."""
     labels: dict[LabelName, LabelValue] = Field(default={}, max_length=10)
-    """Every line carries these labels beside `job`, `service` and `container`."""
+    """Every line has these labels besides `job`, `service` and `container`."""
     log_rate: LogRate = LogRate()
-    """The log router's buffers hold what this rate adds up to in an outage."""
+    """The log router's buffers are sized for this rate and outage."""
     log_router: LogRouter = LogRouter()
-    """A sidecar ships the task's lines, set up this way."""
+    """This sidecar ships the task's lines."""
 
     @property
     def plan(self) -> BufferPlan:

@@ -1,5 +1,5 @@
 # pyright: strict
-"""What is pushed to through the gate: its port, its route, and who may push there. Pure."""
+"""A backend's settings: its port, its route, and who may push to it. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from components.values.networks import Port, checked_cidr, refuse_wide
 from components.values.texts import Password, UserName
 from components.values.value_rule import ValueRule
 
-# Lower-case letters, digits and dashes need no quoting or decoding in any program on the way.
+# Lower-case letters, digits and dashes need no quoting or decoding anywhere.
 Route = Annotated[
     str, ValueRule("a route is one path segment of [a-z0-9-], such as /lokiaws", r"/[a-z0-9][a-z0-9-]*")
 ]
@@ -26,14 +26,14 @@ class Account(Area):
     user: UserName
     """The shipper logs in as this user."""
     password: Password | None = None
-    """The shipper logs in with this password; without one, the stack generates it."""
+    """The shipper logs in with this password; by default, the stack generates one."""
 
 
 class GuardedSettings(Area):
     """A backend and the guarded route that leads to it."""
 
     port: Port
-    """The backend listens on this port."""
+    """Loki listens on this port."""
     route: Route
     """Shippers push below this path of the site."""
     allow: Annotated[tuple[str, ...], ValueRule("at least one entry is needed: `nat` or a CIDR")]
@@ -41,7 +41,7 @@ class GuardedSettings(Area):
     allow_wide: bool = False
     """Entries of `allow` may be wider than one address."""
     accounts: tuple[Account, ...] = ()
-    """Caddy asks shippers for one of these accounts, on top of the address; `nat` needs one
+    """Shippers must log in with one of these accounts, besides having an allowed address; `nat` needs one
     ([why](operations.md#an-account-on-a-route-that-is-in-use))."""
     accounts_optional: bool = False
     """Caddy lets requests without an account pass [while shippers get
@@ -49,9 +49,9 @@ class GuardedSettings(Area):
     nat_without_password: bool = False
     """Everything behind the AWS network's addresses may push without an account."""
     published: bool = False
-    """Caddy answers queries, and nothing else, at the backend's port for those whom the port policy names."""
+    """Caddy answers queries, and nothing else, at Loki's port, for the sources that the port policy names."""
     published_wide: bool = False
-    """The port policy may name public addresses, or more than a /8, for the published port."""
+    """The port policy may name public addresses, or networks wider than a /8, for the published port."""
 
     @model_validator(mode="after")
     def _check_access(self) -> Self:
@@ -68,7 +68,7 @@ class GuardedSettings(Area):
                 refuse_wide("allow", cidr)
         users = [account.user for account in self.accounts]
         if len(set(users)) != len(users):
-            # Caddy refuses a second hash for one user: rotation lists two users instead.
+            # Caddy refuses a second hash for a user: to rotate a password, list two users.
             raise ValueError(f"accounts: each user is listed once, received {users}")
         if self.accounts_optional and not users:
             raise ValueError("accountsOptional: there is no account, received true")
@@ -78,7 +78,7 @@ class GuardedSettings(Area):
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """The ports that are this backend's alone."""
+        """The ports that only this backend has."""
         return (self.port,)
 
     @property
@@ -95,9 +95,9 @@ class GuardedSettings(Area):
 def allowlist(
     backend: GuardedSettings, edge: EdgeSettings, nat_public_ips: Iterable[str] = ()
 ) -> tuple[str, ...]:
-    """Who may push to a backend: its own list, the operators, and those of these addresses that it allows.
+    """Who may push to a backend: its own list, the operators, and the NAT's addresses if it allows `nat`.
 
-    The gate learns of `nat`'s addresses one by one (`AllowedAddress`).
+    The gate gets `nat`'s addresses one by one (`AllowedAddress`).
     """
     nat = tuple(f"{ip}/32" for ip in nat_public_ips) if backend.allows_nat else ()
     return (*backend.allowed_cidrs, *edge.extra_allowed_cidrs, *nat)

@@ -22,7 +22,7 @@ from components.values.value_rule import ValueRule
 # Let's Encrypt's staging environment (its documentation, "Staging Environment").
 ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 
-# For these Caddy makes certificates itself, or asks Tailscale, whatever authority is named (certmagic,
+# For these names Caddy issues certificates itself, or asks Tailscale, whatever authority is set (certmagic,
 # SubjectIsInternal; its modules/caddyhttp/autohttps.go).
 _NOT_PUBLIC = (".localhost", ".local", ".internal", ".home.arpa", ".ts.net")
 
@@ -34,14 +34,14 @@ _DIRECTORY = ValueRule("the URL of an ACME directory is needed, https://host/pat
 def _site_name(value: str) -> str:
     checked_host_name(value)
     last = value.rpartition(".")[2]
-    # What ends in a number is an IPv4 address in one of its forms (the URL standard, "ends in a number").
+    # A host that ends in a number is a form of IPv4 address (the URL standard, "ends in a number").
     if re.fullmatch(r"\d+|0x[0-9a-f]*", last):
         raise ValueError(_SITE.words)
     return value
 
 
 def _acme_directory(value: str) -> str:
-    # Of letters that a Caddyfile takes as they are: no placeholder, no quotation mark, no white space.
+    # Only characters that a Caddyfile takes literally: no placeholder, no quotation mark, no white space.
     match = re.fullmatch(
         r"https://(?P<host>[A-Za-z0-9.-]+|\[(?P<ipv6>[0-9A-Fa-f:.]+)\])(:(?P<port>\d{1,5}))?"
         r"(/([A-Za-z0-9._~/-]|%[0-9A-Fa-f]{2})*)?",
@@ -66,30 +66,30 @@ AcmeDirectory = Annotated[str, AfterValidator(_acme_directory), _DIRECTORY]
 
 
 class AcmeSettings(Area):
-    """An ACME authority in place of Let's Encrypt."""
+    """An ACME authority instead of Let's Encrypt."""
 
     directory: AcmeDirectory
-    """Caddy asks the authority with this directory URL for certificates (RFC 8555, section 7.1.1)."""
+    """The authority's directory is at this URL (RFC 8555, section 7.1.1)."""
     root: Annotated[str, ValueRule("certificates of authorities as PEM are needed")] | None = None
-    """Caddy trusts these PEM certificates alone when it speaks with the authority; without any, those it
-    knows."""
+    """Caddy trusts only these PEM certificates when it connects to the authority; by default, the
+    usual ones."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         problem = None if self.root is None else _root_problem(self.root)
         if self.root is not None and problem:
-            # Not the value: it is long, and may be a key.
+            # Without the value, which is long and may be a key.
             raise ValueError(f"root: {problem}, received {len(self.root)} characters")
         return self
 
     @property
     def root_file(self) -> str:
-        """The name of the root's file. Another root has another: Caddy reads a file once."""
+        """The name of the root's file. It differs per root, since Caddy reads a file only once."""
         return f"acme-root-{hashlib.sha256((self.root or '').encode()).hexdigest()[:16]}.pem"
 
 
 class EdgeSettings(Area):
-    """Caddy, the one door: its name, certificate and ports."""
+    """Caddy, the only way in: its name, certificate and ports."""
 
     domain: SiteName
     """People and shippers reach Caddy at this DNS name."""
@@ -99,20 +99,20 @@ class EdgeSettings(Area):
     email: MailAddress | None = None
     """The ACME account has this mail address; only `tls: internal` needs none."""
     acme: AcmeSettings | None = None
-    """Caddy asks this authority [in place of Let's Encrypt](#another-acme-authority)."""
+    """Caddy gets its certificate from this authority [instead of Let's Encrypt](#another-acme-authority)."""
     http_port: Port = 80
     """Caddy answers HTTP on this port: ACME challenges and redirects."""
     https_port: Port = 443
     """Caddy answers HTTPS on this port."""
     http3: bool = False
-    """Caddy speaks HTTP/3 too, on the HTTPS port's UDP twin, which the port policy has to let in."""
+    """Caddy serves HTTP/3 too, over UDP on `httpsPort`, which the port policy must allow."""
     connections_per_source: Annotated[
         int, ValueRule(f"from {connection_limit.LEAST} to {connection_limit.MOST}")
     ] = connection_limit.DEFAULT
-    """An IPv4 address or IPv6 /64 may hold this many TCP connections to Caddy open, a /48 four times as many
-    ([kept by the port policy](port-policy.md#rules))."""
+    """An IPv4 address or IPv6 /64 may have this many open TCP connections to Caddy, a /48 four times as many
+    ([enforced by the port policy](port-policy.md#rules))."""
     extra_allowed_cidrs: tuple[Cidr, ...] = ()
-    """These operators' addresses may push to every route, beside the route's own list."""
+    """These addresses of operators may push to every route, besides the route's own list."""
     allow_wide: bool = False
     """Entries of `extraAllowedCidrs` may be wider than one address."""
 

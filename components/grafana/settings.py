@@ -1,5 +1,5 @@
 # pyright: strict
-"""Grafana's settings: its password, its mail server, and whom its alerts are told. Pure."""
+"""Grafana's settings: its password, its mail server, and the recipients of its alerts. Pure."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ _WEBHOOK = ValueRule("the webhook's whole URL is needed, https://…")
 
 
 def _admin_password(value: SecretStr) -> SecretStr:
-    # Grafana counts wrong logins by the address and not by the user (grafana/component.py): a short password
-    # would be found from many addresses.
+    # Grafana counts wrong logins per address and not per user (grafana/component.py), so that a short
+    # password could be guessed from many addresses.
     if len(checked_password(value).get_secret_value()) < MIN_ADMIN_PASSWORD:
         raise ValueError(_ADMIN.words)
     return _as_grafana_reads(value)
 
 
 def _as_grafana_reads(value: SecretStr) -> SecretStr:
-    """The password, if Grafana takes what stands in a file of its image as it is; a ValueError otherwise."""
+    """The password, if Grafana reads it unchanged from a file; a ValueError otherwise."""
     text = value.get_secret_value()
-    # The image takes white space away from a file's end, and ends a value at a line's. In the value Grafana
-    # looks for variables (its documentation, "Variable expansion").
+    # The image strips white space from a file's end, and a value ends with its line. Grafana expands
+    # variables in the value (its documentation, "Variable expansion").
     if not text or text != text.strip() or not text.isprintable():
         raise ValueError(_PASSWORD.words)
     if re.search(r"\$(__\w+)?\{", text):
@@ -43,7 +43,7 @@ def _as_grafana_reads(value: SecretStr) -> SecretStr:
 
 
 def _webhook_url(value: SecretStr) -> SecretStr:
-    # Without a dollar sign: Grafana would look for a variable there.
+    # No dollar sign: Grafana would expand a variable there.
     if not re.fullmatch(r"https://[a-z0-9.-]+/[A-Za-z0-9._~/?=&%:+-]+", value.get_secret_value()):
         raise ValueError(_WEBHOOK.words)
     return value
@@ -55,10 +55,10 @@ WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url), _WEBHOOK]
 
 
 class Smtp(Area):
-    """The mail server that Grafana sends through, never in clear: STARTTLS, or TLS at once on port 465."""
+    """The mail server that Grafana sends through, always encrypted: STARTTLS, or TLS at once on port 465."""
 
     host: HostName
-    """Grafana sends mail through the server with this host name."""
+    """The mail server has this host name."""
     port: Port = 587
     """The mail server listens on this port: with TLS from the start on 465, with STARTTLS on any other."""
     from_address: MailAddress
@@ -77,7 +77,7 @@ class Smtp(Area):
 
 
 class AlertsTo(Area):
-    """Whom Grafana's alerts are told. A webhook's URL is a secret: who has it may write there."""
+    """The recipients of Grafana's alerts. A webhook's URL is a secret: it lets anybody post there."""
 
     mail: tuple[MailAddress, ...] = ()
     """Alerts go to these mail addresses."""
@@ -93,13 +93,13 @@ class GrafanaSettings(Area):
     enabled: bool = True
     """The stack runs Grafana."""
     admin_password: AdminPassword | None = None
-    """Grafana's user `admin` first logs in with this password; without one, the stack generates it."""
-    # Idle it takes some 240 MiB (reported for 13.2.3 with one bundled plugin).
+    """Grafana's user `admin` first logs in with this password; by default, the stack generates one."""
+    # It needs some 240 MiB when idle (reported for 13.2.3 with one bundled plugin).
     memory_bytes: int = Field(default=512 << 20, ge=256 << 20)
     """Docker kills Grafana above this many bytes of memory."""
     smtp: Smtp | None = None
     """Grafana sends mail through this server."""
-    # None leaves the notification policies to Grafana's users; an empty one takes ours away.
+    # None leaves the notification policies to Grafana's users; an empty area removes ours.
     alerts_to: AlertsTo | None = None
     """Grafana's alerts notify these recipients."""
 

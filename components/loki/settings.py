@@ -15,7 +15,7 @@ from components.values.networks import MAX_PORT
 from components.values.texts import ShortName
 from components.values.value_rule import ValueRule
 
-# What a Loki's port can't be, since its container's address and its own listeners follow from it.
+# Ports that a Loki can't have, since its container's address and its listeners follow from the port.
 RESERVED_PORTS = {
     1: "the private network's gateway has that address",
     READER_PLACE: "the reader has that address",
@@ -23,14 +23,14 @@ RESERVED_PORTS = {
     MAX_PORT: "that address is the private network's broadcast",
 }
 
-# How far a replica's port is from that of the one before: 3100, 13100, 23100.
+# The distance between two replicas' ports: 3100, 13100, 23100.
 REPLICA_STEP = 10_000
 
-# A line is in so many replicas, or in the only one.
+# The number of replicas that get each line, if there are several.
 REPLICATION = 3
 MAX_REPLICAS = 5
 
-# Of more than these some alert rules would stay in Grafana for ever (components/grafana/alert_rules.py).
+# With more, some alert rules would stay in Grafana for ever (components/grafana/alert_rules.py).
 MAX_LOKIS = 8
 
 # Loki's durations are Prometheus' (its model.ParseDuration): a year has 365 days.
@@ -39,7 +39,7 @@ _HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 7 * 24, "y": 365 * 2
 
 def _retention(value: str) -> str:
     hours = _hours(value)
-    # Loki's documentation, "Log retention": a day at the least. Go's durations end at 292 years.
+    # Loki's documentation, "Log retention": at least a day. Go's durations end at 292 years.
     if not 24 <= hours <= 100 * _HOURS["y"]:
         raise ValueError(_KEPT.words)
     return value
@@ -58,22 +58,22 @@ Retention = Annotated[Duration, AfterValidator(_retention), _KEPT]
 
 
 class LokiLimits(Area):
-    """What one Loki takes, from all shippers together. Loki answers 429 above a rate: shippers retry."""
+    """One Loki's limits for all shippers together. Loki answers 429 above a rate: shippers retry."""
 
     rate_mib: int = Field(default=16, ge=1)
-    """Loki takes this many MiB of lines per second."""
+    """Loki accepts this many MiB of lines per second."""
     burst_mib: int = Field(default=32, ge=1)
-    """Loki takes this many MiB of lines at once."""
+    """Loki accepts this many MiB of lines at once."""
     stream_rate_mib: int = Field(default=8, ge=1)
-    """Loki takes this many MiB per second of one stream, that is of one set of labels."""
+    """Loki accepts this many MiB per second of one stream, that is, one set of labels."""
     stream_burst_mib: int = Field(default=16, ge=1)
-    """Loki takes this many MiB of one stream at once."""
+    """Loki accepts this many MiB of one stream at once."""
     streams: int = Field(default=5000, ge=1)
     """This many streams may be open; a label that changes with each container uses them up."""
     line_kib: int = Field(default=256, ge=1, le=4096)  # Caddy lets a push of 5 MB through
     """Loki cuts lines longer than this many KiB."""
     max_age: Duration = "7d"
-    """Loki refuses lines older than this for good."""
+    """Loki refuses lines older than this."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -89,12 +89,12 @@ class LokiLimits(Area):
 
     @property
     def max_age_seconds(self) -> int:
-        """The age from which on a line is refused."""
+        """The age above which a line is refused."""
         return round(_hours(self.max_age) * 3600)
 
 
 class LokiSettings(GuardedSettings):
-    """One Loki and the guarded route that leads to it."""
+    """One Loki and its guarded route."""
 
     otlp: bool = False
     """Shippers may push OpenTelemetry logs too, at `<route>/otlp/v1/logs`."""
@@ -103,17 +103,17 @@ class LokiSettings(GuardedSettings):
     memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
     """Docker kills a replica above this many bytes of memory."""
     limits: LokiLimits = LokiLimits()
-    """Loki takes no more than this from all shippers together."""
+    """Loki accepts at most this from all shippers together."""
     schema_periods: tuple[SchemaPeriod, ...] = DEFAULT_SCHEMA
-    """Loki has lines in these schema periods, those that an older Loki wrote included ([how](loki.md))."""
+    """Lines are stored in these schema periods, including lines from an older Loki ([how](loki.md))."""
     storage: Storage = "filesystem"
-    """Loki keeps new lines on its own disk or in a bucket ([how lines move](loki.md))."""
+    """Loki stores new lines on its own disk or in a bucket ([how lines move](loki.md))."""
     s3: S3 | None = None
-    """Loki keeps lines in this bucket."""
+    """Loki stores lines in this bucket."""
     replicas: Annotated[int, ValueRule(f"1, or {REPLICATION} to {MAX_REPLICAS}")] = 1
     """This many Lokis share the work and the bucket; with three, any one may fail."""
     replica_hosts: tuple[ShortName, ...] = ()
-    """Each replica after the first runs on one of these `campus.otherHosts`; without any, all run on the
+    """Each replica after the first runs on one of these `campus.otherHosts`; by default, all run on the
     campus server."""
 
     @model_validator(mode="after")
@@ -127,12 +127,12 @@ class LokiSettings(GuardedSettings):
             raise ValueError(
                 f"schemaPeriods: the last one is where storage says ({self.storage}), received {last!r}"
             )
-        # Of two replicas none may fail: a push needs two of them (Loki's documentation, "Components").
+        # Two replicas are no help: a push needs both of them (Loki's documentation, "Components").
         if self.replicas != 1 and not REPLICATION <= self.replicas <= MAX_REPLICAS:
             raise ValueError(f"replicas: 1, or {REPLICATION} to {MAX_REPLICAS}, received {self.replicas}")
         if self.replicas > 1 and self.storages != {"s3"}:
             raise ValueError(
-                "replicas: more than one want all lines in one bucket, so storage: s3 and no schema period "
+                "replicas: more than one need all lines in one bucket, so storage: s3 and no schema period "
                 f"with storage: filesystem, received {self.replicas}"
             )
         if self.replicas > 1 and self.ports[-1] >= MAX_PORT:
@@ -143,23 +143,22 @@ class LokiSettings(GuardedSettings):
         hosts = self.replica_hosts
         if hosts and (len(hosts) != self.replicas - 1 or len(set(hosts)) != len(hosts)):
             raise ValueError(
-                f"replicaHosts: one for each replica after the first ({self.replicas - 1}), each another, "
+                f"replicaHosts: one for each replica after the first ({self.replicas - 1}), all different, "
                 f"received {list(hosts)}"
             )
         return self
 
     @property
     def storages(self) -> set[Storage]:
-        """Everywhere that lines are."""
+        """All places with lines."""
         return {period.storage or self.storage for period in self.schema_periods}
 
     @property
     def ports(self) -> tuple[int, ...]:
-        """The ports that are this Loki's alone.
+        """The ports that only this Loki has.
 
-        One per replica on the same host: its address follows from it. Replicas on
-        hosts of their own all have the first, and talk to each other by the second and the third
-        (placement.py).
+        On one host, one per replica, whose address follows from it. On several hosts all replicas have the
+        first, and talk to each other on the second and the third (placement.py).
         """
         return tuple(self.port + REPLICA_STEP * number for number in range(self.replicas))
 
@@ -187,7 +186,7 @@ class LokiSettings(GuardedSettings):
 
     @property
     def keeps_structured_metadata(self) -> bool:
-        """Whether lines may carry metadata beside their labels: no older schema can store it."""
+        """Whether lines may have structured metadata, which no older schema can store."""
         return all(period.is_current for period in self.schema_periods)
 
     @property
@@ -197,9 +196,9 @@ class LokiSettings(GuardedSettings):
 
 
 def replica_names(name: str, loki: LokiSettings) -> tuple[str, ...]:
-    """What each replica of an instance is called: by its number on one host, by its host on others.
+    """The name of each replica of an instance: by its number on one host, by its host on several.
 
-    The first one has the instance's own name: a Loki that gets replicas keeps its data.
+    The first has the instance's own name, so that a Loki that gets replicas keeps its data.
     """
     others = loki.replica_hosts or tuple(str(number + 1) for number in range(1, loki.replicas))
     return (name, *(f"{name}-{other}" for other in others))
@@ -215,14 +214,14 @@ class LokisSettings(Area):
     def _check_unique(self) -> Self:
         if len(self.instances) > MAX_LOKIS:
             raise ValueError(
-                f"instances: {MAX_LOKIS} at most: Grafana keeps an alert rule of each that there was, and so "
-                f"the stack has to know them all, received {len(self.instances)}"
+                f"instances: {MAX_LOKIS} at most, since Grafana keeps the alert rules of former instances, "
+                f"and the stack has to replace them; received {len(self.instances)}"
             )
         seen: dict[tuple[str, object], str] = {}
         for name, instance in self.instances.items():
             wanted: list[tuple[str, object]] = [("replicas", one) for one in replica_names(name, instance)]
             if instance.s3 is not None:
-                # Two Lokis would mix their indexes up.
+                # Two Lokis in one bucket would mix up their indexes.
                 wanted.append(("s3.bucket", f"{instance.s3.endpoint or 'AWS'} {instance.s3.bucket}"))
             for field, value in wanted:
                 if (field, value) in seen:

@@ -1,5 +1,5 @@
 # pyright: strict
-"""Where a Loki keeps its lines, and in which form. Pure."""
+"""The settings for a Loki's storage and schema. Pure."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ def _day(value: str) -> str:
 
 Day = Annotated[str, AfterValidator(_day), _DAY]
 
-# Where lines are kept: on the Loki's own disk, or in a bucket.
+# On the Loki's own disk, or in a bucket.
 Storage = Literal["filesystem", "s3"]
 
 
 class S3(Area):
-    """A bucket of one Loki's own: AWS S3's, or that of anything that speaks like it."""
+    """One Loki's own bucket, in AWS S3 or a compatible service."""
 
     bucket: Annotated[str, ValueRule("a bucket's name is needed")]
-    """Lines are in the bucket with this name."""
+    """The bucket has this name."""
     region: Annotated[str, ValueRule("a region such as ap-northeast-2")]
     """The bucket is in this region."""
     endpoint: Annotated[str, ValueRule("an URL without user and path is needed")] | None = None
-    """The bucket's service answers at this URL; without one, it is AWS' own."""
+    """The S3 service is at this URL; by default, it is AWS'."""
     path_style: bool = False
-    """Requests name the bucket in the path, not in the host name, as self-hosted servers mostly want."""
+    """Requests name the bucket in the path, not in the host name; most self-hosted servers need this."""
     access_key_id: Annotated[str, ValueRule("3 to 128 characters of [A-Za-z0-9._-] are needed")]
     """Loki logs in with this access key id."""
     secret_access_key: Annotated[SecretStr, ValueRule("8 to 72 visible ASCII characters are needed")]
@@ -60,7 +60,7 @@ class S3(Area):
             )
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,128}", self.access_key_id):
             raise ValueError("accessKeyId: 3 to 128 characters of [A-Za-z0-9._-] are needed")
-        # It is a word of a file of lines, where these signs begin something else, and is hashed whole.
+        # It is a word in a credentials file, where these characters are special, and bcrypt hashes 72 bytes.
         if not re.fullmatch(r"(?![#;'\"])[!-~]{8,72}", self.secret_access_key.get_secret_value()):
             raise ValueError(
                 "secretAccessKey: 8 to 72 visible ASCII characters, the first none of # ; ' \", are needed"
@@ -69,16 +69,16 @@ class S3(Area):
 
 
 class SchemaPeriod(Area):
-    """How lines are written from a day on (UTC), until the next period begins."""
+    """How lines are stored from a day on (UTC), until the next period begins."""
 
     from_: Day = Field(alias="from")
-    """The period begins on this day (UTC), and ends where the next one begins."""
+    """The period begins on this day (UTC), and ends when the next one begins."""
     store: Literal["tsdb", "boltdb-shipper"] = "tsdb"
-    """Loki keeps the period's index in this form."""
+    """The period's index has this format."""
     version: Literal["v11", "v12", "v13"] = "v13"
-    """Loki writes the period's lines in this schema version."""
+    """The period's lines have this schema version."""
     storage: Storage | None = None
-    """The period's lines are on disk or in the bucket; by default, where the instance's `storage` says."""
+    """The period's lines are on disk or in the bucket; by default, as the instance's `storage` says."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -91,11 +91,11 @@ class SchemaPeriod(Area):
 
     @property
     def is_current(self) -> bool:
-        """Whether this is what Loki wants today, and needs for structured metadata."""
+        """Whether this is Loki's current schema, which structured metadata needs."""
         return self.store == "tsdb" and self.version == "v13"
 
 
-# A constant: lines written under a schema must be read under it for as long as they are kept.
+# A constant: lines must be read with the schema that they were written with.
 DEFAULT_SCHEMA = (SchemaPeriod.model_validate({"from": "2024-01-01"}),)
 
 

@@ -33,14 +33,14 @@ class PortRule(Area):
     """One line of the port policy; reads like ufw's: allow 443/tcp from 203.0.113.0/24."""
 
     action: Literal["allow", "limit", "deny"]
-    """All get in (`allow`), only some new connections per source get in (`limit`), or none do (`deny`)."""
+    """`allow` lets packets in, `limit` a limited rate of new connections per source, `deny` none."""
     port: Annotated[int | str, ValueRule("a port or a range such as 6000-6007")] | None = None
     """The rule is for this port, or for a range such as `6000-6007`; protocols without ports have none."""
     # In ufw, no protocol means both; here `both` is written out.
     protocol: AnyProtocol = "tcp"
     """The rule is for this protocol, or for both TCP and UDP."""
     from_: tuple[Cidr, ...] = Field(default=(), alias="from")
-    """The rule is for packets from these sources; without any, from anywhere."""
+    """The rule is for packets from these sources; by default, from anywhere."""
     comment: Annotated[str, ValueRule("up to 80 letters, digits, spaces and .,:()/+- (no quotes)")] = ""
     """The listing of the rules shows this comment."""
 
@@ -115,14 +115,14 @@ class PortPolicySettings(Area):
     """The rules guard the Docker host (`host`), or only a network namespace of the guard's own, where they
     can't cut you off (`own`)."""
     rules: tuple[PortRule, ...] = DEFAULT_RULES
-    """The guard goes through these rules in order and drops whatever none lets in."""
+    """The guard applies these rules in order, and drops packets that no rule lets in."""
     operator_cidrs: tuple[Cidr, ...] = ()
-    """Operators reach SSH from these networks under any rules; `namespace: host` needs at least one."""
+    """No rule may lock operators in these networks out of SSH; `namespace: host` needs at least one."""
     ssh_port: Port | None = None
-    """The Docker host serves SSH on this port; without one, on that of an `ssh://` URL in `dockerHost`."""
+    """The Docker host serves SSH on this port; by default, on the port in `dockerHost`'s `ssh://` URL."""
     confirm_target: SshLogin | None = None
-    """The guard's trial logs in to this other machine over SSH, and tries the server's SSH port from there
-    ([why](port-policy.md))."""
+    """The trial of new rules logs in to this other machine over SSH, and tries the server's SSH port from
+    there ([why](port-policy.md))."""
     # An update waits for another update's trial for a minute at most.
     confirm_seconds: int = Field(default=30, ge=1, le=50)
     """New rules are on trial for this many seconds."""

@@ -1,5 +1,5 @@
 # pyright: strict
-"""All settings of one environment: every thing's own, parsed once, and what follows from several. Pure.
+"""All settings of one environment, parsed once, and the values that follow from several of them. Pure.
 
 Every mistake in the configuration becomes one line that names the key's path, the rule and the value
 received (never a secret's value), before any resource is registered.
@@ -42,21 +42,21 @@ class Settings(Area):
     images: ImagesSettings
     """The campus server's containers run from these images."""
     edge: EdgeSettings
-    """Caddy is the one door."""
+    """Caddy is the only way in: it serves the push routes and Grafana."""
     loki: LokisSettings
-    """Loki keeps the lines."""
+    """Loki stores the log lines."""
     grafana: GrafanaSettings = GrafanaSettings()
-    """Grafana shows the lines."""
+    """Grafana shows the log lines."""
     port_policy: PortPolicySettings = PortPolicySettings()
     """The port policy decides what may enter the host."""
     egress: EgressSettings
-    """The tasks' traffic leaves AWS here."""
+    """The tasks' traffic leaves AWS from the public addresses that this area defines."""
     services: dict[ShortName, ServiceSettings] = {}
-    """The stack makes task definitions for these ECS services, by name."""
+    """The stack creates task definitions for these ECS services, by name."""
     shippers: dict[ShortName, ShipperSettings] = {}
-    """Alloy ships the containers' logs of these Docker hosts, by the name in their lines' label `host`."""
+    """Alloy ships the container logs of these Docker hosts; their lines have the name as label `host`."""
     aws: AwsSettings
-    """The stack's cloud half is in this AWS."""
+    """The stack creates its AWS resources here."""
 
     @model_validator(mode="after")
     def _check_across(self) -> Self:
@@ -71,7 +71,7 @@ class Settings(Area):
         cross_checks.check_logs_of_hosts(self.shippers, self.campus, self.images, lokis)
         cross_checks.check_shippers_certificate(self.shippers, self.edge)
         cross_checks.check_shippers(self.shippers, self.campus, lokis)
-        # First: the rules that others look at name each replica's host.
+        # First, since other checks need the rules for each replica's host.
         cross_checks.check_replica_hosts(lokis, self.campus, self.port_policy)
         cross_checks.check_published(self.backends, self.edge, self.port_policy, self.ssh_port)
         if self.port_policy.namespace == "host":
@@ -79,7 +79,7 @@ class Settings(Area):
         return self
 
     def _check_guarded_hosts(self) -> None:
-        """What the rules have to leave open, where they guard hosts."""
+        """Refuse rules that close a port that must stay open on a guarded host."""
         cross_checks.check_operators_are_named(self.port_policy, self.ssh_port)
         for host in (None, *self.campus.other_hosts):
             before = self._replica_rules_at(host)
@@ -87,17 +87,17 @@ class Settings(Area):
         cross_checks.check_caddy(self.edge, self.rules_at(None))
 
     def oldest_seconds(self, loki: str) -> int:
-        """How old a line may be that a service brings to this Loki after the outage it states."""
+        """The age of the oldest line that a service sends to this Loki after its stated outage."""
         found = (one.plan.oldest_seconds for one in self.services.values() if one.loki == loki)
         return max(found, default=0)
 
     @property
     def ssh_port(self) -> int:
-        """Where SSH answers on the campus server."""
+        """The port of SSH on the campus server."""
         return self.port_policy.ssh_port or _port_of(self.campus.docker_host) or SSH_PORT
 
     def ssh_port_at(self, host: HostKey) -> int:
-        """Where SSH answers on another host, or (None) on the campus server."""
+        """The port of SSH on another host, or (None) on the campus server."""
         if host is None:
             return self.ssh_port
         return _port_of(self.campus.other_hosts[host].docker_host) or self.port_policy.ssh_port or SSH_PORT
@@ -110,21 +110,21 @@ class Settings(Area):
         return replica_rules(list(self.placements.values()), host)
 
     def kept_at(self, host: HostKey) -> list[Kept]:
-        """What a host's containers don't reach on the others."""
+        """The destinations on other hosts that a host's containers can't reach."""
         return kept_from_containers(list(self.placements.values()), host, self.campus.network_cidr)
 
     @property
     def backends(self) -> dict[str, GuardedSettings]:
-        """All that is pushed to through the gate, by the settings' own keys."""
+        """All backends behind the gate, by the settings' own keys."""
         return {f"loki.instances.{name}": one for name, one in self.loki.instances.items()}
 
     @property
     def placements(self) -> dict[str, Placement]:
-        """Where the replicas of each Loki are."""
+        """The placement of each Loki's replicas."""
         return {name: place(name, one, self.campus) for name, one in self.loki.instances.items()}
 
     def allowed_cidrs(self, nat_public_ips: list[str]) -> list[str]:
-        """Every address or CIDR that may push to some guarded route, sorted."""
+        """Every address or CIDR that may push to any guarded route, sorted."""
         lists = [allowlist(one, self.edge, nat_public_ips) for one in self.backends.values()]
         return sorted({cidr for cidrs in lists for cidr in cidrs})
 
@@ -137,7 +137,7 @@ class Settings(Area):
 
 
 def _port_of(docker_host: str) -> int | None:
-    """The port that an ssh:// URL names."""
+    """The port in an ssh:// URL."""
     url = urlsplit(docker_host)
     return url.port if url.scheme == "ssh" else None
 
@@ -154,7 +154,7 @@ Part = TypeVar("Part", bound=Area)
 
 
 class AwsHalf(Area):
-    """The areas that say what is made in AWS; the others, with their secrets, aren't looked at."""
+    """The areas for AWS; the others, with their secrets, aren't read."""
 
     egress: EgressSettings
     services: dict[ShortName, ServiceSettings] = {}
@@ -162,5 +162,5 @@ class AwsHalf(Area):
 
 
 def parse_part(part: type[Part], tree: dict[str, Any]) -> Part:
-    """Those areas alone that a model has, as they stand in a stack's file. Raises SettingsError."""
+    """Parse only the areas in a model, from a stack's file. Raises SettingsError."""
     return validated(part, {key: tree[key] for key in part.model_fields if key in tree})

@@ -38,10 +38,10 @@ MISTAKES = [
     in_bucket(THREE | {"replicas": 0}, "replicas: 1, or 3 to 5, received 0"),
     in_bucket(THREE | {"replicas": 6}, "replicas: 1, or 3 to 5, received 6"),
     in_bucket(
-        {"replicas": 3}, "replicas: more than one want all lines in one bucket, so storage: s3", "received 3"
+        {"replicas": 3}, "replicas: more than one need all lines in one bucket, so storage: s3", "received 3"
     ),
     in_bucket(
-        THREE | {"schemaPeriods": DISK_THEN_S3}, "replicas: more than one want all lines in", "received 3"
+        THREE | {"schemaPeriods": DISK_THEN_S3}, "replicas: more than one need all lines in", "received 3"
     ),
     in_bucket(
         ON_S3 | {"schemaPeriods": [{"from": "2024-01-01", "storage": "filesystem"}]},
@@ -67,7 +67,7 @@ MISTAKES = [
     on_hosts(
         {"loki.instances.aws.replicaHosts": ["log2"]},
         "loki.instances.aws.replicaHosts: one for each",
-        "(2), each another, received",
+        "(2), all different, received",
     ),
     on_hosts(
         {"loki.instances.aws.replicaHosts": ["log2", "log2"]},
@@ -90,7 +90,7 @@ MISTAKES = [
     ),
     on_hosts(
         {"campus.address": None},
-        "campus.address: where the other hosts reach this one is needed, received None",
+        "campus.address: needed, since the other hosts reach this one there, received None",
     ),
     on_hosts(
         {"campus.address": SECOND},
