@@ -25,7 +25,7 @@ class AwsSettings(Area):
     kms_key_arn: KeyArn | None = None
     """SSM encrypts the log routers' passwords with this KMS key; by default, with AWS' own."""
     # Only loopback: the fake credentials must never leave this machine.
-    emulator: Annotated[str, ValueRule("an URL on this machine, http://127.0.0.1:<port>")] | None = None
+    emulator: Annotated[str, ValueRule("a URL on this machine, http://127.0.0.1:<port>")] | None = None
     """The stack uses the AWS emulator at this URL instead of AWS."""
 
     @model_validator(mode="after")
@@ -40,7 +40,7 @@ class AwsSettings(Area):
             raise ValueError(f"kmsKeyArn: a key in {self.region} is needed, received {key!r}")
         if self.emulator is not None and not _is_loopback_url(self.emulator):
             shown = "" if has_password(self.emulator) else f", received {self.emulator!r}"
-            raise ValueError(f"emulator: an URL on this machine, http://127.0.0.1:<port>{shown}")
+            raise ValueError(f"emulator: a URL on this machine, http://127.0.0.1:<port>{shown}")
         return self
 
 

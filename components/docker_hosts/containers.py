@@ -1,4 +1,4 @@
-"""What all containers and volumes of the campus server have in common."""
+"""Common options of all containers and volumes."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import pulumi_docker as docker
 from components.docker_hosts.settings import CampusSettings
 
 LOG_DRIVER = "json-file"
-# Docker's own default keeps one file without a limit.
+# Docker's default is one file without a limit.
 LOG_OPTS = {"max-size": "10m", "max-file": "5"}
 SECURITY_OPTS = ["no-new-privileges:true"]
 RESTART = "unless-stopped"
 
 MIB = 1 << 20
 
-# Against Docker's default of 1024, which Caddy has: where both cores are busy, a query comes after pushes.
+# Half of Docker's default of 1024, which Caddy has: if both cores are busy, pushes come before queries.
 BEHIND_THE_GATE_CPU_SHARES = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class Host:
-    """The Docker host, and how things are named and kept there."""
+    """A Docker host, its names' prefix, and whether its data is protected."""
 
     docker_host: str
     name_prefix: str
@@ -35,7 +35,7 @@ class Host:
 
     @classmethod
     def of(cls, campus: CampusSettings, docker_host: str | None = None) -> Host:
-        """The campus server, or another host, where things are named and kept as there."""
+        """The campus server, or another host with the same prefix and protection."""
         return cls(
             docker_host=docker_host or campus.docker_host,
             name_prefix=campus.name_prefix,
@@ -48,19 +48,19 @@ class Host:
 
 
 def host_entries(addresses: Mapping[str, Sequence[str]]) -> list[docker.ContainerHostArgs]:
-    """Names that a container looks up in its /etc/hosts, with their addresses: no DNS is asked."""
+    """Entries for a container's /etc/hosts, instead of DNS."""
     return [
         docker.ContainerHostArgs(host=name, ip=ip) for name, ips in sorted(addresses.items()) for ip in ips
     ]
 
 
 def volume(name: str, host: Host, role: str, parent: pulumi.Resource) -> docker.Volume:
-    """A volume whose content the stack can make again."""
+    """A volume whose content the stack can recreate."""
     return docker.Volume(name, name=host.named(role), opts=pulumi.ResourceOptions(parent=parent))
 
 
 def data_volume(name: str, host: Host, role: str, parent: pulumi.Resource) -> docker.Volume:
-    """A volume whose content is nowhere else: kept and protected where the settings say so."""
+    """A volume whose content is nowhere else: protected and retained if the settings say so."""
     opts = pulumi.ResourceOptions(
         parent=parent, protect=host.protect_data, retain_on_delete=host.protect_data
     )
@@ -70,15 +70,15 @@ def data_volume(name: str, host: Host, role: str, parent: pulumi.Resource) -> do
 def container_options(
     parent: pulumi.Resource, depends_on: list[pulumi.Resource] | None = None
 ) -> pulumi.ResourceOptions:
-    """Options of every named container: a second one of its name can't be beside it.
+    """Options of every container: two can't have the same name at once.
 
-    One that couldn't start, or wasn't ready in time, is made anew by the next update. Otherwise that finds
-    nothing to change and takes it for done.
+    The next update replaces a container that couldn't start, or wasn't ready in time. Otherwise it would find
+    nothing to change.
     """
     return pulumi.ResourceOptions(
         parent=parent,
         delete_before_replace=True,
-        # The engine's name for such a failure (pulumi/pkg, resource/deploy/step_generator.go).
+        # Pulumi's name for such a failure (pulumi/pkg, resource/deploy/step_generator.go).
         replace_on_changes=["#initerror"],
         depends_on=depends_on or [],
     )
@@ -90,9 +90,9 @@ def mounted(source: docker.Volume, path: str, *, read_only: bool = False) -> doc
 
 
 def hardened(memory_mib: int, *capabilities: str) -> dict[str, Any]:
-    """What every container is made with: no right but these, no more memory, logs that end, and a restart.
+    """Options of every container: only these capabilities, limits for memory and logs, and restarts.
 
-    Each capability is spelled CAP_…, as Docker reads it back.
+    Capabilities are spelled CAP_…, as Docker reads them back.
     """
     return {
         "restart": RESTART,
@@ -100,7 +100,7 @@ def hardened(memory_mib: int, *capabilities: str) -> dict[str, Any]:
         "capabilities": docker.ContainerCapabilitiesArgs(drops=["ALL"], adds=list(capabilities)),
         "security_opts": SECURITY_OPTS,
         "memory": memory_mib,
-        # Docker's plugin changes it together with the memory, or not at all.
+        # Docker's plugin changes both limits together, or neither.
         "memory_swap": memory_mib,
         "log_driver": LOG_DRIVER,
         "log_opts": LOG_OPTS,
@@ -108,7 +108,7 @@ def hardened(memory_mib: int, *capabilities: str) -> dict[str, Any]:
 
 
 def config_label(health: Mapping[str, Any], *texts: pulumi.Input[str]) -> docker.ContainerLabelArgs:
-    """A label that changes with what only a new container would see: its health check, and these texts.
+    """A label that changes with whatever needs a new container: its health check, and these texts.
 
     A changed health check alone never reaches a running container.
     """
@@ -116,7 +116,7 @@ def config_label(health: Mapping[str, Any], *texts: pulumi.Input[str]) -> docker
     def hashed(known: Sequence[str]) -> str:
         return hashlib.sha256("\n".join([json.dumps(health), *known]).encode()).hexdigest()
 
-    # Plain where it can be: a preview shows what is known.
+    # Plain if possible, so that a preview shows it.
     plain = [text for text in texts if isinstance(text, str)]
     digest = hashed(plain) if len(plain) == len(texts) else pulumi.Output.all(*texts).apply(hashed)
     return docker.ContainerLabelArgs(label="campus-monitor.config-sha256", value=digest)

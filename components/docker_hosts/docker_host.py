@@ -1,4 +1,4 @@
-"""A Docker host as Pulumi reaches it: its provider, and the images and the network that are there."""
+"""A Docker host in Pulumi: its provider, its images and its networks."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from components.live.ssh_connect import SSH_OPTS
 
 @dataclass(frozen=True, kw_only=True)
 class DockerHost:
-    """A Docker host with its provider, and the component that owns what is made there."""
+    """A Docker host with its provider, and the component that owns its resources."""
 
-    # What Pulumi's names of its resources begin with.
+    # The prefix of its resources' Pulumi names.
     name: str
     host: Host
     provider: docker.Provider
@@ -25,16 +25,16 @@ class DockerHost:
 
     @property
     def own(self) -> pulumi.ResourceOptions:
-        """Options of the owner's own resources there."""
+        """Options of the owner's resources there."""
         return pulumi.ResourceOptions(parent=self.parent, provider=self.provider)
 
     @property
     def part(self) -> pulumi.ResourceOptions:
-        """Options of components there: their children have the provider from them."""
+        """Options of components there: their children inherit the provider."""
         return pulumi.ResourceOptions(parent=self.parent, providers=[self.provider])
 
     def image_id(self, role: str, image: str) -> pulumi.Output[str]:
-        """The id of an image: it changes with the content, as a name doesn't."""
+        """The id of an image, which changes with its content; a name doesn't."""
         return docker.RemoteImage(
             f"{self.name}-{role}-image", name=image, keep_locally=True, opts=self.own
         ).image_id
@@ -42,7 +42,7 @@ class DockerHost:
     def private_network(
         self, role: str, cidr: str, after: Sequence[pulumi.Resource] = ()
     ) -> pulumi.Output[str]:
-        """The name of a network between containers of the host; each has a fixed address in it."""
+        """The name of a network for containers of the host, each with a fixed address."""
         network = ipaddress.ip_network(cidr)
         return docker.Network(
             f"{self.name}-{role}",
@@ -56,13 +56,13 @@ class DockerHost:
 
 
 def docker_host(name: str, host: Host, parent: pulumi.Resource) -> DockerHost:
-    """The host with a provider of its own, all of it a component's."""
+    """The host with its own provider, owned by a component."""
     provider = docker_provider(name, host, pulumi.ResourceOptions(parent=parent))
     return DockerHost(name=name, host=host, provider=provider, parent=parent)
 
 
 def docker_provider(name: str, host: Host, opts: pulumi.ResourceOptions | None) -> docker.Provider:
-    """Docker's provider for one host. Over SSH it logs in for each resource that it works on at once."""
+    """Docker's provider for one host. Over SSH it logs in once per resource, in parallel."""
     over_ssh = host.docker_host.startswith("ssh://")
     return docker.Provider(
         f"{name}-docker", host=host.docker_host, ssh_opts=list(SSH_OPTS) if over_ssh else None, opts=opts

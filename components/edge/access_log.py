@@ -1,40 +1,39 @@
 # pyright: strict
-"""What Caddy logs of requests: which fields, how much of each, and how many of them. Pure."""
+"""Caddy's access logs: which fields, how much of each, and how many requests. Pure."""
 
 from __future__ import annotations
 
 from components.edge.syntax import block
 
-# What is logged of a request is what the dashboards read, and the host. Not its headers: they may hold
-# anything, and over HTTP/2 one that was sent before costs a byte. What isn't printable ASCII, or would be
-# escaped, becomes one sign, and what is long is cut, so that no line is longer, as Docker writes it.
+# The longest line, as Docker writes it. A line has the fields that the dashboards read, and the host, but no
+# headers: those may contain anything, and over HTTP/2 a repeated one costs the sender a byte. Characters
+# that aren't printable ASCII, or need escapes, become one character, and long fields are cut.
 LOGGED_BYTES = 1024
-# Docker makes six bytes of each `&`, `<` and `>` (moby's jsonlogbytes.go).
+# Docker writes each `&`, `<` and `>` as six bytes (moby's jsonlogbytes.go).
 _ODD_SIGNS = r"[^!#-%'-;=?-\[\]-~]"
-# Of a route's requests the path, and whether there was a query: strangers may have put a password there.
+# A route's requests: the path, and whether there was a query, which may contain a password.
 ROUTES_URI = r"^([^?]{0,200}\??).*$"
-# Of all others the path's first segment, or two: behind them are Grafana's invitations, snapshots and public
-# dashboards, whose URLs are all that it takes. So is a mailed link's query.
+# All others: the path's first segment, or two. The rest may be the secret of Grafana's invitations, snapshots
+# and public dashboards, and the query that of a mailed link.
 SITES_URI = r"^(?:(/(?:api|dashboard|public)/[^/?]{0,100}|/[^/?]{0,100}).*|.*)$"
 
-# What strangers ask for is logged so much and no more: by each logger the first ones of ten seconds, then
-# one in so many. Docker keeps 50 MB: with ten such loggers (two for each of three routes, and four beside
-# them), each with 1 KiB a second, over an hour.
+# Strangers' requests are sampled per logger: interval, first, thereafter. Docker keeps 50 MB: over an hour
+# with ten such loggers (two for each of three routes, and four others), each with 1 KiB a second.
 STRANGERS_LOGGED = ("10s", 10, 10_000)
 
-# Why Grafana's route failed isn't logged, but that it did: a stranger who breaks a request off, or ends it
-# with nonsense, has part of the reason to write. Sampling goes by the text, and there each one is another.
+# Failures on Grafana's route are logged without their reason: a stranger can write part of it, by a broken
+# request, and so evade the sampling, which goes by the text.
 SITES_ERRORS = "http.log.error.site"
 
-# Of the pushes that Loki took, a route's log holds the first ones of each second, then one in so many: a
-# line for each costs a tenth of the throughput, and washes the refusals out of what Docker keeps. A log
-# router pushes once in a second (its BatchWait), so that those of 20 tasks are all in it.
+# Accepted pushes are sampled per second: a line for each would cost a tenth of the throughput, and crowd the
+# refusals out of Docker's log. A log router pushes once a second (its BatchWait), so that the pushes of 20
+# tasks are all logged.
 TAKEN_LOGGED_PER_SECOND = 20
 TAKEN_LOGGED_ONE_IN = 100
 
 
 def logged_snippet() -> list[str]:
-    """The snippet that each log imports: with interval, first, thereafter, the URI's pattern and where to."""
+    """The snippet that each log imports; arguments: interval, first, thereafter, URI pattern, output."""
     sampling = [f"{key} {{args[{at}]}}" for at, key in enumerate(("interval", "first", "thereafter"))]
     filters = [
         "wrap json",
@@ -49,21 +48,21 @@ def logged_snippet() -> list[str]:
 
 
 def _filtered(field: str, pattern: str) -> list[str]:
-    """The filter of a request's field: what of it the pattern has in brackets, a byte for each sign."""
+    """The filter of a request's field: it keeps the pattern's group, with a byte per character."""
     lines = [f'regexp "{_ODD_SIGNS}" "_"', f'regexp "{pattern}" "${{1}}"']
     return block(f"request>{field} multi_regexp ", lines)
 
 
 def strangers_log(head: str, *more: str, output: str = "stdout") -> list[str]:
-    """A log of what anybody asks for: so much of it that no stranger fills what Docker keeps."""
+    """A log of anybody's requests, sampled so that no stranger can fill Docker's log."""
     return _log(head, STRANGERS_LOGGED, SITES_URI, *more, output=output)
 
 
 def route_logs(route: str) -> list[str]:
-    """The own logs of the route with this name, each by its name alone and not by the site's.
+    """A route's own logs.
 
-    What a stranger asks for washes out neither what a shipper was refused nor what was taken: what the gate
-    refuses whom some route lets in, and pushes among what it refuses others, are counted by themselves.
+    Strangers' requests crowd out neither shippers' refused pushes nor accepted ones: refusals of addresses
+    that some route allows, and others' refused pushes, are sampled separately.
     """
     own = ("1s", TAKEN_LOGGED_PER_SECOND, TAKEN_LOGGED_ONE_IN)
     sampled = {
@@ -81,27 +80,27 @@ def route_logs(route: str) -> list[str]:
 
 
 def taken(route: str) -> str:
-    """Of the pushes that its Loki took."""
+    """Pushes that Loki accepted."""
     return f"{route}_taken"
 
 
 def failed(route: str) -> str:
-    """Of what came through the address gate: a wrong password, or Loki didn't take it."""
+    """Pushes that passed the allowlist and failed: a wrong password, or refused by Loki."""
     return f"{route}_failed"
 
 
 def listed(route: str) -> str:
-    """Of what the gate kept out, what came from an address that some route lets in."""
+    """Requests that the gate refused, from an address that some route allows."""
     return f"{route}_listed"
 
 
 def refused(route: str) -> str:
-    """Of what the gate kept out, others' pushes: only the address was wrong."""
+    """Other pushes that the gate refused: only the address was wrong."""
     return f"{route}_refused"
 
 
 def astray(route: str) -> str:
-    """Of what the gate kept out, all else."""
+    """All other requests that the gate refused."""
     return f"{route}_astray"
 
 

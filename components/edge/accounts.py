@@ -1,4 +1,4 @@
-"""The passwords of a backend's accounts, set or generated, and what Caddy knows of them."""
+"""The passwords of a backend's accounts, set or generated, and their hashes for Caddy."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # pyright: strict
 """Caddy's configuration as text: the guarded routes, their address gate, and Grafana behind them.
 
-Pure: settings in, text out. The files lie in one live directory: `Caddyfile` and, one per
-allowed address, the fragments in `allowed/nat/`.
+Pure: settings in, text out. One live directory has the `Caddyfile` and, in `allowed/nat/`, a fragment per
+allowed address.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from components.live.container_facts import ADMIN_SOCKET
 
 FRAGMENTS = "allowed/nat"
 
-# What Caddy keeps of its configuration is there, too. A root isn't among the live files: Caddy reads it by
-# its whole path, and checks a configuration before that is swapped.
+# Caddy autosaves its configuration there, too. A root isn't a live file: Caddy reads it by its absolute path,
+# and checks a configuration before the files are swapped.
 CONFIG_DIRECTORY = "/config"
 
-# A matcher without any range is open to all, so that each one holds an address that no client
-# can have: the limited broadcast address (RFC 919, section 7).
+# A matcher without ranges would let everybody in, so each has an address that no client can have: the limited
+# broadcast address (RFC 919, section 7).
 NOBODY = "255.255.255.255/32"
 
-# How many pushes a Loki works on at once: its memory has room for so many of the worst (loki/config.py).
-# Others wait, with their bodies unread.
+# The pushes that a Loki gets at once: its memory has room for this many of the worst (loki/config.py). Others
+# wait, with their bodies unread.
 PUSHES_AT_ONCE = 2
 
-# What Grafana is sent: a dashboard, a query. It asks for a login before it reads one of these...
+# Requests to Grafana, such as a dashboard or a query. Before it reads these bodies it requires a login...
 GRAFANA_MAX_BODY = "10MB"
 GRAFANA_LARGE = (
     "/api/annotations/*",
@@ -46,38 +46,38 @@ GRAFANA_LARGE = (
     "/api/v1/provisioning/*",
     "/apis/*",
 )
-# ... and reads all others whole into its memory, three times their size, whoever sends them.
+# ... and it reads all other bodies into memory, three times their size, from anybody.
 STRANGERS_MAX_BODY = "256KB"
 
-# How many requests Grafana has at once. One connection over HTTP/2 brings up to 250 (Go's default; Caddy
-# 2.11.7 has no setting), and each that waits takes Caddy some 70 KiB: 4,000 took it from 54 to 333 MiB of its
-# 512. Those beyond are answered 503 at once.
+# The requests that Grafana gets at once; others get 503. One HTTP/2 connection has up to 250 (Go's default;
+# Caddy 2.11.7 has no setting), and each waiting one costs Caddy some 70 KiB: 4,000 raised its memory from 54
+# to 333 of 512 MiB.
 GRAFANA_AT_ONCE = 4000
 
-# How long a push waits for a Loki that restarts; a reload lets such a push end (grace period).
+# A push waits this long for a Loki that restarts; the grace period of a reload lets it end.
 DIAL_RETRY = "15s"
 GRACE_PERIOD_SECONDS = 20
 
-# A connection over HTTP/2 that is in its TLS handshake at a reload keeps the old configuration for as
-# long as it is busy (golang/go#81153). So one request in 256, told by its random uuid, ends its connection
-# in order. Not more: a connection has up to 250 requests at once, and the client repeats some of them.
+# An HTTP/2 connection that is in its TLS handshake at a reload keeps the old configuration for as long as it
+# is busy (golang/go#81153). So one request in 256, by its random uuid, closes its connection gracefully. Not
+# more: a connection has up to 250 requests at once, and the client repeats some of them.
 RENEWED = ("protocol http/2", "vars_regexp {http.request.uuid} ^00")
 
 
 @dataclass(frozen=True, kw_only=True)
 class PushPath:
-    """A path that is pushed to, below a route and at its backend alike."""
+    """A path for pushes, the same below a route and at its backend."""
 
     path: str
-    # The largest body as it is sent.
+    # The largest body, as sent.
     max_body: str
-    # What tells it from the route's first path, which needs no name.
+    # The name in matchers; the route's first path needs none.
     name: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class GuardedRoute:
-    """One way to one backend: who may push, and with which accounts on top."""
+    """A route to a backend: who may push, and with which accounts."""
 
     name: str
     prefix: str
@@ -85,14 +85,14 @@ class GuardedRoute:
     upstream: str
     # The other replicas of the same backend.
     more_upstreams: tuple[str, ...] = ()
-    # All that may be pushed to.
+    # All paths for pushes.
     paths: tuple[PushPath, ...]
     cidrs: tuple[str, ...] = ()
-    # Whether the fragments of allowed addresses count here.
+    # Whether the fragments of allowed addresses apply here.
     allow_nat: bool = False
-    # (user, bcrypt hash); none means that the address is enough.
+    # (user, bcrypt hash); without any, an allowed address is enough.
     accounts: tuple[tuple[str, str], ...] = ()
-    # Whether who names no account isn't asked for one.
+    # Whether requests without an account pass.
     accounts_optional: bool = False
 
 
@@ -123,9 +123,9 @@ def render_caddyfile(
     grafana: str | None,
     published: Sequence[QueryRoute] = (),
 ) -> str:
-    """The Caddyfile; `grafana` is where Grafana answers, or None where the stack has none.
+    """The Caddyfile; `grafana` is Grafana's host:port, or None without Grafana.
 
-    Those whom the port policy lets in to a `published` port ask there.
+    `published` ports answer queries; the port policy decides from where.
     """
     body: list[str] = []
     logs: list[str] = []
@@ -137,14 +137,14 @@ def render_caddyfile(
 
 
 def render_closed(site: EdgeSettings) -> str:
-    """The first Caddyfile and the last one: certificates are kept up, every request gets 403."""
+    """The first and the last Caddyfile: it renews certificates, and answers every request with 403."""
     return _page(site, ['respond "Forbidden" 403'])
 
 
 def render_allowed_address(ip: str) -> str:
-    """The fragment that lets one address push on every route that allows `nat`.
+    """The fragment that lets one address push on every route with `nat`.
 
-    Raises ValueError if `ip` is no address.
+    Raises ValueError if `ip` isn't an address.
     """
     return f"remote_ip {ipaddress.ip_network(ip)}\n"
 
@@ -168,14 +168,14 @@ def _page(site: EdgeSettings, body: Sequence[str], more_logs: Sequence[str] = ()
                 *access_log.strangers_log("log site "),
                 *more_logs,
                 "header -Server",
-                # `route` keeps the order that is written; on its own, Caddy sorts directives.
+                # `route` keeps the written order; otherwise Caddy sorts directives.
                 *block("route ", [*block("@renewed ", RENEWED), "header @renewed Connection close", *body]),
             ],
         ),
         "",
         *block(f"http://{site.domain} ", [*_plain_http(), f"redir {site_url(site)}{{uri}} 308"]),
         "",
-        # Under another name, or none: as over HTTPS.
+        # Requests with another host name, or none: as over HTTPS.
         *block("http:// ", [*_plain_http(), "respond 421", *block("handle_errors ", ["header -Server"])]),
     ]
     return "\n".join(lines) + "\n"
@@ -190,7 +190,7 @@ def _global_options(site: EdgeSettings) -> list[str]:
     timeouts = ["read_header 10s", "read_body 30s", "write 2m", "idle 2m"]
     servers = [
         f"protocols h1 h2{' h3' if site.http3 else ''}",
-        # A Host header for another site than the handshake named is refused.
+        # Refuse a Host header that differs from the handshake's server name.
         "strict_sni_host on",
         "max_header_size 16KB",
         *block("timeouts ", timeouts),
@@ -199,20 +199,20 @@ def _global_options(site: EdgeSettings) -> list[str]:
         f"admin unix/{ADMIN_SOCKET}|0600",
         f"http_port {site.http_port}",
         f"https_port {site.https_port}",
-        # Caddy's own would send anybody anywhere: to the host that was asked for, and without our port.
+        # Caddy's redirects would lead anywhere: to the host in the request, and without our port.
         "auto_https disable_redirects",
         "skip_install_trust",
         f"grace_period {GRACE_PERIOD_SECONDS}s",
         *_acme(site),
-        # What isn't an access log may hold a request, too.
-        # To stderr: `caddy adapt --validate` prints the configuration to stdout, and says things meanwhile.
+        # Other logs may contain requests, too. To stderr, since `caddy adapt --validate` prints the
+        # configuration to stdout and logs meanwhile.
         *access_log.strangers_log("log default ", f"exclude {access_log.SITES_ERRORS}", output="stderr"),
         *block("servers ", servers),
     ]
 
 
 def _plain_http() -> list[str]:
-    """What both sites on the HTTP port have. Caddy answers an ACME authority's challenge before them."""
+    """Common to both sites on the HTTP port. Caddy answers ACME challenges before them."""
     return [
         *access_log.strangers_log("log "),
         "header -Server",
@@ -242,7 +242,7 @@ def _guarded_route(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[
 
 
 def _refusal(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[str]:
-    """403, and in which log: the last name that fits."""
+    """403, logged under the last matching name."""
     pushes, listed = f"@{access_log.refused(route.name)}", f"@{access_log.listed(route.name)}"
     return [
         f"log_name {access_log.astray(route.name)}",
@@ -255,17 +255,17 @@ def _refusal(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[str]:
 
 
 def _pushes(route: GuardedRoute) -> list[str]:
-    """What is a push on this route, whoever sends it."""
+    """The matcher of pushes on this route, from anybody."""
     return [
         "method POST",
-        # As it was sent, letter for letter, so that an encoded slash or a query is something else.
-        # Caddy's own `path` ignores case and repeated slashes.
+        # The URI exactly as sent: one with an encoded slash or a query doesn't match. Caddy's own `path`
+        # ignores case and repeated slashes.
         f"vars {{http.request.orig_uri}} {' '.join(route.prefix + one.path for one in route.paths)}",
     ]
 
 
 def _addresses(routes: Sequence[GuardedRoute]) -> list[str]:
-    """Whom any of these routes lets in."""
+    """The matcher of addresses that any of these routes allows."""
     cidrs = sorted({cidr for route in routes for cidr in route.cidrs})
     return [
         f"remote_ip {' '.join([NOBODY, *cidrs])}",
@@ -274,32 +274,32 @@ def _addresses(routes: Sequence[GuardedRoute]) -> list[str]:
 
 
 def _push(route: GuardedRoute) -> list[str]:
-    """What becomes of a push: one way to the backend, with a constant path."""
+    """The handling of a push: login, size limit, and a constant path at the backend."""
     users = [f"{user} {hashed}" for user, hashed in route.accounts]
     login = f"@{route.name}_login"
     first, *others = route.paths
     by_matcher = {f"@{route.name}_{one.name}": one for one in others}
     return [
         f"log_name {access_log.failed(route.name)}",
-        # Behind the gate: a guess costs a second of the CPU, and strangers get none.
+        # After the allowlist: a guess costs a second of CPU, which strangers don't get.
         *([f"{login} header Authorization *"] if route.accounts_optional else []),
         *(
             block(f"basic_auth {f'{login} ' if route.accounts_optional else ''}bcrypt ", users)
             if users
             else []
         ),
-        *(line for matcher, one in by_matcher.items() for line in _of_its_own(matcher, route, one)),
+        *(line for matcher, one in by_matcher.items() for line in _further_path(matcher, route, one)),
         *block("request_body ", [f"max_size {first.max_body}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
-        # The question mark drops the client's query. Of several in one block, the first that fits is done.
+        # The question mark drops the client's query. Caddy applies the first matching rewrite in a block.
         *(f"rewrite {matcher} {one.path}?" for matcher, one in by_matcher.items()),
         f"rewrite * {first.path}?",
         *_proxy(route),
     ]
 
 
-def _of_its_own(matcher: str, route: GuardedRoute, one: PushPath) -> list[str]:
+def _further_path(matcher: str, route: GuardedRoute, one: PushPath) -> list[str]:
     return [
         f"{matcher} vars {{http.request.orig_uri}} {route.prefix}{one.path}",
         *block(f"request_body {matcher} ", [f"max_size {one.max_body}"]),
@@ -313,10 +313,10 @@ def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
         "X-Content-Type-Options nosniff",
         "X-Frame-Options deny",
         "Referrer-Policy strict-origin-when-cross-origin",
-        # Not with a certificate that few trust: a browser would insist on it for a year.
+        # Only with a trusted certificate: browsers insist on HTTPS for a year.
         *(["Strict-Transport-Security max-age=31536000"] if _is_trusted(site) else []),
     ]
-    # Without another try: what waits for a place would take as much memory.
+    # No retries: a waiting request needs as much memory.
     proxy = [
         f"unhealthy_request_count {GRAFANA_AT_ONCE}",
         *block("transport http ", [f"keepalive {KEEPALIVE}"]),
@@ -328,7 +328,7 @@ def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
         f"@small not path {' '.join(GRAFANA_LARGE)}",
         *block("request_body @small ", [f"max_size {STRANGERS_MAX_BODY}"]),
         *block("request_body ", [f"max_size {GRAFANA_MAX_BODY}"]),
-        # Grafana would believe it before X-Forwarded-For, which Caddy sets.
+        # Grafana prefers this to X-Forwarded-For, which Caddy sets.
         "request_header -X-Real-IP",
         *block(f"reverse_proxy {upstream} ", proxy),
     ]
@@ -336,7 +336,7 @@ def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
 
 
 def _is_trusted(site: EdgeSettings) -> bool:
-    """Whether every browser trusts the certificate, as far as can be told."""
+    """Whether browsers trust the certificate, by the settings."""
     return site.tls == "acme" and (site.acme is None or site.acme.root is None)
 
 

@@ -1,4 +1,4 @@
-"""The edge: Caddy on the host's network, its configuration, and the addresses it lets in."""
+"""The edge: Caddy on the host's network, its configuration, and the allowed addresses."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ from components.live.volume_files import VolumeFile, VolumeFiles
 
 LIVE_DIRECTORY = "/etc/caddy/live"
 CADDYFILE = "Caddyfile"
-# Longer than Caddy waits for its own requests.
+# Longer than Caddy's grace period for requests.
 STOP_SECONDS = GRACE_PERIOD_SECONDS + 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class EdgeArgs:
-    """What the edge needs to know."""
+    """The arguments of `Edge`."""
 
     host: Host
     image_id: pulumi.Input[str]
     site: EdgeSettings
-    # Without accounts: these arrive as hashes.
+    # Without accounts, whose hashes come separately.
     routes: Sequence[GuardedRoute]
-    # The bcrypt hash per user, per route's name.
+    # The bcrypt hash by route and user.
     account_hashes: Mapping[str, Mapping[str, pulumi.Input[str]]]
-    # Where Grafana answers, host:port; None where the stack has none.
+    # Grafana's host:port; None without Grafana.
     grafana: str | None
-    # The ports that the policy lets others in to, for queries.
+    # The ports for queries from outside, which the port policy opens.
     published: Sequence[QueryRoute]
-    # The upstreams' names and their fixed addresses: no DNS is asked.
+    # The upstreams' names and their fixed addresses, instead of DNS.
     upstream_hosts: Mapping[str, str]
-    # What may have had the published ports before.
+    # Resources that may have used the published ports before.
     ports_freed_by: Sequence[pulumi.Resource]
 
 
 class Edge(pulumi.ComponentResource):
-    """Caddy: the one door. Its container is never replaced by a change of its configuration."""
+    """Caddy, the only way in. A change of its configuration never replaces its container."""
 
     container_id: pulumi.Output[str]
     """The container's id."""
     caddyfile_sha256: pulumi.Output[str]
-    """The hash of the Caddyfile that was applied."""
+    """The hash of the applied Caddyfile."""
     live: LiveFiles
     """The Caddyfile in the running container."""
 
@@ -94,9 +94,9 @@ class Edge(pulumi.ComponentResource):
         self.register_outputs({"container_id": self.container_id, "caddyfile_sha256": self.caddyfile_sha256})
 
     def _acme_root(self, name: str, args: EdgeArgs, config: docker.Volume) -> list[pulumi.Resource]:
-        """The root of the ACME authority, if one is set, where the Caddyfile looks for it.
+        """The root of the ACME authority, if one is set, at the path in the Caddyfile.
 
-        The file of a root before stays: what runs, or comes back after a failure, may name it.
+        Files of former roots stay: the running configuration, or one restored after a failure, may need them.
         """
         authority = args.site.acme
         if authority is None or authority.root is None:
@@ -115,7 +115,7 @@ class Edge(pulumi.ComponentResource):
     def _container(
         self, name: str, args: EdgeArgs, closed: str, config: docker.Volume, roots: list[pulumi.Resource]
     ) -> docker.Container:
-        # The ACME authority gives few certificates a week: /data outlives every container.
+        # ACME authorities limit certificates per week, so /data outlives every container.
         data = data_volume(f"{name}-data", args.host, "caddy-data", self)
         live = volume(f"{name}-live", args.host, "caddy-live", self)
         first = VolumeFiles(
@@ -124,7 +124,7 @@ class Edge(pulumi.ComponentResource):
             volume_name=live.name,
             image=args.image_id,
             files={CADDYFILE: VolumeFile(content=closed)},
-            # A replaced container starts with its last good file.
+            # A new container starts with the last good file.
             only_if_absent=True,
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -140,7 +140,7 @@ class Edge(pulumi.ComponentResource):
                 "--adapter",
                 "caddyfile",
             ],
-            # The clients' own addresses arrive here, IPv6 too; through a published port they don't.
+            # Here Caddy sees clients' addresses, IPv6 too; behind a published port it doesn't.
             network_mode="host",
             hosts=host_entries({host: [ip] for host, ip in args.upstream_hosts.items()}),
             volumes=[
@@ -157,7 +157,7 @@ class Edge(pulumi.ComponentResource):
 
 
 def _caddyfile(args: EdgeArgs) -> pulumi.Output[str]:
-    """The Caddyfile, once the accounts' hashes are known."""
+    """The Caddyfile with the accounts' hashes."""
 
     def render(hashes: Mapping[str, Mapping[str, str]]) -> str:
         routes = [replace(route, accounts=tuple(hashes.get(route.name, {}).items())) for route in args.routes]
@@ -171,16 +171,16 @@ def _caddyfile(args: EdgeArgs) -> pulumi.Output[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class AllowedAddressArgs:
-    """One address, and the edge that lets it in."""
+    """The arguments of `AllowedAddress`."""
 
     edge: Edge
     ip: pulumi.Input[str]
 
 
 class AllowedAddress(pulumi.ComponentResource):
-    """One address that may push on every route that allows `nat`.
+    """One address that may push on every route with `nat`.
 
-    When the address changes, the new one is let in before the old one is shut out.
+    If it changes, the new address is allowed before the old one is removed.
     """
 
     ip: pulumi.Output[str]
@@ -200,7 +200,7 @@ class AllowedAddress(pulumi.ComponentResource):
             directory=LIVE_DIRECTORY,
             files=self.ip.apply(lambda ip: {f"{FRAGMENTS}/{ip}.caddy": render_allowed_address(ip)}),
             closed_files={},
-            # On the Caddyfile and not on the edge: the edge never waits for an address.
+            # It depends on the Caddyfile and not on the edge, which never waits for an address.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[args.edge.live]),
         )
         self.register_outputs({"ip": self.ip})

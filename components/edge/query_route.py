@@ -1,8 +1,8 @@
 # pyright: strict
-"""How a backend is asked: on a port of its own, by the letter, and for nothing but queries. Pure text.
+"""A backend's queries: on its own port, with exact paths only. Pure text.
 
-The reader (reader.py) serves Grafana so, and the edge those whom the port policy lets in to a `published`
-port.
+The reader (reader.py) serves Grafana this way; the edge serves a `published` port to sources in the port
+policy.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from dataclasses import dataclass
 
 from components.edge.syntax import block
 
-# A query is in the URL: a body has no use.
+# A query is in the URL and needs no body.
 QUERY_MAX_BODY = "1KB"
 
-# A connection to an upstream idles for less than Loki lets it (its http_server_idle_timeout, 120 s), so that
-# no request meets a connection that is just being closed. And a configuration that was replaced stays in
-# Caddy's memory until its last connection has gone.
+# Shorter than Loki's http_server_idle_timeout (120 s), so that no request meets a connection that is being
+# closed. And a replaced configuration stays in Caddy's memory until its last connection ends.
 KEEPALIVE = "20s"
 
-# Requests go to each replica in turn, but not to a replica that isn't ready. Not `fail_duration`: it
-# also counts what clients get wrong, such as bodies that are too large, and would shut out all replicas.
+# Requests go to the ready replicas in turn. Without `fail_duration`, which also counts clients' mistakes,
+# such as too large bodies, and would shut out all replicas.
 REPLICAS = (
     "lb_policy round_robin",
     "health_uri /ready",
@@ -29,34 +28,33 @@ REPLICAS = (
     "health_timeout 3s",
 )
 
-# How long a query waits for a backend that restarts.
+# A query waits this long for a backend that restarts.
 DIAL_RETRY = "5s"
 
 
 @dataclass(frozen=True, kw_only=True)
 class QueryRoute:
-    """One port on which one backend is asked."""
+    """One port for one backend's queries."""
 
     # The backend's name in the settings.
     name: str
     port: int
-    # host:port of each replica, as Caddy dials it.
+    # host:port of each replica, for Caddy.
     upstreams: tuple[str, ...]
-    # A regular expression of the paths that are queries, with what may follow them.
+    # A regular expression of the queries' URIs.
     queries: str
 
 
-def query_site(route: QueryRoute, *, askers: Sequence[str] = (), more: Sequence[str] = ()) -> list[str]:
-    """The lines of the site that answers queries with GET alone.
+def query_site(route: QueryRoute, *, sources: Sequence[str] = (), more: Sequence[str] = ()) -> list[str]:
+    """The lines of a site that answers only queries, by GET.
 
-    `askers` are matchers of those who may ask, in addition to what a query is. `more` stands before what
-    refuses everything else.
+    `sources` are matchers of allowed clients. `more` comes before the refusal of everything else.
     """
     asks = [
         "method GET",
-        # As it was sent, letter for letter: nothing is decoded or cleaned before it is compared.
+        # The URI exactly as sent, neither decoded nor cleaned.
         f"vars_regexp {{http.request.orig_uri}} {route.queries}",
-        *askers,
+        *sources,
     ]
     query = [
         *block("request_body ", [f"max_size {QUERY_MAX_BODY}"]),
@@ -69,16 +67,16 @@ def query_site(route: QueryRoute, *, askers: Sequence[str] = (), more: Sequence[
         *more,
         'respond "Forbidden" 403',
     ]
-    # The matcher is the site's: its log leaves out what is a query.
+    # The matcher belongs to the site, whose log skips queries.
     return [*block("@query ", asks), *block("route ", inner)]
 
 
 def reverse_proxy(
     upstreams: Sequence[str], retry: str, *transport: str, more: Sequence[str] = ()
 ) -> list[str]:
-    """The directive for a backend's replicas; `transport` are options of its transport, `more` its own."""
+    """The directive for a backend's replicas; `transport` are its transport's options, `more` its own."""
     options = [
-        # Only a dial that failed is tried again: nothing of such a request has reached the other side.
+        # Only failed dials are retried, since nothing of the request has been sent.
         f"lb_try_duration {retry}",
         "lb_try_interval 250ms",
         *block("transport http ", [f"keepalive {KEEPALIVE}", *transport]),

@@ -29,19 +29,19 @@ STOP_SECONDS = 10
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderArgs:
-    """What the reader needs to know."""
+    """The arguments of `Reader`."""
 
     host: Host
     image_id: pulumi.Input[str]
     caddyfile: str
-    # The names of its networks, each with the reader's fixed address there.
+    # The names of its networks, with its fixed address in each.
     networks: Sequence[tuple[pulumi.Input[str], str]]
-    # The upstreams' names and their fixed addresses: no DNS is asked.
+    # The upstreams' names and their fixed addresses, instead of DNS.
     upstream_hosts: Mapping[str, str]
 
 
 class Reader(pulumi.ComponentResource):
-    """Lets Grafana ask every Loki, and the log shipper push to its own: by the letter, and nothing else."""
+    """Lets Grafana query every Loki, and the log shipper push to its own: exact paths, and nothing else."""
 
     def __init__(self, name: str, args: ReaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:Reader", name, None, opts)
@@ -65,12 +65,12 @@ class Reader(pulumi.ComponentResource):
             ],
             hosts=host_entries({host: [ip] for host, ip in args.upstream_hosts.items()}),
             volumes=[mounted(config, CONFIG_DIRECTORY, read_only=True)],
-            # Where Caddy cleans up certificates, even if it has none.
+            # Caddy cleans up certificates here, even if it has none.
             tmpfs={"/data": "rw,noexec,nosuid,nodev,size=1m"},
-            # For a Loki whose port is below 1024; and the image's Caddy carries it and isn't started without.
+            # For Lokis with ports below 1024; also, the image's Caddy binary doesn't start without it.
             **hardened(MEMORY_MIB, "CAP_NET_BIND_SERVICE"),
             cpu_shares=BEHIND_THE_GATE_CPU_SHARES,
-            # Caddy reads its configuration once.
+            # Caddy reads its configuration only once.
             labels=[config_label({}, args.caddyfile)],
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,

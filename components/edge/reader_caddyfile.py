@@ -1,8 +1,8 @@
 # pyright: strict
 """The reader's Caddyfile: the only way from Grafana's network to a Loki. Pure text.
 
-The reader is on two networks: the Lokis' and the readers', where Grafana and the campus server's log shipper
-are. By their fixed addresses it knows who asks: without capabilities no container can send from another's.
+The reader is on two networks: the Lokis' and the readers', with Grafana and the campus server's log shipper.
+It knows them by their fixed addresses: without capabilities no container can send from another's.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from components.edge.caddyfile import DIAL_RETRY, NOBODY, PushPath
 from components.edge.query_route import QueryRoute, query_site, reverse_proxy
 from components.edge.syntax import block
 
-# The shipper has one push under way at a time (Alloy's loki.write).
+# The shipper sends one push at a time (Alloy's loki.write).
 SHIPPERS_PUSHES_AT_ONCE = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shipped:
-    """What the campus server's own log shipper pushes: to one backend, by one path."""
+    """The pushes of the campus server's own log shipper: one backend, one path."""
 
     # The backend's name in the settings.
     to: str
@@ -30,14 +30,14 @@ class Shipped:
 
 
 def render_reader(routes: Sequence[QueryRoute], grafana: str | None, shipped: Shipped | None) -> str:
-    """The Caddyfile; `grafana` is Grafana's address, or None where the stack has none."""
+    """The Caddyfile; `grafana` is Grafana's address, or None without Grafana."""
     lines = block(
         "",
         [
             "admin off",
             "persist_config off",
             "auto_https off",
-            # A tail has no end of its own.
+            # A tail never ends by itself.
             "grace_period 1s",
             *block("servers ", ["protocols h1", *block("timeouts ", ["read_header 10s", "idle 2m"])]),
         ],
@@ -49,11 +49,11 @@ def render_reader(routes: Sequence[QueryRoute], grafana: str | None, shipped: Sh
 
 def _site(route: QueryRoute, grafana: str | None, shipped: Shipped | None) -> list[str]:
     more = [] if shipped is None or shipped.to != route.name else _shippers_push(route, shipped)
-    return query_site(route, askers=[f"remote_ip {grafana or NOBODY}"], more=more)
+    return query_site(route, sources=[f"remote_ip {grafana or NOBODY}"], more=more)
 
 
 def _shippers_push(route: QueryRoute, shipped: Shipped) -> list[str]:
-    """The gate of the shipper's pushes: its address, and one path by the letter."""
+    """The gate for the shipper's pushes: its address, and one exact path."""
     pushes = [
         "method POST",
         f"vars {{http.request.orig_uri}} {shipped.path.path}",

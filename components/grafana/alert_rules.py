@@ -1,8 +1,8 @@
 # pyright: strict
 """Grafana's alert rules, as typed Python. Pure: plain values in, text out.
 
-Three things are told apart: a Loki that can't be asked (one rule for each, and every other rule keeps its
-state meanwhile), somebody who is silent, and something that is over its limit.
+There are three kinds: a Loki that doesn't answer (one rule each; all other rules keep their state
+meanwhile), silence, and a limit exceeded.
 """
 
 from __future__ import annotations
@@ -47,22 +47,22 @@ PUSHES_NOT_TAKEN = "campus-pushes-not-taken"
 DISK_FULL = "campus-disk-full"
 DISK_UNKNOWN = "campus-disk-unknown"
 REPLICA_AWAY = "campus-replica-away"
-# What needs the host's own logs.
+# Rules that need the host's own logs.
 OF_THE_HOST = (LOGINS_REFUSED, PUSHES_REFUSED, PUSHES_NOT_TAKEN, DISK_FULL, DISK_UNKNOWN, REPLICA_AWAY)
 
-# A restart takes some 16 s until Loki answers queries, a new image some more.
+# After a restart Loki answers queries in some 16 s, with a new image a bit later.
 AWAY_MINUTES = 2
 PUSH_MINUTES = 5
-# Of how many networks of strangers is told at once, on each route.
+# The most networks of strangers in one alert, per route.
 STRANGERS = 20
-# Caddy looks every few seconds whether a replica is ready (edge/caddyfile.py). A restart takes a minute or
-# two.
+# Caddy checks every few seconds whether a replica is ready (edge/query_route.py). A restart takes a minute
+# or two.
 REPLICA_SEEN_MINUTES = 1
 REPLICA_MINUTES = 5
-# The guard tells once a minute.
+# The guard reports once a minute.
 DISK_MINUTES = 5
 EVALUATION_SECONDS = 60
-# Grafana's own name for what it calculates itself.
+# Grafana's data source for expressions.
 EXPRESSIONS = DataSourceRef(type_val="__expr__", uid="__expr__")
 
 Severity = Literal["critical", "warning"]
@@ -71,10 +71,10 @@ Severity = Literal["critical", "warning"]
 def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> str:
     """The alert rules' file.
 
-    Grafana keeps a rule that the file no longer names, and 13.2.0 deletes none, whatever is asked
-    (grafana#131777). So the uids are fixed, a Loki's by its place and not by its name, and a rule that isn't
-    wanted stays as one that is paused, asks for nothing and can't fire. Titles go by the place, too: two
-    rules of a folder never have the same one, in whatever order Grafana changes them.
+    Grafana keeps rules that are no longer in the file, and 13.2.0 can't delete any (grafana#131777). So the
+    uids are fixed, by a Loki's place and not its name, and an unused rule stays, paused, with a query that
+    can't fire. Titles go by place, too, so that two rules never have the same title while Grafana changes
+    them.
     """
     ordered = in_order(sources)
     wanted = dict(_wanted(ordered, host_logs))
@@ -120,7 +120,7 @@ def _wanted(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> Iterat
 def _loki_away(source: LokiSource, place: int) -> alerting.Rule:
     lines = logql.or_none(logql.count(logql.ANY, "1m"))
     title = _title("A Loki can't be asked", place)
-    return _told(
+    return _annotated(
         _rule(title, "critical", source, "lines", lines, 1, "$lines < 0", loki=source.name)
         .for_val(f"{AWAY_MINUTES}m")
         .exec_err_state("Alerting")
@@ -132,10 +132,10 @@ def _loki_away(source: LokiSource, place: int) -> alerting.Rule:
 
 
 def _aws_silent(source: LokiSource, place: int) -> alerting.Rule:
-    # Nothing found is no value, of which no condition comes true.
+    # Without lines there would be no value, and no condition is true of that.
     lines = logql.or_none(logql.count(logql.AWS, f"{SILENT_MINUTES}m"))
     title = _title(f"No logs from AWS for {SILENT_MINUTES} minutes", place)
-    return _told(
+    return _annotated(
         _rule(title, "critical", source, "lines", lines, SILENT_MINUTES, "$lines == 0", loki=source.name)
         .for_val("2m")
         .no_data_state("Alerting"),
@@ -145,7 +145,8 @@ def _aws_silent(source: LokiSource, place: int) -> alerting.Rule:
 
 
 def _logins_refused(log: HostLogs) -> alerting.Rule:
-    """Only who is let in gets a 401, as the gate asks for passwords after addresses: no stranger rings."""
+    """Only allowed addresses get a 401, as the gate checks passwords after addresses: no stranger rings
+    it."""
     return _pushes(
         log,
         "Pushes with a wrong password (401)",
@@ -159,9 +160,9 @@ def _logins_refused(log: HostLogs) -> alerting.Rule:
 
 
 def _pushes_refused(log: HostLogs) -> alerting.Rule:
-    """An instance for each network: strangers elsewhere don't hide an address of ours that is refused.
+    """One alert per network, so that strangers elsewhere don't hide a refused address of ours.
 
-    A /24: strangers in the cloud that our NAT is in share its first number, and maybe the second.
+    Per /24, since strangers in the same cloud share our NAT's first number, and maybe the second.
     """
     by_network = logql.by_network(pushed(log, "status == 403"), numbers=3)
     refused = logql.count(by_network, f"{PUSH_MINUTES}m", "route, network")
@@ -193,10 +194,10 @@ def _pushes_not_taken(log: HostLogs) -> alerting.Rule:
 def _disk_full(log: HostLogs) -> alerting.Rule:
     used = logql.disk_used(log, f"{DISK_MINUTES}m")
     title = f"The campus server's disk is over {DISK_PERCENT} % full"
-    return _told(
+    return _annotated(
         _rule(title, "critical", log.source, "disk", used, DISK_MINUTES, f"$disk > {DISK_PERCENT}")
         .for_val(f"{DISK_MINUTES}m")
-        # Another rule tells of silence.
+        # Another rule reports silence.
         .no_data_state("OK"),
         "The campus server's disk is {{ .Values.disk.Value }} % full. At 90 % Loki refuses pushes.",
         DISK_PANEL,
@@ -206,7 +207,7 @@ def _disk_full(log: HostLogs) -> alerting.Rule:
 def _disk_unknown(log: HostLogs) -> alerting.Rule:
     lines = logql.or_none(logql.count(log.of(log.guard), f"{DISK_MINUTES}m"))
     title = "Nobody says how full the campus server's disk is"
-    return _told(
+    return _annotated(
         _rule(title, "warning", log.source, "lines", lines, DISK_MINUTES, "$lines == 0")
         .for_val(f"{DISK_MINUTES}m")
         .no_data_state("Alerting"),
@@ -219,10 +220,10 @@ def _disk_unknown(log: HostLogs) -> alerting.Rule:
 def _replica_away(log: HostLogs) -> alerting.Rule:
     failed = logql.checks_failed(log, f"{REPLICA_SEEN_MINUTES}m")
     title = f"A replica of a Loki is away for {REPLICA_MINUTES} minutes"
-    return _told(
+    return _annotated(
         _rule(title, "warning", log.source, "checks", failed, REPLICA_SEEN_MINUTES, "$checks > 0")
         .for_val(f"{REPLICA_MINUTES}m")
-        # Also of a stack without replicas.
+        # A stack without replicas has no data.
         .no_data_state("OK"),
         "The Loki at {{ .Labels.replica }} isn't ready: {{ .Values.checks.Value }} checks failed in a "
         "minute. With one more away, pushes wait. See its container's log, and docs/loki.md.",
@@ -233,9 +234,9 @@ def _replica_away(log: HostLogs) -> alerting.Rule:
 def _pushes(
     log: HostLogs, title: str, severity: Severity, counted: str, summary: str, panel: int
 ) -> alerting.Rule:
-    return _told(
+    return _annotated(
         _rule(title, severity, log.source, "pushes", counted, PUSH_MINUTES, "$pushes > 0")
-        # Who tries once is no alert.
+        # A single try is no alert.
         .for_val(f"{PUSH_MINUTES}m")
         .no_data_state("OK"),
         summary,
@@ -244,7 +245,7 @@ def _pushes(
 
 
 def _idle(uid: str, source: LokiSource) -> alerting.Rule:
-    """What stands in for a rule that isn't wanted: Grafana neither evaluates it nor could it fire."""
+    """A paused placeholder for an unused rule, which could never fire."""
     return (
         _rule(f"(not in use: {uid})", "warning", source, "nothing", "vector(0)", 1, "$nothing > 0")
         .is_paused(True)
@@ -259,15 +260,15 @@ def _rule(
     severity: Severity,
     source: LokiSource,
     ref_id: str,
-    asked: str,
+    logql_query: str,
     minutes: int,
     condition: str,
     **labels: str,
 ) -> alerting.Rule:
-    """A rule that asks one Loki one thing; if it can't be asked, the rule keeps the state that it has."""
+    """A rule with one query of one Loki; if Loki doesn't answer, the rule keeps its state."""
     return (
         alerting.Rule(title)
-        .with_query(_asked(ref_id, source, asked, minutes))
+        .with_query(_query(ref_id, source, logql_query, minutes))
         .with_query(_calculated(condition))
         .condition(_CONDITION)
         .exec_err_state("KeepLast")
@@ -275,13 +276,13 @@ def _rule(
     )
 
 
-def _told(rule: alerting.Rule, summary: str, panel: int) -> alerting.Rule:
-    """What a message says, and the panel that it leads to (Grafana's own names of such annotations)."""
+def _annotated(rule: alerting.Rule, summary: str, panel: int) -> alerting.Rule:
+    """Add the message, and the panel that it links to (with Grafana's names of these annotations)."""
     return rule.annotations({"summary": summary, "__dashboardUid__": PIPELINE_UID, "__panelId__": str(panel)})
 
 
-def _asked(ref_id: str, source: LokiSource, asked: str, minutes: int) -> alerting.Query:
-    query = loki.Dataquery().ref_id(ref_id).expr(asked).query_type("instant").datasource(ref_of(source))
+def _query(ref_id: str, source: LokiSource, logql_query: str, minutes: int) -> alerting.Query:
+    query = loki.Dataquery().ref_id(ref_id).expr(logql_query).query_type("instant").datasource(ref_of(source))
     return (
         alerting.Query(ref_id)
         .datasource_uid(source.uid)
@@ -301,6 +302,6 @@ _CONDITION = "C"
 
 
 def _in_a_file(uid: str, rule: alerting.Rule) -> dict[str, Any]:
-    """A rule as the file has it: what the API's own format says beside, the group says there."""
+    """A rule in the file's format, without the API's keys that the file has in the group."""
     beside = ("folderUID", "orgID", "ruleGroup")
     return {key: value for key, value in rule.uid(uid).build().to_json().items() if key not in beside}

@@ -1,4 +1,4 @@
-"""Grafana on campus: reached through Caddy only, provisioned by files, secrets by files."""
+"""Grafana on campus: reached only through Caddy, with provisioning and secrets in files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ from components.live.files import LiveFiles
 from components.live.password_hash import GeneratedPassword
 from components.live.volume_files import VolumeFile, VolumeFiles
 
-# One volume: what Grafana is told to read, and what it looks into for dashboards.
+# One volume for provisioning files and dashboards.
 LIVE = "/etc/grafana/live"
 PROVISIONING = f"{LIVE}/provisioning"
 DASHBOARDS = f"{LIVE}/dashboards"
@@ -54,24 +54,24 @@ STOP_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class GrafanaArgs:
-    """What Grafana needs to know."""
+    """The arguments of `Grafana`."""
 
     host: Host
     image_id: pulumi.Input[str]
     network_name: pulumi.Input[str]
-    # Its fixed address there.
+    # Its fixed address on that network.
     address: str
     root_url: str
     sources: Sequence[LokiSource]
-    # None where nobody ships it.
+    # None if they aren't shipped.
     host_logs: HostLogs | None
     settings: GrafanaSettings
 
 
 class Grafana(pulumi.ComponentResource):
-    """Grafana with one data source per Loki, dashboards and alert rules. No sign-up, nobody anonymous.
+    """Grafana with one data source per Loki, dashboards and alert rules. No sign-up, no anonymous access.
 
-    Nothing of these restarts it: dashboards it looks for itself, of the rest its admin API tells it.
+    Changes of these don't restart it: it polls the dashboards, and its admin API reloads the rest.
     """
 
     admin_password: pulumi.Output[str]
@@ -105,7 +105,7 @@ class Grafana(pulumi.ComponentResource):
         )
         self._live_files(name, args, container, secret_files, _keyed(secret_key, self.admin_password))
         address = pulumi.Output.from_input(f"{args.address}:{GRAFANA_PORT}")
-        # Nobody reads these two, but they stand in every state.
+        # Unused, but in every stack's state.
         self.register_outputs({"address": address, "container_id": container.id})
 
     def _first_files(self, name: str, args: GrafanaArgs, live: docker.Volume) -> VolumeFiles:
@@ -115,8 +115,8 @@ class Grafana(pulumi.ComponentResource):
             volume_name=live.name,
             image=args.image_id,
             files={
-                # Grafana refuses to start with alert rules that it can't use; these come when it runs. Of a
-                # directory that isn't there it logs an error.
+                # Grafana doesn't start with invalid alert rules, so these come when it runs. It logs an error
+                # about a missing directory.
                 f"provisioning/{PROVIDER_FILE}": _own(render_provider(DASHBOARDS)),
                 **{f"provisioning/{path}": _own(NOTHING) for path in _AT_FIRST_EMPTY},
                 "dashboards/README": _own(_README),
@@ -181,7 +181,7 @@ class Grafana(pulumi.ComponentResource):
         secret_files: VolumeFiles,
         password_mark: pulumi.Output[str],
     ) -> None:
-        # Here and not above: a stack without Grafana doesn't wait for the SDK.
+        # Not at the top, so that a stack without Grafana doesn't load the SDK.
         from components.grafana.alert_rules import render_alert_rules
         from components.grafana.dashboards import render_dashboards
 
@@ -199,14 +199,14 @@ class Grafana(pulumi.ComponentResource):
                 ALERT_RULES_FILE: render_alert_rules(args.sources, args.host_logs),
                 CONTACTS_FILE: pulumi.Output.secret(contacts),
                 PLUGINS_FILE: NOTHING,
-                # With another password it is told anew, and given it (components/live/programs.py).
+                # A changed password reaches Grafana with a reload (components/live/programs.py).
                 PASSWORD_MARK: password_mark.apply(lambda mark: f"{mark}\n"),
             },
             closed_files={},
-            # With the password that is meant now.
+            # The reload needs the new password's file.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[secret_files]),
         )
-        # On their own: they need no password.
+        # Separate, since they need no password.
         LiveFiles(
             f"{name}-dashboards",
             docker_host=args.host.docker_host,
@@ -233,7 +233,7 @@ def _smtp_password(smtp: Smtp | None) -> pulumi.Output[str] | None:
 def _labels(
     smtp_password: pulumi.Output[str] | None, secret_key: pulumi.Output[str]
 ) -> list[docker.ContainerLabelArgs]:
-    """A label that changes with the mail server's password, which only a new container would see."""
+    """A label that changes with the mail server's password, which needs a new container."""
     if smtp_password is None:
         return []
     mark = pulumi.Output.unsecret(_keyed(secret_key, smtp_password))
@@ -241,7 +241,7 @@ def _labels(
 
 
 def _keyed(key: pulumi.Output[str], password: pulumi.Output[str]) -> pulumi.Output[str]:
-    """What changes with a password, under a key that nobody knows: of a bare hash it could be guessed."""
+    """A mark that changes with a password, keyed so that the password can't be guessed from it."""
     return pulumi.Output.all(key, password).apply(
         lambda known: hmac.new(known[0].encode(), known[1].encode(), "sha256").hexdigest()
     )
@@ -251,30 +251,30 @@ def _own(content: pulumi.Input[str]) -> VolumeFile:
     return VolumeFile(content=content, uid=GRAFANA_UID, mode=0o400)
 
 
-# Who gets in, and what they can do then.
+# Access to Grafana, and users' rights.
 _DOORS = (
     "GF_SECURITY_COOKIE_SECURE=true",
     "GF_SECURITY_CONTENT_SECURITY_POLICY=true",
-    # By the user, anybody could keep `admin` out with a wrong login a minute, and so every update of
-    # Grafana's files. By the address only who guesses is kept out: Caddy says whose it is, and updates come
+    # A lock per user would let anybody lock out `admin` with a wrong login a minute, and so every update of
+    # Grafana's files. A lock per address hits only the guesser: Caddy passes the address, and updates come
     # from inside the container.
     "GF_SECURITY_DISABLE_USERNAME_LOGIN_PROTECTION=true",
     "GF_SECURITY_DISABLE_IP_ADDRESS_LOGIN_PROTECTION=false",
     "GF_AUTH_ANONYMOUS_ENABLED=false",
     "GF_USERS_ALLOW_SIGN_UP=false",
-    # Any user could publish lines to whoever has the link, or to somebody else's server.
+    # Any user could publish lines to anybody with the link, or on another server.
     "GF_SNAPSHOTS_ENABLED=false",
     "GF_SNAPSHOTS_EXTERNAL_ENABLED=false",
     "GF_PUBLIC_DASHBOARDS_ENABLED=false",
-    # A stolen session of an admin's would run programs beside the Lokis.
+    # With a stolen admin session one could run programs on the Lokis' host.
     "GF_PLUGINS_PLUGIN_ADMIN_ENABLED=false",
-    # Metrics would be open to everybody who reaches Grafana.
+    # Metrics would need no login.
     "GF_METRICS_ENABLED=false",
-    # Of each request that it doesn't answer with 200, a stranger's too, it would write the whole path and the
-    # Referer, which may be worth a password, and a line for each login that fails.
+    # For each failed request, a stranger's too, it would log the whole path and the Referer, which may
+    # contain a secret, and a line for each failed login.
     "GF_LOG_FILTERS=context:error authn.service:error",
 )
-# What it would ask or tell others, and what only costs memory: Caddy compresses.
+# No requests or reports to others, and no compression, which Caddy does.
 _QUIET = (
     "GF_SERVER_ENABLE_GZIP=false",
     "GF_SECURITY_DISABLE_GRAVATAR=true",
@@ -290,7 +290,7 @@ _QUIET = (
 
 
 def _environment(root_url: str, smtp: Smtp | None) -> list[str]:
-    """Settings that anybody may read: `docker inspect` shows them."""
+    """Settings without secrets, as `docker inspect` shows them."""
     return [
         f"GF_SERVER_ROOT_URL={root_url}/",
         f"GF_SERVER_HTTP_PORT={GRAFANA_PORT}",
@@ -315,7 +315,7 @@ def _smtp_environment(smtp: Smtp | None) -> list[str]:
         "GF_SMTP_ENABLED=true",
         f"GF_SMTP_HOST={smtp.host}:{smtp.port}",
         f"GF_SMTP_FROM_ADDRESS={smtp.from_address}",
-        # It has no say on a port that speaks TLS at once.
+        # It doesn't apply to a port with TLS from the start.
         "GF_SMTP_STARTTLS_POLICY=MandatoryStartTLS",
         *(login if smtp.password is not None else []),
     ]

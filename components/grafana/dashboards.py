@@ -1,7 +1,7 @@
 # pyright: strict
 """Grafana's dashboards, as typed Python. Pure: plain values in, text out.
 
-Only this room's dashboards, panels and alert rules import Grafana's SDK, and a stack without Grafana imports
+Only this package's dashboards, panels and alert rules import Grafana's SDK; a stack without Grafana imports
 none of them.
 """
 
@@ -41,20 +41,20 @@ SILENT_MINUTES = 10
 # At 90 % Loki refuses pushes (loki/config.py).
 DISK_PERCENT = 80
 DISK_NOTABLE_PERCENT = 70
-# What a tile looks back on.
+# A tile's time range.
 RECENT = "5m"
 TILES_IN_A_LINE = 6
-# Long enough for who fell silent a while ago to be seen beside the others.
+# Long enough to show sources that fell silent a while ago.
 LAST_LINES = "1h"
 
-# Panels keep their numbers: alerts and bookmarks lead to them. A Loki has numbers of its own: `loki_panel`.
+# Panels keep their numbers, since alerts and bookmarks link to them. For a Loki's numbers see `loki_panel`.
 ALERTS_PANEL, REFUSED_TILE, DISK_TILE = 1, 2, 3
 PUSHES_PANEL, REFUSED_PANEL, WHO_PANEL, DROPPED_PANEL, AGAIN_PANEL, LAG_PANEL, DISK_PANEL = range(11, 18)
 ALIVE, AWS_ARRIVES, LOKI_ROW, LINES_BY_SOURCE, LAST_LINE, KEPT = range(6)
 
 
 def loki_panel(name: str, which: int) -> int:
-    """The number of one of the panels of a Loki: by its name, whatever other Lokis there are."""
+    """The number of one of a Loki's panels, by its name, independent of other Lokis."""
     return 1000 + zlib.crc32(name.encode()) % 100_000 * 10 + which
 
 
@@ -67,7 +67,7 @@ def render_dashboards(sources: Sequence[LokiSource], host_logs: HostLogs | None)
 
 
 def _logs() -> dashboard.Dashboard:
-    """Any Loki's lines by service. One for all: who goes to another Loki keeps search and time."""
+    """Any Loki's lines by service. One dashboard for all Lokis, so that a switch keeps search and time."""
     which = '{service=~"$service", container=~"$container"}'
     found = f"{which} |~ `(?i)$search` |~ `$only`"
     source = DataSourceRef(type_val="loki", uid="${loki}")
@@ -78,7 +78,7 @@ def _logs() -> dashboard.Dashboard:
     return (
         page.with_variable(dashboard.DatasourceVariable("loki").label("Loki").type("loki"))
         .with_variable(_label("service", logql.ANY, source, ".*"))
-        # Some matcher has to want something: a stream without a service has a container.
+        # LogQL needs one matcher that isn't empty: streams without a service have a container.
         .with_variable(_label("container", '{container=~".+", service=~"$service"}', source, ".+"))
         .with_variable(_errors_only())
         .with_variable(dashboard.TextBoxVariable("search").label("Search (RE2, any case)").default_value(""))
@@ -112,7 +112,7 @@ def _clickable(panel: Graph) -> Graph:
 
 
 def _chosen(loki: str, labels: str) -> str:
-    """The logs of what is under the mouse, at the time that is looked at."""
+    """A link to the logs of the clicked series, at the same time range."""
     return (
         f"/d/{LOGS_UID}?var-loki={loki}&var-service=${{__{labels}.service}}"
         f"&var-container=${{__{labels}.container}}&${{__url_time_range}}"
@@ -120,10 +120,7 @@ def _chosen(loki: str, labels: str) -> str:
 
 
 def _pipeline(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> dashboard.Dashboard:
-    """What is broken, first; then the way of the lines: what gets in, what arrives where, what it fills.
-
-    It is Grafana's first page.
-    """
+    """Grafana's home page: what is broken, then the lines' way: pushes, arrivals per Loki, and the disk."""
     page = _dashboard("Pipeline", PIPELINE_UID, link("Logs by service", f"/d/{LOGS_UID}"))
     page.with_row(dashboard.Row("What is broken").id(10))
     tiles = _tiles(sources, host_logs)
@@ -147,7 +144,7 @@ def _tiles(sources: Sequence[LokiSource], log: HostLogs | None) -> list[Tile]:
 
 
 def _widths(tiles: int) -> list[int]:
-    """How wide each tile is, so that every line of tiles fills the page's 24 columns."""
+    """The tiles' widths, so that every row of tiles fills the page's 24 columns."""
     made: list[int] = []
     while (left := tiles - len(made)) > 0:
         here = min(left, TILES_IN_A_LINE)
@@ -325,12 +322,12 @@ def _label(name: str, stream: str, source: DataSourceRef, all_value: str) -> das
 
 
 def _errors_only() -> dashboard.CustomVariable:
-    """A switch: all lines, or those that count as errors."""
+    """A switch: all lines, or only errors."""
     options = {"All": ".*", "Errors": logql.ERRORS}
     return (
         dashboard.CustomVariable("only")
         .label("Lines")
-        # Parted by commas, and a text from its value by a colon between blanks: no value holds either.
+        # Separated by commas, and text from value by " : ", which no value contains.
         .values(", ".join(f"{text} : {value}" for text, value in options.items()))
         .options(
             [
@@ -343,10 +340,10 @@ def _errors_only() -> dashboard.CustomVariable:
 
 
 def ref_of(source: LokiSource) -> DataSourceRef:
-    """The Loki, as panels and rules name it."""
+    """The Loki's reference in panels and rules."""
     return DataSourceRef(type_val="loki", uid=source.uid)
 
 
 def as_json(document: object) -> str:
-    """A document of the SDK's, as a file that a person can compare with the one before."""
+    """A document of the SDK, as a file with readable diffs."""
     return json.dumps(document, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"

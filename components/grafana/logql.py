@@ -1,9 +1,9 @@
 # pyright: strict
-"""What dashboards and alert rules ask a Loki for, as LogQL. Pure.
+"""The LogQL queries of dashboards and alert rules. Pure.
 
-Every stream of ours has the label `container`, and one of a log router has `job="firelens"`. A stack's
-services are labelled `service`, Docker hosts `host`. Lines of a log router are wrapped, as JSON or as
-`key=value` (FireLens' LineFormat): the container's own line is in the field `log`.
+Every stream of ours has the label `container`, and a log router's has `job="firelens"`. Services have the
+label `service`, Docker hosts `host`. A log router's lines are wrapped, as JSON or as `key=value` (FireLens'
+LineFormat): the container's own line is in the field `log`.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from components.grafana.provisioning import HostLogs
 
 ANY = '{container=~".+"}'
 AWS = '{job="firelens"}'
-# What counts as an error in a line, in any case (RE2): a word, or pino's numbers for error and fatal.
+# An error in a line (RE2, ignoring case): a word, or pino's numbers for error and fatal.
 ERRORS = r'(?i)(\b(error|exception|fatal|panic|critical)\b|\blevel\\*":[56]0\b)'
-# Grafana fits the range to the panel's width; each step is as long as the range, so that nothing is missed.
+# Grafana fits the range to the panel's width; steps are as long as the range, so that no line is missed.
 AUTO = "$__auto"
 SOURCE_LABELS = "job, source, host, service, container"
 
@@ -23,12 +23,12 @@ NOT_TAKEN = "status >= 400 and status != 401 and status != 403"
 DROPPED = "status >= 400 and status < 500 and status != 429"
 TRIED_AGAIN = "status == 429 or status >= 500"
 
-# As whom Caddy logs each check that failed, with the upstream's address (its reverseproxy/healthchecks.go).
+# Caddy's logger of failed checks, with the upstream's address (its reverseproxy/healthchecks.go).
 CHECKS = "http.handlers.reverse_proxy.health_checker.active"
 
 
 def pushed(log: HostLogs, which: str) -> str:
-    """The pushes that reached Caddy, by their fields; `which` filters them further."""
+    """The pushes in Caddy's log, with their fields; `which` filters them further."""
     routes = "|".join(sorted(log.routes))
     return (
         f"{log.of(log.caddy)} |= `http.log.access` "
@@ -41,48 +41,47 @@ def pushed(log: HostLogs, which: str) -> str:
 
 
 def by_network(pushes: str, numbers: int = 1) -> str:
-    """Pushes by the sender's network: the first numbers of an IPv4 address, two of an IPv6 one.
+    """Pushes by the sender's network: the first numbers of an IPv4 address, or two of an IPv6 address.
 
-    Not by the address: Loki answers with so many series and no more (its max_query_series), and one stranger
-    with a /64 has more addresses than that.
+    Not by address: Loki limits the series of an answer (max_query_series), and one stranger with a /64 has
+    more addresses than that.
     """
     four = r"[0-9]+\." * numbers
     return f"{pushes} | line_format `{{{{.ip}}}}` | regexp `^(?P<network>{four}|[0-9a-f]+:[0-9a-f]*:?)`"
 
 
 def one_by_one(pushes: str) -> str:
-    """Pushes as lines: sender, answer, and what was asked for."""
+    """Pushes as lines: sender, status and URI."""
     return f"{pushes} | line_format `{{{{.ip}}}} {{{{.status}}}} {{{{.uri}}}}`"
 
 
 def count(logql: str, span: str, by: str = "") -> str:
-    """How many lines there are in a span of time, by labels or in all."""
+    """The number of lines in a span of time, by labels or in total."""
     grouping = f" by ({by}) " if by else ""
     return f"sum{grouping}(count_over_time({logql} [{span}]))"
 
 
 def or_none(metric: str) -> str:
-    """A zero where a sum over everything finds nothing: nothing found is no value."""
+    """A zero if a total sum finds nothing, which would be no value."""
     return f"({metric} or vector(0))"
 
 
 def while_heard(metric: str, log: HostLogs, span: str) -> str:
-    """A metric without labels, and no value once the host's own logs have stopped coming.
+    """A metric without labels, which has no value while the host's own logs don't arrive.
 
-    The guard says something once a minute, whatever happens: without it nobody counts, and a zero would
-    be a lie.
+    The guard logs a line once a minute; without it nothing is counted, and a zero would be wrong.
     """
     return f"{metric} and (sum(count_over_time({log.of(log.guard)} [{span}])) > 0)"
 
 
 def disk_used(log: HostLogs, span: str) -> str:
-    """How full the host's disk was at most, in percent, as the guard says (images/port-guard)."""
+    """The highest disk usage in percent, from the guard's log (images/port-guard)."""
     said = f"{log.of(log.guard)} |= `disk_used_percent=` | regexp `disk_used_percent=(?P<used>[0-9]+)`"
     return f"max(max_over_time({said} | unwrap used [{span}]))"
 
 
 def checks_failed(log: HostLogs, span: str) -> str:
-    """How often Caddy found a replica not ready, by its address."""
+    """How often Caddy found a replica not ready, by address."""
     failed = (
         f"{log.of(log.caddy)} |= `health_checker.active` "
         '| json logger="logger", msg="msg", replica="host" '
@@ -92,24 +91,24 @@ def checks_failed(log: HostLogs, span: str) -> str:
 
 
 def last_line(span: str) -> str:
-    """When each source's last line was, in milliseconds since 1970."""
+    """The time of each source's last line, in milliseconds since 1970."""
     stamped = f"{ANY} | label_format stamp=`{{{{ __timestamp__ | unixEpoch }}}}` | unwrap stamp"
     return f"max by ({SOURCE_LABELS}) (max_over_time({stamped} [{span}])) * 1000"
 
 
 def error_share(lines: str, by: str) -> str:
-    """The share of lines with an error in them, by labels; a zero where there are lines and no errors."""
+    """The share of lines with an error, by labels; zero if there are lines without errors."""
     all_lines = f"sum by ({by}) (rate({lines} [{AUTO}]))"
     errors = f"sum by ({by}) (rate({lines} |~ `{ERRORS}` [{AUTO}]))"
     return f"({errors} or {all_lines} * 0) / {all_lines}"
 
 
 def readable(lines: str) -> str:
-    """Lines as a person reads them: who speaks, what is said, then the fields of a JSON line.
+    """Readable lines: source, message, then the other fields of a JSON line.
 
-    A log router's wrapping is taken off, be it JSON or `key=value`. The level that a line states is put
-    where Grafana's colours come from, the label `detected_level`: Loki itself doesn't see it below the
-    wrapping. A line that can't be read stays as it came.
+    A log router's wrapping is removed, be it JSON or `key=value`. A line's own level becomes the label
+    `detected_level`, for Grafana's colours: Loki doesn't see it inside the wrapping. Lines that can't be
+    parsed stay unchanged.
     """
     return " ".join(
         (
@@ -127,7 +126,7 @@ def readable(lines: str) -> str:
 
 _PARSED = ("key_value_log", "json_log", "json_level", "json_severity", "json_lvl", "logfmt_level")
 _UNWRAPPED = (
-    # With the task beside it a line is as it was printed, and a field `log` is its own.
+    # A line with the task in its metadata isn't wrapped: a field `log` is its own.
     '{{ if and (eq .job "firelens") (not .ecs_task_arn) (or .key_value_log .json_log) }}'
     "{{ or .key_value_log .json_log }}"
     "{{ else }}{{ __line__ }}{{ end }}"
@@ -140,7 +139,7 @@ _LEVEL = (
     + "{{ if $stated }}{{ $stated }}{{ else }}{{ .detected_level }}{{ end }}"
     + "{{ end }}" * len(_NUMBERED)
 )
-# What every line repeats, or what stands elsewhere on the screen.
+# Fields that every line repeats, or that are elsewhere on the screen.
 _LEFT_OUT = ("level", "severity", "lvl", "msg", "message", "time", "ts", "timestamp", "pid", "hostname")
 _QUOTED = " ".join(f'"{name}"' for name in _LEFT_OUT)
 _MESSAGE = (

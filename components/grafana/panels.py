@@ -1,9 +1,9 @@
 # pyright: strict
-"""The kinds of panels that the dashboards are made of. Pure.
+"""The dashboards' kinds of panels. Pure.
 
-What all of them keep to: a legend that names each line, nothing healthy in red and nothing silent in green,
-and at least a minute between two points. Grafana otherwise asks every few seconds at one hour's range, and a
-rare event, or what is said once a minute, becomes a dot.
+Common to all: a legend with every series' name, nothing healthy in red, nothing silent in green, and at least
+a minute between two points. Otherwise, at one hour's range, Grafana uses steps of a few seconds, and a rare
+event, or a value once a minute, becomes a dot.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ from grafana_foundation_sdk.models.dashboard import (
 )
 
 INTERVAL = "1m"
-# As many as there are bars of some pixels' width: at 24 hours each stands for 6 minutes.
+# The number of bars, a few pixels wide: at 24 hours each is 6 minutes.
 BARS = 240
-# A gap of up to ten minutes is drawn through, in milliseconds.
+# Lines span gaps of up to ten minutes, in milliseconds.
 SPANNED = 10 * 60 * 1000
-# In Grafana's own palette.
+# From Grafana's palette.
 GOOD, BAD, DOUBTFUL = "green", "red", "orange"
 
 
@@ -56,7 +56,7 @@ def graph(
 
 
 def events(panel_id: int, title: str, source: DataSourceRef, logql: str, legend: str) -> timeseries.Panel:
-    """How often something happened, as bars: a single event is as wide as any other."""
+    """The number of events, as bars: a single event is as wide as any other."""
     return (
         _over_time(panel_id, title, source, logql, legend)
         .draw_style(GraphDrawStyle.BARS)
@@ -78,10 +78,10 @@ def tile(
     texts: Mapping[str, str] | None = None,
     no_value: str = "no news",
 ) -> stat.Panel:
-    """One number that says by its colour whether all is well.
+    """One number whose colour shows whether all is well.
 
-    `steps` are colours from a value on, `texts` what is written instead of a value. No answer, and an
-    answer without a value, are red and say `no_value`.
+    `steps` are colours from a value on, `texts` replace values. No answer, and an answer without a value, are
+    red and show `no_value`.
     """
     thresholds = [Threshold(color=BAD), *(Threshold(value, color) for value, color in steps.items())]
     return (
@@ -101,7 +101,7 @@ def tile(
 
 
 def number(panel_id: int, title: str, source: DataSourceRef, logql: str) -> stat.Panel:
-    """A mean over the range that is neither good nor bad: without a colour."""
+    """A mean over the range, without a colour, as it is neither good nor bad."""
     return (
         stat.Panel()
         .id(panel_id)
@@ -119,14 +119,14 @@ def number(panel_id: int, title: str, source: DataSourceRef, logql: str) -> stat
 def by_labels(
     panel_id: int, title: str, source: DataSourceRef, logql: str, value: str, unit: str
 ) -> table.Panel:
-    """A row for each set of labels, and its value in a column called `value`; the lowest come first."""
+    """A row per set of labels, with its value in a column `value`; the lowest come first."""
     return (
         table.Panel()
         .id(panel_id)
         .title(title)
         .datasource(source)
         .height(8)
-        # Grafana's table of instant answers calls its columns so (its Loki plugin, makeTableFrames.ts).
+        # Grafana's column names for instant queries (its Loki plugin, makeTableFrames.ts).
         .with_transformation(
             DataTransformerConfig(
                 id_val="organize",
@@ -158,9 +158,9 @@ def log_lines(panel_id: int, title: str, source: DataSourceRef, logql: str) -> l
 
 
 def firing_alerts(panel_id: int, title: str) -> dashboard.Panel:
-    """The alerts that fire, are about to, or can't be evaluated; the worst come first.
+    """The alerts that fire, are pending, or can't be evaluated; the worst come first.
 
-    Grafana's SDK has no builder of this panel: the options are those of its own alertlist plugin.
+    Grafana's SDK has no builder for this panel: the options are its alertlist plugin's.
     """
     states = {"firing": True, "pending": True, "error": True, "noData": True}
     return (
@@ -186,23 +186,23 @@ def firing_alerts(panel_id: int, title: str) -> dashboard.Panel:
 
 
 def link(title: str, url: str) -> dashboard.DashboardLink:
-    """A link that keeps the time."""
+    """A link that keeps the time range."""
     return _Link(title).type(DashboardLinkType.LINK).url(url).keep_time(True)
 
 
 class _Link(dashboard.DashboardLink):
-    """One that is seen at once: the SDK hides each in a menu."""
+    """A visible link: the SDK's are hidden in a menu."""
 
     def build(self) -> DashboardLink:
-        """The link without a place."""
+        """The link without a placement."""
         made = super().build()
-        # Typed as a text, and left out of the JSON where it is None.
+        # Typed as a string, but omitted from the JSON if it is None.
         vars(made)["placement"] = None
         return made
 
 
 def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.Panel:
-    """Give the lines whose names match a regular expression a colour of their own."""
+    """Colour the series whose names match a regular expression."""
     for regexp, colour in colours.items():
         fixed = DynamicConfigValue("color", {"mode": "fixed", "fixedColor": colour})
         panel.override_by_regexp(regexp, [fixed])

@@ -1,8 +1,7 @@
 # pyright: strict
-"""What Grafana is provisioned with, without its dashboards and alert rules, as text. Pure.
+"""Grafana's provisioning files, except dashboards and alert rules, as text. Pure.
 
-JSON is YAML, and Grafana reads it. No text in it may hold a dollar sign: Grafana would put an
-environment variable there.
+JSON is YAML, and Grafana reads it. No text may contain a dollar sign, since Grafana would expand a variable.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ from typing import Any
 
 from components.grafana.settings import AlertsTo
 
-# Below the directory that LiveFiles keeps. Grafana refuses files with another ending in `alerting`.
+# Below LiveFiles' directory. In `alerting` Grafana refuses files with another ending.
 DATASOURCES_FILE = "datasources/loki.yaml"
 PROVIDER_FILE = "dashboards/campus.yaml"
 ALERT_RULES_FILE = "alerting/rules.yaml"
 CONTACTS_FILE = "alerting/contacts.yaml"
-# There are none: without the directory Grafana logs an error at each start.
+# Empty, but without the directory Grafana logs an error at each start.
 PLUGINS_FILE = "plugins/none.yaml"
-# A file that says nothing.
+# An empty file.
 NOTHING = json.dumps({"apiVersion": 1}) + "\n"
 
-# Grafana's own numbering: the organisation that it begins with.
+# Grafana's default organisation.
 ORGANISATION = 1
-# Dashboards and alert rules lie in it.
+# The folder of dashboards and alert rules.
 FOLDER = "Campus"
-# Of the dashboards.
+# The dashboards' uids.
 LOGS_UID = "campus-logs"
 PIPELINE_UID = "campus-pipeline"
 POLL_SECONDS = 10
@@ -37,29 +36,29 @@ CONTACT_POINT = "team"
 
 @dataclass(frozen=True, kw_only=True)
 class LokiSource:
-    """A Loki that Grafana reads from."""
+    """A Loki for Grafana's queries."""
 
     name: str
     url: str
-    # How long it keeps lines, as the settings say it, and in seconds.
+    # The retention, as in the settings, and in seconds.
     retention: str
     retention_seconds: int
-    # Whether a service of the settings ships to it from AWS.
+    # Whether a service in the settings ships to it from AWS.
     expects_aws: bool = False
 
     @property
     def uid(self) -> str:
-        """What dashboards and alert rules call it."""
+        """Its data source's uid in dashboards and alert rules."""
         return f"loki-{self.name}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class HostLogs:
-    """Where the campus host's own logs are kept, and what their lines are labelled with."""
+    """The campus server's own logs: their Loki and their labels."""
 
     source: LokiSource
     host: str
-    # The containers of Caddy, whose requests are told of, and of the guard, which says how full the disk is.
+    # The containers of Caddy, which logs requests, and of the guard, which logs how full the disk is.
     caddy: str
     guard: str
     # The guarded routes' prefixes.
@@ -81,7 +80,7 @@ def render_datasources(sources: Sequence[LokiSource]) -> str:
             "url": source.url,
             "isDefault": index == 0,
             "editable": False,
-            # Loki has no rules of ours: each visit of the alerting page would ask it for some, in vain.
+            # Loki has no rules, so the alerting page needn't query it for any.
             "jsonData": {"manageAlerts": False},
         }
         for index, source in enumerate(in_order(sources))
@@ -90,13 +89,13 @@ def render_datasources(sources: Sequence[LokiSource]) -> str:
 
 
 def render_provider(directory: str) -> str:
-    """The file that has Grafana look into a directory for dashboards, again and again."""
+    """The file that makes Grafana poll a directory for dashboards."""
     provider = {
         "name": "campus",
         "orgId": ORGANISATION,
         "folder": FOLDER,
         "type": "file",
-        # A dashboard goes with its file.
+        # Grafana deletes a dashboard with its file.
         "disableDeletion": False,
         "allowUiUpdates": False,
         "updateIntervalSeconds": POLL_SECONDS,
@@ -106,10 +105,11 @@ def render_provider(directory: str) -> str:
 
 
 def render_contacts(contacts: AlertsTo | None) -> str:
-    """The contact point and the policy that leads every alert to it.
+    """The contact point, and the policy that sends it every alert.
 
-    Grafana keeps what a file no longer names: a way that isn't used is named as deleted, and contacts that
-    name nobody bring Grafana's own policy back. Without contacts at all, hand-made policies stay.
+    Grafana keeps entries that are no longer in a file, so unused receivers are listed as deleted, and
+    contacts without a receiver restore Grafana's own policy. Without contacts at all, hand-made policies
+    stay.
     """
     if contacts is None:
         return _page({})
@@ -141,7 +141,7 @@ def render_contacts(contacts: AlertsTo | None) -> str:
 
 
 def in_order(sources: Sequence[LokiSource]) -> list[LokiSource]:
-    """The sources by name: the settings' order changes nothing."""
+    """The sources sorted by name, so that the settings' order doesn't matter."""
     return sorted(sources, key=lambda one: one.name)
 
 

@@ -1,5 +1,5 @@
 # pyright: strict
-"""Alloy's configuration as text: a Docker host's containers to one Loki. Pure: plain values in, text out."""
+"""Alloy's configuration as text: a Docker host's containers to one Loki. Pure: values in, text out."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from components.log_shipper.docker_reader import SOCKET
 
-# The user `alloy` of Grafana's image, which owns the data directory there.
+# The user `alloy` in Grafana's image, which owns the data directory.
 ALLOY_UID = 473
 DIRECTORY = "/etc/log-shipper"
 CONFIG_FILE = "config.alloy"
@@ -17,14 +17,14 @@ PASSWORD_FILE = "password"
 
 @dataclass(frozen=True, kw_only=True)
 class Destination:
-    """Where the lines go: a Loki's push URL, and the user where it asks for a password."""
+    """A Loki's push URL, and the user if it needs a password."""
 
     url: str
     user: str | None = None
 
 
 def render_alloy_config(host: str, destination: Destination) -> str:
-    """The configuration: each line untouched, under the labels `source`, `host` and `container`."""
+    """The configuration: lines unchanged, with the labels `source`, `host` and `container`."""
     return f"""\
 // A line about each line that was shipped would be a line to ship.
 logging {{
@@ -93,5 +93,5 @@ def _login(destination: Destination) -> str:
 
 
 def _text(value: str) -> str:
-    """A text as Alloy writes it: in double quotes, escaped as in Go, and so as in JSON."""
+    """A string in Alloy's syntax: in double quotes, escaped as in Go, and thus as in JSON."""
     return json.dumps(value)

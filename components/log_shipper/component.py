@@ -1,4 +1,4 @@
-"""A Docker host's container logs to one Loki: Grafana Alloy, and what lets it read logs and no more."""
+"""A Docker host's container logs to one Loki: Grafana Alloy, and a proxy that lets it only read logs."""
 
 from __future__ import annotations
 
@@ -30,34 +30,34 @@ from components.log_shipper.settings import ALLOY_PORT
 DATA = "/var/lib/alloy/data"
 READER_DIRECTORY = "/etc/docker-reader"
 CADDYFILE = "Caddyfile"
-# Alloy has buffers of 2 MiB per container and a queue of 10. It tells Go's collector of the limit itself.
+# Alloy has buffers of 2 MiB per container and a queue of 10. It passes the limit to Go's collector itself.
 MEMORY_MIB = 512
 READER_MEMORY_MIB = 128
 _COMMAND = [
     "run",
     f"{DIRECTORY}/{CONFIG_FILE}",
     f"--storage.path={DATA}",
-    # Nobody but itself: whoever reaches it sees the configuration of everything.
+    # Only itself: its page shows the whole configuration.
     f"--server.http.listen-addr=127.0.0.1:{ALLOY_PORT}",
     "--server.http.enable-pprof=false",
     "--server.http.disable-support-bundle=true",
     "--disable-reporting",
 ]
-# Alloy gives what it has read 15 s to be sent before it ends (its source, loki.write's drain_timeout).
+# Alloy takes up to 15 s to send what it has read (its source, loki.write's drain_timeout).
 STOP_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
 class DockerShipperArgs:
-    """What a shipper needs to know."""
+    """The arguments of `DockerShipper`."""
 
     host: Host
-    # What its lines are labelled with as their host.
+    # The label `host` of its lines.
     label: str
     alloy_image_id: pulumi.Input[str]
     caddy_image_id: pulumi.Input[str]
     network_name: pulumi.Input[str]
-    # Its fixed address on that network, where addresses are given.
+    # Its fixed address on that network, if it has one.
     address: str | None = None
     push_url: pulumi.Input[str]
     user: str | None = None
@@ -65,7 +65,7 @@ class DockerShipperArgs:
 
 
 class DockerShipper(pulumi.ComponentResource):
-    """Ships what every container of one Docker host prints. It keeps its positions on a volume."""
+    """Ships the output of every container of one Docker host. Its positions are on a volume."""
 
     def __init__(
         self, name: str, args: DockerShipperArgs, opts: pulumi.ResourceOptions | None = None
@@ -79,7 +79,7 @@ class DockerShipper(pulumi.ComponentResource):
         )
         files: dict[str, VolumeFile] = {CONFIG_FILE: _own(config)}
         if args.password is not None:
-            # Alloy reads it for every push: a new password needs no new container.
+            # Alloy reads it for every push, so a new password needs no new container.
             files[PASSWORD_FILE] = _own(args.password)
         config_volume = volume(f"{name}-config", args.host, f"{role}-config", self)
         delivered = VolumeFiles(
@@ -106,19 +106,19 @@ class DockerShipper(pulumi.ComponentResource):
             ],
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=16m"},
             **hardened(MEMORY_MIB),
-            # Alloy reads its configuration once.
+            # Alloy reads its configuration only once.
             labels=[config_label({}, config)],
             stop_timeout=STOP_SECONDS,
             destroy_grace_seconds=STOP_SECONDS,
             opts=container_options(self, [delivered, reader]),
         )
-        # Nobody reads it, but it stands in every state.
+        # Unused, but in every stack's state.
         self.register_outputs({"container_id": container.id})
 
     def _reader(
         self, name: str, role: str, args: DockerShipperArgs, socket: docker.Volume
     ) -> docker.Container:
-        """Caddy before the engine's socket."""
+        """The socket proxy: Caddy in front of the engine's socket."""
         caddyfile = render_docker_reader()
         config = volume(f"{name}-reader-config", args.host, f"{role}-reader-config", self)
         files = VolumeFiles(
@@ -142,9 +142,9 @@ class DockerShipper(pulumi.ComponentResource):
                     host_path=_engine_socket(args.host.docker_host), container_path=ENGINE_SOCKET
                 ),
             ],
-            # Where Caddy cleans up certificates, even if it has none.
+            # Caddy cleans up certificates here, even if it has none.
             tmpfs={"/data": "rw,noexec,nosuid,nodev,size=1m"},
-            # The image's Caddy carries it and isn't started without; here it opens no port.
+            # The image's Caddy binary doesn't start without it; it opens no port here.
             **hardened(READER_MEMORY_MIB, "CAP_NET_BIND_SERVICE"),
             labels=[config_label({}, caddyfile)],
             opts=container_options(self, [files]),
@@ -156,6 +156,6 @@ def _own(content: pulumi.Input[str]) -> VolumeFile:
 
 
 def _engine_socket(docker_host: str) -> str:
-    """Where the engine's socket is on its own host."""
+    """The path of the engine's socket on its host."""
     scheme, _, path = docker_host.partition("://")
     return path if scheme == "unix" else "/var/run/docker.sock"

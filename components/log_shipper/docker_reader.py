@@ -1,8 +1,8 @@
 # pyright: strict
-"""What a log shipper may ask of its Docker Engine, as a Caddyfile. Pure text.
+"""The Caddyfile of a log shipper's socket proxy. Pure text.
 
-Whoever reaches the engine's own socket is root on its host, however the socket is mounted. So Caddy stands
-before it and passes on what reading logs takes: which containers there are, and what each one printed.
+Access to the engine's own socket means root on its host, even if it is mounted read-only. So Caddy proxies
+it, and passes only the requests for reading logs: the list of containers, and each one's output.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ SOCKET_DIRECTORY = "/run/docker-reader"
 SOCKET = f"{SOCKET_DIRECTORY}/docker.sock"
 
 # Docker's API reference: SystemPing, NetworkList, ContainerList, ContainerInspect, ContainerLogs.
-# With or without a version before it; a query after it, and nothing that has to be decoded.
+# With or without a version in front and a query behind, and nothing encoded.
 READING = r"^(/v1\.[0-9]+)?/(_ping|networks|containers/json|containers/[0-9a-f]+/(json|logs))(\?.*)?$"
 
 
 def render_docker_reader() -> str:
-    """The Caddyfile of the socket that log shippers use."""
+    """The Caddyfile of the socket proxy."""
     return f"""\
 {{
 	admin off

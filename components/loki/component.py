@@ -1,4 +1,4 @@
-"""One Loki on campus, or several replicas of it: data, configuration and container of each."""
+"""One Loki on campus, or its replicas, each with its data, configuration and container."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ from components.loki.storage_settings import S3
 CONFIG_DIRECTORY = "/etc/loki-config"
 CONFIG_FILE = "config.yaml"
 S3_CREDENTIALS_FILE = "s3-credentials"
-# Loki writes what it holds in memory to disk before it ends.
+# Loki flushes its memory to disk before it ends.
 STOP_SECONDS = 60
-# A replica that isn't ready by then ends the update: the others stay as they are.
+# If a replica isn't ready by then, the update fails before it touches the others.
 READY_SECONDS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
 class LokiArgs:
-    """What a Loki needs to know."""
+    """The arguments of `Loki`."""
 
     placement: Placement
-    # By the names that the placement has for them.
+    # By the placement's keys.
     hosts: Mapping[HostKey, LokiHost]
     settings: LokiSettings
-    # How old the lines are that its services bring after an outage (`Settings.oldest_seconds`).
+    # The age of its services' oldest lines after an outage (`Settings.oldest_seconds`).
     oldest_seconds: int
 
 
 class _Volumes(NamedTuple):
-    """A replica's data, and its configuration with what is in it."""
+    """A replica's volumes, and its configuration."""
 
     data: docker.Volume
     config: docker.Volume
@@ -68,13 +68,13 @@ class _Volumes(NamedTuple):
 class Loki(pulumi.ComponentResource):
     """One Loki, or its replicas. Only Caddy reaches it: the edge, and the reader.
 
-    Replicas are made and replaced one after the other, the first one last, each when the one before is ready.
+    Replicas are created and replaced one by one, the first one last, each after the one before is ready.
     """
 
     address: pulumi.Output[str]
-    """host:port on the private network; of replicas, the first one's."""
+    """The (first) replica's host:port on the private network."""
     container_id: pulumi.Output[str]
-    """The container's id; of replicas, the first one's."""
+    """The (first) replica's container id."""
 
     def __init__(self, name: str, args: LokiArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:LokiInstance", name, None, opts)
@@ -82,11 +82,11 @@ class Loki(pulumi.ComponentResource):
         replicas = args.placement.replicas
         volumes = {replica: self._volumes(name, args, replica) for replica in replicas}
         others = [args.hosts[replica.host].other for replica in replicas]
-        # Nothing that runs is touched before all that can fail on another host is there.
+        # Running containers change only after everything that can fail on another host.
         first: list[pulumi.Resource] = [one.files for one in volumes.values()]
         first += [other.policy.live for other in others if other is not None]
         containers: list[docker.Container] = []
-        # From the last to the first: the others take lines when a Loki that gets replicas is replaced.
+        # The first one last: when a single Loki gets replicas, they accept lines while it is replaced.
         for replica in reversed(replicas):
             after: list[pulumi.Resource] = [*first, *containers[-1:]]
             containers.append(self._container(name, args, replica, volumes[replica], keys, after))
@@ -95,7 +95,7 @@ class Loki(pulumi.ComponentResource):
         self.register_outputs({"address": self.address, "container_id": self.container_id})
 
     def _keys(self, name: str, s3: S3 | None) -> list[pulumi.Output[str]]:
-        """What changes with the bucket's keys, and tells nothing of them; none without a bucket."""
+        """A hash that changes with the bucket's keys; none without a bucket."""
         if s3 is None:
             return []
         secret = pulumi.Output.secret(s3.secret_access_key.get_secret_value())
@@ -107,7 +107,7 @@ class Loki(pulumi.ComponentResource):
     def _volumes(self, name: str, args: LokiArgs, replica: Replica) -> _Volumes:
         here, role = args.hosts[replica.host], replica.role
         name = _name(name, args, replica)
-        # What is on another host has that one's provider.
+        # Resources on another host need its provider.
         parent = here.other or self
         member = ring_member(args.placement, replica)
         config = render_loki_config(args.settings, member, oldest_seconds=args.oldest_seconds)
@@ -135,7 +135,7 @@ class Loki(pulumi.ComponentResource):
         settings, placement, here = args.settings, args.placement, args.hosts[replica.host]
         is_one_of_several = len(placement.replicas) > 1
         name, role = _name(name, args, replica), replica.role
-        # An update waits for the check of replicas.
+        # An update waits for a replica's health check.
         health = _health(settings.port)
         if is_one_of_several:
             health |= {"interval": "5s"}
@@ -161,7 +161,7 @@ class Loki(pulumi.ComponentResource):
             envs=loki_environment(settings),
             **hardened(settings.memory_bytes // MIB),
             cpu_shares=BEHIND_THE_GATE_CPU_SHARES,
-            # Loki reads its configuration once.
+            # Loki reads its configuration only once.
             labels=[config_label(health, volumes.config_text, *keys)],
             healthcheck=docker.ContainerHealthcheckArgs(**health),
             wait=True if is_one_of_several else None,
@@ -173,7 +173,7 @@ class Loki(pulumi.ComponentResource):
 
 
 def _name(name: str, args: LokiArgs, replica: Replica) -> str:
-    """What Pulumi calls what belongs to a replica, after the component's name."""
+    """The prefix of a replica's Pulumi names."""
     return name + replica.name.removeprefix(args.placement.name)
 
 
@@ -186,7 +186,7 @@ def _files(config: str, s3: S3 | None) -> dict[str, VolumeFile]:
 
 def loki_environment(settings: LokiSettings) -> list[str]:
     """The variables of a Loki's container."""
-    # Go's collector works harder before the kernel ends Loki.
+    # Go's collector works harder before the kernel kills Loki.
     envs = [f"GOMEMLIMIT={settings.memory_bytes // MIB * 9 // 10}MiB"]
     if settings.s3 is not None:
         envs.append(f"AWS_SHARED_CREDENTIALS_FILE={CONFIG_DIRECTORY}/{S3_CREDENTIALS_FILE}")
@@ -194,7 +194,7 @@ def loki_environment(settings: LokiSettings) -> list[str]:
 
 
 def _hosts(placement: Placement, replica: Replica) -> list[docker.ContainerHostArgs] | None:
-    """Where a replica finds itself, on the private network, and the others, on their hosts."""
+    """Entries for a replica itself, on the private network, and for the others, on their hosts."""
     if not placement.is_spread:
         return None
     return host_entries(
@@ -203,11 +203,11 @@ def _hosts(placement: Placement, replica: Replica) -> list[docker.ContainerHostA
 
 
 def _ports(placement: Placement, replica: Replica) -> list[docker.ContainerPortArgs]:
-    """What Docker publishes: to the hosts of other replicas alone.
+    """The ports that Docker publishes, only for the hosts of other replicas.
 
-    On any address: a container whose one address comes up after Docker isn't started again (moby/moby#39559).
+    On any address: a container bound to one that comes up after Docker isn't restarted (moby/moby#39559).
     """
-    # Caddy is beside the first replica.
+    # Caddy is on the first replica's host.
     own = [] if replica.host is None else [placement.port]
     return [
         docker.ContainerPortArgs(internal=port, external=port, ip="0.0.0.0", protocol="tcp")

@@ -1,30 +1,29 @@
 # pyright: strict
 """Loki's configuration as text. Pure: plain values in, text out.
 
-JSON is YAML, and Loki reads it; so nothing has to know how YAML quotes.
+JSON is YAML, and needs none of YAML's quoting rules.
 
-What a Loki's memory has to hold of pushes, with its default of 1 GiB (Go's collector is told 921 MiB): the
-worst are of empty things, two bytes each in protobuf. Measured with Loki 3.7.8 alone and room enough, one
-push at a time, 2 MiB unpacked:
+A Loki's memory for pushes, with its default of 1 GiB (GOMEMLIMIT 921 MiB): the worst consist of empty
+values, two bytes each in protobuf. Measured with Loki 3.7.8 alone and enough memory, one push at a time,
+2 MiB unpacked:
 
 - at rest 116 MiB;
-- 1,048,576 empty entries 428 MiB more, garbage among it; as many empty streams less;
+- 1,048,576 empty entries 428 MiB more, including garbage; as many empty streams less;
 - 699,050 empty JSON values less; as many OpenTelemetry records 660 MiB more;
-- half of it a resource's attributes, half of it records: over 4 GiB, as Loki copied each attribute into
-  each record. So they aren't copied any more (`otlp_config`).
+- half a resource's attributes and half records: over 4 GiB, as Loki copied each attribute into each record.
+  So they are dropped (`otlp_config`).
 
 At 1.5 MiB (`MAX_UNPACKED`) that is 320 MiB and 500 MiB. The gate lets two pushes through at once
 (`PUSHES_AT_ONCE` in edge/caddyfile.py): 116 + 2 x 320 = 756 MiB. Two of OpenTelemetry's worst are more on
-paper, but much of that is garbage, which the collector takes away in time: two at once, of 2 MiB, had their
-peak at 916 MiB. What isn't packed has no such limit in Loki, but in Caddy (loki/push_paths.py):
-JSON needs more bytes for each thing. `tests/loki/test_push_bombs.py` tries all of it, eight at a time,
-through the gate.
+paper, but much of that is garbage, which is collected in time: two at once, of 2 MiB, peaked at 916 MiB.
+Caddy, not Loki, limits uncompressed pushes (loki/push_paths.py): JSON needs more bytes per value.
+`tests/loki/test_push_bombs.py` tries all of this, eight at a time, through the gate.
 
-Lines that are short and true cost less than the empty ones above: JSON needs 28 bytes for each, so that 5 MB
-are 178,000. What isn't in the sum: who goes before the answer, since Caddy lets the next one in at once while
-Loki goes on with a whole push, or has yet to collect what it made of half of one (eight at a time with half
-of 5 MB of empty JSON streams ended it, half of entries or of short lines didn't); and true lines of many
-streams, which stay in memory until they are written.
+Real short lines cost less than the empty ones above: JSON needs 28 bytes for each, so that 5 MB are 178,000.
+The sum doesn't include clients that disconnect before the answer, since Caddy lets the next one in at once
+while Loki still works on a whole push, or hasn't collected the garbage of half of one (eight at a time with
+half of 5 MB of empty JSON streams killed it, half of entries or of short lines didn't); nor real lines of
+many streams, which stay in memory until they are flushed.
 """
 
 from __future__ import annotations
@@ -42,37 +41,36 @@ CHUNKS = f"{DATA}/chunks"
 # Loki's own uid in its image.
 LOKI_UID = 10001
 GRPC_PORT = 9095
-# Where replicas tell each other who is there (Loki's default).
+# The port of the replicas' gossip (Loki's default).
 GOSSIP_PORT = 7946
 
 # Half of Loki's own max_chunk_age, two hours.
 _WINDOW_SECONDS = 3600
 
-# Of a compressed push, when it is unpacked. Protobuf always is one.
+# The largest compressed push, unpacked. Protobuf is always compressed.
 MAX_UNPACKED = 3 << 19
 
 
 @dataclass(frozen=True, kw_only=True)
 class RingMember:
-    """One replica among several: where it listens, and how the others know and reach it."""
+    """One replica among several: its addresses, and its peers."""
 
-    # Its own on the private network of its host.
+    # Its address on its host's private network.
     address: str
-    # What it is called in the ring, which everybody can look up or is an address.
+    # Its name in the ring: an address, or a name in every replica's /etc/hosts.
     name: str
-    # Its own as the others reach it.
+    # Its address for the other replicas.
     advertised: str
-    # host:port of those whose gossip it joins.
+    # host:port of its gossip peers.
     members: tuple[str, ...]
     grpc_port: int = GRPC_PORT
     gossip_port: int = GOSSIP_PORT
 
 
 def ring_member(placement: Placement, replica: Replica) -> RingMember | None:
-    """How a replica is configured; an only one isn't.
+    """A replica's ring settings; None for a single Loki.
 
-    On hosts of their own each finds the others by name: itself too, which its host's own address wouldn't
-    lead to.
+    On different hosts each finds the others by name, and itself too, which its host's address wouldn't reach.
     """
     if len(placement.replicas) == 1:
         return None
@@ -99,18 +97,18 @@ def render_loki_config(
 ) -> str:
     """The configuration of one Loki, or of one replica among several.
 
-    `oldest_seconds` is how old the oldest line is that a shipper brings after an outage; others of its
-    stream may be new by then.
+    `oldest_seconds` is the age of a shipper's oldest line after an outage; its stream may have newer lines by
+    then.
     """
     config = _config(instance)
-    _let_in(config, oldest_seconds)
+    _accept_old_lines(config, oldest_seconds)
     if member is not None:
         _join(config, member)
     return json.dumps(config, indent=2) + "\n"
 
 
 def render_s3_credentials(s3: S3) -> str:
-    """The file that the AWS SDK in Loki reads its keys from: they stand nowhere else."""
+    """The file with the keys for Loki's AWS SDK; they are nowhere else."""
     return (
         "[default]\n"
         f"aws_access_key_id = {s3.access_key_id}\n"
@@ -118,12 +116,12 @@ def render_s3_credentials(s3: S3) -> str:
     )
 
 
-def _let_in(config: dict[str, Any], oldest_seconds: int) -> None:
-    """Have lines of this age taken, and found, whatever is new in their stream.
+def _accept_old_lines(config: dict[str, Any], oldest_seconds: int) -> None:
+    """Accept and find lines of this age, even behind newer lines of their stream.
 
-    What is older than a stream's newest line by more than half of `max_chunk_age` is refused for good
-    (pkg/ingester/stream.go). A chunk stays in memory for as long at the most, and whatever is there is asked
-    for lines of the last three hours alone, if nothing else is said (pkg/querier, query_ingesters_within).
+    Loki refuses lines older than a stream's newest line by more than half of `max_chunk_age`
+    (pkg/ingester/stream.go). A chunk stays in memory for at most that age, and by default Loki queries its
+    memory only for lines of the last three hours (pkg/querier, query_ingesters_within).
     """
     if oldest_seconds <= _WINDOW_SECONDS:
         return
@@ -132,24 +130,24 @@ def _let_in(config: dict[str, Any], oldest_seconds: int) -> None:
 
 
 def _join(config: dict[str, Any], member: RingMember) -> None:
-    """Turn the configuration into that of one replica among several: a line is in three of them."""
-    # A push that reached one replica goes on to others, and so does a query, to read what they hold.
+    """Make this the configuration of one replica among several: each line is in three of them."""
+    # A replica forwards pushes to others, and queries their memory.
     config["server"] |= {"grpc_listen_address": member.address, "grpc_listen_port": member.grpc_port}
-    # But who is asked also answers: shared out, a part of a query could go to a replica that has just died.
+    # The replica that gets a query also runs it: otherwise a part could go to one that has just died.
     scheduler = {"scheduler_address": f"{member.address}:{member.grpc_port}"}
     config["frontend"] = scheduler
     config["frontend_worker"] = scheduler
     config["common"] |= {
         "instance_addr": member.name,
         "replication_factor": REPLICATION,
-        # By its name a replica that was replaced or killed comes back as itself; under another one
-        # its old entry would count among those that fail.
+        # A replaced or killed replica returns under its name; with a new one, its old entry would
+        # count as failing.
         "ring": {"kvstore": {"store": "memberlist"}, "instance_id": member.name},
     }
     config["ingester"]["lifecycler"] = {
-        # Gossip reaches a few replicas in a second or two; Loki's own 15 s are for hundreds.
+        # Gossip reaches a few replicas in a second or two; Loki's default of 15 s is for hundreds.
         "min_ready_duration": "5s",
-        # One that is down mustn't keep another, restarted or replaced, from being ready.
+        # A replica that is down mustn't keep another, restarted or replaced, from being ready.
         "readiness_check_ring_health": False,
     }
     advertised_port = {} if member.gossip_port == GOSSIP_PORT else {"advertise_port": member.gossip_port}
@@ -159,16 +157,16 @@ def _join(config: dict[str, Any], member: RingMember) -> None:
         "bind_addr": [member.address],
         "bind_port": member.gossip_port,
         "join_members": list(member.members),
-        # After half a minute apart they forget each other for good: so they look for each other again.
+        # After half a minute apart replicas forget each other, unless they rejoin.
         "rejoin_interval": "30s",
     }
-    # The replica that compacts may be another tomorrow: what it was about to remove has to be known there.
+    # Another replica may become the compactor, and needs to know the pending deletions.
     config["compactor"]["deletion_marker_object_store_prefix"] = "deletion-markers/"
 
 
 def _config(instance: LokiSettings) -> dict[str, Any]:
     return {
-        # One tenant; Caddy is the guard.
+        # One tenant; Caddy checks access.
         "auth_enabled": False,
         "server": _server(instance.port),
         "distributor": {"max_decompressed_size": MAX_UNPACKED},
@@ -191,10 +189,10 @@ def _config(instance: LokiSettings) -> dict[str, Any]:
                 "enabled": True,
                 "dir": f"{DATA}/wal",
                 "flush_on_shutdown": True,
-                # Loki's own 4 GB are more than the container has: a Loki that was killed with a long
-                # WAL would be killed again at each start.
+                # Loki's default of 4 GB exceeds the container's memory: a Loki killed with a long WAL
+                # would be killed again at each start.
                 "replay_memory_ceiling": f"{instance.memory_bytes // 2 >> 20}MB",
-                # With a fuller disk Loki refuses pushes rather than break off in its WAL.
+                # On a fuller disk Loki refuses pushes, before writes to the WAL fail.
                 "disk_full_threshold": 0.9,
             }
         },
@@ -211,22 +209,22 @@ def _config(instance: LokiSettings) -> dict[str, Any]:
 def _server(port: int) -> dict[str, Any]:
     return {
         "http_listen_port": port,
-        # Only Loki talks gRPC, with itself.
+        # Only Loki itself uses gRPC.
         "grpc_listen_address": "127.0.0.1",
         "grpc_listen_port": GRPC_PORT,
         "log_format": "json",
-        # A push that comes just as the distributor ends is never answered: it waits for workers that are
-        # gone (Loki 3.7.8, pkg/distributor/distributor.go, PushWithResolver). In Loki's own 30 s for it
-        # Loki takes no other. By then all that takes pushes has ended.
+        # A push that arrives just as the distributor stops is never answered: it waits for workers that
+        # are gone (Loki 3.7.8, pkg/distributor/distributor.go, PushWithResolver). Loki would wait its
+        # default of 30 s for it, and accept no push meanwhile.
         "graceful_shutdown_timeout": "1s",
-        # What a push of Caddy's 5 MB becomes inside; Loki's own 4 MB would refuse it.
+        # For a push of Caddy's 5 MB, which grows inside; Loki's default is 4 MB.
         "grpc_server_max_recv_msg_size": 16 << 20,
         "grpc_server_max_send_msg_size": 16 << 20,
     }
 
 
 def _bucket(s3: S3 | None) -> dict[str, Any]:
-    """Beside the disk, which older periods may still be on. The keys are in a file of their own."""
+    """The bucket, besides the disk, which older periods may still use. The keys are in a separate file."""
     if s3 is None:
         return {}
     where = {} if s3.endpoint is None else {"endpoint": s3.endpoint}
@@ -248,7 +246,7 @@ def _period(period: SchemaPeriod, instance: LokiSettings) -> dict[str, Any]:
         "store": period.store,
         "object_store": period.storage or instance.storage,
         "schema": period.version,
-        # The compactor's retention wants a day's index in a file of its own.
+        # The compactor's retention needs one index file per day.
         "index": {"prefix": "index_", "period": "24h"},
     }
 
@@ -256,26 +254,26 @@ def _period(period: SchemaPeriod, instance: LokiSettings) -> dict[str, Any]:
 def _limits(instance: LokiSettings) -> dict[str, Any]:
     return {
         "retention_period": instance.retention,
-        # Retention alone decides how far back a query goes; Loki's own 30 days and an hour don't.
+        # Only retention limits how far back a query goes, not Loki's default of 30 days and an hour.
         "max_query_length": "0",
         "allow_structured_metadata": instance.keeps_structured_metadata,
         "volume_enabled": True,
-        # An alert counts refused pushes by network, and strangers may be in very many. Of each route
-        # Caddy logs some 300 in its five minutes (STRANGERS_LOGGED). Loki's own 500 are one route's.
+        # An alert counts refused pushes by network, and strangers may be in very many. Caddy logs some 300
+        # per route in the alert's five minutes (STRANGERS_LOGGED). Loki's default of 500 is for one route.
         "max_query_series": 5000,
-        # Loki copies what it knows of a resource or a scope into each of its lines: 1 MiB of names and
-        # 1 MiB of lines were 4 GiB of memory. Its labels (its own list) stay.
+        # Loki copies the attributes of a resource or a scope into each of its lines: 1 MiB of names and
+        # 1 MiB of lines took 4 GiB of memory. Loki's default labels stay.
         "otlp_config": {
             "resource_attributes": {"attributes_config": [{"action": "drop", "regex": ".*"}]},
             "scope_attributes": [{"action": "drop", "regex": ".*"}],
         },
-        # Retention alone removes lines. Loki's own `filter-and-delete` lets whoever reaches it do so.
+        # Only retention deletes lines. With Loki's default `filter-and-delete` any client could.
         "deletion_mode": "disabled",
-        **_what_it_takes(instance.limits),
+        **_ingestion_limits(instance.limits),
     }
 
 
-def _what_it_takes(limits: LokiLimits) -> dict[str, Any]:
+def _ingestion_limits(limits: LokiLimits) -> dict[str, Any]:
     return {
         "max_line_size": limits.line_kib << 10,
         "max_line_size_truncate": True,

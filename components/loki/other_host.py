@@ -1,4 +1,4 @@
-"""A Docker host beside the campus server, for replicas of Lokis: its network and its port policy."""
+"""Another Docker host for replicas of Lokis: its network and its port policy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.port_policy.rules import Kept, Rule
 
 @dataclass(frozen=True, kw_only=True)
 class OtherHostArgs:
-    """What another host needs to know."""
+    """The arguments of `OtherHost`."""
 
     host: Host
     network_cidr: str
@@ -29,22 +29,22 @@ class OtherHostArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class LokiHost:
-    """A Docker host, as the replicas on it need it."""
+    """A Docker host for the replicas on it."""
 
     host: Host
     image_id: pulumi.Input[str]
     network_name: pulumi.Input[str]
-    # What the replica belongs to, and whose policy guards it; None on the campus server.
+    # The replica's parent, whose policy guards it; None on the campus server.
     other: OtherHost | None = None
 
 
 class OtherHost(pulumi.ComponentResource):
-    """Nothing enters this host but what the rules name, as on the campus server."""
+    """Another Docker host. Only what the rules allow enters it, as on the campus server."""
 
     for_loki: LokiHost
-    """What a replica there needs of it."""
+    """The host for its replicas."""
     policy: PortPolicy
-    """What may enter."""
+    """Its port policy."""
 
     def __init__(self, name: str, args: OtherHostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         provider = docker_provider(name, args.host, opts)

@@ -1,5 +1,5 @@
 # pyright: strict
-"""Where the replicas of a Loki run, what each is called, and who reaches it where. Pure."""
+"""The hosts, names and addresses of a Loki's replicas. Pure."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from components.loki.settings import LokiSettings, replica_names
 
 @dataclass(frozen=True, kw_only=True)
 class Replica:
-    """One replica of a Loki, or the only one."""
+    """One replica of a Loki, or a single Loki."""
 
-    # What tells it from all others of all Lokis.
+    # Unique among all replicas of all Lokis.
     name: str
     host: HostKey
-    # Its fixed address on the private network of its host.
+    # Its fixed address on its host's private network.
     address: str
-    # Where the other replicas reach it: there, or at its host's own address.
+    # Its address for the other replicas: the same, or its host's own.
     advertised: str
 
     @property
     def role(self) -> str:
-        """The role, and so the name, of its container."""
+        """Its container's role, and thus name."""
         return f"loki-{self.name}"
 
     @property
     def campus_address(self) -> str:
-        """Where the campus server's Caddy reaches it."""
+        """Its address for the campus server's Caddy."""
         return self.address if self.host is None else self.advertised
 
 
 @dataclass(frozen=True, kw_only=True)
 class Placement:
-    """A Loki as others see it: its replicas, the campus server's first."""
+    """A Loki's replicas, the campus server's first."""
 
     # The instance's name in the settings.
     name: str
-    # Where each replica answers in its container.
+    # Each replica's port in its container.
     port: int
     replicas: tuple[Replica, ...]
-    # Where replicas on hosts of their own talk gRPC, and gossip; none where all are on one host.
+    # The ports for gRPC and gossip between hosts; none if all replicas are on one host.
     mesh_ports: tuple[int, ...]
 
     @property
     def is_spread(self) -> bool:
-        """Whether each replica is on a host of its own."""
+        """Whether each replica is on a different host."""
         return bool(self.mesh_ports)
 
     @property
     def upstreams(self) -> tuple[str, ...]:
-        """host:port of each replica, as Caddy dials it."""
+        """host:port of each replica, for Caddy."""
         return tuple(f"{one.role}:{self.port}" for one in self.replicas)
 
     @property
@@ -61,7 +61,7 @@ class Placement:
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Where the campus server reaches each replica, by its role."""
+        """Each replica's address for the campus server, by role."""
         return {one.role: one.campus_address for one in self.replicas}
 
     def peers(self, host: HostKey) -> tuple[str, ...]:
@@ -70,7 +70,7 @@ class Placement:
 
 
 def place(name: str, loki: LokiSettings, campus: CampusSettings) -> Placement:
-    """Where the replicas of a Loki are: on the campus server, or each after the first on another host."""
+    """Place a Loki's replicas: all on the campus server, or each after the first on another host."""
     is_spread = bool(loki.replica_hosts)
     hosts: tuple[HostKey, ...] = (None, *loki.replica_hosts) if is_spread else (None,) * loki.replicas
     ports = (loki.port,) * loki.replicas if is_spread else loki.ports

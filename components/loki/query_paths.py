@@ -1,11 +1,11 @@
 # pyright: strict
-"""The paths by which a Loki is asked for lines, and for what it knows of them. Pure."""
+"""A Loki's paths for queries of lines and their metadata. Pure."""
 
 from __future__ import annotations
 
-# What Grafana's data source, Explore and `logcli` ask (Loki's documentation, "Loki HTTP API"; its source,
-# 3.7.8, pkg/loki). Not among them: rules, deletes, what an operator sets or looks up (/config, /ready,
-# /metrics, /flush, rings), and the paths of before (/api/prom).
+# The queries of Grafana's data source, Explore and `logcli` (Loki's documentation, "Loki HTTP API"; its
+# source, 3.7.8, pkg/loki). Without rules, deletes, operators' paths (/config, /ready, /metrics, /flush,
+# rings) and old paths (/api/prom).
 _QUERIES = (
     "query",
     "query_range",

@@ -1,5 +1,5 @@
 # pyright: strict
-"""What replicas of a Loki on different Docker hosts need open between them, and nobody else. Pure."""
+"""The rules that open ports only between a Loki's replicas on different Docker hosts. Pure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from components.port_policy.rules import Kept, Rule
 def replica_rules(lokis: Sequence[Placement], host: HostKey) -> list[Rule]:
     """The rules that come before the settings' own on a host.
 
-    A Loki knows no users: its gRPC and its gossip are open to the hosts of the other replicas alone, and
-    its own port to the campus server, where Caddy is. Nobody else gets in, whatever rule of the settings
-    names these ports.
+    A Loki has no users: its gRPC and gossip ports are open only to the hosts of the other replicas, and its
+    own port only to the campus server, for Caddy. No rule of the settings can open these ports to others.
     """
     return [rule for loki in _spread_to(lokis, host) for rule in _rules(loki, host)]
 
 
 def kept_from_containers(lokis: Sequence[Placement], host: HostKey, network_cidr: str) -> list[Kept]:
-    """What on the other hosts a host's containers don't reach, but for those in the Lokis' own network.
+    """The ports of other hosts that a host's containers can't reach, except from the Lokis' network.
 
-    Docker lets them go out by the host's own address, to which the other hosts open these ports.
+    Docker sends their packets from the host's own address, to which the other hosts open these ports.
     """
     return [
         Kept(

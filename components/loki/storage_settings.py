@@ -38,7 +38,7 @@ class S3(Area):
     """The bucket has this name."""
     region: Annotated[str, ValueRule("a region such as ap-northeast-2")]
     """The bucket is in this region."""
-    endpoint: Annotated[str, ValueRule("an URL without user and path is needed")] | None = None
+    endpoint: Annotated[str, ValueRule("a URL without user and path is needed")] | None = None
     """The S3 service is at this URL; by default, it is AWS'."""
     path_style: bool = False
     """Requests name the bucket in the path, not in the host name; most self-hosted servers need this."""
@@ -56,7 +56,7 @@ class S3(Area):
             raise ValueError(f"region: a region such as ap-northeast-2, received {self.region!r}")
         if self.endpoint is not None and not _is_bare_url(self.endpoint):
             raise ValueError(
-                "endpoint: an URL without user and path is needed, such as https://s3.example.org:3900"
+                "endpoint: a URL without user and path is needed, such as https://s3.example.org:3900"
             )
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,128}", self.access_key_id):
             raise ValueError("accessKeyId: 3 to 128 characters of [A-Za-z0-9._-] are needed")

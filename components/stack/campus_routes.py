@@ -1,5 +1,5 @@
 # pyright: strict
-"""Which ways lead into the campus server's Lokis, as its settings say. Pure."""
+"""The routes to the campus server's Lokis, from the settings. Pure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def guarded_routes(settings: Settings) -> list[GuardedRoute]:
 
 
 def query_routes(settings: Settings) -> list[QueryRoute]:
-    """How each Loki is asked, at its own port."""
+    """The route for each Loki's queries, on its own port."""
     return [
         QueryRoute(name=name, port=one.port, upstreams=one.upstreams, queries=QUERY_PATHS)
         for name, one in settings.placements.items()
@@ -34,13 +34,13 @@ def query_routes(settings: Settings) -> list[QueryRoute]:
 
 
 def published_routes(settings: Settings) -> list[QueryRoute]:
-    """Those of them that the edge answers, for whom the port policy lets in."""
+    """The query routes that the edge serves to sources in the port policy."""
     instances = settings.loki.instances
     return [route for route in query_routes(settings) if instances[route.name].published]
 
 
 def upstream_hosts(settings: Settings) -> dict[str, str]:
-    """The fixed address of each replica by its role, as Caddy on the campus server reaches it."""
+    """The fixed address of each replica for Caddy on the campus server, by role."""
     return {
         role: address
         for placement in settings.placements.values()
@@ -49,12 +49,12 @@ def upstream_hosts(settings: Settings) -> dict[str, str]:
 
 
 def reader_url(settings: Settings, loki: str) -> str:
-    """Where Grafana and the log shipper reach a Loki, by the reader."""
+    """A Loki's URL for Grafana and the log shipper, through the reader."""
     return f"http://{settings.campus.readers_address('reader')}:{settings.loki.instances[loki].port}"
 
 
 def reader_caddyfile(settings: Settings) -> str:
-    """What the reader lets through, and for whom."""
+    """The reader's Caddyfile."""
     campus = settings.campus
     shipped = None
     if campus.logs_to is not None:

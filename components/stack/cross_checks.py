@@ -1,7 +1,7 @@
 # pyright: strict
-"""What has to fit between two things' settings. Pure.
+"""Checks of settings that depend on each other. Pure.
 
-Each check raises a ValueError whose text begins with the key that is wrong, below `campus-monitor:`.
+Each raises a ValueError whose text begins with the wrong key, below `campus-monitor:`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ServicesByName = Mapping[str, ServiceSettings]
 
 
 def check_ports(backends: BackendsByKey) -> None:
-    """Each backend has ports, and so addresses, and a route of its own."""
+    """Each backend has its own ports, hence addresses, and its own route."""
     taken: dict[tuple[str, object], str] = {}
     for key, one in backends.items():
         for field, value in [*(("port", port) for port in one.ports), ("route", one.route)]:
@@ -39,7 +39,7 @@ def check_ports(backends: BackendsByKey) -> None:
 
 
 def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressSettings) -> None:
-    """Each has a Loki, an account there, and a network where it needs one."""
+    """Each service has a Loki, an account there, and a network if it needs one."""
     for name, service in services.items():
         if service.loki not in lokis:
             known = ", ".join(sorted(lokis))
@@ -58,7 +58,7 @@ def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressS
 
 
 def check_digests(services: ServicesByName, images: ImagesSettings) -> None:
-    """What a tag names may be another image at the next task's start."""
+    """Refuse images without a digest: a tag may point to another image at the next task's start."""
     for name, service in services.items() if images.require_digest else ():
         named = {f"containers.{key}.image": one.image for key, one in service.containers.items()}
         named["logRouter.image"] = service.log_router.image_name
@@ -68,7 +68,7 @@ def check_digests(services: ServicesByName, images: ImagesSettings) -> None:
 
 
 def check_zones(egress: EgressSettings, aws: AwsSettings) -> None:
-    """AWS would refuse another region's zone only in the update, half-way."""
+    """Refuse zones of other regions, which AWS would refuse only half-way through the update."""
     for zone in () if egress.create is None else egress.create.zones:
         if zone[:-1] != aws.region:
             raise ValueError(f"egress.create.zones: zones of aws.region ({aws.region}), received {zone!r}")
@@ -77,12 +77,12 @@ def check_zones(egress: EgressSettings, aws: AwsSettings) -> None:
 def check_private_network(
     campus: CampusSettings, policy: PortPolicySettings, edge: EdgeSettings, backends: BackendsByKey
 ) -> None:
-    """What is meant for others isn't the containers': they would reach SSH and published Lokis by it."""
-    for key, cidrs in _meant_for_others(policy, edge, backends):
+    """Refuse sources that contain the containers' addresses: they would reach SSH and published Lokis."""
+    for key, cidrs in _outside_sources(policy, edge, backends):
         for cidr in cidrs:
             meant = ipaddress.ip_network(cidr)
             for setting, network in campus.networks.items():
-                # A /0 is everybody, and says so.
+                # A /0 is everybody on purpose.
                 if meant.prefixlen and meant.overlaps(ipaddress.ip_network(network)):
                     raise ValueError(
                         f"{key}: the containers' own addresses (campus.{setting} {network}) are among "
@@ -90,7 +90,7 @@ def check_private_network(
                     )
 
 
-def _meant_for_others(
+def _outside_sources(
     policy: PortPolicySettings, edge: EdgeSettings, backends: BackendsByKey
 ) -> Iterator[tuple[str, Sequence[str]]]:
     yield "portPolicy.operatorCidrs", policy.operator_cidrs
@@ -103,7 +103,7 @@ def _meant_for_others(
 
 
 def check_accounts_of_nat(backends: BackendsByKey, edge: EdgeSettings, egress: EgressSettings) -> None:
-    """Every workload behind a NAT has its address, and whoever may push can also stop that Loki."""
+    """Require accounts with `nat`: all behind a NAT share its address, and any can stop a Loki."""
     for name, one in backends.items():
         if one.accounts or one.nat_without_password:
             continue
@@ -124,7 +124,7 @@ def check_accounts_of_nat(backends: BackendsByKey, edge: EdgeSettings, egress: E
 
 
 def check_late_lines(services: ServicesByName, lokis: LokisByName) -> None:
-    """What a log router has kept over an outage is taken afterwards, and not removed at once."""
+    """Each Loki accepts and keeps the lines that log routers buffered during an outage."""
     for name, service in services.items():
         oldest, minutes = service.plan.oldest_seconds, service.log_rate.outage_minutes
         key, loki = f"loki.instances.{service.loki}", lokis[service.loki]
@@ -146,7 +146,7 @@ def check_logs_of_hosts(
     images: ImagesSettings,
     lokis: LokisByName,
 ) -> None:
-    """The campus host's own logs have a Loki, and who ships has an image to do it with."""
+    """The campus server's own logs have a Loki, and shippers have an image."""
     if campus.logs_to is not None and campus.logs_to not in lokis:
         known = ", ".join(sorted(lokis))
         raise ValueError(
@@ -157,10 +157,10 @@ def check_logs_of_hosts(
 
 
 def check_shippers_certificate(shippers: Mapping[str, ShipperSettings], edge: EdgeSettings) -> None:
-    """A shipper trusts what its image does."""
+    """Shippers trust only their image's authorities."""
     if shippers and edge.tls != "acme":
         raise ValueError(
-            f"edge.tls: no shipper trusts another certificate than acme's, received {edge.tls!r}"
+            f"edge.tls: no shipper trusts a certificate other than acme's, received {edge.tls!r}"
         )
     if shippers and edge.acme is not None and edge.acme.root is not None:
         raise ValueError(
@@ -172,12 +172,12 @@ def check_shippers_certificate(shippers: Mapping[str, ShipperSettings], edge: Ed
 def check_shippers(
     shippers: Mapping[str, ShipperSettings], campus: CampusSettings, lokis: LokisByName
 ) -> None:
-    """Each has a Docker host of its own, a Loki, and an account there."""
+    """Each shipper has its own Docker host, a Loki, and an account there."""
     taken = {campus.docker_host: CAMPUS_LABEL} if campus.logs_to is not None else {}
     for name, shipper in shippers.items():
         key = f"shippers.{name}"
         if name == CAMPUS_LABEL:
-            raise ValueError(f"{key}: the campus host's own name (see campus.logsTo): choose another")
+            raise ValueError(f"{key}: the campus server's own name (see campus.logsTo): choose another")
         if shipper.docker_host in taken:
             raise ValueError(
                 f"{key}.dockerHost: {taken[shipper.docker_host]} ships its logs already, "
@@ -206,15 +206,13 @@ def _check_account(key: str, shipper: ShipperSettings, known: Sequence[Account])
     text = "" if password is None else password.get_secret_value()
     if text != text.strip():
         # Prometheus' common/config, FileSecret.
-        raise ValueError(
-            f"{key}.account: Alloy would take away the white space around this account's password"
-        )
+        raise ValueError(f"{key}.account: Alloy would strip the white space around this account's password")
 
 
 def check_published(
     backends: BackendsByKey, edge: EdgeSettings, policy: PortPolicySettings, ssh_port: int
 ) -> None:
-    """A published port is guarded, nobody else has it on the host, and the policy lets some in to it."""
+    """A published port is guarded and free on the host, and the policy lets some sources in."""
     taken = {edge.http_port: "edge.httpPort", edge.https_port: "edge.httpsPort", ssh_port: "SSH's port"}
     for name, backend in backends.items():
         if not backend.published:
@@ -230,7 +228,7 @@ def check_published(
         _check_published_port(key, backend.port, policy.plain_rules, backend.published_wide)
 
 
-def _check_published_port(key: str, port: int, rules: Sequence[Rule], wide_is_meant: bool) -> None:
+def _check_published_port(key: str, port: int, rules: Sequence[Rule], may_be_wide: bool) -> None:
     reached = lets_in(rules, port, "tcp")
     if reached == "nobody":
         raise ValueError(f"{key}: no rule of portPolicy.rules lets port {port}/tcp in")
@@ -240,16 +238,15 @@ def _check_published_port(key: str, port: int, rules: Sequence[Rule], wide_is_me
             "knows no users: name sources in the rule's `from`"
         )
     wide = [cidr for cidr in named_sources(rules, port, "tcp") if is_wide(cidr)]
-    if wide and not wide_is_meant:
+    if wide and not may_be_wide:
         raise ValueError(
             f"{key}: portPolicy.rules let {wide[0]} in to port {port}/tcp, and Loki knows no "
-            "users: name private networks, of size /8 at most, unless publishedWide: true is "
-            "written beside it, received true"
+            "users: name private networks of at most a /8, or set publishedWide: true, received true"
         )
 
 
 def check_replica_hosts(lokis: LokisByName, campus: CampusSettings, policy: PortPolicySettings) -> None:
-    """Each is known and has something to do, and is guarded: Lokis know neither users nor passwords."""
+    """Each host is known, used, and guarded: Lokis have neither users nor passwords."""
     known = campus.other_hosts
     used: set[str] = set()
     for name, instance in lokis.items():
@@ -261,7 +258,7 @@ def check_replica_hosts(lokis: LokisByName, campus: CampusSettings, policy: Port
                 )
         if instance.replica_hosts and policy.namespace == "own":
             raise ValueError(
-                f"{key}: with portPolicy.namespace own nothing guards what replicas say to each other, "
+                f"{key}: with portPolicy.namespace own nothing guards the replicas' connections, "
                 f"received {list(instance.replica_hosts)}"
             )
         used.update(instance.replica_hosts)
@@ -270,18 +267,18 @@ def check_replica_hosts(lokis: LokisByName, campus: CampusSettings, policy: Port
 
 
 def check_operators_are_named(policy: PortPolicySettings, ssh_port: int) -> None:
-    """Somebody reaches SSH under any rules."""
+    """Operators have networks from which rules can't lock them out of SSH."""
     if not policy.operator_cidrs:
         raise ValueError(
             "portPolicy.operatorCidrs: at least one CIDR is needed, from which SSH "
-            f"(port {ssh_port}) is reached under any rules, received []"
+            f"(port {ssh_port}) stays reachable, received []"
         )
 
 
 def check_operators(
     policy: PortPolicySettings, host: str | None, ssh_port: int, before: Sequence[Rule]
 ) -> None:
-    """No rule locks those out of a host who would have to mend it; `before` are the replicas' rules there."""
+    """No rule locks operators out of a host; `before` are the replicas' rules there."""
     if any(rule.is_for(ssh_port, "tcp") for rule in before):
         raise ValueError(
             f"loki.instances: port {ssh_port} is SSH's, and replicas need it: choose another `port`"
@@ -297,7 +294,7 @@ def check_operators(
 
 
 def check_caddy(edge: EdgeSettings, rules: Sequence[Rule]) -> None:
-    """The rules let somebody in to each of Caddy's ports."""
+    """The rules open each of Caddy's ports to somebody."""
     needed: list[tuple[int, Protocol]] = [(edge.http_port, "tcp"), (edge.https_port, "tcp")]
     if edge.http3:
         needed.append((edge.https_port, "udp"))

@@ -1,4 +1,4 @@
-"""The shippers of other Docker hosts than the campus server."""
+"""The log shippers on Docker hosts other than the campus server."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.stack.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class DockerShippersArgs:
-    """What the shippers of other Docker hosts need to know."""
+    """The arguments of `DockerShippers`."""
 
     settings: Settings
     push_urls: pulumi.Input[Mapping[str, str]]
@@ -25,9 +25,9 @@ class DockerShippersArgs:
 
 
 class DockerShippers(pulumi.ComponentResource):
-    """A shipper on each of the settings' Docker hosts, which pushes through the gate, with a password.
+    """A shipper on each of these Docker hosts, which pushes through the gate with a password.
 
-    It depends on the edge: what the gate refuses is lost.
+    It depends on the edge: lines that the gate refuses are lost.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class DockerShippers(pulumi.ComponentResource):
                 DockerShipperArgs(
                     host=host,
                     label=key,
-                    # There is one wherever there are shippers.
+                    # The settings require an image with shippers.
                     alloy_image_id=there.image_id("alloy", str(images.alloy)),
                     caddy_image_id=there.image_id("caddy", images.caddy),
                     network_name=network.name,

@@ -1,5 +1,5 @@
 # pyright: strict
-"""What Grafana reads from, as the settings say. Pure."""
+"""Grafana's sources, from the settings. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def loki_sources(settings: Settings) -> dict[str, LokiSource]:
             url=reader_url(settings, name),
             retention=one.retention,
             retention_seconds=one.retention_seconds,
-            # That a route lets AWS in doesn't say that anything there ships to it.
+            # A route that allows AWS needn't get lines from it.
             expects_aws=one.allows_nat
             and any(service.loki == name for service in settings.services.values()),
         )
@@ -27,7 +27,7 @@ def loki_sources(settings: Settings) -> dict[str, LokiSource]:
 
 
 def host_logs(settings: Settings) -> HostLogs | None:
-    """What is known of the campus server's own logs; None where nobody ships them."""
+    """The campus server's own logs; None if they aren't shipped."""
     campus = settings.campus
     if campus.logs_to is None:
         return None

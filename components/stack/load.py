@@ -32,9 +32,9 @@ def load() -> Settings:
 
 
 def _unknown_areas() -> list[str]:
-    """A key beside the known areas is a typing mistake, and Pulumi itself lets it pass."""
+    """Keys other than the known areas are typing mistakes, which Pulumi itself accepts."""
     known = {field.alias or key for key, field in Settings.model_fields.items()}
-    keys = pulumi.runtime.config.CONFIG.get()  # every key that the engine handed to this program
+    keys = pulumi.runtime.config.CONFIG.get()  # all keys from the engine
     mine = [key.split(":", 1)[1] for key in keys if key.startswith(f"{PROJECT}:")]
     return [
         f"{PROJECT}:{key}: unknown key; known are {', '.join(sorted(known))}"

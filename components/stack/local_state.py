@@ -1,5 +1,5 @@
 # pyright: strict
-"""A guard: the local stack's own shell (`.local/env`) must never keep another stack's state or secrets."""
+"""Keeps other stacks' state and secrets out of the local stack's backend (a shell with `.local/env`)."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from urllib.parse import unquote, urlsplit
 from components.stack.settings import Settings
 from components.values.errors import SettingsError
 
-# What `make down` removes (local/paths.py).
+# `make down` removes it (local/paths.py).
 LOCAL = Path(__file__).resolve().parents[2] / ".local"
 
 
 def check_state(settings: Settings, environment: Mapping[str, str], local: Path = LOCAL) -> None:
-    """Raise a SettingsError if a stack in the real AWS would be kept as the local one is.
+    """Raise a SettingsError if a stack in the real AWS would use the local backend or passphrase.
 
-    Pulumi takes a passphrase before a passphrase's file, so that counts only where it would be used.
+    Pulumi prefers a passphrase to a passphrase file, so the file counts only without a passphrase.
     """
     if settings.aws.emulator is not None:
         return

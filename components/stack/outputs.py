@@ -31,17 +31,17 @@ _WORDS: Mapping[Any, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class StackOutput:
-    """One output: what a reader may rely on."""
+    """One output that readers may rely on."""
 
     name: str
     shape: Any
     meaning: str
     secret: bool = False
-    # The settings without which it isn't there at all.
+    # The settings that it needs.
     only_with: str | None = None
 
     def problem(self, value: object, is_secret: bool) -> str | None:
-        """What is wrong with the value that the stack gives; the value itself is never named."""
+        """What is wrong with the stack's value; the value itself is never shown."""
         if value is None:
             return None if self.only_with else f"{self.name}: is missing"
         if is_secret != self.secret:
@@ -54,40 +54,44 @@ class StackOutput:
 
 
 OUTPUTS = (
-    StackOutput(name="grafana_url", shape=Text, meaning="where people go"),
+    StackOutput(name="grafana_url", shape=Text, meaning="the site's URL"),
     StackOutput(
         name="grafana_admin_password",
         shape=Text,
         secret=True,
         only_with="grafana.enabled",
         meaning="the first password of Grafana's user `admin`, generated or set; "
-        "one that was changed in Grafana isn't known",
+        "a later change in Grafana isn't known",
     ),
-    StackOutput(name="loki_push_urls", shape=TextByName, meaning="per Loki instance, where logs are pushed"),
+    StackOutput(name="loki_push_urls", shape=TextByName, meaning="per Loki instance, the URL for pushes"),
     StackOutput(name="nat_public_ips", shape=Texts, meaning="the AWS network's public addresses, sorted"),
     StackOutput(
         name="retained_elastic_ips",
         shape=TextByName,
-        meaning="per zone, the allocation id of the Elastic IP in use that AWS keeps (and bills) when the "
-        "stack lets go of it; empty with `egress.create.retainAddresses: false`, `lookup` and `given`",
+        meaning="per zone, the allocation id of the Elastic IP in use that stays (and is billed) when the "
+        "stack no longer uses it; empty with `egress.create.retainAddresses: false`, `lookup` and `given`",
     ),
     StackOutput(
         name="vpc_id",
         shape=Text,
         only_with="egress.create or egress.vpcId",
-        meaning="the network that services are placed in",
+        meaning="the VPC of the services",
     ),
     StackOutput(
         name="private_subnet_ids",
         shape=Texts,
-        meaning="the subnets for tasks, in the order of the zones; empty where the network is made elsewhere",
+        meaning="the subnets for tasks, in the order of the zones; empty without `egress.create`",
     ),
     StackOutput(name="allowed_cidrs", shape=Texts, meaning="every address that may push, sorted"),
     StackOutput(
-        name="loki_allowed_cidrs", shape=TextsByName, meaning="per Loki instance, who may push there, sorted"
+        name="loki_allowed_cidrs",
+        shape=TextsByName,
+        meaning="per Loki instance, the addresses that may push, sorted",
     ),
     StackOutput(
-        name="caddy_config_sha256", shape=Text, meaning="hash of Caddy's configuration, allowlist included"
+        name="caddy_config_sha256",
+        shape=Text,
+        meaning="hash of Caddy's configuration, including the allowlist",
     ),
     StackOutput(
         name="port_policy",
@@ -111,7 +115,7 @@ OUTPUTS = (
 
 
 def problems(found: Mapping[str, object], secrets: Iterable[str]) -> list[str]:
-    """How the outputs of a stack differ from what is promised; `secrets` names those that are secret."""
+    """How a stack's outputs differ from this list; `secrets` names the secret ones."""
     known, hidden = {one.name for one in OUTPUTS}, set(secrets)
     unlisted = [f"{name}: isn't listed in components/stack/outputs.py" for name in sorted(set(found) - known)]
     differing = [one.problem(found.get(one.name), one.name in hidden) for one in OUTPUTS]
@@ -133,7 +137,7 @@ _HEAD = """# Outputs
 
 <!-- Made by `make reference` -->
 
-What other programs may rely on. Names, shapes and secretness change only with a note to their readers.
+Other programs may rely on these. Names, shapes and secrecy change only with a note to their readers.
 
 ```
 pulumi stack output -s STACK --json                                # secret ones show as "[secret]"
@@ -145,14 +149,14 @@ pulumi stack output -s STACK shipper_credentials --show-secrets    # one of the 
 """
 
 _TAIL = """
-An output that isn't there has no value in this stack's settings; a list or a mapping is empty instead.
+An output without a value for this stack's settings is missing; a list or a mapping is empty instead.
 
 ## Another repository's deploy
 
 [examples/deploy-service.yml](examples/deploy-service.yml) is a workflow for a service's own repository: it
-reads the current revision from `task_definition_arns` and has ECS run it. This stack makes the revisions,
-with the log router in them; the service's repository says when they run. A revision stays registered when the
-next one is made, so that a service can go back to it.
+reads the current revision from `task_definition_arns` and lets ECS run it. This stack registers the
+revisions, with the log router in them; the service's repository decides when they run. Old revisions stay
+registered, so that a service can go back.
 """
 
 

@@ -1,8 +1,8 @@
 # pyright: strict
-"""The reference of all settings, made from their models. Pure.
+"""The reference of all settings, generated from their models. Pure.
 
-`python -m components.stack.reference` writes the tables of docs/settings.md, whose other text is written by
-hand, and docs/settings.schema.json (components/stack/settings_schema.py).
+`python -m components.stack.reference` writes the tables of docs/settings.md (its other text is written by
+hand) and docs/settings.schema.json (components/stack/settings_schema.py).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _WORDS: Mapping[Any, str] = {
 
 @dataclass
 class Shape:
-    """What an annotation says: words for the type, its rules, and the model below it with its way there."""
+    """An annotation's content: words for the type, its rules, and the model below it with its path."""
 
     words: str
     rules: list[str] = field(default_factory=list[str])
@@ -59,20 +59,20 @@ class Row:
 
 
 def render(text: str) -> str:
-    """docs/settings.md with its tables made anew."""
+    """docs/settings.md with new tables."""
     head, begin, rest = text.partition(BEGIN)
     _, end, tail = rest.partition(END)
     return head + begin + "\n" + "\n".join(map(_area, Settings.model_fields.values())) + "\n" + end + tail
 
 
 def rows(model: type[Area], path: str = "") -> Iterator[Row]:
-    """Every setting of a model, those of the models below it too."""
+    """Every setting of a model and of the models below it."""
     for name, info in model.model_fields.items():
         yield from _rows_of(info, f"{path}{info.alias or name}")
 
 
 def _area(info: FieldInfo) -> str:
-    """The part of one area."""
+    """The section of one area."""
     shape = _shape_of(info)
     assert shape.model is not None
     required = " The area is required." if info.is_required() else ""
@@ -111,7 +111,7 @@ def _default(info: FieldInfo) -> str:
 
 
 def _without_defaults(value: object, text: str) -> object:
-    """A default as a stack's file would have it: of a list of models, only what was written."""
+    """A default as in a stack's file: in a list of models, only the keys that were set."""
     if not isinstance(value, tuple):
         return json.loads(text)
     items = cast("tuple[object, ...]", value)
@@ -127,7 +127,7 @@ def _shape_of(info: FieldInfo) -> Shape:
 
 
 def _shape(annotation: Any) -> Shape:
-    """What an annotation says, its parts' rules included."""
+    """An annotation's shape, with its parts' rules."""
     origin, parts = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _with_rules(_shape(parts[0]), parts[1:])
@@ -148,7 +148,7 @@ def _shape(annotation: Any) -> Shape:
 
 
 def _either(parts: list[Any]) -> Shape:
-    """What a choice of several says; of one alone, where nothing else was left."""
+    """The shape of a union; of its only part, if only one is left."""
     shapes = [_shape(one) for one in parts]
     if len(shapes) == 1:
         return shapes[0]
@@ -156,7 +156,7 @@ def _either(parts: list[Any]) -> Shape:
 
 
 def _literals(annotation: Any) -> Iterator[object]:
-    """The values of a Literal, and of those in it."""
+    """The values of a Literal, nested ones included."""
     for one in get_args(annotation):
         yield from _literals(one) if get_origin(one) is Literal else (one,)
 

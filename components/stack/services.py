@@ -1,4 +1,4 @@
-"""All ECS services whose logs are shipped, with what they share."""
+"""All ECS services whose logs are shipped, with their shared resources."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from components.stack.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class ServicesArgs:
-    """What `Services` is made from."""
+    """The arguments of `Services`."""
 
     settings: Settings
     push_urls: pulumi.Input[Mapping[str, str]]
     # Per Loki instance and user; secret.
     passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
-    # The network of Fargate's tasks; the settings ask for one where there are any.
+    # The network of Fargate's tasks; the settings require it if there are any.
     vpc_id: pulumi.Input[str] | None
 
 
 class Services(pulumi.ComponentResource):
-    """The services by name. It depends on the edge: an account is there before anyone pushes with it."""
+    """The services by name. It depends on the edge: an account exists before anything pushes with it."""
 
     task_definition_arns: dict[str, pulumi.Output[str]]
     """Per service, the current revision."""
@@ -90,10 +90,10 @@ class Services(pulumi.ComponentResource):
 
 
 def push_secrets(settings: Settings) -> list[PushSecret]:
-    """Every account of the instances that services push to, in the form of either output.
+    """Every account of the instances that services push to, in both outputs' forms.
 
-    All of them and not those in use alone: ECS starts tasks of a service's former revision until it is given
-    the next one, with the account and the output of that revision.
+    Not only the accounts in use: until ECS gets the next revision, it starts tasks of the former one, with
+    that one's account and output.
     """
     return [
         PushSecret(loki, account.user, output)
@@ -104,7 +104,7 @@ def push_secrets(settings: Settings) -> list[PushSecret]:
 
 
 def push_secret(settings: Settings, service: ServiceSettings) -> PushSecret | None:
-    """The secret that a service pushes with; None where its route asks for no password."""
+    """The secret for a service's pushes; None if its route needs no password."""
     accounts = settings.loki.instances[service.loki].accounts
     if not accounts:
         return None

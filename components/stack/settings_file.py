@@ -2,7 +2,7 @@
 """`Pulumi.<stack>.yaml`, read without Pulumi: by operators' tools, `make up` and the tests.
 
 `python -m components.stack.settings_file STACK` prints the settings as JSON, for tools that run without the
-virtualenv; `--place` prints those alone by which a stack is found, whatever is wrong with the others.
+virtualenv; `--place` prints only the settings that locate a stack, whatever is wrong with the others.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ from components.values.errors import PROJECT, SettingsError
 from components.values.texts import ShortName
 
 ROOT = Path(__file__).resolve().parents[2]
-# What Pulumi writes beside the settings, once a stack is made: which of its ways decrypts their secrets.
+# Keys that Pulumi adds to a stack's file, which show how the file's secrets are decrypted.
 WAYS_TO_DECRYPT = ("secretsprovider", "encryptionsalt")
 
 
 @dataclass(frozen=True)
 class SettingsFile:
-    """What stands in a stack's file. A secret stands there as `{secure: ...}`, encrypted."""
+    """The content of a stack's file. A secret is `{secure: ...}`, encrypted."""
 
     areas: dict[str, Any]
     decrypted_by: str | None
 
 
 class Place(Area):
-    """Where a stack is, and by what it is reached: no secret is among it."""
+    """The settings that locate a stack, without secrets."""
 
     campus: CampusSettings
     edge: EdgeSettings
@@ -49,7 +49,7 @@ class Place(Area):
 
 
 def read(stack: str, folder: Path = ROOT) -> SettingsFile:
-    """A stack's file, as `settings.parse` takes it. Raises SettingsError where it can't be read."""
+    """A stack's file, for `settings.parse`. Raises SettingsError if it can't be read."""
     path = folder / f"Pulumi.{stack}.yaml"
     try:
         document = yaml.safe_load(path.read_text())
@@ -73,10 +73,10 @@ def _mapping(value: object) -> dict[str, Any]:
 
 
 def main() -> int:
-    """Print the settings; 1, and one line per mistake, where they can't be used."""
+    """Print the settings; 1, and one line per mistake, if they can't be used."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stack")
-    parser.add_argument("--place", action="store_true", help="only what says where the stack is")
+    parser.add_argument("--place", action="store_true", help="only the settings that locate the stack")
     parser.add_argument("--folder", type=Path, default=ROOT, help="where the file is")
     arguments = parser.parse_args()
     try:

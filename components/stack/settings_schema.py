@@ -1,8 +1,7 @@
 # pyright: strict
 """A JSON schema of a whole `Pulumi.<stack>.yaml`, for editors. Pure.
 
-It knows keys, types, bounds and patterns; what no schema can say, such as a rule between two settings, only
-`pulumi preview` tells.
+It has keys, types, bounds and patterns; only `pulumi preview` checks rules between settings.
 """
 
 from __future__ import annotations
@@ -15,14 +14,14 @@ from components.values.errors import PROJECT
 
 Schema = dict[str, Any]
 
-# As Pulumi writes a secret into the file.
+# A secret in the file.
 ENCRYPTED: Schema = {
     "type": "object",
     "properties": {"secure": {"type": "string"}},
     "required": ["secure"],
     "additionalProperties": False,
 }
-# What Pulumi writes or reads beside the settings ("Pulumi stack settings file").
+# Pulumi's own keys ("Pulumi stack settings file").
 PULUMIS_OWN: Schema = {
     "secretsprovider": {"type": "string"},
     "encryptedkey": {"type": "string"},
@@ -32,13 +31,13 @@ PULUMIS_OWN: Schema = {
 
 
 def schema() -> Schema:
-    """The schema; of draft 7, which every editor's plugin knows."""
+    """The schema, in draft 7, which every editor's plugin supports."""
     areas = cast("Schema", _for_files(Settings.model_json_schema(by_alias=True, mode="validation")))
     config: Schema = {
         "type": "object",
         "properties": {f"{PROJECT}:{area}": one for area, one in areas["properties"].items()},
         "required": [f"{PROJECT}:{area}" for area in areas["required"]],
-        # Providers' own keys, such as aws:profile, but no other area of ours.
+        # Also providers' own keys, such as aws:profile, but no unknown area of ours.
         "propertyNames": {
             "anyOf": [
                 {"enum": [f"{PROJECT}:{area}" for area in areas["properties"]]},
@@ -58,7 +57,7 @@ def schema() -> Schema:
 
 
 def _for_files(node: Any) -> Any:
-    """A schema of pydantic's as files need it: secrets encrypted or not, names of mappings held."""
+    """pydantic's schema adapted to files: secrets may be encrypted, and mappings' names are checked."""
     if isinstance(node, list):
         return [_for_files(one) for one in cast("list[Any]", node)]
     if not isinstance(node, dict):
@@ -68,7 +67,7 @@ def _for_files(node: Any) -> Any:
         description = {key: found[key] for key in ("description",) if key in found}
         return {"anyOf": [{"type": "string"}, ENCRYPTED], **description}
     if "patternProperties" in found:
-        # A name that the pattern refuses is a mistake.
+        # Names that don't match the pattern are mistakes.
         found.setdefault("additionalProperties", False)
     return found
 

@@ -40,7 +40,7 @@ def test_another_name_is_told_nothing(caddy: RunningCaddy, host: str) -> None:
 
 
 def test_nothing_is_redirected_elsewhere(caddy: RunningCaddy) -> None:
-    """By the path, or by an URL in the request's first line."""
+    """By the path, or by a URL in the request's first line."""
     for path in ("//evil.example/", "/\\evil.example", f"http://{SITE.domain}/x", "http://evil.example/"):
         location = caddy.plainly(path).headers.get("location", "")
         assert location == "" or location.startswith(f"https://{SITE.domain}:{caddy.site.https_port}/")

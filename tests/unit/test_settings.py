@@ -51,7 +51,7 @@ class CampusAlone(Area):
     [
         (None, "campus-monitor:campus: Input should be a valid dictionary or instance of Campus"),
         ({}, "campus-monitor:campus.dockerHost: required key is missing"),
-        ({"dockerHost": "localhost"}, "campus-monitor:campus.dockerHost: an URL"),
+        ({"dockerHost": "localhost"}, "campus-monitor:campus.dockerHost: a URL"),
     ],
 )
 def test_a_part_is_read_with_the_same_errors(area: Any, problem: str) -> None:
@@ -209,10 +209,10 @@ def test_http3_wants_its_udp_port_let_in() -> None:
     assert parse(tree).edge.http3
 
 
-def test_a_password_that_alloy_would_cut_is_refused_and_not_echoed() -> None:
+def test_a_password_that_alloy_would_strip_is_refused_and_not_echoed() -> None:
     tree = put(SHIPPING, {"shippers.a": SHIPPER})
     tree["loki"]["instances"]["test"]["accounts"] = [{"user": "admin", "password": "s3cret-canary "}]
-    with pytest.raises(SettingsError, match=r"shippers\.a\.account: Alloy would take away") as caught:
+    with pytest.raises(SettingsError, match=r"shippers\.a\.account: Alloy would strip") as caught:
         parse(tree)
     assert "s3cret-canary" not in str(caught.value)
 

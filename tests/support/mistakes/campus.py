@@ -18,8 +18,8 @@ MISTAKES = [
     Mistake(
         {"campus.readersNetworkCidr": "172.29.7.0/24"}, "campus.readersNetworkCidr: the Lokis", "172.29.7"
     ),
-    Mistake({"campus.dockerHost": "localhost"}, "campus.dockerHost: an URL", "localhost"),
-    Mistake({"campus.dockerHost": "tcp://198.51.100.7:2376"}, "campus.dockerHost: an URL", "tcp://198"),
+    Mistake({"campus.dockerHost": "localhost"}, "campus.dockerHost: a URL", "localhost"),
+    Mistake({"campus.dockerHost": "tcp://198.51.100.7:2376"}, "campus.dockerHost: a URL", "tcp://198"),
     Mistake(
         {"campus.dockerHost": "ssh://-oProxyCommand=id@campus"}, "campus.dockerHost: neither user", "-oProxy"
     ),
@@ -27,14 +27,14 @@ MISTAKES = [
     Mistake(
         {"campus.dockerHost": "ssh://%2DoProxyCommand=id@campus"}, "campus.dockerHost: neither user", "%2D"
     ),
-    Mistake({"campus.dockerHost": "npipe:////./pipe/docker_engine"}, "campus.dockerHost: an URL", "npipe"),
+    Mistake({"campus.dockerHost": "npipe:////./pipe/docker_engine"}, "campus.dockerHost: a URL", "npipe"),
     Mistake({"campus.dockerHost": "ssh://me@campus:99999"}, "campus.dockerHost: a port is", "99999"),
     *(
-        Mistake({"campus.dockerHost": url}, "campus.dockerHost: an URL", url)
+        Mistake({"campus.dockerHost": url}, "campus.dockerHost: a URL", url)
         for url in ("ssh://", "ssh://me@", "ssh:///campus", "ssh://me@campus?a=b", "ssh://me@campus#a")
     ),
     # The value isn't told.
-    Mistake({"campus.dockerHost": "ssh://me:pass@campus"}, "campus.dockerHost: no password in an URL"),
+    Mistake({"campus.dockerHost": "ssh://me:pass@campus"}, "campus.dockerHost: no password in a URL"),
     Mistake({"campus.address": "0.1.2.3"}, "campus.address: the address of one machine", "0.1.2.3"),
     Mistake({"campus.address": "::ffff:10.0.0.1"}, "campus.address: packets carry", "write 10.0.0.1"),
     Mistake({"images.caddy": ""}, "images.caddy:", "tag", '""'),

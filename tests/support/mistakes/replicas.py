@@ -57,9 +57,9 @@ MISTAKES = [
     in_bucket(ON_S3 | {"s3": S3 | {"bucket": "A_b"}}, "s3.bucket: a bucket's name is needed,", "'A_b'"),
     in_bucket(ON_S3 | {"s3": S3 | {"region": "a b"}}, "s3.region: a region such as", "received 'a b'"),
     in_bucket(
-        ON_S3 | {"s3": S3 | {"endpoint": f"https://u:{CANARY}@h"}}, "s3.endpoint: an URL without user and"
+        ON_S3 | {"s3": S3 | {"endpoint": f"https://u:{CANARY}@h"}}, "s3.endpoint: a URL without user and"
     ),
-    in_bucket(ON_S3 | {"s3": S3 | {"endpoint": "minio:9000"}}, "s3.endpoint: an URL without user and"),
+    in_bucket(ON_S3 | {"s3": S3 | {"endpoint": "minio:9000"}}, "s3.endpoint: a URL without user and"),
     in_bucket(ON_S3 | {"s3": S3 | {"accessKeyId": "a\nb"}}, "s3.accessKeyId: 3 to 128 characters"),
     in_bucket(ON_S3 | {"s3": S3 | {"secretAccessKey": f"{KEY}\n"}}, "s3.secretAccessKey: 8 to 72 visible"),
     in_bucket(ON_S3 | {"s3": S3 | {"secretAccessKey": f"#{KEY}"}}, "s3.secretAccessKey: 8 to 72 visible"),

@@ -24,11 +24,11 @@ MISTAKES = [
         "shippers.b.dockerHost: a ships its logs already",
         "198.51",
     ),
-    shipping({"shippers.campus": SHIPPER}, "shippers.campus: the campus host's own name"),
+    shipping({"shippers.campus": SHIPPER}, "shippers.campus: the campus server's own name"),
     shipping({"shippers.A": SHIPPER}, "shippers.A: a name is"),
     shipping(
         {"shippers.a": SHIPPER | {"dockerHost": "tcp://198.51.100.7:2376"}},
-        "shippers.a.dockerHost: an URL is needed",
+        "shippers.a.dockerHost: a URL is needed",
         '"tcp://198.51.100.7:2376"',
     ),
     shipping({"shippers.a": SHIPPER, "images.alloy": None}, "images.alloy: required with shippers", "None"),
