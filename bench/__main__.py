@@ -1,4 +1,4 @@
-"""`python -m bench` runs every benchmark, one after the other; 1 if a figure misses its target."""
+"""`python -m bench` runs every benchmark in turn; 1 if a figure misses its target."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ BENCHMARKS = (preview, services, edge, loki)
 
 
 def main() -> int:
-    """Run all of them, also after a miss."""
+    """Run all benchmarks, even after a miss."""
     return max(benchmark.main() for benchmark in BENCHMARKS)
 
 

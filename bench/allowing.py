@@ -1,4 +1,4 @@
-"""How soon an address that is allowed gets through: our update, against the ways it was done by hand."""
+"""The time until an allowed address can push: our update, compared with the manual ways."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _ours(live: EdgeFiles, client: Client) -> float:
 
 
 class ByHand:
-    """The same Caddyfile on a twin of the edge, changed without any of our code."""
+    """The same Caddyfile on a twin of the edge, changed without our code."""
 
     def __init__(self, twin: OwnCaddy, caddyfile: str) -> None:
         for ours, others in (
@@ -72,7 +72,7 @@ class ByHand:
         self._close()
 
     def copy_and_reload(self) -> float:
-        """`docker cp` and `caddy reload`: no validation, no way back."""
+        """`docker cp` and `caddy reload`: no validation, no rollback."""
 
         def change() -> None:
             self._twin.put(self._fragment)
@@ -83,7 +83,7 @@ class ByHand:
         return seconds
 
     def recreate(self) -> float:
-        """Another container with the new files in the place of the old one."""
+        """Replace the container by one with the new files."""
 
         def change() -> None:
             self._twin.stop()
@@ -102,7 +102,7 @@ class ByHand:
 
 
 def _until_open(client: Client, change: Callable[[], None]) -> float:
-    """The seconds from the beginning of a change to the first push that is taken."""
+    """The seconds from the beginning of a change to the first accepted push."""
     start = time.monotonic()
     change()
     while _answer(client) != OPEN:

@@ -1,7 +1,7 @@
-"""What the gate and the reader cost: pushes, queries, an address that is let in, a flood of guesses.
+"""The cost of the gate and the reader: pushes, queries, a new allowed address, a flood of guesses.
 
-`python -m bench.edge` deploys the stack into the test rig, with Caddies of its own beside it to
-compare with. Everything is measured by turns, so that a busy machine slows all alike.
+`python -m bench.edge` deploys the stack into the test rig, with more Caddies to compare with. It measures all
+in turns, so that a busy machine slows all alike.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from rig.live_grafana import PLAYED, make_played_image
 from rig.namespaces import NAT
 from rig.rig import end_in_order_on_signals, running_rig
 
-# Enough of them (tests/edge/test_flood.py): with 60, the ratio was 1.16 once, and 0.9 to 1.06 otherwise.
+# Enough turns (tests/edge/test_flood.py): with 60, the ratio was 1.16 once, and 0.9 to 1.06 otherwise.
 FLOOD_TURNS, TURN_SECONDS = 100, 2.0
 
 
@@ -42,7 +42,7 @@ def main() -> int:
 
 
 def report_flood(edge: Deployment) -> bool:
-    """What guesses from outside the gate cost a visitor of Grafana; inside it, printed only."""
+    """The cost of guesses for a visitor of Grafana: from outside the gate; from inside only printed."""
     with page_behind_caddy(edge) as page, edge_files(edge) as live:
         live.apply(live.rendered(grafana=page))
         outside = slowdown(edge, FLOOD_TURNS, TURN_SECONDS)

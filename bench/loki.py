@@ -1,7 +1,7 @@
-"""What one Loki takes and holds with 1, 10 and 100 streams, and how soon it has searched a day.
+"""One Loki's throughput and memory with 1, 10 and 100 streams, and its time to search a day.
 
-`python -m bench.loki` runs three Lokis of the stack's configuration side by side in the test rig, without the
-gate. Everything is measured by turns, so that a busy machine slows all alike. There are no targets.
+`python -m bench.loki` runs three Lokis with the stack's configuration side by side in the test rig, without
+the gate. It measures all in turns, so that a busy machine slows all alike. There are no targets.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from rig.processes import wait_for
 from rig.rig import end_in_order_on_signals, running_rig
 
 STREAMS = (1, 10, 100)
-# High enough that what is measured is Loki and not its limits.
+# High enough to measure Loki and not its limits.
 UNLIMITED = {"rateMib": 1024, "burstMib": 1024, "streamRateMib": 1024, "streamBurstMib": 1024}
 TURNS, PUSHES, LINES = 8, 100, 1000
 CONNECTIONS = 4
-# Five lines a second, and one in ten thousand is searched for.
+# Five lines a second; the search finds one in ten thousand.
 DAY_NS = 24 * 3600 * 10**9
 DAY_PUSHES, NEEDLE_IN = 432, 10_000
 QUERY_ROUNDS = 3
@@ -42,14 +42,14 @@ ANSWER_SECONDS = FLUSH_SECONDS = 120.0
 
 @dataclass
 class Measured:
-    """One of the Lokis, and what came of it."""
+    """One of the Lokis, and its results."""
 
     loki: LiveLoki
     streams: int
     # Lines per second of each turn.
     rates: list[float] = field(default_factory=list)
     resident_mib: float = 0.0
-    # Seconds of each query of the day: all lines counted, some found.
+    # Seconds of each query of the day: a count of all lines, a search for some.
     counting: list[float] = field(default_factory=list)
     searching: list[float] = field(default_factory=list)
 
@@ -64,13 +64,13 @@ class Measured:
 
 
 def middle(values: list[float]) -> str:
-    """The median, to two places."""
+    """The median, with two decimals."""
     return f"{statistics.median(values):.2f}"
 
 
 @cache
 def texts() -> list[str]:
-    """Lines as a service writes them: some words again and again, and some numbers never."""
+    """A service's lines: repeated words, and unique numbers."""
     some = random.Random(1)
     return [
         f"level={some.choice(['info', 'info', 'info', 'warn', 'error'])} method=GET "
@@ -84,10 +84,9 @@ def texts() -> list[str]:
 def push_all(
     caller: Caller, job: str, streams: int, pushes: int, connections: int, first_ns: int, step_ns: int
 ) -> float:
-    """Push numbered lines on some connections, each push as soon as the last one is answered; the seconds.
+    """Push numbered lines on some connections, each push after the last one's answer; the seconds.
 
-    Line by line the stamp is `step_ns` later; each push has lines of all streams. Raises RuntimeError if one
-    isn't taken.
+    Stamps are `step_ns` apart; each push has lines of all streams. Raises RuntimeError if a push is refused.
     """
     wrong: list[int] = []
 
@@ -115,7 +114,7 @@ def push_all(
 
 
 def body_of(job: str, streams: int, first: int, first_ns: int, step_ns: int) -> bytes:
-    """A push of the lines from a number on, dealt out to the streams in turn."""
+    """A push of the lines from a number on, distributed to the streams in turn."""
     values = [
         [
             str(first_ns + number * step_ns),
@@ -131,8 +130,8 @@ def body_of(job: str, streams: int, first: int, first_ns: int, step_ns: int) -> 
 
 
 def ingest(lokis: list[Measured], processes: ProcessPoolExecutor) -> None:
-    """Push as fast as they take it, by turns; then see what they hold in memory, as many lines each."""
-    # The first turn isn't counted: it warms all up.
+    """Push as fast as possible, in turns; then measure their memory, after equally many lines."""
+    # The first turn is a warm-up.
     for turn in range(TURNS + 1):
         for one in lokis:
             arguments = ("turns", one.streams, PUSHES, CONNECTIONS, time.time_ns(), 1)
@@ -144,17 +143,17 @@ def ingest(lokis: list[Measured], processes: ProcessPoolExecutor) -> None:
 
 
 def ask_for_a_day(lokis: list[Measured], processes: ProcessPoolExecutor) -> None:
-    """Push a day's lines, have them written to the disk, and query them by turns."""
+    """Push a day's lines, flush them to disk, and query them in turns."""
     lines, now = DAY_PUSHES * LINES, time.time_ns()
     step_ns = DAY_NS // lines
     for one in lokis:
-        # In order: a stream takes no lines that are much older than its last.
-        # None is stamped with a whole hour before the query, where Loki splits it.
+        # In order: a stream accepts no lines that are much older than its last.
+        # No stamp is a whole number of hours before the query, where Loki splits it.
         arguments = ("day", one.streams, DAY_PUSHES, 1, now - DAY_NS + step_ns // 2, step_ns)
         processes.submit(push_all, caller_of(one.loki), *arguments).result()
         one.loki.flush()
     for one in lokis:
-        # Loki looks for lines that old on the disk alone.
+        # Loki searches only the disk for lines that old.
         wait_for(
             "the day is on the disk",
             lambda one=one: count(one.loki, now) == lines,
@@ -167,13 +166,13 @@ def ask_for_a_day(lokis: list[Measured], processes: ProcessPoolExecutor) -> None
 
 
 def caller_of(loki: LiveLoki) -> Caller:
-    """Somebody on the campus server itself."""
+    """A caller on the campus server itself."""
     client = loki.client
     return Caller(client.namespace, client.source, client.server, client.domain, None)
 
 
 def timed(ask: Callable[[], int], wanted: int) -> float:
-    """The seconds of a query; RuntimeError if it doesn't find what is there."""
+    """The seconds of a query; RuntimeError if its result is wrong."""
     start = time.monotonic()
     found = ask()
     seconds = time.monotonic() - start
@@ -183,13 +182,13 @@ def timed(ask: Callable[[], int], wanted: int) -> float:
 
 
 def search(loki: LiveLoki, now: int) -> int:
-    """How many lines of the day up to a moment have the word."""
+    """The number of the day's lines, up to a moment, with the word."""
     asked = {"query": '{job="day"} |= "needle="', "start": now - DAY_NS, "end": now, "limit": 5000}
     return sum(len(stream["values"]) for stream in get(loki, "query_range", asked))
 
 
 def count(loki: LiveLoki, now: int) -> int:
-    """How many lines the day up to a moment has."""
+    """The number of the day's lines up to a moment."""
     asked = {"query": 'sum(count_over_time({job="day"}[25h]))', "time": now}
     return sum(int(one["value"][1]) for one in get(loki, "query", asked))
 
@@ -207,26 +206,26 @@ def get(loki: LiveLoki, what: str, asked: dict[str, Any]) -> list[dict[str, Any]
 
 
 def report(lokis: list[Measured]) -> None:
-    """Print and record all of it."""
+    """Print and record the results."""
     for one in lokis:
         print(f"  {one.streams:3} streams: {one}")
     few, usual, many = lokis
     lines = (TURNS + 1) * PUSHES * LINES
-    told = "; ".join(f"{one.streams} streams: {statistics.median(one.rates):,.0f}" for one in lokis)
-    verdict("loki_lines_per_second", round(statistics.median(usual.rates)), TURNS, f"{told} lines/s")
+    details = "; ".join(f"{one.streams} streams: {statistics.median(one.rates):,.0f}" for one in lokis)
+    verdict("loki_lines_per_second", round(statistics.median(usual.rates)), TURNS, f"{details} lines/s")
     ratio = statistics.median(one / other for one, other in zip(few.rates, many.rates, strict=True))
     verdict("loki_streams_slowdown", round(ratio, 2), TURNS, "lines/s with 1 stream ÷ with 100")
-    told = "; ".join(f"{one.streams} streams: {one.resident_mib:.0f}" for one in lokis)
-    verdict("loki_resident_mib", round(usual.resident_mib), lines, f"{told} MiB after as many lines")
-    told = "; ".join(
+    details = "; ".join(f"{one.streams} streams: {one.resident_mib:.0f}" for one in lokis)
+    verdict("loki_resident_mib", round(usual.resident_mib), lines, f"{details} MiB after as many lines")
+    details = "; ".join(
         f"{one.streams} streams: {middle(one.searching)}, {middle(one.counting)}" for one in lokis
     )
-    versus = f"{told} s to search a day of {DAY_PUSHES * LINES:,} lines, and to count them"
+    versus = f"{details} s to search a day of {DAY_PUSHES * LINES:,} lines, and to count them"
     verdict("loki_day_query_seconds", float(middle(usual.searching)), QUERY_ROUNDS, versus)
 
 
 def main() -> int:
-    """Measure and record all; 0, as nothing can be missed."""
+    """Measure and record all; 0, as there are no targets."""
     end_in_order_on_signals()
     config = rendered({"limits": UNLIMITED}, AT_ONCE)
     with running_rig() as rig, other_processes(1) as processes, ExitStack() as stack:

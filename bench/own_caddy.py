@@ -1,4 +1,4 @@
-"""A Caddy of a benchmark's own, on the campus server beside the deployed one, to compare with."""
+"""A benchmark's own Caddy on the campus server, to compare with the deployed one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIRECTORY = "/etc/caddy"
 
 
 class OwnCaddy:
-    """One such Caddy. Its certificates outlive its containers, as the deployed one's do."""
+    """Such a Caddy. Its certificates outlive its containers, like the deployed one's."""
 
     def __init__(self, edge: Deployment, name: str, port: int) -> None:
         settings = edge.settings
@@ -33,7 +33,7 @@ class OwnCaddy:
         self.container: Container | None = None
 
     def start(self, files: Mapping[str, str]) -> Container:
-        """Create and start the container with these files below `DIRECTORY`, as `docker cp` does it."""
+        """Create and start the container with these files below `DIRECTORY`, copied with `docker cp`."""
         command = ["caddy", "run", "--config", f"{DIRECTORY}/{CADDYFILE}", "--adapter", "caddyfile"]
         made = self._engine.containers.create(
             self._image,
@@ -64,7 +64,7 @@ class OwnCaddy:
             raise RuntimeError(f"{' '.join(command)} in {self._name}: {ended.output!r}")
 
     def caller(self, source: str) -> Caller:
-        """Somebody in the world with this address who calls this Caddy, once it has a certificate."""
+        """A caller outside with this address, once this Caddy has a certificate."""
         caddy = self.container
         assert caddy is not None
         ca = wait_for(f"{self._name} has a certificate", lambda: _ca(caddy), 30.0)
@@ -78,7 +78,7 @@ class OwnCaddy:
             self.container = None
 
     def remove(self) -> None:
-        """Leave nothing behind."""
+        """Remove everything."""
         if self.container is not None:
             self.container.remove(force=True, v=True)
         self._data.remove(force=True)
@@ -87,7 +87,7 @@ class OwnCaddy:
 
 @contextmanager
 def own_caddy(edge: Deployment, name: str, port: int) -> Iterator[OwnCaddy]:
-    """Such a Caddy for the length of the block, not yet started."""
+    """Such a Caddy during the block, not yet started."""
     made = OwnCaddy(edge, name, port)
     try:
         yield made

@@ -1,11 +1,11 @@
-"""How much slower a no-change preview and up of the stack are than those of an empty program.
+"""The stack's no-change preview and up, compared with an empty program's.
 
-`python -m bench.preview` deploys the stack into the test rig, then runs it and the empty programs
-by turns, so that a busy machine slows all alike, and records the median ratio of the rounds.
+`python -m bench.preview` deploys the stack into the test rig, then runs it and the empty programs in turns,
+so that a busy machine slows all alike, and records the median ratio of the rounds.
 
-An empty program that "imports the same SDKs" imports the modules of them that the stack uses:
-`import pulumi_aws` alone loads next to nothing, since its modules load when they are first used.
-What the ratio is against such a program is printed beside it (docs/decisions/0005).
+An empty program that "imports the same SDKs" imports the SDK modules that the stack uses: `import pulumi_aws`
+alone loads almost nothing, since its modules load on first use. The ratio to such a program is printed, too
+(docs/decisions/0005).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ VERSUS = "an empty program importing the same SDKs"
 
 @dataclass(frozen=True)
 class Round:
-    """The seconds that one command took, of each program, one right after the other."""
+    """The seconds of one command for each program, run one right after the other."""
 
     bare: float
     empty: float
@@ -48,7 +48,7 @@ class Round:
 def measure(
     bare: Stack, empty: Stack, ours: Stack, command: tuple[str, ...], rounds: int = ROUNDS
 ) -> list[Round]:
-    """Run the command in all stacks by turns, once unmeasured and then for each round."""
+    """Run the command in all stacks in turns: a warm-up, and then each round."""
     for stack in (bare, empty, ours):
         stack.run(*command)
     return [
@@ -69,7 +69,7 @@ def _seconds(stack: Stack, command: tuple[str, ...]) -> float:
 
 @contextmanager
 def _empty_stack(program: str) -> Iterator[Stack]:
-    """A stack of a program that makes nothing, in the project's own runtime."""
+    """A stack of a program without resources, in the project's own runtime."""
     with tempfile.TemporaryDirectory(prefix="campus-monitor-empty-") as folder:
         write_project(Path(folder), ROOT, {"name": "empty", "main": ".", "config": {}})
         (Path(folder) / "__main__.py").write_text(program)
@@ -79,7 +79,7 @@ def _empty_stack(program: str) -> Iterator[Stack]:
 
 
 def same_modules() -> str:
-    """Lines that load the modules of pulumi_aws that the stack's components use."""
+    """Lines that load the pulumi_aws modules of the stack's components."""
     sources = (ROOT / "components").rglob("*.py")
     names = {name for source in sources for name in AWS_MODULES.findall(source.read_text())}
     return "".join(f"from pulumi_aws.{name} import *\n" for name in sorted(names))

@@ -1,4 +1,4 @@
-"""How many lines get through the gate, against a bare reverse proxy and against Loki itself."""
+"""The gate's throughput, compared with a bare reverse proxy and with Loki itself."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from rig.pusher import numbered_body
 
 BARE_PORT = 8443
 ROUNDS, SECONDS = 20, 1.5
-# As many connections as some shippers have; a push is what one of them ships in a busy second.
+# As many connections as some shippers have; a push has one shipper's lines of a busy second.
 CONNECTIONS, LINES, LINE_BYTES = 8, 100, 100
 ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Way:
-    """One way for a push into Loki."""
+    """One route for a push to Loki."""
 
     name: str
     caller: Caller
@@ -37,7 +37,7 @@ class Way:
 
 @dataclass
 class Pushed:
-    """What came through one way: lines per second of each round, seconds of each push."""
+    """A route's results: lines per second of each round, seconds of each push."""
 
     rates: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
@@ -87,10 +87,10 @@ def _start_bare(edge: Deployment, bare: OwnCaddy) -> None:
 
 
 def push_by_turns(ways: tuple[Way, ...]) -> list[Pushed]:
-    """Push over each way in turn, round by round."""
+    """Push over each route in turn, round by round."""
     pushed = [Pushed() for _ in ways]
     with other_processes(1) as processes:
-        # The first round isn't counted: it pays the one hash of the password, and warms all up.
+        # The first round is a warm-up, with the only hash of the password.
         for number in range(ROUNDS + 1):
             for way, came in zip(ways, pushed, strict=True):
                 took, seconds = processes.submit(push_all_out, way).result()
@@ -101,9 +101,9 @@ def push_by_turns(ways: tuple[Way, ...]) -> list[Pushed]:
 
 
 def push_all_out(way: Way) -> tuple[float, list[float]]:
-    """Push on each connection as soon as the last push is answered; the seconds in all, and of each.
+    """Push on each connection after the last push's answer; the seconds in total, and of each.
 
-    Raises RuntimeError if a push isn't taken.
+    Raises RuntimeError if a push is refused.
     """
     took: list[float] = []
     wrong: list[int] = []

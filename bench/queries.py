@@ -1,4 +1,4 @@
-"""What a query costs by the reader, against Loki itself: a page of lines, and all that Loki gives at once."""
+"""The cost of a query through the reader, compared with Loki itself: a page, and the longest answer."""
 
 from __future__ import annotations
 
@@ -18,8 +18,7 @@ from rig.processes import wait_for
 from rig.pusher import line_of, numbered_body
 
 LINES = 5000
-# How many lines a query is answered with: those on a screen, and as many as Loki gives (its
-# max_entries_limit_per_query).
+# Lines per answer: a screen, and Loki's limit (its max_entries_limit_per_query).
 PAGE, ALL = 100, LINES
 ROUNDS, QUERIES = 20, 50
 READER, GRAFANA = "172.30.0.2", "172.30.0.3"
@@ -48,7 +47,7 @@ def report_queries(edge: Deployment) -> bool:
         wait_for("all lines are found", lambda: asked(reader, ALL, 1, began)[1] == ALL, ANSWER_SECONDS)
         ratios: dict[int, list[float]] = {PAGE: [], ALL: []}
         seconds: dict[tuple[int, str], list[float]] = {}
-        # The first round warms all up.
+        # The first round is a warm-up.
         for number in range(ROUNDS + 1):
             for limit, found in ratios.items():
                 queries = QUERIES if limit == PAGE else QUERIES // 10
@@ -73,7 +72,7 @@ def report_queries(edge: Deployment) -> bool:
 
 
 def asked(caller: Caller, limit: int, queries: int, began_ns: int) -> tuple[float, int]:
-    """The median seconds of queries over one connection, and how many lines the last answer has."""
+    """The median seconds of queries over one connection, and the number of lines in the last answer."""
     wanted = {"query": '{job="asked"}', "start": began_ns, "end": began_ns + 10**9, "limit": limit}
     path = f"/loki/api/v1/query_range?{urlencode(wanted)}"
     seconds, body = [], b""

@@ -1,8 +1,8 @@
-"""How much slower a no-change preview with 100 services is than with as many trivial resources.
+"""A no-change preview with 100 services, compared with as many trivial resources.
 
-`python -m bench.services` deploys both to the emulator, then previews them by turns, so that a busy machine
-slows both alike, and records the median ratio of the rounds. No Docker is needed: the program registers the
-services alone. A trivial resource is an empty log group: through the same plugin, with nothing to render.
+`python -m bench.services` deploys both to the emulator, then previews them in turns, so that a busy machine
+slows both alike, and records the median ratio of the rounds. It needs no Docker: the program registers only
+the services. A trivial resource is an empty log group, from the same plugin but without rendering.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FIGURE = "services_preview_ratio"
 SERVICES = 100
 ROUNDS = 3
 COMMAND = ("preview", "--expect-no-changes")
-# What both programs begin with: the same settings, the same modules of the SDK.
+# The beginning of both programs: the same settings, the same modules of the SDK.
 COMMON = """
 import atexit, gc, sys
 sys.path.insert(0, {root!r})
@@ -68,7 +68,7 @@ def settings_for(emulator: Emulator) -> Settings:
 
 @contextmanager
 def _stack(program: str, emulator: Emulator) -> Iterator[Stack]:
-    """A stack of this program with those settings, deployed."""
+    """A deployed stack of this program with those settings."""
     with tempfile.TemporaryDirectory(prefix="campus-monitor-services-") as folder:
         write_project(Path(folder), ROOT, {"main": "."})
         (Path(folder) / "__main__.py").write_text(COMMON.format(root=str(ROOT)) + same_modules() + program)
@@ -78,7 +78,7 @@ def _stack(program: str, emulator: Emulator) -> Iterator[Stack]:
 
 
 def resources(stack: Stack) -> int:
-    """How many resources a stack has, components counted too: the engine hears of each."""
+    """The number of a stack's resources, including components, which the engine registers too."""
     state = stack.automation.export_stack().deployment or {}
     return sum(one["type"].startswith(("aws:", "campus-monitor:")) for one in state["resources"])
 

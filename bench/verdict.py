@@ -1,4 +1,4 @@
-"""How a benchmark tells what it measured."""
+"""A benchmark's report."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def assert_preview_fails(mistake: Mistake, rig: Rig, emulator: Emulator) -> None
     before = docker_contents(rig), emulator.contents()
     with running_stack(mistake.put_into(settings_for(rig, emulator))) as stack:
         said = stack.preview_error()
-    assert any(mistake.is_told_by(line) for line in said.splitlines()), said
+    assert any(mistake.matches(line) for line in said.splitlines()), said
     assert "Traceback" not in said
     assert (docker_contents(rig), emulator.contents()) == before
 

@@ -1,6 +1,6 @@
-"""Broken inputs of many kinds, each wrong by what Caddy's, nft's or our own documentation says.
+"""Broken inputs of many kinds, each wrong by Caddy's, nft's or our own documentation.
 
-Every one is made from a good input by one mistake. The code under test has no say in what is broken.
+Each is a good input with one mistake. What is broken doesn't depend on the code under test.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from typing import Any
 from rig.live_caddy import PORT
 from rig.stack import Settings, local_settings, merged
 
-# Where somebody else listens in the container's network.
+# A port that is in use in the container's network.
 TAKEN_PORT = 18996
 SECRET_HASH = "$2b$14$canarycanarycanarycanOcanarycanarycanarycanarycanarycana"
 
-# A gate as the edge has one, with a password behind it. `#<place>` is where a mistake goes.
+# A gate like the edge's, with a password. A mistake replaces `#<place>`.
 GOOD = f"""{{
     admin unix//run/caddy/admin.sock|0600
     skip_install_trust
@@ -53,7 +53,7 @@ http://127.0.0.1:{PORT} {{
 }}
 #end
 """
-# Every name in it is known; a word that begins so is not.
+# No known name begins with this.
 UNKNOWN = "zq"
 LIVE_FRAGMENT = "allowed/nat/203.0.113.7.caddy"
 GOOD_FRAGMENT = "remote_ip 203.0.113.7/32\n"
@@ -90,7 +90,7 @@ class Broken:
 
 
 def broken_inputs(seed: int, number: int) -> list[Broken]:
-    """So many broken inputs, of all kinds in turn; the same for the same seed."""
+    """This many broken inputs, of all kinds in turn; the same for the same seed."""
     rng = random.Random(seed)
     kinds = list(_KINDS.items())
     rng.shuffle(kinds)
@@ -98,7 +98,7 @@ def broken_inputs(seed: int, number: int) -> list[Broken]:
 
 
 def good_words(seed: int, number: int) -> list[str]:
-    """Words for changes that are right: a suite in which everything is refused proves nothing."""
+    """Words for valid changes: a suite in which everything is refused proves nothing."""
     rng = random.Random(seed)
     return [_word(rng) for _ in range(number)]
 
@@ -127,7 +127,7 @@ def _inserted(place: str, *texts: str) -> Make:
 
 
 def _gate(*texts: str) -> Make:
-    """One of these texts in the gate: in the Caddyfile, in a new fragment or in the one that is there."""
+    """One of these texts in the gate: in the Caddyfile, in a new fragment or in the existing one."""
 
     def make(rng: random.Random) -> dict[str, str]:
         text = rng.choice(texts).replace("{}", _word(rng))
@@ -142,7 +142,7 @@ def _appended(*texts: str) -> Make:
 
 
 def _cut_off(rng: random.Random) -> dict[str, str]:
-    # Caddy itself adds the last brace, so that two at least have to be missing.
+    # Caddy adds the last brace itself, so at least two must be missing.
     lines = GOOD.replace("#end\n", "").splitlines()
     closing = [number for number, line in enumerate(lines) if line.strip() == "}"]
     return {"Caddyfile": "\n".join(lines[: closing[-rng.randint(2, 5)]]) + "\n"}
@@ -173,7 +173,7 @@ def _wrong_range(rng: random.Random) -> dict[str, str]:
 
 
 def _unusable_address(rng: random.Random) -> dict[str, str]:
-    # Documentation's ranges (RFC 5737, RFC 3849): the container has none of them.
+    # Documentation ranges (RFC 5737, RFC 3849), which the container doesn't have.
     byte = rng.randint(1, 254)
     address = rng.choice([f"192.0.2.{byte}", f"198.51.100.{byte}", f"[2001:db8::{byte:x}]"])
     return {"Caddyfile": at("site", f"bind {address}")}
@@ -184,7 +184,7 @@ def _second_hash(rng: random.Random) -> dict[str, str]:
 
 
 def _no_hash(rng: random.Random) -> dict[str, str]:
-    # Neither bcrypt's form nor base64 (RFC 4648, section 4), in which Caddy takes the others.
+    # Neither bcrypt's form nor base64 (RFC 4648, section 4), which Caddy accepts for other hashes.
     return {"Caddyfile": at("account", f"admin-2 {_word(rng)}!{_word(rng)}")}
 
 
@@ -193,7 +193,7 @@ def _nul(rng: random.Random) -> dict[str, str]:
 
 
 def _no_text(rng: random.Random) -> dict[str, str]:
-    # Read as Latin-1: any byte but those that mean something to Caddy's lexer or end a line.
+    # Read as Latin-1: any byte except those that Caddy's lexer interprets or that end a line.
     junk = "".join(chr(rng.choice([*range(1, 9), *range(14, 32), *range(127, 256)])) for _ in range(40))
     return {"Caddyfile": at(rng.choice(["site", "global", "proxy"]), UNKNOWN + junk)}
 
@@ -232,7 +232,7 @@ def _hostile_name(rng: random.Random) -> dict[str, str]:
 
 
 def _two_files(rng: random.Random) -> dict[str, str]:
-    # One right, one wrong: neither may come in place.
+    # One right, one wrong: neither may be applied.
     return {
         "Caddyfile": at("site", "header X-Half applied"),
         f"allowed/nat/{_word(rng)}.caddy": f"remote_ip {_range(rng)}\n",

@@ -1,4 +1,4 @@
-"""What the edge's suites share."""
+"""Fixtures of the edge's suites."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ from rig.rig import Rig
 
 @pytest.fixture(scope="package")
 def edge(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
-    """The stack, deployed for all suites of this folder: whoever changes it puts it back."""
+    """The stack, deployed for all suites of this folder: tests undo their changes."""
     with deployed(rig, emulator) as made:
         yield made

@@ -1,4 +1,4 @@
-"""The gate's suite: sends cases, reads what came before the Lokis, and holds both against the oracle."""
+"""The gate's suite: sends cases, reads the requests that reach the Lokis, and asks the oracle about both."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.edge.gate_oracle import H2Request, Judged, Policy, Verdict, judge
 from tests.edge.gate_wire import WAITED, Reply, Wire
 from tests.edge.relay import Arrival, Relay
 
-# So many cases are in memory at once.
+# The number of cases in memory at once.
 AT_ONCE = 2000
-# So much of what a case sent is shown.
+# The bytes shown of a case's request.
 SHOWN = 600
-# What no Loki may see of a push.
+# Header fields that no Loki may see.
 FORBIDDEN_FIELDS = (b"authorization", b"x-scope-orgid")
 
 Asked = Mapping[int, tuple[Case, Judged]]
@@ -25,24 +25,24 @@ Asked = Mapping[int, tuple[Case, Judged]]
 
 @dataclass
 class Result:
-    """What a run found."""
+    """A run's result."""
 
     cases: int = 0
     bypasses: list[str] = field(default_factory=list)
     wrong_refusals: list[str] = field(default_factory=list)
-    # How many requests the oracle judged how.
+    # The oracle's verdicts.
     verdicts: Counter[Verdict] = field(default_factory=Counter)
-    # How many pushes each Loki has taken.
+    # The number of pushes that each Loki accepted.
     taken: Counter[str] = field(default_factory=Counter)
-    # How many others may have been taken: they were cut off before an answer.
+    # The number of others that may have been accepted: they were cut off before an answer.
     cut_off: Counter[str] = field(default_factory=Counter)
-    # What each case was answered, by its number.
+    # The reply to each case, by its number.
     replies: dict[int, Reply] = field(default_factory=dict, repr=False)
-    # How many connections had to be closed on our side.
+    # The number of connections that we had to close.
     waits: int = 0
 
     def count(self, arrivals: Iterable[Arrival]) -> None:
-        """Count what the Lokis have taken of these, and what they may have taken."""
+        """Count the pushes that the Lokis accepted, or may have accepted."""
         for one in arrivals:
             if one.status == 204 and one.has_body:
                 self.taken[one.loki] += 1
@@ -50,7 +50,7 @@ class Result:
                 self.cut_off[one.loki] += 1
 
     def report(self, at_most: int = 10) -> str:
-        """What went wrong, for a person to read."""
+        """A readable report of the failures."""
         found = [*self.bypasses[:at_most], *self.wrong_refusals[:at_most]]
         counted = (
             f"{len(self.bypasses)} bypasses, {len(self.wrong_refusals)} wrong refusals, {self.cases} cases"
@@ -58,14 +58,14 @@ class Result:
         return "\n".join([counted, *found])
 
     def summary(self) -> str:
-        """What was tried, in a line."""
+        """A one-line summary of the cases."""
         verdicts = ", ".join(f"{count} {verdict.value}" for verdict, count in self.verdicts.most_common())
         return f"{self.cases} cases; requests: {verdicts}; {self.waits} waits; taken: {dict(self.taken)}"
 
 
 def run(policy: Policy, wire: Wire, relay: Relay, cases: Iterable[Case]) -> Result:
-    """Send all cases, and say what got through that may not, and what didn't that has to."""
-    relay.take()  # what somebody else's requests left
+    """Send all cases, and find those that wrongly got through, and those that wrongly didn't."""
+    relay.take()  # leftovers of other requests
     result = Result()
     remaining = iter(cases)
     before: dict[int, tuple[Case, Judged]] = {}
@@ -78,7 +78,7 @@ def run(policy: Policy, wire: Wire, relay: Relay, cases: Iterable[Case]) -> Resu
         result.verdicts.update(judged.verdict for _, judged in asked.values())
         result.waits += sum(reply.note == WAITED for reply in replies.values())
         result.bypasses += [f"no clean HTTP {one}" for one in broken]
-        # A stream that was cut may come after its round.
+        # A cut stream may arrive after its round.
         result.bypasses += _bypasses(before | asked, replies, arrivals)
         result.wrong_refusals += _wrong_refusals(asked, replies, arrivals)
         result.count(arrivals)
@@ -104,18 +104,20 @@ def _bypasses(asked: Asked, replies: Mapping[int, Reply], arrivals: Iterable[Arr
         if number is not None and times[number] > 1:
             wrong.append("it came more than once")
         if wrong:
-            found.append(f"BYPASS {', '.join(wrong)}\n{_told(case, replies)}    arrived: {_shown(arrival)}")
+            found.append(
+                f"BYPASS {', '.join(wrong)}\n{_described(case, replies)}    arrived: {_shown(arrival)}"
+            )
     for case in {case.number: case for case, _ in asked.values()}.values():
         reply = replies.get(case.number)
         if reply is not None and 204 in reply.statuses and case.number not in taken:
             found.append(
-                f"BYPASS answered like a push, but nothing came past the relay\n{_told(case, replies)}"
+                f"BYPASS answered like a push, but nothing came past the relay\n{_described(case, replies)}"
             )
     return found
 
 
 def _wrong_with(arrival: Arrival, case: Case | None, judged: Judged | None) -> list[str]:
-    """Everything that may not be so about what arrived."""
+    """All objections to an arrived request."""
     wrong: list[str] = []
     if not arrival.is_push:
         wrong.append("another request than a push")
@@ -149,18 +151,18 @@ def _wrong_refusals(asked: Asked, replies: Mapping[int, Reply], arrivals: Iterab
             continue
         answered = [one.status for one in by_number[number] if one.complete or _is_without_need(one)]
         if not answered:
-            found.append(f"WRONGLY REFUSED\n{_told(case, replies)}")
+            found.append(f"WRONGLY REFUSED\n{_described(case, replies)}")
         elif not set(answered) & set(replies[case.number].statuses):
-            found.append(f"Loki's answer {answered} is lost\n{_told(case, replies)}")
+            found.append(f"Loki's answer {answered} is lost\n{_described(case, replies)}")
     return found
 
 
 def _is_without_need(arrival: Arrival) -> bool:
-    """Whether Loki answered an announced body before it came: then nobody sends it (RFC 9110, 10.1.1)."""
+    """Whether Loki answered before an announced body, which then isn't sent (RFC 9110, 10.1.1)."""
     return arrival.status is not None and arrival.values(b"expect") == [b"100-continue"]
 
 
-def _told(case: Case | None, replies: Mapping[int, Reply]) -> str:
+def _described(case: Case | None, replies: Mapping[int, Reply]) -> str:
     if case is None:
         return ""
     sent = case.sent

@@ -1,7 +1,7 @@
-"""What is tried at the gate: a fixed core of cases, and any number of generated ones.
+"""The gate's cases: a fixed core, and any number of generated ones.
 
-A case is what one connection, or one stream of HTTP/2, sends from one address. Every request in
-it has a number of its own, in a header field and at the front of its body.
+A case is sent on one connection, or one HTTP/2 stream, from one address. Every request in it has its own
+number, in a header field and at the beginning of its body.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ SOURCES = (NAT, STRANGER, LATER_NAT, CAMPUS_CLIENT, PRIVATE_CLIENT, NAT_6, STRAN
 REQUESTS = 10
 AT_ONCE: Named = ("a body", lambda draft: None)
 ONE_CHUNK = HARMLESS_FRAMINGS[0]
-# A window of 2^15 bytes and a header of gzip's (zlib's manual, deflateInit2).
+# A window of 2^15 bytes and a gzip header (zlib's manual, deflateInit2).
 GZIP = 15 + 16
 TRANSPORTS: tuple[Transport, ...] = ("h1", "h2", "plain")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """What one connection sends."""
+    """The requests of one connection."""
 
     number: int
     title: str
@@ -56,12 +56,12 @@ class Case:
     sent: bytes | H2Request = field(repr=False)
     # The name in the TLS handshake; None is plain HTTP on port 80.
     site: str | None
-    # What is sent before the TLS handshake.
+    # Bytes sent before the TLS handshake.
     preface: bytes = b""
-    # Whether it needs a connection of its own, and whether that ends within a request.
+    # Whether it needs its own connection, and whether that ends within a request.
     is_alone: bool = False
     ends_early: bool = False
-    # How many passwords have to be hashed for it.
+    # The number of passwords that are hashed for it.
     guesses: int = 0
 
 
@@ -70,9 +70,9 @@ def _in_gzip(draft: Draft) -> None:
 
 
 class Cases:
-    """Makes cases for a policy, numbered one after the other from `first`.
+    """Makes cases for a policy, numbered from `first`.
 
-    The same seed and first number give the same cases, but for the time of their lines.
+    The same seed and first number give the same cases, except the time of their lines.
     """
 
     def __init__(self, policy: Policy, seed: int, stamp: int, first: int = 0) -> None:
@@ -82,7 +82,7 @@ class Cases:
     # --- the core ---
 
     def essential(self) -> Iterator[Case]:
-        """What no fault of a gate gets past: every address, claim, method, path and login."""
+        """Enough cases to catch every seeded fault: every address, claim, method, path and login."""
         for door in self._policy.doors:
             for source in SOURCES:
                 for transport in TRANSPORTS:
@@ -95,7 +95,7 @@ class Cases:
                         yield self._one(door, source, "h1", change)
 
     def core(self) -> Iterator[Case]:
-        """Every change by itself, from an address that is let in and from one that isn't."""
+        """Every change by itself, from an allowed address and from another."""
         yield from self.essential()
         for door in self._policy.doors:
             for source in self._insiders(door)[:1] + self._outsiders(door)[:1]:
@@ -124,7 +124,7 @@ class Cases:
                 yield self._stream(door, source, stream, hidden)
 
     def large(self, door: Door, source: str, size: int) -> Iterator[Case]:
-        """Pushes of so many bytes, framed in each way there is."""
+        """Pushes of this many bytes, with every framing."""
         ways: list[tuple[Transport, Named]] = [("h1", AT_ONCE), ("h1", ONE_CHUNK), ("h2", AT_ONCE)]
         for transport, (title, change) in ways:
             number = next(self._numbers)
@@ -134,7 +134,7 @@ class Cases:
             yield self._finished(draft, number, [(f"{title} of {size} bytes", change)])
 
     def packed(self, door: Door, source: str, size: int) -> Case:
-        """A push in gzip with a line of so many bytes."""
+        """A push in gzip with a line of this many bytes."""
         number = next(self._numbers)
         draft = self._draft(door, source, number * REQUESTS, Random(number))
         start, end = draft.body.split(b";", 1)
@@ -147,7 +147,7 @@ class Cases:
     # --- the generated ones ---
 
     def generated(self, count: int) -> Iterator[Case]:
-        """So many cases with random changes."""
+        """This many cases with random changes."""
         for _ in range(count):
             number = next(self._numbers)
             yield self._generated(number, Random(f"{self._seed}/{number}"))

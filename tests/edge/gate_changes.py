@@ -1,4 +1,4 @@
-"""How the gate's cases differ from a push that has to pass: tables of named changes."""
+"""The gate's cases as changes of a push that must pass: tables of named changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _set(**values: object) -> Change:
 
 
 def _alone(change: Change) -> Change:
-    """The same on a connection of its own: nobody can tell how it is understood."""
+    """The same on its own connection, since readers may understand it differently."""
 
     def both(draft: Draft) -> None:
         draft.is_alone = True
@@ -91,7 +91,7 @@ def _inside(path: bytes) -> Change:
 
 
 def _somewhere(insert: bytes) -> Change:
-    """Put bytes before some slash of the target."""
+    """Insert bytes before some slash of the target."""
 
     def made(draft: Draft) -> bytes:
         slashes = [at for at, byte in enumerate(draft.target) if byte == ord("/")]
@@ -102,7 +102,7 @@ def _somewhere(insert: bytes) -> Change:
 
 
 def _encoded(draft: Draft) -> bytes:
-    """Percent-encode one to three characters, some of them perhaps twice."""
+    """Percent-encode one to three characters, some maybe twice."""
     target = draft.target
     for _ in range(draft.rng.randint(1, 3)):
         at = draft.rng.randrange(min(1, len(target) - 1), len(target))
@@ -118,7 +118,7 @@ def _letter_in_other_case(draft: Draft) -> bytes:
 
 
 def _one_byte(draft: Draft) -> bytes:
-    """Replace, remove or add one byte that a target may hold."""
+    """Replace, remove or add one byte that a target may contain."""
     at = draft.rng.randrange(len(draft.target))
     byte = bytes([draft.rng.choice([byte for byte in range(0x21, 0x7F) if byte != ord("%")])])
     new = draft.rng.choice([byte, b"", byte + draft.target[at : at + 1]])
@@ -136,12 +136,12 @@ LOKI_PATHS = (
 
 
 def _beyond(insert: bytes, left_out: int = 0) -> Change:
-    """Put bytes between the prefix and the path of the door, of which the first ones are left out."""
+    """Insert bytes between the prefix and the path of the door, without the path's first `left_out`."""
     return _target(lambda draft: draft.door.prefix.encode() + insert + draft.door.path[left_out:])
 
 
 def _by_otlp(draft: Draft) -> None:
-    """Push as OpenTelemetry does, which only some routes are open to."""
+    """Push like OpenTelemetry, which only some routes accept."""
     draft.target, draft.body = draft.door.prefix.encode() + OTLP, otlp_body(draft.case, draft.stamp)
 
 
@@ -287,7 +287,7 @@ def _field(name: bytes, value: bytes) -> Change:
     return lambda draft: draft.add(name, value)
 
 
-# What proxies tell each other about a client's address.
+# Proxies' header fields for a client's address.
 ADDRESS_FIELDS = (
     *(b"X-Forwarded-For", b"X-Real-IP", b"Client-IP", b"X-Client-IP", b"True-Client-IP"),
     *(b"CF-Connecting-IP", b"Fastly-Client-IP", b"X-Cluster-Client-IP", b"X-Remote-Addr"),
@@ -361,7 +361,7 @@ def _body(made: Callable[[bytes], bytes]) -> Change:
 
 
 def _finish(made: Callable[[bytes], bytes]) -> Change:
-    """Change the finished bytes of a request in HTTP/1."""
+    """Change the finished bytes of an HTTP/1 request."""
     return _set(finish=made)
 
 
@@ -394,12 +394,12 @@ def _many_fields(draft: Draft) -> None:
     draft.fields += [(b"X-%d" % at, b"a" * 40) for at in range(1500)]
 
 
-# What Loki has to judge and not the gate.
+# Bodies that Loki has to judge, not the gate.
 HARMLESS_BODIES: list[Named] = [
     ("a body in gzip", _content(b"gzip", lambda body: gzip.compress(body, mtime=0))),
     ("a body that is no gzip", _content(b"gzip", lambda body: body)),
     ("an unknown encoding", _content(b"br", lambda body: body)),
-    # Loki refuses it by its head, so that its body is never sent.
+    # Loki refuses it by its header, so its body is never sent.
     ("an unknown encoding, announced", _announced_content(b"br")),
     ("no body", _body(lambda body: b"")),
     ("half a body", _body(lambda body: body[: len(body) // 2])),
@@ -463,7 +463,7 @@ ODD_FIELDS: list[Named] = [
 
 
 def _login(made: Callable[[bytes], bytes | None]) -> Change:
-    """Change the Authorization field, if the route wants one."""
+    """Change the Authorization field, if the route needs one."""
 
     def change(draft: Draft) -> None:
         if draft.login is not None:
@@ -541,7 +541,7 @@ LOGINS: list[Named] = [
     ("a wrong login first", _second_login(is_right_first=False)),
     ("a wrong login second", _second_login(is_right_first=True)),
 ]
-# Caddy hashes at its full cost for a user that it doesn't know: over a second each.
+# Caddy hashes at full cost even for unknown users: over a second each.
 COSTLY_LOGINS: list[Named] = [
     ("an unknown user", _with_login(lambda name: "nobody", _same)),
     ("a user in upper case", _with_login(str.upper, _same)),
@@ -559,7 +559,7 @@ def _framing(made: Framing) -> Change:
 
 
 def _sized(value: Callable[[int], bytes]) -> Framing:
-    """A Content-Length that isn't quite one."""
+    """A slightly wrong Content-Length."""
     return lambda body: ([(b"Content-Length", value(len(body)))], body)
 
 
@@ -576,7 +576,7 @@ def _ends_early(change: Change) -> Change:
 
 
 def _coded(*codings: bytes) -> Framing:
-    """A chunked body whose Transfer-Encoding says this, field by field."""
+    """A chunked body with these Transfer-Encoding fields."""
     return lambda body: ([(b"Transfer-Encoding", coding) for coding in codings], chunked(body))
 
 

@@ -1,4 +1,4 @@
-"""A request in the making, for the gate's cases: the push that has to pass, until it is changed."""
+"""A draft of a request, for the gate's cases: a push that must pass, unless it is changed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ Transport = Literal["h1", "h2", "plain"]
 
 @dataclass
 class Draft:
-    """One request, in HTTP/1 or in HTTP/2."""
+    """One HTTP/1 or HTTP/2 request."""
 
     rng: Random
     policy: Policy
     door: Door
     source: str
-    # Its number: it stands in a header and in the body.
+    # Its number, in a header and in the body.
     case: int
     # The time of its line, in nanoseconds since 1970.
     stamp: int
@@ -36,15 +36,15 @@ class Draft:
     login: bytes | None = None
     fields: Fields = field(default_factory=list)
     body: bytes = b""
-    # The fields and the bytes of a body in HTTP/1; None is a Content-Length.
+    # The fields and bytes of an HTTP/1 body; None means a Content-Length.
     framing: Callable[[bytes], tuple[Fields, bytes]] | None = None
-    # The last changes, of the bytes of HTTP/1 and of the stream of HTTP/2.
+    # The last changes, of the HTTP/1 bytes and of the HTTP/2 stream.
     finish: Callable[[bytes], bytes] | None = None
     finish_stream: Callable[[H2Request], H2Request] | None = None
-    # The name in the TLS handshake, and what is sent before it.
+    # The name in the TLS handshake, and the bytes before it.
     site: str = ""
     preface: bytes = b""
-    # Whether it needs a connection of its own, and whether that ends within the request.
+    # Whether it needs its own connection, and whether that ends within the request.
     is_alone: bool = False
     ends_early: bool = False
 
@@ -63,7 +63,7 @@ class Draft:
         self.fields.append((name, value))
 
     def sent(self) -> bytes | H2Request:
-        """What goes over the connection."""
+        """The bytes or the stream to send."""
         return self.stream() if self.transport == "h2" else self.raw()
 
     def raw(self) -> bytes:
@@ -95,7 +95,7 @@ class Draft:
         return self.finish_stream(request) if self.finish_stream else request
 
     def is_guess(self) -> bool:
-        """Whether it gets as far as a password's hash, which takes its time."""
+        """Whether a password is hashed for it, which is slow."""
         return (
             bool(self.door.accounts)
             and self.login is not None
@@ -105,18 +105,18 @@ class Draft:
 
 
 def is_allowed(door: Door, source: str) -> bool:
-    """Whether a route is open to an address."""
+    """Whether a route allows an address."""
     return any(ip_address(source) in ip_network(allowed) for allowed in door.allowed)
 
 
 def push_body(case: int, stamp: int) -> bytes:
-    """A push of one line that names its case."""
+    """A push of one line with its case's number."""
     stream = {"stream": {"job": "gate"}, "values": [[str(stamp), f"case={case};"]]}
     return json.dumps({"streams": [stream]}).encode()
 
 
 def otlp_body(case: int, stamp: int) -> bytes:
-    """The same as OpenTelemetry has it (its protocol's JSON encoding)."""
+    """The same in OpenTelemetry's JSON encoding."""
     line = {"timeUnixNano": str(stamp), "body": {"stringValue": f"case={case};"}}
     name = {"key": "service.name", "value": {"stringValue": "gate"}}
     logs = {"resource": {"attributes": [name]}, "scopeLogs": [{"logRecords": [line]}]}
@@ -139,5 +139,5 @@ def chunked(*pieces: bytes) -> bytes:
 
 
 def last_request(policy: Policy) -> bytes:
-    """What makes a server close the connection once it has read all that came before."""
+    """A request after which the server closes the connection."""
     return b"GET /the-end HTTP/1.1\r\nHost: " + policy.host.encode() + b"\r\nConnection: close\r\n\r\n"

@@ -1,4 +1,4 @@
-"""Gates that don't hold, as changes of a rendered Caddyfile: the suite has to catch every one."""
+"""Broken gates, as changes of a rendered Caddyfile: the suite must catch every one."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Literal
 
 from rig.namespaces import NAT, NAT_6
 
-# The rendered address gate of a route that allows `nat`, and the fixed entry that nobody has.
+# The rendered address matcher of a route with `nat`, and the fixed entry that no client has.
 NAT_GATE = re.compile(r"\t+remote_ip (?P<cidrs>.*)\n\t+import allowed/nat/\*\.caddy\n")
 NOBODY = "255.255.255.255/32"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with a Caddyfile, and what the suite has to find."""
+    """A fault in a Caddyfile, and the finding that the suite must report."""
 
     name: str
     seed: Callable[[str], str]
     finds: Literal["bypasses", "wrong_refusals"] = "bypasses"
 
     def seeded(self, caddyfile: str) -> str:
-        """The Caddyfile with the fault in it."""
+        """The Caddyfile with the fault."""
         changed = self.seed(caddyfile)
         assert changed != caddyfile, f"{self.name}: nothing was changed"
         return changed
@@ -34,12 +34,12 @@ def _replaced(old: str, new: str) -> Callable[[str], str]:
 
 
 def _without(line: str) -> Callable[[str], str]:
-    """Without the lines that match."""
+    """Remove matching lines."""
     return lambda text: re.sub(rf"(?m)^\t+{line}\n", "", text)
 
 
 def _respond_at_the_top(text: str) -> str:
-    """The gates as one `respond` beside the routes: Caddy sorts it behind them."""
+    """The gates as one `respond` outside the routes: Caddy sorts it behind them."""
     gates = NAT_GATE.search(text)
     assert gates is not None
     blocked = f"""\
@@ -55,7 +55,7 @@ def _respond_at_the_top(text: str) -> str:
 
 
 def _password_after_strip(text: str) -> str:
-    """The address gate before everything, and the password only where the path is Loki's own."""
+    """The address matcher before everything, and the password only if the path is Loki's own."""
     accounts = re.search(r"basic_auth bcrypt \{\n(?P<lines>(?:.*\n)*?)\t+\}\n", text)
     upstream = re.search(r"reverse_proxy (loki-test:\d+)", text)
     assert accounts is not None
@@ -82,19 +82,19 @@ def _password_after_strip(text: str) -> str:
 
 
 def _trusted_proxies(text: str) -> str:
-    """The address that a header claims, from whoever is in a private range."""
+    """Trust a header's address from any private range."""
     gate = rf"\t\t\tclient_ip \g<cidrs> {NAT} {NAT_6}\n"
     text = NAT_GATE.sub(gate, text).replace("remote_ip", "client_ip")
     return text.replace("\tservers {\n", "\tservers {\n\t\ttrusted_proxies static private_ranges\n")
 
 
 def _import_alone(text: str) -> str:
-    """Gates of fragments and nothing else, while there is no fragment."""
+    """Gates with only fragments, while there are none."""
     return NAT_GATE.sub("\t\t\timport allowed/none/*.caddy\n", text)
 
 
 def _everything_below(text: str) -> str:
-    """All of a Loki behind its prefix, for everybody."""
+    """All of a Loki below its prefix, for everybody."""
     upstream = re.search(r"reverse_proxy (loki-test:\d+)", text)
     assert upstream is not None
     open_to_all = f"handle /lokitest/* {{\n\t\t\treverse_proxy {upstream[1]}\n\t\t}}\n"
@@ -104,13 +104,13 @@ def _everything_below(text: str) -> str:
 LOGIN_TOO = "method POST\n\t\t\theader Authorization *"
 
 FAULTS = [
-    # Each of these was, or nearly was, in somebody's Caddyfile.
+    # Each of these was, or almost was, in a real Caddyfile.
     Fault("a respond at the top", _respond_at_the_top),
     Fault("basic_auth after a prefix strip", _password_after_strip),
     Fault("an empty allowlist import", _import_alone),
     Fault("client_ip behind trusted private ranges", _trusted_proxies),
     Fault("no gate for IPv6", _replaced(f"remote_ip {NOBODY}", f"remote_ip {NOBODY} ::/0")),
-    # Each line of a route, left out or weakened.
+    # Each line of a route, removed or weakened.
     Fault("no gate for IPv4", _replaced(f"remote_ip {NOBODY}", f"remote_ip {NOBODY} 0.0.0.0/0")),
     Fault("any method", _without("method POST")),
     Fault("any path under the prefix", _everything_below),
@@ -120,7 +120,7 @@ FAULTS = [
     Fault("the tenant passed on", _without("request_header -X-Scope-OrgID")),
     Fault("the password passed on", _without("request_header -Authorization")),
     Fault("the client's path passed on", _without(r"rewrite \* .*")),
-    # The other way round: pushes that are refused.
+    # The opposite: pushes that are wrongly refused.
     Fault("fragments forgotten", _without(r"import allowed/nat/\*\.caddy"), "wrong_refusals"),
     Fault("a limit too small", _replaced("max_size 5MB", "max_size 80B"), "wrong_refusals"),
     Fault("a login on every route", _replaced("method POST", LOGIN_TOO), "wrong_refusals"),

@@ -1,4 +1,4 @@
-"""How the gate's streams of HTTP/2 differ from a push that has to pass: a table of named changes."""
+"""The gate's HTTP/2 streams as changes of a push that must pass: a table of named changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Block = list[tuple[bytes, bytes]]
 
 
 def _stream(made: Callable[[H2Request], H2Request]) -> Change:
-    """Change a finished stream, which has a connection of its own then."""
+    """Change a finished stream, which then has its own connection."""
 
     def change(draft: Draft) -> None:
         draft.is_alone = True
@@ -32,7 +32,7 @@ def _without(name: bytes) -> Change:
 
 
 def _instead(name: bytes, *values: bytes) -> Change:
-    """Give a field these values in its place."""
+    """Replace a field by these values."""
     return _block(
         lambda block: [
             one

@@ -1,6 +1,6 @@
-"""Who may push: judged from the bytes that were sent, the address they came from, and a plain table.
+"""Judges who may push, from the sent bytes, their source address, and a plain table.
 
-Written from RFC 9110, 9112 and 9113 and from the policy, not from the renderer or from Caddy.
+Based on RFC 9110, 9112 and 9113 and on the policy, not on the renderer or on Caddy.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from enum import Enum
 from ipaddress import ip_address, ip_network
 
 PUSH = b"/loki/api/v1/push"
-# The other way to push, where a route has it: OpenTelemetry's.
+# OpenTelemetry's push path, if a route has it.
 OTLP = b"/otlp/v1/logs"
-# A body of more bytes is refused.
+# Larger bodies are refused.
 MAX_BODY = 5_000_000
-# A head of more bytes may be refused.
+# Larger heads may be refused.
 USUAL_HEAD = 16 << 10
 
 Fields = Sequence[tuple[bytes, bytes]]
@@ -26,19 +26,19 @@ Fields = Sequence[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, kw_only=True)
 class Door:
-    """One way of a guarded route: whoever comes from these addresses, with an account if it has some."""
+    """One path of a guarded route, with its allowed addresses, and its accounts if it has any."""
 
     prefix: str
     loki: str
     allowed: tuple[str, ...]
-    # The password per user.
+    # The passwords by user.
     accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
-    # The path of Loki's own behind the prefix.
+    # Loki's own path behind the prefix.
     path: bytes = PUSH
 
     @property
     def target(self) -> bytes:
-        """What a push has to ask for."""
+        """The target of a push."""
         return self.prefix.encode() + self.path
 
 
@@ -50,18 +50,18 @@ class Policy:
     doors: tuple[Door, ...]
 
     def door(self, prefix: str) -> Door:
-        """The first way of the route with this prefix."""
+        """The first door of the route with this prefix."""
         return next(one for one in self.doors if one.prefix == prefix)
 
 
 class Verdict(Enum):
-    """What may become of a request."""
+    """The permitted outcomes of a request."""
 
-    # It has to reach its Loki, whole, and be answered by it.
+    # It must reach its Loki, whole, and get Loki's answer.
     PASS = "has to pass"
-    # It may be refused, too: it is odd, or its connection may have ended before it.
+    # It may be refused, too: it is unusual, or its connection may have ended before it.
     MAY_PASS = "may pass"
-    # Its beginning may reach its Loki, all of it may not.
+    # Its beginning may reach its Loki, but not all of it.
     NOT_WHOLE = "may not pass whole"
     # Nothing of it may reach a Loki.
     NEVER = "may not pass"
@@ -69,7 +69,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Judged:
-    """A verdict, and the way to a Loki that it is about; None where it is none."""
+    """A verdict, and the door that it is about, or None."""
 
     verdict: Verdict
     door: Door | None
@@ -77,12 +77,12 @@ class Judged:
 
 @dataclass(frozen=True, kw_only=True)
 class H2Request:
-    """One stream of HTTP/2 as it is sent: header block, data, trailers."""
+    """One HTTP/2 stream as sent: header block, data, trailers."""
 
     headers: tuple[tuple[bytes, bytes], ...]
     body: bytes = b""
     trailers: tuple[tuple[bytes, bytes], ...] = ()
-    # A stream that is reset in place of its end.
+    # The stream is reset instead of ended.
     is_cut: bool = False
 
 
@@ -95,16 +95,16 @@ _FIELD = re.compile(
 )
 _CHUNK = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _CASE = re.compile(rb"(?i)x-case:[ \t]*(\d+)|case=(\d+);")
-# Anything that some reader might take for the head of a POST.
+# Anything that a reader might take for the head of a POST.
 _ANY_HEAD = re.compile(rb"POST[ \t]+([^\s\0]+)[ \t]+HTTP/\d(?:\.\d+)?[ \t]*\r?\n((?:[^\r\n\0][^\n\0]*\n)*)")
 _LOGIN = re.compile(rb"(?i)basic [A-Za-z0-9+/]+=*")
 _CONNECTION_FIELDS = (b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade")
 
 
 def judge(policy: Policy, source: str, site: str | None, sent: bytes | H2Request) -> dict[int, Judged]:
-    """The verdict on every case that is named in what one connection, or one stream, sends.
+    """The verdict on every case in the bytes of one connection, or one stream.
 
-    `site` is the name in the TLS handshake, None where there is none.
+    `site` is the name in the TLS handshake; None without TLS.
     """
     if isinstance(sent, H2Request):
         return _judge_stream(policy, source, sent)
@@ -118,7 +118,7 @@ def _cases(data: bytes) -> list[int]:
     return [int(found[1] or found[2]) for found in _CASE.finditer(data)]
 
 
-# --- HTTP/1: the messages one after the other, as long as they are beyond doubt ---
+# --- HTTP/1: message by message, as long as they are unambiguous ---
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ def _grade(door: Door | None, message: _Message, goes_on: bool, host: str) -> Ju
 
 
 def _message(data: bytes, at: int) -> _Message | None:
-    """The message that begins there; None if a reader could doubt where it ends or what it says."""
+    """The message that begins there; None if its end or its meaning is ambiguous."""
     line = _REQUEST_LINE.match(data, at)
     if line is None:
         return None
@@ -198,7 +198,7 @@ def _message(data: bytes, at: int) -> _Message | None:
 
 
 def _is_usual(fields: Fields, options: set[bytes]) -> bool:
-    """Whether nothing in a head gives a server a reason to refuse it or to change protocols."""
+    """Whether a server has no reason to refuse a head or to change protocols."""
     expected = [value.lower() for value in _values(fields, b"expect")]
     return (
         options <= {b"close", b"keep-alive"}
@@ -211,7 +211,7 @@ def _is_usual(fields: Fields, options: set[bytes]) -> bool:
 
 
 def _framed(data: bytes, here: int, fields: Fields, is_old: bool) -> tuple[int, int, bool, bool] | None:
-    """A body's size, where it ends, whether all of it is there, and whether it is a plain one."""
+    """A body's size, its end, whether it is complete, and whether it is a plain one."""
     codings, lengths = _values(fields, b"transfer-encoding"), _values(fields, b"content-length")
     if codings:
         if lengths or is_old or [coding.lower() for coding in codings] != [b"chunked"]:
@@ -227,7 +227,7 @@ def _framed(data: bytes, here: int, fields: Fields, is_old: bool) -> tuple[int, 
 
 
 def _chunked(data: bytes, here: int) -> tuple[int, int, bool, bool] | None:
-    """The same for a chunked body, which may not have extensions or trailers here."""
+    """The same for a chunked body, here without extensions or trailers."""
     size = 0
     while here < len(data):
         chunk = _CHUNK.match(data, here)
@@ -247,11 +247,11 @@ def _chunked(data: bytes, here: int) -> tuple[int, int, bool, bool] | None:
 
 
 def _judge_doubtful(policy: Policy, source: str, data: bytes) -> dict[int, Judged]:
-    """Where readers may differ: a case may pass if it may by some reading of its head."""
+    """For ambiguous bytes: a case may pass if any reading of its head permits it."""
     verdicts = dict.fromkeys(_cases(data), NEVER)
     at = 0
     while head := _ANY_HEAD.search(data, at):
-        at = head.start() + 1  # a head may hide in another one
+        at = head.start() + 1  # a head may be hidden in another
         lines = re.sub(rb"\r?\n[ \t]+", b" ", head[2]).splitlines()
         fields = [
             (name.strip().lower(), value.strip()) for name, _, value in (one.partition(b":") for one in lines)
@@ -263,7 +263,7 @@ def _judge_doubtful(policy: Policy, source: str, data: bytes) -> dict[int, Judge
     return verdicts
 
 
-# --- HTTP/2: every stream for itself ---
+# --- HTTP/2: each stream separately ---
 
 
 def _judge_stream(policy: Policy, source: str, sent: H2Request) -> dict[int, Judged]:
@@ -283,7 +283,7 @@ def _judge_stream(policy: Policy, source: str, sent: H2Request) -> dict[int, Jud
 
 
 def _permitted_stream(policy: Policy, source: str, fields: Fields) -> Door | None:
-    """The way to a Loki that some reading of the header block permits."""
+    """The door that some reading of the header block permits."""
     hosts = _values(fields, b":authority") + _values(fields, b"host")
     rest = [one for one in fields if one[0] != b"host"] + [(b"host", host) for host in hosts]
     for method in _values(fields, b":method"):
@@ -295,7 +295,7 @@ def _permitted_stream(policy: Policy, source: str, fields: Fields) -> Door | Non
 
 
 def _is_well_formed(sent: H2Request, host: str) -> bool:
-    """Whether a header block is one that nothing is to be said against (RFC 9113, section 8)."""
+    """Whether a header block is beyond objection (RFC 9113, section 8)."""
     names = [name for name, _ in sent.headers]
     pseudo = [name for name in names if name.startswith(b":")]
     return (
@@ -320,7 +320,7 @@ def _is_well_formed(sent: H2Request, host: str) -> bool:
 
 
 def _permitted(policy: Policy, source: str, method: bytes, target: bytes, fields: Fields) -> Door | None:
-    """The way to a Loki that is open to this head from this address, None if there is none."""
+    """The door that is open to this head from this address, or None."""
     hosts = _values(fields, b"host")
     if method != b"POST" or not hosts or not all(_names(host, policy.host) for host in hosts):
         return None
@@ -335,7 +335,7 @@ def _permitted(policy: Policy, source: str, method: bytes, target: bytes, fields
 
 
 def _opens(door: Door, authorization: bytes) -> bool:
-    """Whether an Authorization field holds one of the route's accounts."""
+    """Whether an Authorization field has one of the route's accounts."""
     scheme, _, encoded = authorization.partition(b" ")
     if scheme.lower() != b"basic":
         return False
@@ -348,7 +348,7 @@ def _opens(door: Door, authorization: bytes) -> bool:
 
 
 def _names(value: bytes, host: str) -> bool:
-    """Whether a Host field names the site, at whatever port."""
+    """Whether a Host field names the site, with any port."""
     return re.fullmatch(rb"(?i)" + re.escape(host.encode()) + rb"\.?(:.*)?", value.strip()) is not None
 
 

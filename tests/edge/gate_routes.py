@@ -1,4 +1,4 @@
-"""The configurations that the gate's suite tries: the deployed one, and one with more kinds of routes."""
+"""The configurations for the gate's suite: the deployed one, and one with more kinds of routes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.edge.gate_oracle import OTLP, Door, Policy
 
 CAMPUS = "198.51.100.0/24"
 ACCOUNTS = {"admin-1": "Correct:horse battery", "admin-2": "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n"}
-# bcrypt's lowest cost: thousands of passwords are tried.
+# bcrypt's lowest cost, for thousands of passwords.
 CHEAP = 4
 
 
 def deployed_policy(deployment: Deployment) -> Policy:
-    """What the rig's settings say: one NAT address, and an account on the second route."""
+    """The rig's settings: one NAT address, and an account on the second route."""
     login = deployment.login()
     return Policy(
         deployment.settings["edge"]["domain"],
@@ -35,7 +35,7 @@ def deployed_policy(deployment: Deployment) -> Policy:
 
 
 def many_routes_policy(deployment: Deployment) -> Policy:
-    """What `many_routes` serves: addresses of both families, alone and in ranges, and none at all."""
+    """The policy of `many_routes`: addresses of both families, single ones and ranges, and none at all."""
     return Policy(
         deployment.settings["edge"]["domain"],
         (
@@ -52,9 +52,9 @@ def many_routes_policy(deployment: Deployment) -> Policy:
 
 @contextmanager
 def many_routes(deployment: Deployment, files: EdgeFiles) -> Iterator[str]:
-    """Serve more kinds of routes for the length of the block; gives their Caddyfile."""
+    """Serve more kinds of routes during the block; yields their Caddyfile."""
     text = many_routes_caddyfile(deployment)
-    # The deployment lets NAT in by itself.
+    # The deployment allows NAT itself.
     files.allow(NAT_6)
     try:
         files.apply(text)

@@ -1,4 +1,4 @@
-"""Several requests on one connection of HTTP/1, each hidden from some reader: request smuggling."""
+"""Several requests on one HTTP/1 connection, each hidden from some readers: request smuggling."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Callable
 from tests.edge.gate_changes import CHUNKED
 from tests.edge.gate_draft import Draft, chunked
 
-# Gives the requests of a stream: each call the next one, the push that has to pass.
+# Each call returns the stream's next request, a push that must pass.
 Next = Callable[[], Draft]
-# A stream's bytes, given its requests and what is hidden in it.
+# A stream's bytes, from its requests and the hidden one.
 Stream = Callable[[Next, Callable[[Draft], bytes]], bytes]
 Hidden = Callable[[Draft], bytes]
 
@@ -39,7 +39,7 @@ def _push_past_the_gate(draft: Draft) -> bytes:
     return draft.raw()
 
 
-# What is hidden in another request.
+# Requests to hide in another.
 HIDDEN: list[tuple[str, Hidden]] = [
     ("a read", _read_config),
     ("a read of Loki's own", _read_config_of_loki),
@@ -59,7 +59,7 @@ def _three_in_turn(first: Next, hidden: Hidden) -> bytes:
 
 
 def _behind(change: Callable[[Draft], None]) -> Stream:
-    """The hidden request behind another one that is changed in some way."""
+    """The hidden request behind a changed one."""
 
     def stream(first: Next, hidden: Hidden) -> bytes:
         outer = first()
@@ -70,7 +70,7 @@ def _behind(change: Callable[[Draft], None]) -> Stream:
 
 
 def _in_body(method: bytes = b"POST", is_first: bool = True) -> Stream:
-    """The hidden request in the body of another one, at its front or behind what is pushed."""
+    """The hidden request in another one's body, before or after the pushed lines."""
 
     def stream(first: Next, hidden: Hidden) -> bytes:
         outer = first()
@@ -100,12 +100,12 @@ def _length(body: bytes) -> tuple[bytes, bytes]:
 
 
 def _obscured(name: bytes, value: bytes) -> Stream:
-    """A Transfer-Encoding that only some readers see, beside a length of everything."""
+    """A Transfer-Encoding that only some readers see, and a length of everything."""
     return _framed(lambda body, both: [_length(both), (name, value)])
 
 
 def _chunk_and_length(first: Next, hidden: Hidden) -> bytes:
-    """A length that ends before the chunk does in which the hidden request is."""
+    """A length that ends before the chunk with the hidden request."""
     outer, inner = first(), hidden(first())
     data = chunked(outer.body + inner)
     cut = data.index(b"\r\n") + 2 + len(outer.body)
@@ -129,14 +129,14 @@ def _in_trailers(first: Next, hidden: Hidden) -> bytes:
 
 
 def _in_target(first: Next, hidden: Hidden) -> bytes:
-    """The hidden request's lines in the target of another one."""
+    """The hidden request's lines in another one's target."""
     outer, inner = first(), hidden(first())
     outer.target += b"?a HTTP/1.1\r\nHost: " + outer.host + b"\r\n\r\n" + inner
     return outer.raw()
 
 
 def _in_field(first: Next, hidden: Hidden) -> bytes:
-    """The hidden request in a field whose lines end with a line feed only."""
+    """The hidden request in a field whose lines end only with line feeds."""
     outer, inner = first(), hidden(first())
     outer.add(b"X-A", b"b\n\n" + inner)
     return outer.raw()

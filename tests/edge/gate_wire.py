@@ -1,4 +1,4 @@
-"""How the gate's cases get on the wire, byte for byte, and what they are answered."""
+"""Sends the gate's cases, byte for byte, and reads the replies."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from tests.edge.gate_oracle import H2Request
 
 HTTP, HTTPS = 80, 443
 THREADS = 4
-# So many streams of HTTP/2 are open at once on a connection.
+# The number of open HTTP/2 streams per connection.
 STREAMS_AT_ONCE = 16
-# A connection that was idle for longer isn't used again: Caddy closes it after two minutes.
+# A connection idle for longer isn't reused: Caddy closes it after two minutes.
 KEPT_SECONDS = 60.0
-# After so long a silence a connection is closed on our side: the server waits for more.
+# After this long a silence we close a connection, as the server waits for more.
 SILENCE_SECONDS = 5.0
 ANSWER_SECONDS = 60.0
 WAITED = "the server waited for more"
@@ -42,14 +42,14 @@ _STATUS = re.compile(rb"HTTP/1\.[01] ([2-9]\d\d)")
 
 @dataclass(frozen=True)
 class Reply:
-    """The final statuses that a case was answered, in their order, and what else there is to say."""
+    """The final statuses of a case's replies, in order, and a note."""
 
     statuses: tuple[int, ...] = ()
     note: str = ""
 
 
 class Wire:
-    """Sends cases to a deployment from several threads, each with connections of its own."""
+    """Sends cases to a deployment from several threads, each with its own connections."""
 
     def __init__(self, deployment: Deployment) -> None:
         world, caddy = deployment.rig.network.world, deployment.caddy()
@@ -71,7 +71,7 @@ class Wire:
                 sender.close()
 
     def send(self, cases: Sequence[Case]) -> list[tuple[Case, Reply]]:
-        """Send cases, and give back what each one was answered."""
+        """Send cases, and return the reply to each."""
         shares = [cases[at::THREADS] for at in range(THREADS)]
         with ThreadPoolExecutor(THREADS) as pool:
             answers = pool.map(lambda sender, share: list(sender.send(share)), self._senders, shares)
@@ -79,7 +79,7 @@ class Wire:
 
 
 class _Sender:
-    """The connections of one thread, kept from case to case where that is possible."""
+    """The connections of one thread, reused if possible."""
 
     def __init__(self, world: Namespace, trusts: dict[str, ssl.SSLContext]) -> None:
         self._world, self._trusts = world, trusts
@@ -88,7 +88,7 @@ class _Sender:
         self._kept_h2: dict[str, _H2Connection] = {}
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close all connections."""
         for connection, _ in self._kept.values():
             connection.close()
         for one in self._kept_h2.values():
@@ -97,7 +97,7 @@ class _Sender:
         self._kept_h2.clear()
 
     def send(self, cases: Sequence[Case]) -> Iterator[tuple[Case, Reply]]:
-        """The cases with their answers, in some order."""
+        """The cases with their replies, in any order."""
         waiting: dict[str, list[Case]] = {}
         for case in cases:
             if not isinstance(case.sent, H2Request):
@@ -129,7 +129,7 @@ class _Sender:
             raise
 
     def _send_in_turn(self, case: Case) -> Reply:
-        """Send a single request whose answer has a clear end."""
+        """Send a single request whose reply has a clear end."""
         assert isinstance(case.sent, bytes)
         key = case.source, case.site
         try:
@@ -153,7 +153,7 @@ class _Sender:
         return Reply((response.status,))
 
     def _fresh(self, key: tuple[str, str | None]) -> socket.socket | None:
-        """The connection that was kept, unless the server may be about to close it."""
+        """The kept connection, unless the server may be about to close it."""
         connection, since = self._kept.pop(key, (None, 0.0))
         if connection is None or time.monotonic() - since < KEPT_SECONDS:
             return connection
@@ -168,7 +168,7 @@ class _Sender:
         except OSError as error:
             return Reply(note=repr(error))
         with connection:
-            with suppress(OSError):  # the server needn't read to the end
+            with suppress(OSError):  # the server may not read to the end
                 connection.sendall(case.sent)
             return _read_to_end(connection, case.ends_early)
 
@@ -198,7 +198,7 @@ class _Sender:
                 connection.close()
             answered = list(zip(cases, replies, strict=True))
             yield from ((case, reply) for case, reply in answered if reply.note != UNPROCESSED)
-            # The server has ended the connection in order: every client asks again on the next one.
+            # The server has closed the connection gracefully: like any client, retry on a new one.
             cases = [case for case, reply in answered if reply.note == UNPROCESSED]
 
 
@@ -227,20 +227,20 @@ def _read_to_end(connection: socket.socket, closes_first: bool) -> Reply:
 
 
 def _close_our_side(connection: socket.socket) -> None:
-    # Of the TCP connection alone: Python's own shutdown of a TLS socket can't read afterwards.
+    # Only the TCP connection: after Python's own shutdown a TLS socket can't read.
     socket.socket.shutdown(connection, socket.SHUT_WR)
     connection.settimeout(ANSWER_SECONDS)
 
 
 class _Encoder(hpack.Encoder):
-    """Without Huffman's code, which takes seconds for a long field."""
+    """An encoder without Huffman coding, which takes seconds for a long field."""
 
     def encode(self, headers: Any, huffman: bool = True) -> bytes:
         return super().encode(headers, huffman=False)
 
 
 class _H2Connection:
-    """A connection of HTTP/2 that sends what it is given, however wrong."""
+    """An HTTP/2 connection that sends anything, however wrong."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -256,13 +256,13 @@ class _H2Connection:
         self._protocol.encoder = _Encoder()
         self._protocol.initiate_connection()
         self._frames = ServerFrames()
-        # What arrived while a body was sent.
+        # Events that arrived while a body was sent.
         self._early: list[h2.events.Event] = []
         self._is_broken = False
 
     @property
     def is_open(self) -> bool:
-        """Whether the server takes more requests."""
+        """Whether the server accepts more requests."""
         return not self._is_broken and self._frames.last_stream is None
 
     def close(self) -> None:
@@ -270,7 +270,7 @@ class _H2Connection:
         self._socket.close()
 
     def exchange(self, requests: Sequence[H2Request]) -> list[Reply]:
-        """Send requests at once, and wait until each one is answered, reset or never will be."""
+        """Send requests at once, and wait until each is answered, reset or never will be."""
         streams = [self._begin(request) for request in requests]
         statuses: dict[int, int] = {}
         notes: dict[int, str] = {
@@ -313,7 +313,7 @@ class _H2Connection:
         return stream
 
     def _send_body(self, stream: int, body: bytes, is_end: bool) -> None:
-        """Send a body as fast as the server takes it, and no more of it once the stream is closed."""
+        """Send a body as fast as the server accepts it, and stop once the stream is closed."""
         at = 0
         while at < len(body) and not self._is_at_end(stream):
             window = self._protocol.local_flow_control_window(stream)
@@ -326,12 +326,12 @@ class _H2Connection:
                 self._early += self._receive()
 
     def _is_at_end(self, stream: int) -> bool:
-        """Whether the server takes nothing more of a stream."""
+        """Whether the server accepts no more of a stream."""
         resets = (event.stream_id for event in self._early if isinstance(event, h2.events.StreamReset))
         return self._is_left_out(stream) or stream in resets
 
     def _is_left_out(self, stream: int) -> bool:
-        """Whether a stream is never answered: the connection ends before it, or in an error."""
+        """Whether a stream will never be answered: the connection ends before it, or with an error."""
         return bool(self._frames.error_code) or self._frames.leaves_out(stream)
 
     def _receive(self) -> list[h2.events.Event]:

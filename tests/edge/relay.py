@@ -1,6 +1,6 @@
-"""What reaches the Lokis: a relay before each of them that writes down every request.
+"""A relay in front of each Loki that records every request.
 
-The kernel turns Caddy's connections to it, so that Caddy's configuration stays the one under test.
+The kernel redirects Caddy's connections to it, so that Caddy's configuration stays the one under test.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from rig.processes import wait_for
 from tests.edge.gate_oracle import OTLP, PUSH
 
 TABLE = "ip edge_relay"
-# The relay's own connections carry this mark; no others come through to a Loki.
+# The relay's own connections have this mark; no others reach a Loki.
 MARK = 0x6A7E
-# More than Caddy lets in, so that nothing of what it passes on is cut here.
+# More than Caddy allows, so that nothing is cut here.
 MAX_HEAD = 64 << 10
 CASE_HEADER = b"x-case"
 CASE_IN_BODY = re.compile(rb"case=(\d+);")
-# Not that of a "100 Continue" before it.
+# Not a preceding "100 Continue".
 FINAL_STATUS = re.compile(rb"^HTTP/1\.[01] ([2-5]\d\d) ", re.MULTILINE)
-# So much of a body is searched for its case, which stands at its front.
+# The case is searched for in this much of a body, at whose beginning it is.
 SEARCHED = 4 << 10
-# What is no push is written down and not passed on: it could be Loki's end.
+# A request that isn't a push is recorded but not passed on, since it could stop Loki.
 NOT_PASSED_ON = b"HTTP/1.1 418 Not A Push\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
 Fields = tuple[tuple[bytes, bytes], ...]
@@ -44,22 +44,22 @@ Fields = tuple[tuple[bytes, bytes], ...]
 
 @dataclass
 class Arrival:
-    """One request as it arrived before a Loki, its field names in lower case."""
+    """One request that arrived at a Loki, with field names in lower case."""
 
     loki: str
     method: bytes
     target: bytes
     headers: Fields
     trailers: Fields = ()
-    # Whether the whole body has arrived.
+    # Whether the whole body arrived.
     complete: bool = False
-    # An empty one is taken by some paths of Loki's, and is no line.
+    # Some of Loki's paths accept an empty body, which has no line.
     has_body: bool = False
-    # The cases that are named at the front of the body.
+    # The cases at the beginning of the body.
     cases_in_body: tuple[int, ...] = ()
-    # What Loki answered; None until then, and where it isn't asked.
+    # Loki's status; None before, and if the request isn't passed on.
     status: int | None = None
-    # Whether Caddy gave it up before the answer. Loki may have it all the same, whatever it answers then.
+    # Whether Caddy gave up before the answer. Loki may have accepted it anyway, whatever it answers.
     given_up: bool = False
 
     def values(self, name: bytes) -> list[bytes]:
@@ -68,7 +68,7 @@ class Arrival:
 
     @property
     def case(self) -> int | None:
-        """The case that the header names, or else the body."""
+        """The case in the header, or else in the body."""
         named = self.values(CASE_HEADER)
         if len(named) == 1 and named[0].isdigit():
             return int(named[0])
@@ -76,13 +76,13 @@ class Arrival:
 
     @property
     def is_push(self) -> bool:
-        """Whether it is one of the two requests that a Loki is there for."""
+        """Whether it is one of Loki's two kinds of pushes."""
         return self.method == b"POST" and self.target in (PUSH, OTLP)
 
 
 @dataclass(eq=False)
 class _Connection:
-    """One connection of Caddy's, and ours to the Loki."""
+    """One of Caddy's connections, and ours to the Loki."""
 
     name: str
     caddy: socket.socket
@@ -119,14 +119,14 @@ class _Connection:
             self.parser.receive_data(left)
 
     def answered(self, data: bytes) -> None:
-        """Note what Loki answers: Caddy sends the next request only after it."""
+        """Record Loki's answer: Caddy sends the next request only after it."""
         final = FINAL_STATUS.search(data)
         if final and self.last is not None and self.last.status is None:
             self.last.status = int(final[1])
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a request is under way."""
+        """Whether a request waits for its answer."""
         return self.last is not None and self.last.status is None
 
 
@@ -135,7 +135,7 @@ def _parser() -> h11.Connection:
 
 
 class Relay:
-    """The relays before all Lokis of a deployment, by their names and addresses."""
+    """The relays in front of all Lokis of a deployment, by their names and addresses."""
 
     def __init__(self, campus: Namespace, lokis: dict[str, tuple[str, int]]) -> None:
         self._campus, self._lokis = campus, lokis
@@ -145,14 +145,14 @@ class Relay:
         self._broken: list[str] = []
         self._failure: BaseException | None = None
         self._stopping = False
-        # Held by whoever looks at what is above.
+        # Guards the fields above.
         self._lock = threading.Lock()
 
     @contextmanager
     def running(self) -> Iterator[None]:
-        """Stand before the Lokis for the length of the block.
+        """Relay during the block.
 
-        The kernel resets the connections that Caddy had to them before.
+        The kernel resets Caddy's existing connections to the Lokis.
         """
         listeners: dict[str, socket.socket] = {}
         thread = threading.Thread(target=self._loop, name="relay", daemon=True)
@@ -178,9 +178,9 @@ class Relay:
             self._selector.close()
 
     def take(self) -> tuple[list[Arrival], list[str]]:
-        """What arrived since the last call, and what arrived that was no clean HTTP.
+        """The requests since the last call, and the arrived bytes that weren't clean HTTP.
 
-        Waits until all that Caddy has sent is read and answered.
+        Waits until everything from Caddy is read and answered.
         """
         wait_for("all that came before the Lokis is read and answered", self._is_quiet, 30.0)
         with self._lock:
@@ -191,7 +191,7 @@ class Relay:
             return taken
 
     def lines(self, name: str, selector: str) -> int:
-        """How many lines of the last hour a Loki has, asked for past the relay."""
+        """The number of a Loki's lines of the last hour, queried without the relay."""
         asked = urlencode({"query": f"sum(count_over_time({selector}[1h]))", "time": time.time_ns()})
         with closing(self._dial()) as connection:
             connection.connect(self._lokis[name])
@@ -233,7 +233,7 @@ class Relay:
                 self._failure = error
 
     def _serve(self, key: selectors.SelectorKey) -> None:
-        """Take what a socket has: a new connection, or bytes of one."""
+        """Read from a socket: a new connection, or bytes of one."""
         ready = key.fileobj
         assert isinstance(ready, socket.socket)
         if isinstance(key.data, str):
@@ -241,10 +241,10 @@ class Relay:
             return
         connection: _Connection = key.data
         if connection not in self._connections:
-            return  # its other side has ended it in this round
+            return  # the other side ended it in this round
         try:
             goes_on = self._pass_on(connection, ready)
-        except OSError:  # either side may end a connection when it likes
+        except OSError:  # either side may end a connection at any time
             goes_on = False
         if not goes_on:
             self._end(connection)
@@ -263,7 +263,7 @@ class Relay:
             self._end(connection)
 
     def _pass_on(self, connection: _Connection, ready: socket.socket) -> bool:
-        """Pass on what one side has sent; whether the connection goes on."""
+        """Pass on one side's bytes; whether the connection goes on."""
         data = ready.recv(256 << 10)
         if not data:
             return False
@@ -286,7 +286,7 @@ class Relay:
     def _end(self, connection: _Connection) -> None:
         self._connections.discard(connection)
         if connection.last is not None and connection.last.is_push and connection.is_waiting:
-            # Loki may have the push in full: it takes it or it doesn't.
+            # Loki may have the whole push, and accept it or not.
             connection.last.given_up = True
             with suppress(OSError):
                 connection.loki.shutdown(socket.SHUT_WR)

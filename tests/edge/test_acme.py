@@ -1,4 +1,4 @@
-"""Certificates from an ACME authority: a real one, which comes to see, and counts what it is asked for."""
+"""Certificates from a real ACME authority, which checks challenges and counts orders."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from tests.team.verified import Looking
 
 pytestmark = pytest.mark.docker
 
-# Not the local stack's: Caddy asks nobody for a certificate of a name below `localhost`.
+# Not the local stack's: Caddy orders no certificate for a name below `localhost`.
 DOMAIN = "campus.example.org"
 CERTIFICATES = "/data/caddy/certificates"
 DAYS = 24 * 3600
-# Caddy renews ten minutes early (certmagic, DefaultRenewCheckInterval): one of nine is due at once.
+# Caddy renews ten minutes early (certmagic, DefaultRenewCheckInterval): a nine-minute one is due at once.
 DUE_AT_ONCE = 9 * 60
 ISSUED_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a visitor is shown."""
+    """The certificate that a visitor sees."""
 
     serial: str
     issuer: str
@@ -45,13 +45,13 @@ class Certificate:
 
 @dataclass
 class Site:
-    """The deployed stack, with a name that authorities give certificates for."""
+    """The deployed stack, with a name that authorities accept."""
 
     edge: Deployment
     using: Pebble | None = None
 
     def use(self, authority: Pebble) -> None:
-        """Have Caddy ask this authority, as an operator does."""
+        """Make Caddy use this authority, like an operator."""
         if self.using is authority:
             return
         self.using = authority
@@ -63,11 +63,11 @@ class Site:
 
     @property
     def world(self) -> Namespace:
-        """Where visitors and authorities are."""
+        """The namespace of visitors and authorities."""
         return self.edge.rig.network.world
 
     def shown(self, authority: Pebble) -> Certificate | None:
-        """What a visitor is shown who trusts this authority and no other; None if that is nothing."""
+        """The certificate for a visitor who trusts only this authority; None if there is none."""
         trust = trust_in(authority.issuer())
         try:
             with (
@@ -82,49 +82,49 @@ class Site:
         return Certificate(str(seen["serialNumber"]), str(name))
 
     def issued(self, authority: Pebble) -> Certificate:
-        """The same, as soon as there is something."""
+        """The same, as soon as there is one."""
         return wait_for("a certificate", lambda: self.shown(authority), ISSUED_SECONDS)
 
     def restart(self) -> None:
-        """Have Caddy start anew, which looks at once whether its certificate is due."""
+        """Restart Caddy, which then checks at once whether its certificate is due."""
         self.edge.caddy().restart()
 
     def forget_certificates(self) -> None:
-        """Have Caddy start anew without any."""
+        """Restart Caddy without certificates."""
         printed(self.edge.caddy(), f"rm -r {CERTIFICATES}")
         self.restart()
 
     def log(self) -> str:
-        """What Caddy has said since its container was made."""
+        """Caddy's log since its container was created."""
         return self.edge.caddy().logs().decode()
 
     def failures(self) -> int:
-        """How often it got no certificate."""
+        """The number of failed orders."""
         return self.log().count("could not get certificate from issuer")
 
     def has_certificate(self) -> bool:
-        """Whether Caddy has got one."""
+        """Whether Caddy has a certificate."""
         found = printed(self.edge.caddy(), f"find {CERTIFICATES} -name '*.crt' 2>/dev/null || true")
         return found != ""
 
 
 @pytest.fixture(scope="module")
 def trial(rig: Rig) -> Iterator[Pebble]:
-    """An authority to try things out."""
+    """A first authority."""
     with running_pebble(rig.network.world, rig.run.folder / "trial", 14000, 90 * DAYS) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def final(rig: Rig) -> Iterator[Pebble]:
-    """Another authority, whose certificates are to be renewed at once."""
+    """Another authority, whose certificates are due at once."""
     with running_pebble(rig.network.world, rig.run.folder / "final", 14010, DUE_AT_ONCE) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
 def site(edge: Deployment) -> Iterator[Site]:
-    """The stack, whose authority may be changed; afterwards it is as it was."""
+    """The stack, whose authority tests may change; it is restored afterwards."""
     before = edge.settings
     try:
         yield Site(edge)
@@ -135,7 +135,7 @@ def site(edge: Deployment) -> Iterator[Site]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_first_certificate_comes_by_one_way_alone(site: Site, trial: Pebble, way: str) -> None:
+def test_a_first_certificate_needs_only_one_challenge(site: Site, trial: Pebble, way: str) -> None:
     site.use(trial)
     assert site.issued(trial)
     orders = trial.orders()
@@ -143,11 +143,11 @@ def test_a_first_certificate_comes_by_one_way_alone(site: Site, trial: Pebble, w
         site.forget_certificates()
         wait_for("a certificate", site.has_certificate, ISSUED_SECONDS)
     assert site.issued(trial)
-    # One for each way: the one that is closed may be tried first.
+    # One per challenge: the closed one may be tried first.
     assert 1 <= trial.orders() - orders <= len(WAYS)
 
 
-def test_a_caddy_that_is_made_anew_asks_for_no_certificate(site: Site, trial: Pebble) -> None:
+def test_a_new_caddy_container_orders_no_certificate(site: Site, trial: Pebble) -> None:
     site.use(trial)
     shown, orders, before = site.issued(trial), trial.orders(), site.edge.caddy().id
     site.edge.caddy().remove(force=True)
@@ -157,7 +157,7 @@ def test_a_caddy_that_is_made_anew_asks_for_no_certificate(site: Site, trial: Pe
     assert trial.orders() == orders
 
 
-def test_verify_tells_the_issuer_to_whom_it_trusts(site: Site, trial: Pebble, tmp_path: Path) -> None:
+def test_verify_shows_the_issuer_that_it_trusts(site: Site, trial: Pebble, tmp_path: Path) -> None:
     site.use(trial)
     issuer = site.issued(trial).issuer
     looking = Looking(site.edge, tmp_path)
@@ -165,7 +165,7 @@ def test_verify_tells_the_issuer_to_whom_it_trusts(site: Site, trial: Pebble, tm
     assert seen[f"certificate {DOMAIN}:{HTTPS} at {SERVER}"] == f"ok: {issuer}, trusted by root.crt"
 
 
-def test_another_authority_gives_a_certificate_of_its_own(site: Site, trial: Pebble, final: Pebble) -> None:
+def test_another_authority_issues_its_own_certificate(site: Site, trial: Pebble, final: Pebble) -> None:
     site.use(trial)
     assert site.issued(trial)
     orders, since = (trial.orders(), final.orders()), site.edge.caddy_since()
@@ -185,7 +185,7 @@ def test_a_certificate_that_is_due_is_renewed(site: Site, final: Pebble) -> None
     assert final.orders() == orders + 1
 
 
-def test_what_an_authority_that_is_down_gave_goes_on(site: Site, final: Pebble) -> None:
+def test_a_certificate_outlasts_its_authoritys_outage(site: Site, final: Pebble) -> None:
     site.use(final)
     before, orders, failures = site.issued(final), final.orders(), site.failures()
     with final.unreachable():
@@ -202,13 +202,13 @@ SHORT_SECONDS = 5
 
 
 def in_a_hurry(program: Program) -> str:
-    """The script that applies files, with less patience for another authority."""
+    """The script that applies files, with a shorter wait for another authority."""
     script, patience = render_apply_script(program), f"-ge {CERTIFICATE_SECONDS} ]"
     assert patience in script
     return script.replace(patience, f"-ge {SHORT_SECONDS} ]")
 
 
-def test_an_authority_that_refuses_leaves_what_the_one_before_gave(
+def test_an_authority_that_refuses_leaves_the_former_certificate(
     site: Site, trial: Pebble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.use(trial)
@@ -223,19 +223,19 @@ def test_an_authority_that_refuses_leaves_what_the_one_before_gave(
             live.apply(live.deployed.replace(trial.directory, refusing.directory))
         assert site.shown(trial) == shown
         assert live.on_disk() == live.deployed
-        # It was asked, and Caddy says what it answered.
+        # Caddy tried it and logged the answer.
         assert site.failures() > failures
         assert "rejectedIdentifier" in site.log()
         assert refusing.orders() == 0
-    told, why = str(failed.value).splitlines()
-    assert told.endswith("the new files were not applied; those from before are in place:")
+    message, why = str(failed.value).splitlines()
+    assert message.endswith("the new files were not applied; those from before are in place:")
     assert f"{DOMAIN} came within {SHORT_SECONDS} s from {refusing.directory} " in why
     assert trial.orders() == orders
 
 
 @pytest.mark.soak
 def test_five_failures_in_a_row_take_minutes(site: Site, trial: Pebble) -> None:
-    """As many in an hour are Let's Encrypt's limit. Caddy waits 60, 120 and 120 s between its first tries."""
+    """Let's Encrypt's limit is five an hour. Caddy waits 60, 120 and 120 s between its first tries."""
     site.use(trial)
     assert site.issued(trial)
     orders = trial.orders()
@@ -250,7 +250,8 @@ def test_five_failures_in_a_row_take_minutes(site: Site, trial: Pebble) -> None:
 
 @pytest.mark.soak
 def test_a_certificate_is_renewed_by_itself_and_no_visitor_notices(site: Site) -> None:
-    """Caddy looks every ten minutes from its start on; this one is due then, and good for five more."""
+    """Caddy checks every ten minutes after its start; this certificate is due then, and valid for five
+    more."""
     folder = site.edge.rig.run.folder / "short"
     with running_pebble(site.world, folder, 14030, 15 * 60) as short:
         site.restart()

@@ -1,4 +1,4 @@
-"""Broken inputs: refused before the host is touched, or taken back, with what runs as it was."""
+"""Broken inputs: refused before the host is touched, or rolled back; the running configuration stays."""
 
 from __future__ import annotations
 
@@ -41,17 +41,18 @@ SEED = 4
 
 @dataclass
 class Host:
-    """A Caddy and a guard that run with good files."""
+    """A running Caddy and guard with good files."""
 
     caddy: LiveCaddy
     guard: LiveGuard
 
     def state(self) -> tuple[str, ...]:
-        """Everything that a broken input may not change: files, owners, modes, what runs, what is served."""
+        """Everything that a broken input may not change: files, owners, modes, running configuration,
+        answers."""
         return (*self.caddy.state(), *self.guard.state())
 
     def try_out(self, broken: Broken) -> str | None:
-        """Apply a broken input; what it was refused with, None if it was applied."""
+        """Apply a broken input; the refusal, or None if it was applied."""
         try:
             if broken.settings is not None:
                 parse(broken.settings)
@@ -66,7 +67,7 @@ class Host:
 
 @pytest.fixture
 def host(rig: Rig) -> Iterator[Host]:
-    """A host on which somebody else listens on a port."""
+    """A host on which one port is in use."""
     with live_caddy(rig) as caddy, live_guard(rig) as guard:
         caddy.write({"Caddyfile": GOOD})
         caddy.write({LIVE_FRAGMENT: GOOD_FRAGMENT})
@@ -80,7 +81,7 @@ def host(rig: Rig) -> Iterator[Host]:
 
 
 def applied(host: Host, inputs: Sequence[Broken]) -> list[str]:
-    """What is wrong with how these were received, one line each; none should be."""
+    """One line for each broken input that was handled wrongly; there should be none."""
     good = host.state()
     wrong: list[str] = []
     for number, broken in enumerate(inputs):
@@ -110,7 +111,7 @@ def test_no_broken_input_is_applied(host: Host) -> None:
     assert figures.TARGETS["bad_configs_applied"].met_by(len(wrong))
 
 
-# What LiveFiles would be without a check, and without a confirmation and a way back.
+# LiveFiles without check, confirmation and rollback.
 CARELESS = {
     "asked=$(dir=$dir/$tree && wanted) || exit 1": "asked=",
     '    if runs "$asked" && swap; then exit 0; fi': "    :",
@@ -119,7 +120,7 @@ CARELESS = {
 
 
 def careless(program: Program) -> str:
-    """The script that applies files, whatever they are."""
+    """A script that applies any files."""
     script = render_apply_script(program)
     for careful, other in CARELESS.items():
         assert careful in script
@@ -127,17 +128,17 @@ def careless(program: Program) -> str:
     return script
 
 
-def test_the_suite_sees_what_a_careless_script_applies(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_suite_catches_a_careless_script(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = {"unknown directive", "wrong range", "unusable address", "one of two files", "policy"}
     inputs = [broken for broken in broken_inputs(SEED, 106) if broken.kind in kinds]
     monkeypatch.setattr(files, "render_apply_script", careless)
     assert len(applied(host, inputs)) >= len(inputs)
 
 
-def test_a_broken_input_that_is_known_beforehand_is_refused_in_the_preview() -> None:
+def test_a_broken_input_that_is_known_in_the_preview_is_refused_there() -> None:
     for broken in broken_inputs(SEED, 530):
         if broken.kind in ("hostile name", "no UTF-8"):
             checked = LiveFilesProvider().check({}, {"files": broken.files})
             [failure] = checked.failures
-            # Beside a property's name Pulumi prints its value.
+            # Pulumi would print the property's value.
             assert failure.property == ""

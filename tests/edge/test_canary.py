@@ -1,4 +1,4 @@
-"""Clients of Loki's own through the password route: they get back all that they pushed, once and in order."""
+"""Loki's own canaries on the password route: they get all their lines back, once and in order."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ pytestmark = [pytest.mark.docker, pytest.mark.soak, pytest.mark.timeout(1800)]
 
 CANARIES = 4
 FIRST_PORT = 3500
-# A canary that waits ten times as long for a line opens its tail anew, and then counts what it gets
-# again as duplicates: long enough for a busy machine.
+# After ten times this wait a canary reopens its tail, and counts repeated lines as duplicates: long enough
+# for a busy machine.
 INTERVAL_SECONDS = 2
 SECONDS = 600
-# Including the line at the beginning and the one at the end of those seconds.
+# Including the lines at the beginning and at the end of those seconds.
 LINES = SECONDS // INTERVAL_SECONDS + 1
-# Nothing that a canary may have to report.
+# Findings that a canary mustn't report.
 FAULTS = (
     "missing_entries_total",
     "spot_check_missing_entries_total",
@@ -40,7 +40,7 @@ FAULTS = (
 
 @pytest.fixture
 def canaries(edge: Deployment, tmp_path: Path) -> Iterator[list[Canary]]:
-    """Canaries that push to the route that wants a password, each a stream of its own."""
+    """Canaries that push to the route with a password, each its own stream."""
     network, run = edge.rig.network, secrets.token_hex(4)
     route = edge.settings["loki"]["instances"]["test"]["route"]
     way = Way(edge.client(NAT), route, network.campus, edge.loki("test"))
@@ -78,14 +78,14 @@ def test_no_line_of_a_canary_is_missing_doubled_or_out_of_order(
     found: Counter[str] = Counter()
 
     def arrived() -> bool:
-        # A line begins with its own time: no two of a canary's are alike.
+        # A line begins with its own time, so a canary's lines are all different.
         found.clear()
         for canary in canaries:
             lines = lines_in_loki(edge.rig.network.campus, edge.loki("test"), canary.selector)
             found.update(f"{canary.name} {line}" for line in lines)
         return len(found) >= written
 
-    with suppress(TimeoutError):  # what is missing is counted below
+    with suppress(TimeoutError):  # missing lines are counted below
         wait_for("all lines are in Loki", arrived, 60.0)
     missing = written - len(found)
     faults = {name: sum(one[name] for one in counted) for name in FAULTS}
@@ -95,12 +95,12 @@ def test_no_line_of_a_canary_is_missing_doubled_or_out_of_order(
     assert TARGETS["canary_missing"].met_by(missing)
     assert not any(faults.values()), faults
     assert set(found.values()) == {1}
-    # Whoever sees nothing come sees nothing out of order.
+    # A canary without any lines would see none out of order.
     assert tailed >= written // 2, (tailed, written)
 
 
 def _written(canary: Canary) -> int:
-    """How many lines a canary has written; none while it starts."""
+    """The number of a canary's lines; none while it starts."""
     try:
         return canary.counts()["entries_total"]
     except (OSError, KeyError):

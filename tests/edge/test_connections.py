@@ -1,4 +1,4 @@
-"""How many connections one stranger may have open to the deployed Caddy."""
+"""One stranger's limit of open connections to the deployed Caddy."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rig.processes import wait_for
 pytestmark = pytest.mark.docker
 
 MORE = 100
-# Those that this suite's other tests may have left open.
+# Connections that other tests may have left open.
 OTHERS = 50
 ALL_IN_SECONDS = 30.0
-# By then, who isn't let in has asked twice more.
+# By then, a refused client has tried twice more.
 TWICE_MORE_SECONDS = 3.5
 
 

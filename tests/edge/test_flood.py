@@ -1,4 +1,4 @@
-"""Strangers who guess passwords don't slow Grafana's route: no guess from outside the gate is hashed."""
+"""Strangers' password guesses don't slow Grafana's route: none from outside the gate is hashed."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.counts import count
 
 pytestmark = pytest.mark.docker
 
-# Turns without and with guesses. The figure takes enough of them that a machine's own noise evens
-# out; in `make test` they only show that nothing is far off.
+# Turns without and with guesses. The figure has enough that noise evens out; in `make test` they only show
+# that nothing is far off.
 TURNS = count(test=3, soak=120)
 TURN_SECONDS = 2.0
 ENOUGH_TURNS = 100
-# What the seeded fault exceeds by far (it gives hundreds), and no machine's noise comes near.
+# The seeded fault is far above this (hundreds), and noise far below.
 FAULT_RATIO = 20
-# The processor time of one refused guess: a refusal takes some 0.3 ms, a hash of cost 14 takes 1 s.
+# The CPU time of one refused guess: a refusal takes some 0.3 ms, a hash with cost 14 takes 1 s.
 REFUSAL_SECONDS = 0.02
 HASH_SECONDS = 0.1
 GUESSES = 200
@@ -40,7 +40,7 @@ GUESSES = 200
 
 @pytest.fixture(scope="module")
 def live(edge: Deployment) -> Iterator[EdgeFiles]:
-    """The edge with a page where Grafana would be."""
+    """The edge with a page instead of Grafana."""
     with page_behind_caddy(edge) as page, edge_files(edge) as live:
         live.apply(live.rendered(grafana=page))
         yield live
@@ -48,7 +48,7 @@ def live(edge: Deployment) -> Iterator[EdgeFiles]:
 
 @pytest.fixture
 def asks_before_the_gate(live: EdgeFiles) -> Iterator[None]:
-    """The seeded fault: the password is asked for before the address."""
+    """The seeded fault: the password is checked before the address."""
     good = live.on_disk()
     login = re.search(r"basic_auth bcrypt (\{.*?\})", good, re.DOTALL)
     assert login is not None
@@ -59,7 +59,7 @@ def asks_before_the_gate(live: EdgeFiles) -> Iterator[None]:
 
 
 def cpu_seconds_per_guess(edge: Deployment, guesses: int, status: int) -> float:
-    """What Caddy spends on a stranger's guess, each of which has to be answered so."""
+    """Caddy's CPU time per guess of a stranger, each with this status."""
     before = caddy_cpu_seconds(edge)
     with edge.client(STRANGER).connected() as connection:
         for _ in range(guesses):
@@ -96,7 +96,7 @@ def test_guesses_from_outside_the_gate_do_not_slow_grafana(edge: Deployment) -> 
 
 
 @pytest.mark.usefixtures("asks_before_the_gate")
-def test_a_password_asked_for_before_the_address_is_caught(edge: Deployment) -> None:
+def test_a_password_check_before_the_address_is_caught(edge: Deployment) -> None:
     assert cpu_seconds_per_guess(edge, 2, 401) > HASH_SECONDS
     measured = slowdown(edge, 1, 0.5)
     print(measured)

@@ -1,7 +1,7 @@
-"""The gate: who may push gets through, nobody else does, and the suite catches gates that don't hold.
+"""The gate: only allowed pushes get through, and the suite catches broken gates.
 
-Real Caddy, real Lokis; what reaches a Loki is read from the connections to it. Every run prints its
-seed: CAMPUS_MONITOR_SEED=<seed> repeats it.
+With the real Caddy and Lokis; the connections to a Loki show what reaches it. Every run prints its seed:
+CAMPUS_MONITOR_SEED=<seed> repeats it.
 """
 
 from __future__ import annotations
@@ -34,27 +34,27 @@ from tests.support.counts import count
 pytestmark = pytest.mark.docker
 
 CASES = count(test=10_000, soak=100_000)
-# Random cases beside the essential ones, where the suite itself is tried.
+# Random cases in addition to the essential ones, to test the suite itself.
 CASES_PER_FAULT = 300
 SEED = int(os.environ.get("CAMPUS_MONITOR_SEED") or random.SystemRandom().randrange(2**32))
 # Passwords that Caddy hashes at the deployment's full cost, over a second each.
 GUESSES = 6
-# Bytes of a line that packs to a thousandth: without a limit it ends a Loki of 1 GiB.
+# Bytes of a line that compresses to a thousandth: without a limit it kills a Loki of 1 GiB.
 UNPACKED = 256 << 20
-# Loki gives a stream that is pushed without a service its job's name as one; OpenTelemetry's has no job.
+# Loki uses the job as a stream's service if it has none; OpenTelemetry's has no job.
 LINES = '{service_name="gate"}'
 
 
 @dataclass
 class Gate:
-    """The deployed stack, and the relay before its Lokis."""
+    """The deployed stack, and the relay in front of its Lokis."""
 
     deployment: Deployment
     files: EdgeFiles
     relay: Relay
 
     def run(self, policy: Policy, cases: Iterable[Case]) -> Result:
-        """Run cases over connections of their own."""
+        """Run cases over their own connections."""
         wire = Wire(self.deployment)
         with wire.open():
             result = run(policy, wire, self.relay, cases)
@@ -62,20 +62,20 @@ class Gate:
         return result
 
     def lines(self) -> Counter[str]:
-        """How many lines of the suite's each Loki has."""
+        """The number of the suite's lines in each Loki."""
         return Counter({name: self.relay.lines(name, LINES) for name in ("aws", "test")})
 
 
 @pytest.fixture(scope="module")
 def gate(edge: Deployment) -> Iterator[Gate]:
-    """The relay before the Lokis, and Caddy with the deployed configuration."""
+    """The relay in front of the Lokis, and Caddy with the deployed configuration."""
     relay = Relay(edge.rig.network.campus, {name: edge.loki(name) for name in ("aws", "test")})
     with relay.running(), edge_files(edge) as files:
         yield Gate(edge, files, relay)
 
 
 def cases_for(policy: Policy) -> Cases:
-    """The maker of this session's cases."""
+    """This session's cases."""
     return Cases(policy, SEED, time.time_ns())
 
 
@@ -93,7 +93,7 @@ def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
     policy = many_routes_policy(gate.deployment)
     maker = cases_for(policy)
     with many_routes(gate.deployment, gate.files):
-        gate.relay.take()  # what the test before has left
+        gate.relay.take()  # leftovers of the test before
         before = gate.lines()
         result = gate.run(policy, islice(chain(maker.core(), maker.generated(CASES)), CASES))
     versus = f"the oracle, {result.summary()}"
@@ -104,13 +104,13 @@ def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
     assert not result.wrong_refusals, result.report()
 
     def all_is_accounted_for() -> bool:
-        # A stream that was cut may come after its round.
+        # A cut stream may arrive after its round.
         result.count(gate.relay.take()[0])
         return result.taken <= gate.lines() - before <= result.taken + result.cut_off
 
     wait_for("what the relay saw taken is what the Lokis have", all_is_accounted_for, 30.0)
     assert result.cut_off.total() < CASES / 50
-    # Both answers of the oracle were tried, often.
+    # The oracle judged many cases each way.
     assert result.verdicts[Verdict.PASS] > CASES / 16
     assert result.verdicts[Verdict.NEVER] > CASES / 4
 
@@ -123,12 +123,12 @@ def test_a_body_above_the_limit_never_reaches_loki_whole(gate: Gate) -> None:
     result = gate.run(policy, [*fitting, *larger, *strange])
     assert not result.bypasses, result.report()
     assert not result.wrong_refusals, result.report()
-    # The second status is that of the request behind it, which HTTP/1 may do without.
+    # The second status is that of the request behind it, which HTTP/1 may omit.
     assert [result.replies[case.number].statuses[0] for case in larger] == [413] * 3
     assert [result.replies[case.number].statuses[0] for case in strange] == [403] * 3
 
 
-def test_a_small_body_that_unpacks_to_a_large_one_does_not_end_loki(gate: Gate) -> None:
+def test_a_small_body_that_unpacks_to_a_large_one_does_not_kill_loki(gate: Gate) -> None:
     policy = deployed_policy(gate.deployment)
     before = gate.deployment.running_since("loki-aws")
     result = gate.run(policy, [cases_for(policy).packed(policy.doors[0], NAT, UNPACKED)])
@@ -137,7 +137,7 @@ def test_a_small_body_that_unpacks_to_a_large_one_does_not_end_loki(gate: Gate) 
     assert not result.wrong_refusals, result.report()
 
 
-def test_the_access_log_is_json_and_tells_no_login(gate: Gate) -> None:
+def test_the_access_log_is_json_and_shows_no_login(gate: Gate) -> None:
     login, agent = gate.deployment.login(), f"agent-{time.time_ns()}"
     headers = {"User-Agent": agent, "Authorization": login.header(), "Cookie": f"grafana_session={agent}"}
     path = f"/lokitest/{time.time_ns()}"
@@ -154,13 +154,13 @@ def test_the_access_log_is_json_and_tells_no_login(gate: Gate) -> None:
         assert secret not in line
 
 
-def test_nobody_listens_for_http_3(gate: Gate) -> None:
+def test_nothing_listens_for_http_3(gate: Gate) -> None:
     sockets = gate.deployment.rig.network.campus.run("ss", "-Hlun", "sport = :443 or sport = :80").stdout
     assert sockets == ""
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=[fault.name for fault in FAULTS])
-def test_a_gate_that_does_not_hold_is_caught(gate: Gate, fault: Fault) -> None:
+def test_a_broken_gate_is_caught(gate: Gate, fault: Fault) -> None:
     policy = many_routes_policy(gate.deployment)
     policy = Policy(policy.host, policy.doors[:2])
     maker = cases_for(policy)

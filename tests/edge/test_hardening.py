@@ -1,4 +1,4 @@
-"""What Caddy may do on its host, and how long it waits for a slow client."""
+"""Caddy's rights on its host, and its timeouts for slow clients."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE_SECONDS = 60.0
 
 
 def inside(edge: Deployment, command: str) -> tuple[int, str]:
-    """How a shell command in Caddy's container ends, and what it prints. Caddy is process 1 there."""
+    """A shell command's exit code and output in Caddy's container. Caddy is process 1 there."""
     ran = read_by_script(edge.caddy(), command)
     assert ran is not None, "Caddy doesn't run"
     return ran.status, ran.output + ran.errors
@@ -48,7 +48,7 @@ def test_it_listens_on_its_two_ports_and_nowhere_else(edge: Deployment) -> None:
     assert {(one[0], one[4].rpartition(":")[2]) for one in caddys} == {("tcp", "80"), ("tcp", "443")}
 
 
-def test_its_admin_socket_is_seen_by_the_container_only(edge: Deployment) -> None:
+def test_only_the_container_sees_its_admin_socket(edge: Deployment) -> None:
     _, said = inside(edge, "stat -c '%a %U' /run/caddy /run/caddy/admin.sock")
     assert said.split() == ["700", "root", "600", "root"]
     _, mounts = inside(edge, "cat /proc/1/mountinfo")
@@ -74,7 +74,7 @@ def test_a_client_that_never_ends_its_request_is_cut_off(edge: Deployment) -> No
 
 
 def is_cut_off(edge: Deployment, sent: bytes, source: str) -> bool:
-    """Whether the server ends the connection, and by itself."""
+    """Whether the server closes the connection by itself."""
     plain = edge.rig.network.world.connect((SERVER, HTTPS), source)
     with edge.trust.wrap_socket(plain, server_hostname=edge.settings["edge"]["domain"]) as connection:
         connection.settimeout(PATIENCE_SECONDS)

@@ -1,4 +1,4 @@
-"""Updates that are killed: what is served meanwhile, and what the next update makes of it."""
+"""Killed updates: the answers meanwhile, and the result of the next update."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ CHANGED = {"a": "second\n", "more": "more\n", "sub/b": "new\n"}
 AFTER = BEFORE | CHANGED
 
 
-# Which steps of that script are tried: each third one, or each.
+# Try every third step of the script, or every step.
 EVERY_STEP = count(test=3, soak=1)
 
 
 def killed_once(before: Live, step: int) -> bool:
-    """Kill a change of three files before a step of it; False if it had no such step."""
+    """Kill a change of three files before a step; False if it had no such step."""
     live = Live(before.folder.with_name(str(step)), like=before)
     killed = live.apply(CHANGED, kill_at=step).returncode == -signal.SIGKILL
     found, running = live.files(), live.running()
     assert found in (BEFORE, AFTER), step
     assert running in ("first\n", "second\n"), step
-    # Whatever lies there has run before: the program can start anew with it.
+    # These files have run before, so the program can restart with them.
     assert found == BEFORE or running == "second\n", step
 
     assert live.apply(CHANGED).returncode == 0, step
@@ -56,13 +56,13 @@ def killed_once(before: Live, step: int) -> bool:
     return killed
 
 
-def test_a_change_that_is_killed_at_any_step_is_whole_and_the_next_one_ends_it(tmp_path: Path) -> None:
+def test_a_change_killed_at_any_step_is_whole_and_the_next_one_finishes_it(tmp_path: Path) -> None:
     before = Live(tmp_path / "before")
     before.apply(BEFORE)
-    # As an editor leaves a file: then the script has most to do.
+    # A plain file, as from an editor, gives the script the most steps.
     (before.directory / "old").unlink()
     (before.directory / "old").write_text("old\n")
-    # About as many as the script has commands: with far fewer, this test didn't see them.
+    # About the number of the script's commands: far fewer would mean that the test missed some.
     assert steps_tried(lambda step: killed_once(before, step), EVERY_STEP) > 100
 
 
@@ -77,7 +77,7 @@ NEW = {
     "allowed/nat/more.caddy": "remote_ip 192.0.2.4/32\n",
 }
 COUNTER = "/run/caddy/steps"
-# How many steps of each action are tried, all over the script; all there are, if that is fewer.
+# The number of steps to try per action, spread over the script; all steps if there are fewer.
 STEPS = count(test=6, soak=1000)
 
 
@@ -95,7 +95,7 @@ def killing(step: int, program: Program) -> str:
 
 
 def restarted(caddy: LiveCaddy) -> None:
-    """Kill Caddy and start it again, as after a crash; it has to come up."""
+    """Kill Caddy and start it again, as after a crash; it must come up."""
     assert caddy.container is not None
     caddy.container.restart(timeout=0)
     listening = "test -S /run/caddy/admin.sock && grep -c admin.sock$ /proc/net/unix || true"
@@ -145,7 +145,7 @@ def test_caddy_serves_one_whole_set_whenever_an_update_is_killed(
         assert caddy.sh(f"cat {DIRECTORY}/Caddyfile") == NEW["Caddyfile"], step
 
 
-# The moments that matter most at a change of addresses; the others are those of an update that isn't killed.
+# The most important moments of an address change; the others come from an update that isn't killed.
 FIRST_MOMENTS = (
     "-fragment creating replacement",
     "-fragment created replacement",
@@ -155,7 +155,7 @@ FIRST_MOMENTS = (
 
 @dataclass(frozen=True)
 class Change:
-    """Two sets of settings, who may push under each, and how many updates between them are killed."""
+    """Two sets of settings, who may push with each, and the number of updates to kill."""
 
     figure: str
     title: str
@@ -166,7 +166,7 @@ class Change:
 
 
 def of_the_address(settings: Settings) -> Change:
-    """The NAT gateway's address and back."""
+    """Change the NAT gateway's address and back."""
     return Change(
         "kill_points_converged",
         "`pulumi up` killed during an address change",
@@ -182,7 +182,7 @@ def at_nat(settings: Settings, ip: str) -> Settings:
 
 
 def of_much(settings: Settings) -> Change:
-    """An operator's address, an account, a longer retention, a rule and a task's memory, and back."""
+    """Change an operator's address, an account, the retention, a rule and a task's memory, and back."""
     rule = {"action": "allow", "port": UNNAMED_PORT}
     changes: Settings = {
         "edge": {"extraAllowedCidrs": [f"{LATER_NAT}/32"]},
@@ -202,7 +202,7 @@ def of_much(settings: Settings) -> Change:
 
 
 def converged(edge: Deployment, emulator: Emulator, change: Change, to: int, moment: str) -> bool:
-    """Kill an update to one of the two at a moment of it; whether the next one ends it."""
+    """Kill an update to one of the two at a moment; the next one must finish it."""
     since = edge.caddy_since()
     assert moment in up(edge.stack, until=moment)
     before, after = change.allowed[1 - to], change.allowed[to]
@@ -225,7 +225,7 @@ def converged(edge: Deployment, emulator: Emulator, change: Change, to: int, mom
 
 @pytest.fixture
 def restored(edge: Deployment, emulator: Emulator) -> Iterator[None]:
-    """Afterwards all is as it was, for whoever uses the stack next."""
+    """Restore the stack afterwards."""
     yield
     clear_up(edge, emulator)
     edge.stack.configure(edge.settings)
@@ -233,7 +233,7 @@ def restored(edge: Deployment, emulator: Emulator) -> Iterator[None]:
 
 
 def moments_of(edge: Deployment, change: Change, to: int) -> list[str]:
-    """At which moments an update to one of the two is killed."""
+    """The moments at which to kill an update to one of the two."""
     edge.stack.configure(change.settings[to])
     said = list(dict.fromkeys(up(edge.stack)))
     first = [one for moment in change.first_moments for one in said if one.endswith(moment)]
@@ -242,7 +242,7 @@ def moments_of(edge: Deployment, change: Change, to: int) -> list[str]:
 
 
 def assert_converged(edge: Deployment, emulator: Emulator, change: Change) -> None:
-    """Kill updates from the one to the other and back, each at another moment; the next one ends each."""
+    """Kill updates back and forth, each at another moment; the next update finishes each."""
     moments = {to: moments_of(edge, change, to) for to in (1, 0)}
     number_of_kills = min(change.kills, *map(len, moments.values()))
     kills = [(to, moments[to][number]) for number in range(number_of_kills) for to in [1 - number % 2]]
@@ -261,7 +261,7 @@ def assert_converged(edge: Deployment, emulator: Emulator, change: Change) -> No
 @pytest.mark.docker
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("restored")
-def test_a_pulumi_up_that_is_killed_is_ended_by_the_next_one(edge: Deployment, emulator: Emulator) -> None:
+def test_a_killed_pulumi_up_is_finished_by_the_next_one(edge: Deployment, emulator: Emulator) -> None:
     assert_converged(edge, emulator, of_the_address(edge.settings))
 
 
@@ -273,7 +273,7 @@ def test_a_shipper_loses_no_line_while_updates_of_much_are_killed(
     edge: Deployment, emulator: Emulator
 ) -> None:
     began, job = time.time_ns(), f"killed-{secrets.token_hex(4)}"
-    # To the Loki that is replaced.
+    # Pushes to the Loki that is replaced.
     shipper = Pusher(
         edge.client(NAT), "/lokitest", job, lines_per_second=100.0, shippers=1, login=edge.login()
     )

@@ -1,4 +1,4 @@
-"""A Loki that is ended and killed under push load: shippers that retry as the plugin does lose no line."""
+"""A Loki stopped and killed under push load: shippers that retry like the plugin lose no line."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ RESTARTS = count(test=3, soak=50)
 LINES = count(test=50_000, soak=1_000_000)
 LINES_PER_SECOND = 3000.0
 SHIPPERS = 4
-# Longer than the retries of ten failed tries take.
+# Longer than ten retries take.
 SECONDS_PER_PART = 600.0
 
 
 @pytest.fixture
 def loki(edge: Deployment) -> Iterator[Container]:
-    """The container of the Loki that is pushed to; it answers queries again at the end."""
+    """The pushed Loki's container; at the end it answers queries again."""
     client = edge.rig.engine.client()
     try:
         yield client.containers.get(edge.settings["campus"]["namePrefix"] + "loki-aws")
@@ -39,13 +39,13 @@ def loki(edge: Deployment) -> Iterator[Container]:
 
 
 def wait_until_ready(edge: Deployment) -> None:
-    """Loki takes pushes at once and queries some 16 s later."""
+    """Loki accepts pushes at once, and queries some 16 s later."""
     campus, where = edge.rig.network.campus, edge.loki("aws")
     wait_for("Loki is ready", lambda: answers_ready(campus, where), 90.0)
 
 
 def ended(loki: Container, *, by_force: bool) -> None:
-    """End it, in order as an update does, or as a power failure."""
+    """Stop it gracefully, like an update, or kill it, like a power failure."""
     if by_force:
         loki.kill("KILL")
     else:
@@ -69,7 +69,7 @@ def test_no_line_is_missing_after_restarts_and_kills(edge: Deployment, loki: Con
                 SECONDS_PER_PART,
             )
             if number < RESTARTS:
-                # Killed first: three times are enough for both.
+                # Killed first, so that three times cover both.
                 ended(loki, by_force=number % 2 == 0)
                 loki.start()
                 loki.reload()
@@ -88,5 +88,5 @@ def test_no_line_is_missing_after_restarts_and_kills(edge: Deployment, loki: Con
     assert len(started) == RESTARTS
     assert tally.lines >= LINES
     assert not tally.drops
-    # What a Loki that ends doesn't answer any more, its connection's end does.
+    # A stopping Loki closes its connections instead of leaving pushes unanswered.
     assert "TimeoutError" not in tally.retried

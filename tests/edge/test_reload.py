@@ -1,4 +1,4 @@
-"""Changes of the configuration under load: over HTTP/2 nothing fails, over HTTP/1.1 no line is lost."""
+"""Configuration changes under load: over HTTP/2 nothing fails, over HTTP/1.1 no line is lost."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from rig.processes import wait_for
 from rig.pusher import Found, Pusher, Tally, found_in_loki
 from tests.support.counts import count
 
-# The first test waits for all the changes: about half a second each under this load.
+# The first test waits for all changes: about half a second each under this load.
 pytestmark = [pytest.mark.docker, pytest.mark.alone, pytest.mark.timeout(count(test=900, soak=3600))]
 
 CHANGES = count(test=26, soak=1000)
 REQUESTS_PER_SECOND = 500.0
-# Beside the load over HTTP/2: as many lines, five to a push.
+# In addition to the load over HTTP/2: as many lines, five per push.
 SHIPPERS = 10
 BATCH_WAIT_SECONDS = 0.1
-# No wish for speed: only for a load that hangs.
+# Generous: only a hanging load takes longer.
 CONNECTED_SECONDS = 60.0
 OPERATORS = ("198.51.100.77/32",)
 
 
 @dataclass
 class Changed:
-    """What was seen while the configuration changed."""
+    """The observations during the changes."""
 
     over_h2: Outcome
     over_h1: Tally
@@ -46,7 +46,7 @@ class Changed:
 
 @pytest.fixture(scope="module")
 def changed(edge: Deployment) -> Changed:
-    """Many changes, one right after the other, under both loads."""
+    """Many consecutive changes under both loads."""
     began, since = time.time_ns(), edge.caddy_since()
     tls = trust_of(edge.caddy())
     load = H2Load(edge.client(NAT), tls, "/lokiaws", "reload-h2", requests_per_second=REQUESTS_PER_SECOND)
@@ -78,9 +78,9 @@ def changed(edge: Deployment) -> Changed:
 
 
 def change(live: EdgeFiles, times: int, load: H2Load) -> None:
-    """So many changes of every kind: the Caddyfile there and back, an address in and out.
+    """This many changes of every kind: the Caddyfile back and forth, an address allowed and disallowed.
 
-    Each one ends all connections of the load, so each waits until the load has all of them again.
+    Each closes all connections of the load, so each waits until the load has reconnected.
     """
     other = live.rendered(cidrs=OPERATORS)
     kinds = [
@@ -94,19 +94,19 @@ def change(live: EdgeFiles, times: int, load: H2Load) -> None:
         kinds[number % len(kinds)]()
 
 
-def test_the_changes_are_of_what_is_deployed(edge: Deployment) -> None:
+def test_the_changes_are_of_the_deployed_configuration(edge: Deployment) -> None:
     with edge_files(edge) as live:
         assert live.rendered() == live.deployed
         assert live.rendered(cidrs=OPERATORS) != live.deployed
 
 
-def test_whoever_waits_at_the_old_listener_gets_to_the_new_one(edge: Deployment) -> None:
+def test_connections_waiting_at_the_old_listener_reach_the_new_one(edge: Deployment) -> None:
     assert handed_over(edge.rig.network.campus) == WAITING
 
 
 def test_no_request_over_http2_fails(changed: Changed) -> None:
     outcome = changed.over_h2
-    # Each change ended every connection that there was: they all took place under the load.
+    # Each change closed every connection, so all of them took place under load.
     assert outcome.goaways >= CHANGES * CONNECTIONS
     versus = f"{CHANGES} changes under {REQUESTS_PER_SECOND:g}/s; {outcome.resent} unprocessed ones re-sent"
     record("reload_failed_requests", outcome.failed, "", outcome.sent, versus)
@@ -114,7 +114,7 @@ def test_no_request_over_http2_fails(changed: Changed) -> None:
     assert len(outcome.acknowledged) == outcome.sent
 
 
-def test_what_is_sent_again_had_not_been_processed(changed: Changed) -> None:
+def test_repeated_requests_had_not_been_processed(changed: Changed) -> None:
     assert changed.found_h2.missing(changed.over_h2.acknowledged) == []
     assert changed.found_h2.duplicates == 0
 
@@ -128,7 +128,7 @@ def test_a_retrying_shipper_over_http1_loses_no_line(changed: Changed) -> None:
     assert TARGETS["reload_lines_missing"].met_by(len(missing)), missing[:20]
     assert tally.lines > CHANGES
     assert not tally.drops
-    # Nothing but connections that ended: not one wrong answer.
+    # Only closed connections, and no wrong answer.
     assert not [said for said in tally.retried if said.isdigit()]
 
 
@@ -137,11 +137,11 @@ def test_caddy_is_never_restarted(changed: Changed) -> None:
 
 
 @pytest.mark.usefixtures("changed")
-def test_the_stack_finds_everything_as_it_deployed_it(edge: Deployment) -> None:
+def test_the_stack_finds_no_change(edge: Deployment) -> None:
     edge.stack.run("preview", "--refresh", "--expect-no-changes")
 
 
-def test_both_loads_count_what_is_refused(edge: Deployment) -> None:
+def test_both_loads_count_refusals(edge: Deployment) -> None:
     began = time.time_ns()
     tls = trust_of(edge.caddy())
     load = H2Load(edge.client(STRANGER), tls, "/lokiaws", "refused", requests_per_second=100)

@@ -1,4 +1,4 @@
-"""No connection over HTTP/2 keeps an old configuration: each one is ended in order after a while."""
+"""No HTTP/2 connection keeps an old configuration: each is closed gracefully after a while."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from rig.probe import PUSH_PATH, Client, push_body, trust_of
 
 pytestmark = pytest.mark.docker
 
-# One request in 256 ends its connection: the chance of so many that don't is 3e-14.
+# One request in 256 closes its connection: the chance of this many that don't is 3e-14.
 MOST_REQUESTS = 8000
-# HTTP/1.1 isn't ended: the chance that so many requests would all be spared is 0.003.
+# HTTP/1.1 isn't closed: the chance of this many spared requests would be 0.003.
 KEPT_REQUESTS = 1500
 TAKEN, REFUSED = 204, 403
 PATH = f"/lokiaws{PUSH_PATH}"
@@ -30,7 +30,7 @@ JSON = {"content-type": "application/json"}
 
 
 class SlowClient:
-    """One connection over HTTP/2 whose TLS handshake ends when we say so; one request at a time."""
+    """One HTTP/2 connection whose TLS handshake ends on demand; one request at a time."""
 
     def __init__(self, client: Client, tls: ssl.SSLContext) -> None:
         self._host = client.domain
@@ -40,7 +40,7 @@ class SlowClient:
         self._tls = tls.wrap_bio(self._in, self._out, server_hostname=client.domain)
         self._h2 = H2Connection(H2Configuration(client_side=True))
         self._frames = ServerFrames()
-        # All but the client's last word, which stays in `_out`: the server waits for it.
+        # All but the client's last message, which stays in `_out`: the server waits for it.
         while not self._has_shaken_hands():
             self._plain.sendall(self._out.read())
             self._in.write(self._plain.recv(64 << 10))
@@ -51,7 +51,7 @@ class SlowClient:
         self._plain.close()
 
     def answers(self) -> Iterator[int]:
-        """Push, again and again; the statuses, until the server ends the connection in order."""
+        """Push repeatedly; the statuses, until the server closes the connection gracefully."""
         while self._frames.last_stream is None:
             status = self._push()
             if status is None:
@@ -67,7 +67,7 @@ class SlowClient:
         return True
 
     def _push(self) -> int | None:
-        """What one push is answered; None if the server says that it doesn't look at it any more."""
+        """The status of one push; None if the server says that it won't process it."""
         stream = self._h2.get_next_available_stream_id()
         body = push_body("a line", {"job": "renewal"})
         pseudo = {":method": "POST", ":scheme": "https", ":authority": self._host, ":path": PATH}
@@ -100,7 +100,7 @@ class SlowClient:
 
 @pytest.fixture(scope="module")
 def tls(edge: Deployment) -> ssl.SSLContext:
-    """What trusts the deployed Caddy, and speaks HTTP/2 with it."""
+    """A TLS context that trusts the deployed Caddy, for HTTP/2."""
     made = trust_of(edge.caddy())
     made.set_alpn_protocols(["h2"])
     return made
@@ -113,7 +113,7 @@ def slow_client(edge: Deployment, tls: ssl.SSLContext, source: str) -> Iterator[
 
 
 def counted(client: SlowClient, status: int) -> int:
-    """How many requests the connection lasts, at least one; each of them has to be answered so."""
+    """The number of requests until the connection closes, at least one; each must get this status."""
     number = 0
     for answer in client.answers():
         number += 1
@@ -124,27 +124,28 @@ def counted(client: SlowClient, status: int) -> int:
 
 
 @pytest.mark.parametrize(("source", "status"), [(NAT, TAKEN), (STRANGER, REFUSED)])
-def test_a_connection_over_http2_is_ended_in_order(
+def test_an_http2_connection_is_closed_gracefully(
     edge: Deployment, tls: ssl.SSLContext, source: str, status: int
 ) -> None:
     with slow_client(edge, tls, source) as client:
         counted(client, status)
 
 
-def test_an_address_shut_out_during_its_handshake_does_not_go_on_pushing(
+def test_an_address_disallowed_during_its_handshake_stops_pushing(
     edge: Deployment, tls: ssl.SSLContext
 ) -> None:
     with edge_files(edge) as live:
         live.allow(LATER_NAT)
         with slow_client(edge, tls, LATER_NAT) as client:
             live.disallow(LATER_NAT)
-            # Go hands such a connection to the old configuration; if that has changed, renewing can go.
+            # Go gives such a connection to the old configuration; if this changes, the renewal can be
+            # removed.
             lasted = counted(client, TAKEN)
         print(f"the connection lasted {lasted} requests")
         assert edge.push_status(LATER_NAT, "aws") == REFUSED
 
 
-def test_an_address_let_in_during_its_handshake_is_not_refused_for_long(
+def test_an_address_allowed_during_its_handshake_is_not_refused_for_long(
     edge: Deployment, tls: ssl.SSLContext
 ) -> None:
     with edge_files(edge) as live, slow_client(edge, tls, LATER_NAT) as client:
@@ -153,7 +154,7 @@ def test_an_address_let_in_during_its_handshake_is_not_refused_for_long(
         assert edge.push_status(LATER_NAT, "aws") == TAKEN
 
 
-def test_a_connection_over_http1_is_kept(edge: Deployment) -> None:
+def test_an_http1_connection_is_kept(edge: Deployment) -> None:
     with edge.client(NAT).connected() as connection:
         connection.connect()
         kept = connection.sock
@@ -163,5 +164,5 @@ def test_a_connection_over_http1_is_kept(edge: Deployment) -> None:
             answer = connection.getresponse()
             answer.read()
             assert answer.status == TAKEN
-            # http.client would connect anew without a word.
+            # http.client would reconnect silently.
             assert connection.sock is kept

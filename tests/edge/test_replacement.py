@@ -1,4 +1,4 @@
-"""A Caddy whose container is replaced: it starts with its last good files, and gets its files again."""
+"""A replaced Caddy container: it starts with its last good files, and gets its files again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ OTHER_IMAGE = "caddy:2.11.7-alpine-replaced"
 
 @pytest.fixture
 def other_image(edge: Deployment) -> Iterator[str]:
-    """The same Caddy in an image with another id."""
+    """The same Caddy in an image with a different id."""
     client = edge.rig.engine.client()
     try:
         made = client.containers.create(edge.settings["images"]["caddy"])
@@ -42,7 +42,7 @@ def other_image(edge: Deployment) -> Iterator[str]:
 
 @contextmanager
 def pushing(edge: Deployment, source: str) -> Iterator[set[int]]:
-    """Push without an end from an address; the statuses that were answered. An unanswered push isn't one."""
+    """Push continuously from an address; the statuses, without unanswered pushes."""
     statuses: set[int] = set()
     ended = threading.Event()
     client = edge.client(source)
@@ -64,7 +64,7 @@ def pushing(edge: Deployment, source: str) -> Iterator[set[int]]:
 
 
 def up(edge: Deployment, refresh: bool = False) -> dict[str, set[str]]:
-    """Run `pulumi up`; what was done, by type of resource, as Pulumi's own events tell."""
+    """Run `pulumi up`; the operations by type of resource, from Pulumi's events."""
     done: dict[str, set[str]] = {}
 
     def note(event: automation.EngineEvent) -> None:
@@ -88,10 +88,10 @@ def test_a_replaced_container_never_opens_and_has_its_files_when_up_returns(
             assert edge.push_status(STRANGER, "aws") == 403
         assert edge.caddy().id != before
         assert {"delete-replaced", "create-replacement"} <= done[CONTAINER]
-        # Never a `delete` or a `replace`: that would close the files.
+        # Never a `delete` or a `replace`, which would close the files.
         assert done[LIVE_FILES] <= {"update", "same"}
         assert "update" in done[LIVE_FILES]
-        # The last good files: a push may find nobody, and is sent again; a 403 would lose its lines.
+        # With the last good files, pushes may fail to connect, and are repeated; a 403 would lose lines.
         assert from_nat <= {204}
         assert from_stranger <= {403}
         assert from_nat
@@ -100,7 +100,7 @@ def test_a_replaced_container_never_opens_and_has_its_files_when_up_returns(
     assert edge.stack.changes() == {}
 
 
-def test_a_container_that_somebody_removed_comes_back_with_its_files(edge: Deployment) -> None:
+def test_a_removed_container_comes_back_with_its_files(edge: Deployment) -> None:
     edge.caddy().remove(force=True)
     with pushing(edge, STRANGER) as from_stranger:
         done = up(edge, refresh=True)
@@ -111,8 +111,8 @@ def test_a_container_that_somebody_removed_comes_back_with_its_files(edge: Deplo
 
 
 @pytest.mark.soak
-def test_a_container_that_could_not_start_is_made_anew_by_the_next_update(edge: Deployment) -> None:
-    """Somebody has its address. Later they haven't: then the update that follows has to bring it up."""
+def test_a_container_that_could_not_start_is_replaced_by_the_next_update(edge: Deployment) -> None:
+    """Its address is taken, and later free: then the next update must start it."""
     other = {"port": GUARDED_PORT, "route": "/lokiother", "allow": ["nat"], "natWithoutPassword": True}
     edge.stack.configure(merged(edge.settings, {"loki": {"instances": {"other": other}}}))
     try:
@@ -135,7 +135,7 @@ def test_a_container_that_could_not_start_is_made_anew_by_the_next_update(edge: 
 
 @contextmanager
 def somebody_at(edge: Deployment, address: str) -> Iterator[None]:
-    """A container of somebody else's, at an address of the Lokis' network."""
+    """Another container, at an address of the Lokis' network."""
     prefix, image = edge.settings["campus"]["namePrefix"], edge.settings["images"]["caddy"]
     with closing(edge.rig.engine.client()) as engine:
         made = engine.containers.create(image, ["sleep", "infinity"])
@@ -148,7 +148,7 @@ def somebody_at(edge: Deployment, address: str) -> Iterator[None]:
 
 
 @pytest.mark.soak
-def test_a_published_port_that_somebody_has_stops_the_update_and_the_gate_goes_on(edge: Deployment) -> None:
+def test_a_published_port_in_use_stops_the_update_and_the_gate_goes_on(edge: Deployment) -> None:
     instances = {"test": {"port": GUARDED_PORT, "published": True, "publishedWide": True}}
     since = edge.caddy_since()
     edge.stack.configure(merged(edge.settings, {"loki": {"instances": instances}}))
@@ -168,10 +168,10 @@ def test_a_published_port_that_somebody_has_stops_the_update_and_the_gate_goes_o
     assert edge.stack.changes() == {}
 
 
-# What somebody does in Caddy's container, in its live directory.
+# Manual edits in the live directory of Caddy's container.
 BY_HAND = (
     "echo 'remote_ip 0.0.0.0/0' >>allowed/nat/203.0.113.7.caddy",
-    # Another configuration, over the admin socket: the files stay as they are.
+    # Another configuration, through the admin socket: the files stay unchanged.
     "mkdir /run/caddy/other && cp -rL . /run/caddy/other && cd /run/caddy/other"
     " && sed -i 's#/loki/api/v1/push?#/elsewhere?#' Caddyfile"
     " && caddy reload --config Caddyfile --adapter caddyfile --address unix//run/caddy/admin.sock",
@@ -180,7 +180,7 @@ BY_HAND = (
 )
 
 
-def test_a_hand_edit_is_shown_by_a_refresh_and_mended_by_the_next_update(edge: Deployment) -> None:
+def test_a_refresh_shows_a_hand_edit_and_the_next_update_fixes_it(edge: Deployment) -> None:
     caddy = edge.caddy()
     good = printed(caddy, "sha256sum /config/caddy/autosave.json")
     for edit in BY_HAND[: count(test=1, soak=len(BY_HAND))]:

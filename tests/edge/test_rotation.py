@@ -1,4 +1,4 @@
-"""A password that is changed: by a second account beside the first, and without a lost line."""
+"""A password rotation: by a second account, and without a lost line."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from rig.stack import Settings, merged
 pytestmark = pytest.mark.docker
 
 ROUTE = "/lokitest"
-# Below the 5000 lines that Loki gives back at once, however long the updates take.
+# Below Loki's limit of 5000 lines per answer, however long the updates take.
 LINES_PER_SECOND = 10
 
 
 class Shipper(threading.Thread):
-    """Pushes numbered lines, one after the other, and drops what is refused, as Grafana's plugin does."""
+    """Pushes numbered lines one by one, and drops refused ones, like Grafana's plugin."""
 
     def __init__(self, client: Client, job: str, login: Login) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Shipper(threading.Thread):
             self.pushed += 1
 
     def stop(self) -> None:
-        """Return when the last line is pushed or dropped."""
+        """Return after the last line is pushed or dropped."""
         self._ended.set()
         self.join()
 
@@ -66,7 +66,7 @@ def with_accounts(settings: Settings, *accounts: dict[str, str]) -> Settings:
 
 
 def up(edge: Deployment, settings: Settings) -> dict[str, str]:
-    """Bring other settings up; the passwords of the guarded route's users."""
+    """Deploy other settings; the passwords of the guarded route's users."""
     edge.stack.configure(settings)
     edge.stack.up()
     assert edge.stack.changes() == {}
@@ -74,14 +74,14 @@ def up(edge: Deployment, settings: Settings) -> dict[str, str]:
 
 
 def hashes(edge: Deployment) -> dict[str, str]:
-    """The hash of each user, as Caddy has it."""
+    """Each user's hash in Caddy."""
     caddyfile = printed(edge.caddy(), "cat /etc/caddy/live/Caddyfile")
     return dict(re.findall(r"^\s*(\S+) (\$2b\$14\$\S{53})$", caddyfile, re.MULTILINE))
 
 
 @contextmanager
 def watched_arguments(wanted: Sequence[str]) -> Iterator[set[str]]:
-    """The command lines on this machine, the rig's included, in which one of these words showed."""
+    """The command lines on this machine, including the rig's, that contain one of these words."""
     found: set[str] = set()
     ended = threading.Event()
 
@@ -105,7 +105,7 @@ def watched_arguments(wanted: Sequence[str]) -> Iterator[set[str]]:
 
 def test_a_password_is_rotated_without_a_lost_line_and_shows_nowhere(edge: Deployment) -> None:
     first = {"user": "admin-1", "password": f"canary {secrets.token_hex(16)}"}
-    # Without a password: the stack makes one.
+    # Without a password, so that the stack generates one.
     second = {"user": "admin-2"}
     job = f"rotation-{secrets.token_hex(4)}"
     secret = [first["password"]]
@@ -121,7 +121,7 @@ def test_a_password_is_rotated_without_a_lost_line_and_shows_nowhere(edge: Deplo
                 passwords = up(edge, with_accounts(edge.settings, first, second))
                 two = Login("admin-2", passwords["admin-2"])
                 both = hashes(edge)
-                # A hash stays as long as its password does.
+                # A hash stays with its password.
                 assert (set(alone), set(both)) == ({"admin-1"}, {"admin-1", "admin-2"})
                 assert both["admin-1"] == alone["admin-1"]
                 assert [edge.push_status(NAT, "test", login) for login in (one, two)] == [204, 204]
@@ -158,7 +158,7 @@ def test_a_password_is_rotated_without_a_lost_line_and_shows_nowhere(edge: Deplo
 
 
 def shown_by_pulumi(edge: Deployment, now: Settings) -> str:
-    """What Pulumi prints of a change of passwords, at its most talkative, and of a refresh."""
+    """Pulumi's most verbose output for a change of passwords, and for a refresh."""
     other = with_accounts(edge.settings, {"user": "admin-1", "password": "another"}, {"user": "admin-2"})
     edge.stack.configure(other)
     try:

@@ -1,4 +1,4 @@
-"""How much of Caddy's memory a stranger can fill with requests that never end."""
+"""A stranger's endless requests don't fill Caddy's memory."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.running_caddy import PUSH, STRANGER, running_caddy
 
 pytestmark = pytest.mark.docker  # as root: a control group
 
-# More than fill Caddy's memory: so many of each connection's (Go's http2, defaultMaxStreams).
+# More than would fill Caddy's memory: the most streams per connection (Go's http2, defaultMaxStreams).
 CONNECTIONS, STREAMS = 40, 250
-# However busy the machine is.
+# Enough for a busy machine.
 ANSWERED_SECONDS = 60.0
 
 
 class Client:
-    """Requests over one connection, each of which announces a body that never comes."""
+    """Requests over one connection, each with an announced body that never comes."""
 
     def __init__(self, connection: ssl.SSLSocket, domain: str) -> None:
         self._connection, self._h2, self._frames = connection, H2Connection(H2Configuration()), ServerFrames()
@@ -44,7 +44,7 @@ class Client:
         connection.sendall(self._h2.data_to_send())
 
     def read(self) -> None:
-        """Take what has been answered until now."""
+        """Read the answers until now."""
         self._connection.settimeout(0.01)
         try:
             while data := self._connection.recv(1 << 16):
@@ -54,7 +54,7 @@ class Client:
 
     @property
     def looked_at(self) -> int:
-        """How many of the requests Caddy has taken: it ends each connection in order some time."""
+        """The number of requests that Caddy accepted: it closes each connection gracefully at some time."""
         return sum(not self._frames.leaves_out(stream) for stream in range(1, 2 * STREAMS, 2))
 
     def _take(self, events: list[Event]) -> None:
@@ -65,7 +65,7 @@ class Client:
 
 @contextmanager
 def never_answering() -> Iterator[int]:
-    """The port of a server that takes every connection and says nothing."""
+    """The port of a server that accepts every connection and never answers."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as server, ExitStack() as kept:
 
         def accept() -> None:
@@ -86,7 +86,7 @@ def never_answering() -> Iterator[int]:
 
 @pytest.fixture(autouse=True)
 def many_files() -> Iterator[None]:
-    """As many open connections as the system lets a process have."""
+    """Raise this process's limit of open files to the maximum."""
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
     yield
@@ -113,7 +113,7 @@ def test_requests_that_wait_for_grafana_do_not_fill_caddys_memory(tmp_path: Path
         def surplus() -> int:
             return sum(one.looked_at for one in clients) - GRAFANA_AT_ONCE
 
-        # Some few more may get in: Caddy counts a request after it has found a place for it.
+        # A few more may get in: Caddy counts a request after it has found a slot.
         wait_for("all others are refused", lambda: refused() >= 0.95 * surplus(), ANSWERED_SECONDS)
         assert 0 < refused() <= surplus()
-        assert caddy.post(PUSH).status_code == 403  # nobody's address is let in, but Caddy answers
+        assert caddy.post(PUSH).status_code == 403  # no address is allowed, but Caddy answers

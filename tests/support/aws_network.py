@@ -1,4 +1,4 @@
-"""An AWS account with a network, and what the stack makes in it, without AWS."""
+"""A fake AWS account with a network, and the stack's resources in it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def zones_of(letters: list[str]) -> list[str]:
 
 
 class Account(Engine):
-    """An AWS account with two NAT gateways, of which the first has a second address."""
+    """An AWS account with two NAT gateways; the first has a second address."""
 
     secondary: tuple[str, ...] = ()
-    # The second gateway's addresses, where it is a regional one.
+    # The second gateway's addresses, if it is a regional one.
     regional: tuple[str, ...] = ()
     grows: str = "disabled"
     images: tuple[str, ...] = ("ami-00000001",)
@@ -66,7 +66,7 @@ def addresses(**egress: Any) -> EgressAddresses:
 
 
 def made_network(account: Account, **changes: Any) -> dict[str, dict[str, Any]]:
-    """The inputs of what addresses and network are made of, by kind and name, with zones a and c."""
+    """The inputs of the addresses' and the network's resources, by kind and name, with zones a and c."""
     create = {"zones": zones_of(["a", "c"]), **changes}
 
     def make() -> pulumi.Output[Any]:

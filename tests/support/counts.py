@@ -1,4 +1,4 @@
-"""How much a suite tries: little in `make test`, which people wait for, the full count in `make soak`."""
+"""The size of a suite: small in `make test`, which people wait for, full in `make soak`."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import os
 
 
 def count(*, test: int, soak: int) -> int:
-    """The number of cases for the make target that runs."""
+    """The number of cases for the running make target."""
     return soak if os.environ.get("CAMPUS_MONITOR_TARGET") == "soak" else test

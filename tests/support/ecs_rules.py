@@ -1,4 +1,4 @@
-"""What ECS refuses in a task definition, written from its API reference and not from our renderer.
+"""ECS' rules for a task definition, from its API reference and not from our renderer.
 
 Sources: ECS API reference (RegisterTaskDefinition, ContainerDefinition, HealthCheck, PortMapping,
 LogConfiguration, ContainerDependency), developer guide ("Fargate task sizes", "Using FireLens").
@@ -31,7 +31,7 @@ FARGATE = {
 
 @cache
 def _shape() -> Any:
-    # Not by a client, which loads every region's endpoints too.
+    # Without a client, which would load every region's endpoints too.
     return (
         botocore.session.get_session()
         .get_service_model("ecs")
@@ -41,7 +41,7 @@ def _shape() -> Any:
 
 
 def problems(request: Request) -> list[str]:
-    """Everything that ECS would refuse about a RegisterTaskDefinition request."""
+    """ECS' objections to a RegisterTaskDefinition request."""
     report = ParamValidator().validate(dict(request), _shape())
     found = [report.generate_report()] if report.has_errors() else []
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,255}", request["family"]):
@@ -97,7 +97,7 @@ def _container(one: Mapping[str, Any], request: Request) -> Iterator[str]:
 
 
 def _waited_for(one: Mapping[str, Any], others: Mapping[str, Any]) -> set[str]:
-    """The container itself, and every other that it waits for."""
+    """The container itself, and all others that it waits for."""
     found: set[str] = set()
     left = [one["name"]]
     while left:

@@ -1,4 +1,4 @@
-"""A fake of Pulumi's engine: what a component asks it for, without any provider."""
+"""A fake of Pulumi's engine: a component's registrations, without providers."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ CONTAINER = "docker:index/container:Container"
 
 @dataclass
 class Engine(mocks.Mocks):
-    """Remembers what was registered, and gives every resource an id."""
+    """Records registrations, and gives every resource an id."""
 
     made: dict[str, mocks.MockResourceArgs] = field(default_factory=dict)
-    # All of them, by the first word of their names: a component's own children.
+    # By the first word of their names: a component's own children.
     registered: dict[str, list[mocks.MockResourceArgs]] = field(default_factory=lambda: defaultdict(list))
 
     def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
@@ -37,7 +37,7 @@ class Engine(mocks.Mocks):
         outputs = {"arn": f"arn:{args.name}", **args.inputs}
         if "imageId" not in outputs:
             outputs["imageId"] = f"sha256:{args.name}"
-        # What a dynamic resource gives back; its inputs hold the names already.
+        # A dynamic resource's outputs; its inputs have the names already.
         outputs |= {"bcrypt_hash": "$2b$14$hash", "value": "generated", "content_sha256": "0" * 64}
         return f"{args.name}-id", outputs
 
@@ -54,23 +54,23 @@ class Engine(mocks.Mocks):
 def running_engine(
     engine: Engine | None = None, stack: str = "test", monitor: mocks.MockMonitor | None = None
 ) -> Iterator[Engine]:
-    """Pulumi's runtime on the fake, for the length of the block; `monitor` sees each registration."""
+    """Pulumi's runtime on the fake during the block; `monitor` sees each registration."""
     asyncio.set_event_loop(asyncio.new_event_loop())
     engine = engine or Engine()
     mocks.set_mocks(engine, project="campus-monitor", stack=stack, monitor=monitor)
-    # Pulumi sends the whole stack of calls with each resource: a fifth of the time, and no use to a fake.
+    # Pulumi sends a stack trace with each resource: a fifth of the time, and useless to a fake.
     with patch.object(resource, "_get_stack_trace", source_pb2.StackTrace):
         yield engine
     asyncio.get_event_loop().close()
 
 
 def plain(secret: dict[str, Any]) -> dict[str, Any]:
-    """What a secret input holds; it is refused if it isn't marked as one."""
+    """A secret input's value; it must be marked as secret."""
     return secret["value"]
 
 
 def known(make: Callable[[], pulumi.Output[Any]]) -> Any:
-    """What an output of some resources is once they are made."""
+    """The value of an output of some resources."""
     found: list[Any] = []
 
     @pulumi.runtime.test
@@ -82,7 +82,7 @@ def known(make: Callable[[], pulumi.Output[Any]]) -> Any:
 
 
 def build(**changes: Any) -> CampusServer:
-    """The campus server, and one address that is let in."""
+    """The campus server, and one allowed address."""
     made: list[CampusServer] = []
 
     @pulumi.runtime.test

@@ -1,4 +1,4 @@
-"""What the documents have in blocks, for tests that follow them to the letter."""
+"""The code blocks of the documents, for tests that follow them exactly."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from local.paths import ROOT
 
 
 def blocks(document: str, kind: str = "") -> dict[str, list[str]]:
-    """The blocks of one kind (what stands after the opening fence) in docs/, by their section's heading.
+    """The blocks of one kind (the word after the opening fence) in a document, by their section's heading.
 
-    Only sections (`##`) that have one, in their order.
+    Only sections (`##`) with a block, in order.
     """
     text = (ROOT / "docs" / document).read_text()
     _, *parts = re.split(r"^## (.+)\n", text, flags=re.MULTILINE)

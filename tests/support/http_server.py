@@ -1,4 +1,4 @@
-"""A server of HTTP on loopback, for as long as a test wants one."""
+"""An HTTP server on loopback, for a test."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
-    """The port of a server whose requests this class answers, each in a thread; it prints nothing."""
+    """The port of a silent server with this handler, a thread per request."""
     quiet = type("Quiet", (handler,), {"log_message": lambda *_: None})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), quiet)
     threading.Thread(target=server.serve_forever, daemon=True).start()

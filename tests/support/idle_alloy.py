@@ -1,4 +1,4 @@
-"""An image in Alloy's place, for where its registry refuses the real one."""
+"""A fake Alloy image, for machines where the registry refuses the real one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rig.stack import local_settings
 
 
 def make_idle_image(rig: Rig, image: str) -> None:
-    """Make it: with Alloy's user and data directory, that ships nothing."""
+    """Build the image, with Alloy's user and data directory; it ships nothing."""
     caddy = local_settings()["images"]["caddy"]
     rig.engine.load(caddy)
     prepare = f"mkdir -p {DATA} && chown -R {ALLOY_UID}:{ALLOY_UID} {DATA}"

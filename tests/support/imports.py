@@ -1,4 +1,4 @@
-"""What Python sources import."""
+"""The imports of Python sources."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 
 
 def imported(source: str) -> set[str]:
-    """Every module that the source names in an import, at any depth."""
+    """Every imported module, at any depth of the source."""
     names: set[str] = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):

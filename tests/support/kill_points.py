@@ -1,4 +1,4 @@
-"""A shell script that is killed at a step of its own: what an interrupted update leaves behind."""
+"""Shell scripts killed at one of their steps, like an interrupted update."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-# How many steps are tried before it is asked whether there are more.
+# The number of steps that are tried before checking whether there are more.
 BATCH = 16
 
 NEVER = 1_000_000
 
-# The shell expands PS4 before every simple command that it traces, in subshells too: so no step of
-# the script can be forgotten. The trace itself is thrown away.
+# The shell expands PS4 before every simple command that it traces, in subshells too, so no step is missed.
+# The trace itself is discarded.
 _PRELUDE = """\
 exec 8>&2 2>/dev/null
 : >{counter}
@@ -28,19 +28,19 @@ set -x
 
 
 def killed_at(step: int, script: str, counter: str) -> str:
-    """The script, killed before its `step`-th command (from 1); `counter` is a file that it may write.
+    """The script, killed before its `step`-th command (from 1); it may write the file `counter`.
 
-    With NEVER it runs to its end, and the file then has as many bytes as the script has commands: the
-    commands of a pipeline count at once, and appending loses none. Its errors can't be read.
+    With NEVER it runs to its end, and the file then has a byte per command: a pipeline's commands count
+    concurrently, and appending loses none. Its errors can't be read.
     """
     return _PRELUDE.format(counter=counter, kill_at=step) + script
 
 
 def steps_tried(killed_before: Callable[[int], bool], every: int = 1) -> int:
-    """Kill a script before its steps, several at once, until it has none left; how many it may have had.
+    """Kill a script before its steps, several at once, until none is left; at most how many it had.
 
-    `killed_before` kills it before this step (from 1), and says whether it had one. `every` is how many steps
-    lie from each that is tried to the next.
+    `killed_before` kills it before this step (from 1), and returns whether it had one. `every` is the
+    distance between two tried steps.
     """
     reached, killed = 0, [True]
     with ThreadPoolExecutor(os.cpu_count()) as pool:

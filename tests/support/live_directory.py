@@ -1,4 +1,4 @@
-"""The live directory of a stub program on this machine, and the scripts that change it."""
+"""The live directory of a fake program on this machine, and the scripts that change it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from components.live.programs import (
 )
 from tests.support.kill_points import killed_at
 
-# A program of one file, whose running configuration is a file too.
+# A program with one file, whose running configuration is a file too.
 STUB = Program(
     ready='test -e "$dir/../ready"',
     wanted='if grep -q invalid "$dir/a"; then echo "Error: $dir/a: invalid" >&2; exit 1; fi; cat "$dir/a"',
@@ -27,7 +27,7 @@ STUB = Program(
     running='cat "$dir/../running"',
 )
 
-# The same, with a trial: `trial` is there as long as it lasts. `over` below is how one ends by itself.
+# The same with a trial: the file `trial` exists during it. `over` below lets it end by itself.
 TRIED = replace(
     STUB,
     ready=f'{STUB.ready} && [ ! -e "$dir/../trial" ]',
@@ -38,10 +38,10 @@ TRIED = replace(
 
 
 class Live:
-    """The live directory of a stub program on this machine."""
+    """The live directory of a fake program on this machine."""
 
     def __init__(self, folder: Path, like: Live | None = None) -> None:
-        """A new folder: empty, or a copy of another one's."""
+        """A new folder: empty, or a copy of another one."""
         self.folder = folder
         self.directory = folder / "live"
         if like is not None:
@@ -68,7 +68,7 @@ class Live:
         return self.run(script, staging, owner, action, str(seconds), *(paths or files))
 
     def begin(self, text: str) -> str:
-        """Put a text for `a` on trial; the name that the end of the trial wants."""
+        """Put a text for `a` on trial; the name for `end`."""
         staging = self.stage({"a": text})
         script = render_apply_script(TRIED)
         done = self.run(script, staging, "me", "write", "7", "a")
@@ -83,12 +83,12 @@ class Live:
         return self.run(script, staging, verdict).returncode
 
     def over(self) -> None:
-        """Let the trial end by itself, as the program sees to it."""
+        """Let the trial end by itself, like the program."""
         (self.folder / "running").write_text(self.files()["a"])
         (self.folder / "trial").unlink(missing_ok=True)
 
     def stage(self, files: dict[str, str], work: str = "work") -> str:
-        """Put new files beside those in use; the name of their folder."""
+        """Stage new files; the name of their folder."""
         staging = self.directory / f".staging-{work}-{secrets.token_hex(8)}"
         staging.mkdir()
         for path, text in files.items():
@@ -98,25 +98,25 @@ class Live:
         return staging.name
 
     def read(self, *paths: str) -> list[str]:
-        """What the reading script prints."""
+        """The output of the reading script."""
         return self.run(render_read_script(STUB), *paths).stdout.splitlines()
 
     def files(self) -> dict[str, str]:
-        """What the program sees in the directory."""
+        """The directory's files for the program."""
         found = glob("**/*", root_dir=self.directory, recursive=True)
         return {
             name: (self.directory / name).read_text() for name in found if (self.directory / name).is_file()
         }
 
     def leftovers(self) -> list[str]:
-        """What is our own there, beside the lock, the link and the one tree that it leads to."""
+        """Our files there, except the lock, the link and the one tree that it points to."""
         known = {".lock", ".live", os.readlink(self.directory / ".live")}
         names = {path.name for path in self.directory.glob(".*")} - known
         broken = {path.name for path in self.directory.iterdir() if not path.exists()}
         return sorted(names | broken)
 
     def running(self) -> str:
-        """What the stub runs with."""
+        """The running configuration."""
         return (self.folder / "running").read_text()
 
     def run(self, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -1,4 +1,4 @@
-"""A Loki's settings, and what the real program makes of its configuration."""
+"""A Loki's settings, and the real program's check of its configuration."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def replica_config(tree: dict[str, Any], number: int) -> str:
 
 
 def verify(loki: str, folder: Path, config: str) -> str:
-    """All of the settings that the real Loki has with a configuration, as it prints them (YAML)."""
+    """All of the real Loki's settings with a configuration, as it prints them (YAML)."""
     path = folder / "config.yaml"
     path.write_text(config)
     quietly = ("-verify-config", "-print-config-stderr", "-log.level=error")

@@ -1,4 +1,4 @@
-"""As much memory as a container would have, for a process of the test's own."""
+"""A container's memory limit, for a process of the test."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-# Where the kernel has either version's memory controller (its documentation, cgroup-v1/memory and cgroup-v2).
+# The memory controller of either version (the kernel's documentation, cgroup-v1/memory and cgroup-v2).
 _V1 = Path("/sys/fs/cgroup/memory")
 _V2 = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
 class MemoryLimit:
-    """A control group with a limit, and no swap beside it."""
+    """A control group with a limit, and no swap."""
 
     path: Path
 
     def enter(self) -> None:
-        """Put the calling process into it."""
+        """Move the calling process into it."""
         (self.path / "cgroup.procs").write_text(str(os.getpid()))
 
     def peak(self) -> int:
-        """The most that was in use, in bytes."""
+        """The peak usage in bytes."""
         for name in ("memory.max_usage_in_bytes", "memory.peak"):
             if (self.path / name).exists():
                 return int((self.path / name).read_text())
@@ -34,7 +34,7 @@ class MemoryLimit:
 
 @contextmanager
 def memory_limit(name: str, size: int) -> Iterator[MemoryLimit]:
-    """A group with so many bytes, for the length of the block. Needs root."""
+    """A group with this many bytes, during the block. Needs root."""
     is_v1 = (_V1 / "memory.limit_in_bytes").exists()
     path = (_V1 if is_v1 else _V2) / f"campus-monitor-{name}-{os.getpid()}"
     path.mkdir()
@@ -52,4 +52,4 @@ def memory_limit(name: str, size: int) -> Iterator[MemoryLimit]:
                 path.rmdir()
                 break
             except OSError:
-                time.sleep(0.1)  # until the kernel has its last process gone
+                time.sleep(0.1)  # until its last process is gone

@@ -1,4 +1,4 @@
-"""The outputs of a stack, as it might have them."""
+"""Example outputs of a stack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The real programs that the renderers' output is shown to."""
+"""The real programs that check the renderers' output."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.paths import STACK_SETTINGS, VENV
 
 
 def program(name: str) -> str:
-    """Where the program is. A missing one is a failure: what it would show stays unproved."""
+    """The program's path. A missing program is a failure, since its check is missing."""
     found = shutil.which(name) or shutil.which(name, path=f"/usr/sbin:/sbin:{VENV / 'bin'}")
     if found is None:
         pytest.fail(f"{name} is missing: run `make install` once")
@@ -26,7 +26,7 @@ def program(name: str) -> str:
 
 
 def program_of_image(key: str, path: str, folder: Path) -> str:
-    """The very program that the stack runs: taken out of the image that the settings name."""
+    """The stack's own program, extracted from the image in the settings."""
     settings = yaml.safe_load(STACK_SETTINGS.read_text())["config"]
     tar = tar_of(settings["campus-monitor:images"][key])
     if not tar.exists():
@@ -47,20 +47,20 @@ def _layers(saved: tarfile.TarFile) -> list[str]:
 
 
 def in_own_network(*command: str) -> list[str]:
-    """The command in an empty network namespace, where it can't cut anybody off."""
+    """The command in an empty network namespace, where it can't lock anybody out."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
     return [program("unshare"), *user, "--net", *command]
 
 
 def run(*command: str, cwd: Path | None = None, stream: Literal["stdout", "stderr"] = "stdout") -> str:
-    """Run the command; what it wrote. An AssertionError with what it said if it fails."""
+    """Run the command; its output. An AssertionError with its errors if it fails."""
     done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, f"{command[0]}: {done.stderr or done.stdout}"
     return getattr(done, stream)
 
 
 def nft_check(policy: str, folder: Path) -> None:
-    """The real nft takes the policy; nothing is loaded."""
+    """The real nft accepts the policy; nothing is loaded."""
     path = folder / "policy.nft"
     path.write_text(policy)
     run(*in_own_network(program("nft"), "-c", "-f", str(path)))

@@ -1,7 +1,7 @@
-"""The worst pushes: bodies that are small on the way, within the limits, and large in a Loki's memory.
+"""The worst pushes: small bodies, within the limits, that are large in a Loki's memory.
 
-What fills memory is the number of things, not their size: entries, streams and records that are empty, two
-bytes each in protobuf (the tag and a length of 0).
+The number of values fills memory, not their size: empty entries, streams and records, two bytes each in
+protobuf (the tag and a length of 0).
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ class Bomb:
     content_type: str
     body: bytes
     encoding: str | None = None
-    # Whether its sender goes when half of it is sent.
+    # Whether its sender disconnects halfway.
     is_cut: bool = False
 
     @property
     def headers(self) -> Mapping[str, str]:
-        """What it is sent with."""
+        """Its header fields."""
         encoding = {} if self.encoding is None else {"Content-Encoding": self.encoding}
         return {"Content-Type": self.content_type, **encoding}
 
 
 def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Callable[[], Bomb]]:
-    """What makes each, by name: some are large.
+    """The functions that build each bomb, by name, as some are large.
 
-    They are `unpacked` bytes when unpacked; those that aren't packed `plain` and `plain_otlp`.
+    Compressed ones have `unpacked` bytes unpacked; others have `plain` and `plain_otlp` bytes.
     """
     now = time.time_ns()
     entries = _field(1, _field(1, b'{job="x"}') + _field(2, b"") * (unpacked // 2 - 16))
@@ -52,7 +52,7 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Callable[[], 
     tiny = b'["%d",""]' % now
     labels = cache(lambda: b"{%s}" % b",".join(b'l%d="v"' % number for number in range(unpacked // 14)))
     records = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[%s]}]}]}'
-    # Each at a time of its own, so that Loki keeps them all.
+    # With different times, so that Loki stores them all.
     short = cache(
         lambda: b",".join(b'["%d","x"]' % (now + at) for at in range((plain - 100) // len(tiny + b"x,")))
     )
@@ -121,7 +121,7 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Callable[[], 
 
 
 def _list(item: bytes, size: int) -> bytes:
-    # Not by `join`, which takes 80 bytes more for each.
+    # Without `join`, which needs 80 bytes more per item.
     return (item + b",") * ((size - 100) // (len(item) + 1) - 1) + item
 
 
@@ -130,7 +130,7 @@ def _records(records: bytes) -> bytes:
 
 
 def _record(body: bytes) -> bytes:
-    """One record with such a body."""
+    """One record with this body."""
     return _records(_field(2, _field(5, body)))
 
 
@@ -140,7 +140,7 @@ def _values(size: int) -> bytes:
 
 
 def _nested(size: int) -> bytes:
-    """An array of an array of an array."""
+    """Nested arrays."""
     heads: list[bytes] = []
     inside = 0
     while inside < size:
@@ -152,9 +152,9 @@ def _nested(size: int) -> bytes:
 
 
 def _copied(size: int, now: int, *, of_scope: bool) -> bytes:
-    """Half of it names, half of it lines: Loki's own configuration puts each name beside each line."""
+    """Half attributes, half lines: by default Loki copies each attribute to each line."""
     value = _field(2, _field(1, b"v"))
-    # The attributes' number, in a scope and in a resource.
+    # The attributes' field number, in a scope and in a resource.
     key = 3 if of_scope else 1
     names = b"".join(_field(key, _field(1, b"k%d" % number) + value) for number in range(size // 40))
     records = _field(2, b"\x09" + struct.pack("<Q", now)) * (size // 24)
@@ -164,13 +164,13 @@ def _copied(size: int, now: int, *, of_scope: bool) -> bytes:
 
 
 def _deflated(data: bytes) -> bytes:
-    """Without zlib's head: RFC 1951 alone, as Go has it."""
+    """Without zlib's header: only RFC 1951, like Go."""
     packing = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return packing.compress(data) + packing.flush()
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A protobuf field with a length in front of its content."""
+    """A length-delimited protobuf field."""
     return bytes([number << 3 | 2]) + _varint(len(content)) + content
 
 
@@ -183,7 +183,7 @@ def _varint(number: int) -> bytes:
 
 
 def _snappy(data: bytes) -> bytes:
-    """The data as snappy has it (its format_description.txt): what came 64 bytes before is copied."""
+    """The data compressed with snappy (its format_description.txt), by copies from 64 bytes before."""
     made, at = bytearray(_varint(len(data))), 0
     while at < len(data):
         same = 0

@@ -1,4 +1,4 @@
-"""Everything that the program registers with Pulumi's engine, as the engine is told it."""
+"""Everything that the program registers with Pulumi's engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from components.values.errors import PROJECT
 from rig.stack import settings_of
 from tests.support.fake_engine import Engine, running_engine
 
-# Where in the program a resource is registered, by which SDK, and what a fake has no use for.
+# The place in the program, the SDK, and fields that a fake doesn't need.
 _LEFT_OUT = {"sourcePosition", "stackTrace", "packageRef", "supportsResultReporting"}
 
 
@@ -29,7 +29,7 @@ class _Answers(Engine):
 
 
 class _Monitor(mocks.MockMonitor):
-    """Remembers each registration whole."""
+    """Records each complete registration."""
 
     def __init__(self) -> None:
         self.answers = _Answers()
@@ -37,24 +37,24 @@ class _Monitor(mocks.MockMonitor):
         self.seen: dict[str, dict[str, Any]] = {}
 
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802  Pulumi's name
-        told = {key: value for key, value in MessageToDict(request).items() if key not in _LEFT_OUT}
+        inputs = {key: value for key, value in MessageToDict(request).items() if key not in _LEFT_OUT}
         # Sets: their order is the runtime's.
-        told["dependencies"] = sorted(told.get("dependencies", []))
-        for one in told.get("propertyDependencies", {}).values():
+        inputs["dependencies"] = sorted(inputs.get("dependencies", []))
+        for one in inputs.get("propertyDependencies", {}).values():
             one["urns"] = sorted(one.get("urns", []))
-        self.seen[f"{request.type} {request.name}"] = told
+        self.seen[f"{request.type} {request.name}"] = inputs
         return super().RegisterResource(request)
 
 
 def registered(program: Path, stack: str) -> dict[str, Any]:
-    """Each resource of a stack by type and name, and what the engine is told of it.
+    """Each resource of a stack by type and name, with its registration.
 
     `program` is the folder with `__main__.py` and the stacks' files.
     """
-    settings.set_root_resource(cast(Any, None))  # that of a stack before
+    settings.set_root_resource(cast(Any, None))  # a former stack's
     monitor = _Monitor()
     areas = settings_of(stack, program)
-    # `make up` turns Grafana off in the local stack's file where its image isn't available.
+    # `make up` turns Grafana off in the local stack's file if its image isn't available.
     areas["grafana"] = areas.get("grafana", {}) | {"enabled": True}
     texts = {f"{PROJECT}:{area}": _somewhere(json.dumps(value)) for area, value in areas.items()}
 
@@ -67,18 +67,18 @@ def registered(program: Path, stack: str) -> dict[str, Any]:
         try:
             run()
         finally:
-            gc.enable()  # the program, which lives for seconds, does without
+            gc.enable()  # the program turns it off, as it is short-lived
     return monitor.seen
 
 
 def _somewhere(text: str) -> str:
-    """The text with a Docker host, and a digest, that the program takes without having them."""
+    """The text with a Docker host and a digest that needn't exist."""
     return text.replace("0" * 64, "1" * 64).replace("unix:///var/run/docker.sock", "ssh://operator@campus")
 
 
 def fingerprints(seen: Mapping[str, Any]) -> dict[str, str]:
-    """A short hash of what the engine is told of each resource."""
+    """A short hash of each resource's registration."""
     return {
-        name: hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-        for name, told in sorted(seen.items())
+        name: hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()[:16]
+        for name, inputs in sorted(seen.items())
     }

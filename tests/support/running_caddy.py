@@ -1,4 +1,4 @@
-"""The real Caddy with a rendered Caddyfile, in front of a stand-in for Loki and Grafana."""
+"""The real Caddy with a rendered Caddyfile, in front of a fake Loki and Grafana."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ TEST = GuardedRoute(
     paths=(LOKIS_OWN, OTLP),
     accounts=(("admin-1", HASH), ("admin-2", HASH)),
 )
-# Who asks: on one route's list, or on none.
+# Clients on one route's list, or on none.
 LISTED, STRANGER = "127.0.0.1", "127.0.0.2"
 PUSH = "/lokiaws/loki/api/v1/push"
 GUARDED_PUSH = "/lokitest/loki/api/v1/push"
@@ -55,19 +55,19 @@ GUARDED_PUSH = "/lokitest/loki/api/v1/push"
 
 @dataclass
 class Received:
-    """What reached the upstream."""
+    """The requests that reached the upstream."""
 
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    # What it was asked about itself.
+    # Health checks.
     checks: list[str] = field(default_factory=list)
-    # How long an answer to a POST takes, in seconds, and how many waited for one at once.
+    # The seconds before an answer to a POST, and the most that waited for one at once.
     answer_after: float = 0.0
     most_at_once: int = 0
     waiting: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def wait(self) -> None:
-        """Wait for an answer, and be counted meanwhile."""
+        """Wait before the answer, and count as waiting."""
         with self.lock:
             self.waiting += 1
             self.most_at_once = max(self.most_at_once, self.waiting)
@@ -78,12 +78,12 @@ class Received:
 
 @contextmanager
 def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
-    """A server that remembers every POST and answers as it asks for, or 204; to a GET, how ready it is."""
+    """A server that records POSTs and answers with the requested status, or 204; to a GET, with `ready`."""
     received = Received()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            # What stays unread has the connection reset, and maybe the answer lost.
+            # Unread bytes would reset the connection, and maybe lose the answer.
             self.rfile.read(int(self.headers["Content-Length"] or 0))
             received.checks.append(self.path)
             self.send_response(ready)
@@ -99,7 +99,7 @@ def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
             self.end_headers()
 
         def _read(self) -> bool:
-            """Read a body to its end; whether it has one."""
+            """Read a body to its end; whether it has an end."""
             if self.headers["Transfer-Encoding"] is None:
                 size = int(self.headers["Content-Length"] or 0)
                 return len(self.rfile.read(size)) == size
@@ -116,13 +116,13 @@ def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
         yield port, received
 
 
-# Below those that the kernel gives to clients (its ip_local_port_range): one of these that a client has just
-# had can't be listened on for a minute. pytest-xdist's processes, gw0 and so on, have a thousand each.
+# Below the kernel's ports for clients (ip_local_port_range), on which nothing can listen for a minute after a
+# client. pytest-xdist's processes, gw0 and so on, have a thousand each.
 _PORTS = itertools.count(20_000 + 1000 * (int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 12))
 
 
 def free_port() -> int:
-    """A port that nobody has on any address, and that no other call gives."""
+    """A port that is free on every address, and that no other call returns."""
     for port in _PORTS:
         with socket.socket() as probe, suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -132,14 +132,14 @@ def free_port() -> int:
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """An answer."""
 
     status_code: int
     text: str
 
 
 class PlainAnswer(NamedTuple):
-    """What came back over plain HTTP."""
+    """An answer over plain HTTP."""
 
     status_code: int
     headers: dict[str, str]
@@ -147,7 +147,7 @@ class PlainAnswer(NamedTuple):
 
 @dataclass
 class RunningCaddy:
-    """A Caddy of the test's own."""
+    """The test's own Caddy."""
 
     folder: Path
     site: EdgeSettings
@@ -164,14 +164,14 @@ class RunningCaddy:
         auth: tuple[str, str] | None = None,
         source: str = LISTED,
     ) -> Answer:
-        """A request, with the path byte for byte as it is written here."""
+        """A request, with exactly this path."""
         sent = {"Host": self.site.domain, **(headers or {})}
         if not isinstance(content, bytes):
             sent["Transfer-Encoding"] = "chunked"
         if auth:
             sent["Authorization"] = "Basic " + base64.b64encode(":".join(auth).encode()).decode()
         with self.connected(source) as connection:
-            # A server that refuses a body needn't read it to its end.
+            # A server that refuses a body may not read all of it.
             with suppress(BrokenPipeError, ConnectionResetError, ssl.SSLEOFError):
                 connection.request(method, path, content, sent, encode_chunked=not isinstance(content, bytes))
             answer = connection.getresponse()
@@ -186,15 +186,16 @@ class RunningCaddy:
 
     @contextmanager
     def secured(self, protocols: Sequence[str], source: str = LISTED) -> Iterator[ssl.SSLSocket]:
-        """A connection for one of these protocols (ALPN), as a socket."""
-        # Not the default one, which reads every authority of the machine: 20 ms for each connection.
+        """A socket for one of these protocols (ALPN)."""
+        # Not the default context, which reads all of the machine's authorities: 20 ms per connection.
         trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         trusting.check_hostname = False
         trusting.verify_mode = ssl.CERT_NONE
         trusting.set_alpn_protocols(list(protocols))
         server = ("127.0.0.1", self.site.https_port)
         with socket.create_connection(server, timeout=20, source_address=(source, 0)) as plain:
-            # Head and body are two writes: without this, the second waits 40 ms for an answer to the first.
+            # Head and body are two writes: otherwise the second waits 40 ms for the first one's
+            # acknowledgement.
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             with trusting.wrap_socket(plain, server_hostname=self.site.domain) as secured:
                 yield secured
@@ -207,12 +208,12 @@ class RunningCaddy:
             return PlainAnswer(answer.status, {key.lower(): value for key, value in answer.getheaders()})
 
     def log_lines(self) -> int:
-        """How many lines it has written, all of what it was asked until now among them."""
+        """The number of its log lines, including all requests until now."""
         return len(self._lines())
 
     def new_log_lines(self, before: int) -> list[str]:
-        """What it has written since there were so many lines."""
-        # Caddy answers before it writes; a line that isn't there by now won't come.
+        """Its log lines after the first `before`."""
+        # Caddy answers before it logs; a line that is missing after this won't come.
         time.sleep(0.3)
         return self._lines()[before:]
 
@@ -220,7 +221,7 @@ class RunningCaddy:
         return (self.folder / "log").read_text().splitlines()
 
     def allow(self, ip: str) -> None:
-        """Add a fragment and reload, as LiveFiles does."""
+        """Add a fragment and reload, like LiveFiles."""
         fragments = self.folder / "allowed/nat"
         fragments.mkdir(parents=True, exist_ok=True)
         (fragments / f"{ip}.caddy").write_text(render_allowed_address(ip))
@@ -250,8 +251,7 @@ def running_caddy(
 ) -> Iterator[RunningCaddy]:
     """The real Caddy, with the same upstream behind every route; one has replicas on these ports too.
 
-    `loki` and `grafana` are the ports of those that stand there in the upstream's place. Caddy has no more
-    memory than `limit`.
+    `loki` and `grafana` are ports of others, instead of the upstream. Caddy's memory is limited to `limit`.
     """
     site = SITE.model_copy(update={"http_port": free_port(), "https_port": free_port()})
     password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -264,7 +264,7 @@ def running_caddy(
             cidrs=(f"{LISTED}/32",),
             accounts=(("admin", password),),
             accounts_optional=accounts_optional,
-            # Each of a route's paths asks the replicas anew.
+            # Each of a route's paths checks the replicas separately.
             paths=(LOKIS_OWN,) if replicas else (LOKIS_OWN, OTLP),
         )
         behind = aws.upstream if grafana is None else f"127.0.0.1:{grafana}"
@@ -299,12 +299,12 @@ def _wait_until_it_answers(caddy: RunningCaddy, process: subprocess.Popen[bytes]
             said = (caddy.folder / "log").read_text()[-2000:]
             assert process.poll() is None, said
             assert time.monotonic() < deadline, said
-            time.sleep(0.05)  # Caddy tells nobody when its certificate is there
+            time.sleep(0.05)  # Caddy doesn't report when it has its certificate
         else:
             return
 
 
 def logged(folder: Path) -> list[dict[str, Any]]:
-    """What Caddy logged of the requests to it."""
+    """Caddy's access log."""
     entries = [json.loads(line) for line in (folder / "log").read_text().splitlines()]
     return [entry for entry in entries if entry.get("logger", "").startswith("http.log.access")]

@@ -1,4 +1,4 @@
-"""The real Loki with the stack's configuration, on this machine's loopback and in a folder of its own."""
+"""The real Loki with the stack's configuration, on this machine's loopback and in its own folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ READY_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class RunningLoki:
-    """A Loki of the test's own."""
+    """The test's own Loki."""
 
     port: int
     process: subprocess.Popen[bytes]
@@ -33,7 +33,7 @@ class RunningLoki:
     def ask(
         self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, str]:
-        """The status and the text of an answer."""
+        """An answer's status and text."""
         url = f"http://127.0.0.1:{self.port}{path}"
         request = urllib.request.Request(url, body, dict(headers or {}), method=method)
         try:
@@ -43,7 +43,7 @@ class RunningLoki:
             return refused.code, refused.read().decode()
 
     def lines_of(self, job: str) -> int:
-        """How many lines of this job it has, of the last hour."""
+        """The number of this job's lines of the last hour."""
         asked = urllib.parse.urlencode({"query": f'sum(count_over_time({{job="{job}"}}[1h]))'})
         status, text = self.ask("GET", f"/loki/api/v1/query?{asked}")
         assert status == 200, text
@@ -60,9 +60,9 @@ def running_loki(
     *,
     oldest_seconds: int = 0,
 ) -> Iterator[RunningLoki]:
-    """The program, once it takes pushes and answers queries; with so much memory as its container has.
+    """The program, once it accepts pushes and queries, with its container's memory limit.
 
-    It takes lines of a shipper that are so many seconds old.
+    It accepts a shipper's lines of this age in seconds.
     """
     rendered = render_loki_config(instance, oldest_seconds=oldest_seconds)
     config = json.loads(rendered.replace(f'"{DATA}', f'"{folder}'))
@@ -72,7 +72,7 @@ def running_loki(
         "http_listen_port": port,
         "grpc_listen_port": grpc,
     }
-    # It waits for no others, and finds its scheduler without a ring: else a start takes 16 s.
+    # It waits for no others, and finds its scheduler without a ring: otherwise a start takes 16 s.
     config["ingester"]["lifecycler"] = {"min_ready_duration": "0s"}
     config["frontend"] = config["frontend_worker"] = {"scheduler_address": f"127.0.0.1:{grpc}"}
     path = folder / "config.yaml"

@@ -1,4 +1,4 @@
-"""Settings to begin with: a small stack's, and the local stack's with a change."""
+"""Example settings: a small stack's, and the local stack's with changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rig.stack import Settings, local_settings
 SECRET = "a secret that nobody may read"
 
 LOCAL = local_settings()
-# A route without accounts, and a port that is open to addresses of documentation, which count as public.
+# For a route without accounts, and a port open to documentation addresses, which count as public.
 DOMAIN = "campus.example.org"
 OPEN = {"natWithoutPassword": True, "publishedWide": True}
 # A small stack, with every area that a campus server needs.
@@ -50,7 +50,7 @@ TREE: dict[str, Any] = {
     "aws": {"region": "ap-northeast-2"},
 }
 
-# What no message may show; secrets that are tried have it in them.
+# Tested secrets contain this, and no message may show it.
 CANARY = "s3cret-canary"
 KEY = f"{CANARY}-of-a-bucket"
 S3 = {
@@ -63,7 +63,7 @@ ON_S3 = {"storage": "s3", "s3": S3}
 DISK_THEN_S3 = [{"from": "2024-01-01", "storage": "filesystem"}, {"from": "2026-12-01"}]
 THREE = ON_S3 | {"replicas": 3}
 
-# Where three replicas are, the campus server first.
+# The addresses of three replicas' hosts, the campus server first.
 HERE, SECOND, THIRD = "10.40.0.1", "10.40.0.2", "10.40.0.7"
 HOSTS = {
     "log2": {"dockerHost": "ssh://deploy@log2.example.org:21541", "address": SECOND},
@@ -87,14 +87,14 @@ def on_three_hosts(**changes: Any) -> dict[str, Any]:
     made["campus"] |= {"address": HERE, "otherHosts": copy.deepcopy(HOSTS)}
     made["portPolicy"]["rules"] += [
         {"action": "limit", "port": 21541},
-        # Too wide by far: of the Lokis' ports it must open none.
+        # Much too wide, but it mustn't open any of the Lokis' ports.
         {"action": "allow", "port": "3000-30000"},
     ]
     return made
 
 
 def changed(path: str, value: Any) -> Settings:
-    """The local stack's settings with one value put at a dotted path; `...` removes the key."""
+    """The local stack's settings with a value at a dotted path; `...` removes the key."""
     return put(LOCAL, {path: value})
 
 
@@ -113,7 +113,7 @@ def put(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     return result
 
 
-# The local stack's, fit for shippers.
+# The local stack's settings, changed to allow shippers.
 SHIPPING = put(
     LOCAL,
     {"images.alloy": "grafana/alloy:v1.18.1", "edge.domain": DOMAIN}

@@ -23,7 +23,7 @@ def problems(settings: Settings) -> list[str]:
 def test_a_mistake_is_one_line_with_key_rule_and_value(mistake: Mistake) -> None:
     [line] = problems(mistake.put_into(mistake.base))
     assert line.startswith(f"campus-monitor:{mistake.says}")
-    assert mistake.is_told_by(line), line
+    assert mistake.matches(line), line
     assert "\n" not in line
     assert CANARY not in line
 
@@ -43,4 +43,4 @@ def test_several_mistakes_are_several_lines() -> None:
     ]
     lines = problems(put(LOCAL, {path: value for one in some for path, value in one.changes.items()}))
     assert len(lines) == len(some)
-    assert all(any(one.is_told_by(line) for line in lines) for one in some)
+    assert all(any(one.matches(line) for line in lines) for one in some)

@@ -1,4 +1,4 @@
-"""Mistakes in the settings, and what is said of each, by area: a new one is a row in its area's table."""
+"""Mistakes in the settings, and their messages, by area: a new one is a row in its area's table."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ MISTAKES: list[Mistake] = [mistake for area in AREAS for mistake in area.MISTAKE
 
 
 def named(name: str) -> Mistake:
-    """The one mistake that a test calls so: by what its line begins with, and the words."""
+    """The mistake with this name: the beginning of its message, and the words."""
     [found] = [one for one in MISTAKES if str(one) == name]
     return found

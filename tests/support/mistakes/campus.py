@@ -1,4 +1,4 @@
-"""What can be wrong with `campus` and `images`."""
+"""Mistakes in `campus` and `images`."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MISTAKES = [
         Mistake({"campus.dockerHost": url}, "campus.dockerHost: a URL", url)
         for url in ("ssh://", "ssh://me@", "ssh:///campus", "ssh://me@campus?a=b", "ssh://me@campus#a")
     ),
-    # The value isn't told.
+    # The value isn't shown.
     Mistake({"campus.dockerHost": "ssh://me:pass@campus"}, "campus.dockerHost: no password in a URL"),
     Mistake({"campus.address": "0.1.2.3"}, "campus.address: the address of one machine", "0.1.2.3"),
     Mistake({"campus.address": "::ffff:10.0.0.1"}, "campus.address: packets carry", "write 10.0.0.1"),

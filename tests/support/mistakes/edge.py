@@ -1,4 +1,4 @@
-"""What can be wrong with `edge`, and an area that isn't one."""
+"""Mistakes in `edge`, and an unknown area."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SERVER_PEM, KEY_PEM = AUTHORITY.certificate, AUTHORITY.key
 
 
 def acme(changes: dict[str, Any], says: str, *words: str) -> Mistake:
-    """A mistake about another ACME authority."""
+    """A mistake in another ACME authority."""
     return Mistake({"edge.acme": ACME | changes}, says, *words)
 
 
@@ -52,7 +52,7 @@ MISTAKES = [
     Mistake({"edge.httpPort": 18443}, "edge.httpPort: must differ", "18443"),
     Mistake({"edge.tls": "none"}, "edge.tls:", "none"),
     Mistake({"edge.tls": "acme"}, "edge.email: an address is required", "acme"),
-    # What would be something else in a Caddyfile.
+    # Characters with a meaning in a Caddyfile.
     *(
         Mistake({"edge.email": email}, "edge.email: a mail address is needed")
         for email in ("a@example.org\\", 'a"@example.org', "{env.HOME}@example.org")

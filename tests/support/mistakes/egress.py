@@ -1,4 +1,4 @@
-"""What can be wrong with `egress` and `aws`."""
+"""Mistakes in `egress` and `aws`."""
 
 from __future__ import annotations
 

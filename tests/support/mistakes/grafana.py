@@ -1,4 +1,4 @@
-"""What can be wrong with `grafana`."""
+"""Mistakes in `grafana`."""
 
 from __future__ import annotations
 

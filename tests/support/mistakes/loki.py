@@ -1,4 +1,4 @@
-"""What can be wrong with one Loki; what is wrong with a bucket or replicas is in replicas.py."""
+"""Mistakes in one Loki; those in a bucket or replicas are in replicas.py."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ MISTAKES = [
         "loki.instances.aws.allow: the containers' own addresses",
         "'172.16.0.0/12'",
     ),
-    # What lets the NAT in under another name.
+    # Entries that contain the NAT's address.
     *(
         Mistake(
             {
@@ -150,7 +150,7 @@ MISTAKES = [
         {"loki.instances.aws.accountsOptional": True},
         "loki.instances.aws.accountsOptional: there is no account",
     ),
-    # What the local stack's service may bring after its ten minutes.
+    # The local stack's service has an outage of ten minutes.
     Mistake(
         {"loki.instances.aws.limits": {"maxAge": "5m"}},
         "loki.instances.aws.limits.maxAge: services.client-api may bring lines that are",

@@ -1,4 +1,4 @@
-"""A mistake in the settings, and the one line that says so."""
+"""A mistake in the settings, and its one-line message."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from tests.support.settings import LOCAL, put
 
 
 class Mistake:
-    """Good settings with a change, and what the line about it has to say.
+    """A change to good settings, and its message.
 
-    `changes` has the new value by its dotted path, `...` for a key that is removed, from `base`.
-    The line begins with `says`, key and rule or the beginning of it, and then has the `words`, such as the
-    value that was received.
+    `changes` has the new value by its dotted path, `...` to remove a key, from `base`. The message begins
+    with `says`, the key and the rule or its beginning, and then has the `words`, such as the received value.
     """
 
     def __init__(self, changes: Mapping[str, Any], says: str, *words: str, base: Settings = LOCAL) -> None:
@@ -27,8 +26,8 @@ class Mistake:
         """A copy of these settings with the mistake in it."""
         return put(good, self.changes)
 
-    def is_told_by(self, line: str) -> bool:
-        """Whether a line says so; in a preview there is something in front of it."""
+    def matches(self, line: str) -> bool:
+        """Whether a line is its message; a preview puts a prefix in front."""
         _, begins, rest = line.partition(f"campus-monitor:{self.says}")
         return begins != "" and all(word in rest for word in self.words)
 

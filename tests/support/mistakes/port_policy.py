@@ -1,4 +1,4 @@
-"""What can be wrong with `portPolicy`."""
+"""Mistakes in `portPolicy`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OPEN_TO_ALL = [{"action": "allow", "port": port} for port in (21541, 18080, 1844
 
 
 def published_for(*sources: str) -> dict[str, object]:
-    """A Loki's port, open to these."""
+    """A Loki's port, open to these sources."""
     rule = {"action": "allow", "port": 3100, "from": list(sources)}
     return {
         "portPolicy": LOCKING | {"rules": [*OPEN_TO_ALL, rule]},

@@ -1,4 +1,4 @@
-"""What can be wrong with a Loki's bucket, its replicas, and the hosts of their own."""
+"""Mistakes in a Loki's bucket, its replicas, and their hosts."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from tests.support.settings import (
 
 
 def in_bucket(changes: Mapping[str, Any], says: str, *words: str) -> Mistake:
-    """A mistake in the small stack's `aws`; the line is about a key of that instance."""
+    """A mistake in the small stack's `aws`; the message names a key of that instance."""
     at = "loki.instances.aws."
     return Mistake({at + key: value for key, value in changes.items()}, at + says, *words, base=with_aws())
 
 
 def on_hosts(changes: Mapping[str, Any], says: str, *words: str) -> Mistake:
-    """A mistake where three replicas are on three hosts."""
+    """A mistake with three replicas on three hosts."""
     return Mistake(changes, says, *words, base=on_three_hosts())
 
 
@@ -78,7 +78,7 @@ MISTAKES = [
         "loki.instances.aws.replicaHosts: each is one of",
         "received 'log4'",
     ),
-    # Before a rule is looked for that opens the port there.
+    # This check comes before the one for a rule that opens the port there.
     on_hosts(
         {"loki.instances.aws.replicaHosts": ["log2", "log4"], "loki.instances.aws.published": True},
         "loki.instances.aws.replicaHosts: each is one of",

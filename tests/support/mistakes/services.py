@@ -1,4 +1,4 @@
-"""What can be wrong with a service: its log router's options, its containers, its security group."""
+"""Mistakes in a service: its log router's options, its containers, its security group."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ON_FARGATE = put(LOCAL, {AT + "launch": "fargate", AT + "memoryMib": 1024})
 
 
 def service(changes: Mapping[str, Any], says: str, *words: str) -> Mistake:
-    """A mistake in the local stack's service; the line is about a key of it."""
+    """A mistake in the local stack's service; the message names one of its keys."""
     return Mistake({AT + key: value for key, value in changes.items()}, AT + says, *words)
 
 
@@ -34,7 +34,7 @@ def option(output: str, options: Mapping[str, str], says: str, *words: str) -> M
 
 
 def ingress(rule: Mapping[str, Any], says: str, *words: str) -> Mistake:
-    """A mistake in the one rule of its tasks' security group."""
+    """A mistake in the only rule of its tasks' security group."""
     return Mistake({AT + "ingress": [rule]}, f"{AT}ingress.0.{says}", *words, base=ON_FARGATE)
 
 
@@ -50,7 +50,7 @@ MISTAKES = [
             ("logRouter.image", "fluent/fluent-bit:4.2.3"),
         )
     ),
-    # The output's default image, of which no digest is known.
+    # The output's default image has no digest.
     Mistake(
         {"images.requireDigest": True, **WITH_DIGESTS, AT + "logRouter.output": "grafana"},
         f"{AT}logRouter.image: tag and digest are required",
@@ -191,7 +191,7 @@ MISTAKES = [
         "raise it",
         "3",
     ),
-    # Long enough with the longest waits, and not with the shortest.
+    # Long enough with the longest waits, but not with the shortest.
     service(
         {"logRouter": {"output": "grafana", "options": {"MaxRetries": "42"}}},
         "logRouter.options.MaxRetries",

@@ -1,4 +1,4 @@
-"""What can be wrong with `shippers` and `campus.logsTo`."""
+"""Mistakes in `shippers` and `campus.logsTo`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.settings import SHIPPER, SHIPPING
 
 
 def shipping(changes: Mapping[str, Any], says: str, *words: str) -> Mistake:
-    """A mistake in settings that are fit for shippers."""
+    """A mistake in settings that allow shippers."""
     return Mistake(changes, says, *words, base=SHIPPING)
 
 
