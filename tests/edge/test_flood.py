@@ -47,7 +47,7 @@ def live(edge: Deployment) -> Iterator[EdgeFiles]:
 
 
 @pytest.fixture
-def asks_before_the_gate(live: EdgeFiles) -> Iterator[None]:
+def password_before_the_address(live: EdgeFiles) -> Iterator[None]:
     """The seeded fault: the password is checked before the address."""
     good = live.on_disk()
     login = re.search(r"basic_auth bcrypt (\{.*?\})", good, re.DOTALL)
@@ -95,7 +95,7 @@ def test_guesses_from_outside_the_gate_do_not_slow_grafana(edge: Deployment) -> 
     assert TARGETS["flood_slowdown"].met_by(ratio)
 
 
-@pytest.mark.usefixtures("asks_before_the_gate")
+@pytest.mark.usefixtures("password_before_the_address")
 def test_a_password_check_before_the_address_is_caught(edge: Deployment) -> None:
     assert cpu_seconds_per_guess(edge, 2, 401) > HASH_SECONDS
     measured = slowdown(edge, 1, 0.5)

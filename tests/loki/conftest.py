@@ -1,4 +1,4 @@
-"""What Loki's suites share."""
+"""Fixtures of Loki's suites."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rig.rig import Rig
 
 @pytest.fixture(scope="package")
 def store(rig: Rig) -> Iterator[ObjectStore]:
-    """The bucket that the replicas share."""
+    """The replicas' shared bucket."""
     with running_object_store(rig) as made:
         yield made
 
@@ -25,9 +25,9 @@ def on_the_bucket(store: ObjectStore) -> dict[str, Any]:
     return {"storage": "s3", "s3": store.settings, "replicas": 3}
 
 
-# Per module: another one deploys on more hosts than this.
+# Per module: another module deploys on more hosts.
 @pytest.fixture(scope="module")
 def replicated(rig: Rig, emulator: Emulator, store: ObjectStore) -> Iterator[Deployment]:
-    """The stack with three replicas of one Loki, deployed for all tests of a file."""
+    """The stack with three replicas of one Loki, deployed once per file."""
     with deployed(rig, emulator, {"loki": {"instances": {"aws": on_the_bucket(store)}}}) as made:
         yield made

@@ -1,4 +1,4 @@
-"""A Loki whose disk fills up: it refuses in time, keeps what it took, and goes on with room again."""
+"""A Loki whose disk fills up: it refuses in time, keeps accepted lines, and goes on once there is space."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from rig.rig import Rig
 pytestmark = pytest.mark.docker
 
 JOB = "disk-full"
-# A file system of its own, so small that a file fills it; with it nine tenths are just passed.
+# A small file system, on which one file just exceeds nine tenths.
 MIB = 1 << 20
 SIZE_MIB, BALLAST_MIB = 64, 59
 DISK = {"type": "tmpfs", "device": "tmpfs", "o": f"size={SIZE_MIB}m,uid={LOKI_UID}"}
-# Loki looks every 10 s.
+# Loki checks every 10 s.
 SECONDS = 60.0
-# What Loki answers: shippers send such a push again.
+# Loki's answer, after which shippers retry.
 REFUSED = "500"
 
 
 def fill(loki: LiveLoki, mib: int) -> None:
-    """Have somebody else's file take up so much of the disk, in place of the one that was there."""
+    """Fill this much of the disk with another file, instead of the one before."""
     put_files(loki.container, DATA, {"ballast": HostFile(content=bytes(mib * MIB))})
 
 
-def test_a_loki_refuses_with_its_disk_nearly_full_and_goes_on_with_room(rig: Rig) -> None:
+def test_a_loki_refuses_on_a_nearly_full_disk_and_goes_on_with_space(rig: Rig) -> None:
     began = time.time_ns()
     with running_loki(rig, "disk-full", rendered({}, AT_ONCE), DISK) as loki:
         started = loki.container.attrs["State"]["StartedAt"]

@@ -1,4 +1,4 @@
-"""Three replicas of one Loki on three Docker hosts: what was acknowledged outlives any one of them."""
+"""Three replicas of one Loki on three Docker hosts: acknowledged lines outlive any one of them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NO_CHANGE = "--expect-no-changes"
 
 @pytest.fixture(scope="module")
 def hosts(rig: Rig, emulator: Emulator) -> Iterator[dict[str, OtherHost]]:
-    """The other hosts; at the end nothing of the stack's is left there."""
+    """The other hosts; at the end nothing of the stack is left there."""
     images = settings_for(rig, emulator)["images"]
     with running_other_hosts(rig, NAMES, [images["loki"], images["portGuard"]]) as made:
         yield made
@@ -82,20 +82,20 @@ def test_no_line_is_missing_when_a_host_is_gone(spread: Deployment, hosts: dict[
 
     def while_it_is_gone() -> None:
         acknowledged(2 * LINES)
-        missing(spread.rig.network.campus, spread, shippers, began)
+        assert_none_missing(spread.rig.network.campus, spread, shippers, began)
         lost.plug()
 
     with shippers.running():
         acknowledged(LINES)
-        # First without a word: nobody is told that its connections have ended.
+        # First silently: nothing closes its connections.
         lost.unplug()
         lost.engine.crash(while_it_is_gone)
-        # The first replica's turn: Caddy has those on the other hosts alone.
+        # Now the first replica: Caddy has only those on the other hosts.
         wait_for("the lost replica is back", lambda: is_ready(spread, lost.namespace), SECONDS_PER_PART)
         since = running_since(hosts)
         first = spread.container("loki-aws")
         first.kill("KILL")
-        # More than there were: it took the lost one long to come back.
+        # More than before: the lost one was away for long.
         acknowledged(len(shippers.tally.acknowledged) + LINES)
         first.start()
     wait_for_all(spread, hosts)
@@ -105,7 +105,7 @@ def test_no_line_is_missing_when_a_host_is_gone(spread: Deployment, hosts: dict[
         found = found_in_loki(namespace, spread.loki("aws"), "hosts", began)
         assert found.missing(range(tally.lines)) == []
     assert not tally.drops
-    # Docker starts one that ends again, and everything above comes true all the same.
+    # Docker would restart a replica that ended, and everything above would still pass.
     assert running_since(hosts) == since
     assert_closed_to_neighbours(spread, hosts)
     spread.stack.run("preview", "--refresh", NO_CHANGE)
@@ -114,16 +114,16 @@ def test_no_line_is_missing_when_a_host_is_gone(spread: Deployment, hosts: dict[
 def test_replicas_find_each_other_after_a_long_time_apart(
     spread: Deployment, hosts: dict[str, OtherHost]
 ) -> None:
-    """So long that each forgets the others (memberlist: dead after 30 s, forgotten after 30 more)."""
+    """Long enough that each forgets the others (memberlist: dead after 30 s, forgotten after 30 more)."""
     wait_for_all(spread, hosts)
     since = running_since(hosts)
     replicas = everywhere(spread, hosts)
-    # Ready isn't enough: a connection to a replica that was away is tried again after a while (gRPC).
+    # Ready isn't enough: gRPC retries a connection to a replica that was away after a while.
     wait_for("each takes lines", lambda: takes_all(spread, replicas), SECONDS_PER_PART)
     for host in hosts.values():
         host.unplug()
     apart_until = time.monotonic() + APART_SECONDS
-    # Nobody has a majority: each refuses lines, rather than lose them.
+    # None has a majority: each refuses lines instead of losing them.
     wait_for("all refuse", lambda: all(pushed_to(spread, one) >= 500 for one in replicas), APART_SECONDS)
     wait_for("the time is over", lambda: time.monotonic() > apart_until, APART_SECONDS)
     for host in hosts.values():
@@ -133,17 +133,17 @@ def test_replicas_find_each_other_after_a_long_time_apart(
 
 
 def takes_all(spread: Deployment, replicas: list[Namespace]) -> bool:
-    """Whether each replica takes a line."""
+    """Whether each replica accepts a line."""
     return all(pushed_to(spread, one) == 204 for one in replicas)
 
 
 def everywhere(spread: Deployment, hosts: dict[str, OtherHost]) -> list[Namespace]:
-    """The hosts that have a replica."""
+    """The hosts with a replica."""
     return [spread.rig.network.campus, *(host.namespace for host in hosts.values())]
 
 
 def wait_for_all(spread: Deployment, hosts: dict[str, OtherHost]) -> None:
-    """Return when every replica is ready: those that were ready once, too."""
+    """Return when every replica is ready, even those that were ready before."""
     for host in everywhere(spread, hosts):
         wait_for(
             f"the replica on {host.name} is ready",
@@ -153,7 +153,7 @@ def wait_for_all(spread: Deployment, hosts: dict[str, OtherHost]) -> None:
 
 
 def running_since(hosts: dict[str, OtherHost]) -> dict[str, str]:
-    """Since when each container on the other hosts runs; another time says that it has ended meanwhile."""
+    """Each container's start time on the other hosts, which shows whether it ended meanwhile."""
     since: dict[str, str] = {}
     for host in hosts.values():
         with closing(host.engine.client()) as client:
@@ -163,7 +163,7 @@ def running_since(hosts: dict[str, OtherHost]) -> dict[str, str]:
 
 
 def pushed_to(spread: Deployment, namespace: Namespace) -> int:
-    """What the replica on the host with this namespace answers to a push, past the gate."""
+    """The status of a push, without the gate, to the replica on the host with this namespace."""
     address, port = spread.loki("aws")
     values = [(time.time_ns(), "a line")]
     with closing(Connection(namespace, (address, port), address)) as connection:
@@ -173,19 +173,19 @@ def pushed_to(spread: Deployment, namespace: Namespace) -> int:
         return connection.getresponse().status
 
 
-def missing(campus: Namespace, spread: Deployment, shippers: Pusher, began: int) -> None:
-    """Nothing that was acknowledged is missing, as the first replica has it from the two that are left."""
+def assert_none_missing(campus: Namespace, spread: Deployment, shippers: Pusher, began: int) -> None:
+    """The first replica gets every acknowledged line from the two that are left."""
     known = set(shippers.tally.acknowledged)
     assert found_in_loki(campus, spread.loki("aws"), "hosts", began).missing(known) == []
 
 
 def is_ready(spread: Deployment, namespace: Namespace) -> bool:
-    """Whether the replica on the host with this namespace is; each has the same private address."""
+    """Whether the replica on the host with this namespace is ready; each has the same private address."""
     return answers_ready(namespace, spread.loki("aws"))
 
 
 def assert_closed_to_neighbours(spread: Deployment, hosts: dict[str, OtherHost]) -> None:
-    """Lokis know no users: whoever isn't a replica or the campus server reaches none of their ports."""
+    """Lokis have no users: only replicas and the campus server reach their ports."""
     world, port = spread.rig.network.world, spread.settings["loki"]["instances"]["aws"]["port"]
     mesh = (port + 10_000, port + 20_000)
     everybody = {SERVER_ON_LAN: spread.rig.network.campus} | {
@@ -203,12 +203,12 @@ def assert_closed_to_neighbours(spread: Deployment, hosts: dict[str, OtherHost])
     [log2, log3] = hosts.values()
     for one in mesh:
         assert not container_connects(spread, log2, log3.address, one)
-    # What it is let in to, it reaches: this shows that it reaches anything.
+    # It reaches an open port, so it reaches anything at all.
     assert container_connects(spread, log2, CAMPUS_CLIENT, STORE_PORT)
 
 
 def container_connects(spread: Deployment, host: OtherHost, address: str, port: int) -> bool:
-    """Whether somebody else's container on a host does: Docker gives it the host's own address."""
+    """Whether another container on a host connects, with the host's own address."""
     command = ["timeout", "3", "bash", "-c", f": </dev/tcp/{address}/{port}"]
     with closing(host.engine.client()) as client:
         try:

@@ -1,7 +1,6 @@
-"""The worst pushes that the gate lets through, and an honest shipper beside them.
+"""The worst pushes that the gate allows, and an honest shipper meanwhile.
 
-The real Caddy in front of the real Loki, with the stack's configuration of both and with the memory that the
-stack gives a Loki.
+The real Caddy in front of the real Loki, both with the stack's configuration and Loki with its memory limit.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from tests.support.running_loki import RunningLoki, running_loki
 BOMBS = bombs(MAX_UNPACKED, plain=5_000_000, plain_otlp=2_000_000)
 AT_ONCE = 8
 LOGIN = {"Host": SITE.domain, "Authorization": "Basic " + base64.b64encode(b"admin:right").decode()}
-# Grafana's plugin: its Timeout, and the longest pause between tries.
+# Grafana's plugin: its Timeout, and its longest pause between tries.
 TIMEOUT_SECONDS, PAUSE_SECONDS = 10.0, 1.0
 LINES = 100
-# Who leaves with the whole push sent, or with half of 5 MB of empty streams, isn't counted by the gate any
-# more, and Loki goes on with it: not tried (docs/security.md).
+# Not tried (docs/security.md): clients that disconnect after the whole push, or after half of 5 MB of empty
+# streams, which the gate no longer counts while Loki goes on.
 PATIENCE_SECONDS = 600.0
-# What is tried in each run; the others take too long for it.
+# The bombs in each run; the others take too long.
 QUICK = (
     "entries, snappy in gzip",
     "entries, JSON",
@@ -46,14 +45,14 @@ QUICK = (
 
 @dataclass
 class Field:
-    """The gate, the Loki behind it, and how much memory that has."""
+    """The gate, the Loki behind it, and Loki's memory limit."""
 
     caddy: RunningCaddy
     loki: RunningLoki
     memory: MemoryLimit
 
     def push(self, path: str, body: bytes, headers: dict[str, str], seconds: float) -> int | None:
-        """The status of a push; None where none came in time."""
+        """The status of a push; None without one in time."""
         try:
             with self.caddy.connected() as connection:
                 if connection.sock is not None:
@@ -66,7 +65,7 @@ class Field:
             return None
 
     def push_half(self, bomb: Bomb) -> None:
-        """Send half of the body, and go."""
+        """Send half of the body, and disconnect."""
         with suppress(OSError), self.caddy.connected() as connection:
             connection.putrequest("POST", bomb.path, skip_host=True)
             for key, value in (LOGIN | {"Content-Length": str(len(bomb.body)), **bomb.headers}).items():
@@ -76,7 +75,7 @@ class Field:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
-    """A gate and a Loki for all of them: what one leaves behind, the next one finds."""
+    """One gate and one Loki for all bombs, which thus find the former ones' leftovers."""
     program = program_of_image("loki", "usr/bin/loki", tmp_path_factory.mktemp("program"))
     instance = loki_instance(otlp=True, accounts=[{"user": "admin"}])
     with (
@@ -89,16 +88,16 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
 
 @dataclass
 class Honest:
-    """A shipper that pushes batches, one after the other, each until it is taken."""
+    """A shipper that pushes batch after batch, each until it is accepted."""
 
     place: Field
     job: str
     taken: int = 0
-    # What no shipper sends again.
+    # Batches refused with a status after which shippers don't retry.
     dropped: list[int] = field(default_factory=list)
 
     def ship(self, until: threading.Event) -> None:
-        """Push until then, and the last batch to its end, unless the Loki has ended."""
+        """Push until then, and finish the last batch, unless the Loki has ended."""
         while not until.is_set():
             stamp = time.time_ns()
             lines = [[str(stamp + at), f"line {self.taken + at}"] for at in range(LINES)]
@@ -118,7 +117,7 @@ class Honest:
 
 
 def bombard(place: Field, bomb: Bomb, seconds: float) -> list[int | None]:
-    """So many at once, for so long; their answers."""
+    """Send several at once, for this long; their answers."""
     answers: list[int | None] = []
     end = time.monotonic() + seconds
 
@@ -139,7 +138,7 @@ def bombard(place: Field, bomb: Bomb, seconds: float) -> list[int | None]:
 
 
 def endure(place: Field, name: str, seconds: float) -> None:
-    """A Loki lives on, and the shipper beside the bombs has lost nothing."""
+    """The Loki survives, and the honest shipper loses nothing."""
     until = threading.Event()
     honest = Honest(place, f"honest {name} for {seconds} s")
     shipping = threading.Thread(target=honest.ship, args=(until,))
@@ -155,11 +154,11 @@ def endure(place: Field, name: str, seconds: float) -> None:
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_a_bomb_ends_no_loki_and_costs_no_line(place: Field, name: str) -> None:
+def test_a_bomb_kills_no_loki_and_costs_no_line(place: Field, name: str) -> None:
     endure(place, name, 3)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_minute_of_bombs_ends_no_loki_and_costs_no_line(place: Field, name: str) -> None:
+def test_a_minute_of_bombs_kills_no_loki_and_costs_no_line(place: Field, name: str) -> None:
     endure(place, name, 60)

@@ -1,4 +1,4 @@
-"""Three replicas of one Loki on a bucket: what was acknowledged is whole when any one is gone."""
+"""Three replicas of one Loki on a bucket: acknowledged lines are complete without any one of them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def replica(deployment: Deployment, number: int) -> Container:
 
 
 def where(deployment: Deployment, number: int) -> tuple[str, int]:
-    """Where a replica answers on the private network."""
+    """A replica's address on the private network."""
     address, port = deployment.loki("aws")
     return str(IPv4Address(address) + REPLICA_STEP * number), port
 
@@ -104,7 +104,7 @@ def test_the_replicas_write_their_lines_to_the_bucket(replicated: Deployment, st
 
 
 def chunks_in(store: ObjectStore) -> set[str]:
-    """The chunks in the bucket; Loki's name for its one tenant is `fake`."""
+    """The chunks in the bucket, of Loki's only tenant, `fake`."""
     return {name for name in store.objects() if name.startswith("fake/")}
 
 
@@ -124,12 +124,12 @@ def test_a_replica_whose_disk_is_lost_comes_back_and_takes_its_share(replicated:
 
 
 @pytest.mark.soak
-def test_what_is_in_the_bucket_outlives_every_disk(replicated: Deployment) -> None:
+def test_lines_in_the_bucket_outlive_every_disk(replicated: Deployment) -> None:
     began, shippers = time.time_ns(), shippers_of(replicated, "all disks")
     with shippers.running():
         wait_for_acknowledged(shippers, LINES)
     for number in range(REPLICAS):
-        # In order: it writes what it holds, and its index, to the bucket.
+        # Gracefully: it flushes its lines and its index to the bucket.
         replica(replicated, number).stop(timeout=STOP_SECONDS)
         lose(replicated, number)
     replicated.stack.up("--refresh")
@@ -151,7 +151,7 @@ def test_a_change_replaces_one_replica_after_the_other_and_loses_no_line(replica
             wait_for_acknowledged(shippers, len(shippers.tally.acknowledged) + LINES)
         after = [replicated.running_since(role) for role in ROLES]
         assert not set(after) & set(before)
-        # The last one first: each begins when the one before it is ready.
+        # The last one first: each starts when the one before is ready.
         started = [since for _, since in after]
         assert started == sorted(started, reverse=True)
         for number in range(REPLICAS):
@@ -178,14 +178,14 @@ def wait_for_acknowledged(shippers: Pusher, lines: int) -> None:
 
 
 def assert_whole(deployment: Deployment, number: int, shippers: Pusher, job: str, began: int) -> None:
-    """Nothing that was pushed is missing, or was given up, as this replica says."""
+    """This replica has every pushed line, and none was given up."""
     found = found_in_loki(deployment.rig.network.campus, where(deployment, number), job, began)
     assert found.missing(range(shippers.tally.lines)) == []
     assert not shippers.tally.drops
 
 
 def lose(deployment: Deployment, number: int) -> None:
-    """Remove a replica with its volume, as if its disk was gone."""
+    """Remove a replica with its volume, like a lost disk."""
     container = replica(deployment, number)
     container.remove(force=True)
     with closing(deployment.rig.engine.client()) as client:
@@ -193,7 +193,7 @@ def lose(deployment: Deployment, number: int) -> None:
 
 
 def flush(deployment: Deployment, number: int) -> None:
-    """Ask a replica to write what it holds."""
+    """Make a replica flush its lines."""
     address = where(deployment, number)
     with closing(Connection(deployment.rig.network.campus, address, address[0])) as connection:
         connection.request("POST", "/flush")
@@ -209,19 +209,19 @@ def test_the_buckets_key_is_in_one_file_only(replicated: Deployment) -> None:
         assert found is not None
         assert found["mode"] & 0o777 == 0o400
     state = json.loads(replicated.stack.run("stack", "export"))
-    # A provider's own inputs hold the stack's settings, which are in plain text here.
+    # A provider's inputs contain the stack's settings, here in plain text.
     made = [one for one in state["deployment"]["resources"] if "pulumi:providers:" not in one["type"]]
     assert len(made) > 50
     assert SECRET_ACCESS_KEY not in json.dumps(made)
 
 
 def bring_back(deployment: Deployment, number: int) -> None:
-    """Start a replica that was stopped or killed, and wait until it is ready."""
+    """Start a stopped or killed replica, and wait until it is ready."""
     replica(deployment, number).start()
     wait_for("the replica is back", lambda: is_ready(deployment, number), 120.0)
 
 
 def asked_at_the_published_port(deployment: Deployment) -> int:
-    """What somebody on campus is answered who asks, as Grafana is by the reader."""
+    """The answer to a query from campus, like the reader's to Grafana."""
     client = Client(deployment.rig.network.world, CAMPUS_CLIENT, (SERVER, LOKI), "loki", None)
     return client.request("GET", "/loki/api/v1/query_range?query=%7Bjob%3D%22replicas%22%7D").status

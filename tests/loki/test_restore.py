@@ -1,4 +1,4 @@
-"""docs/operations.md's way to back a Loki up and to restore it: no line is missing afterwards."""
+"""docs/operations.md's backup and restore of a Loki: no line is missing afterwards."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from tests.support.guide import blocks
 pytestmark = pytest.mark.docker
 
 SECTION = "Back up a Loki, and restore it"
-# What both of the section's scripts begin with.
+# The first line of both scripts in the section.
 NAMED = "LOKI=loki-aws\n"
 JOB = "restore"
 LINES = 1000
 
 
 def scripts() -> tuple[str, str]:
-    """The section's two scripts: the backup and the restoring."""
+    """The section's two scripts: backup and restore."""
     backup, restore = blocks("operations.md", "sh")[SECTION]
     assert backup.startswith(NAMED)
     assert restore.startswith(NAMED)
@@ -37,7 +37,7 @@ def scripts() -> tuple[str, str]:
 
 
 def run(rig: Rig, folder: Path, script: str, loki: str = "loki-aws") -> str:
-    """Run a script as somebody at the campus server's shell; what it printed."""
+    """Run a script in the campus server's shell; its output."""
     done = subprocess.run(
         ["bash", "-ec", script.replace(NAMED, f"LOKI={loki}\n")],
         cwd=folder,
@@ -52,11 +52,11 @@ def run(rig: Rig, folder: Path, script: str, loki: str = "loki-aws") -> str:
 
 
 def stopped(_: LiveLoki) -> None:
-    """Nothing has happened to the Loki: the backup stops it."""
+    """The Loki runs, and the backup stops it."""
 
 
 def killed(loki: LiveLoki) -> None:
-    """The Loki has ended without a chance to write what it held."""
+    """The Loki is killed without flushing."""
     loki.container.kill("KILL")
 
 
@@ -67,8 +67,8 @@ def test_every_line_is_read_back_from_a_backup(
     backup, restore = scripts()
     began = time.time_ns()
     with running_loki(rig, "loki-aws", rendered({}, AT_ONCE)) as loki:
-        # Lines whose chunks and index are written, then some of which only the chunks are, and
-        # some that are in memory and in the write-ahead log.
+        # Lines with written chunks and index, then some with only the chunks, and some in memory and in
+        # the write-ahead log.
         assert loki.push(JOB, range(LINES)).status == 204
         loki.container.restart()
         loki.wait_until_ready()
@@ -79,26 +79,26 @@ def test_every_line_is_read_back_from_a_backup(
         assert loki.push(JOB, range(2 * LINES, 3 * LINES)).status == 204
         ended(loki)
         assert "loki-aws.tar is whole" in run(rig, tmp_path, backup)
-        # It has gone on. What comes now isn't in the backup: were it found again, nothing was restored.
+        # It has gone on. New lines aren't in the backup: if they were found later, nothing was restored.
         loki.wait_until_ready()
         assert loki.push(JOB, [3 * LINES]).status == 204
         assert not loki.found(JOB, began).missing(range(3 * LINES + 1))
         run(rig, tmp_path, restore)
-        # What `pulumi up` does.
+        # Like `pulumi up`.
         loki.start()
         loki.wait_until_ready()
         assert loki.found(JOB, began).missing(range(3 * LINES + 1)) == [3 * LINES]
 
 
 @pytest.mark.soak
-def test_the_stack_takes_a_volume_that_was_restored(replicated: Deployment, tmp_path: Path) -> None:
+def test_the_stack_takes_over_a_restored_volume(replicated: Deployment, tmp_path: Path) -> None:
     backup, restore = scripts()
     name, campus = replicated.container("loki-test").name, replicated.rig.network.campus
     assert name is not None
     assert replicated.push_status(NAT, "test", replicated.login()) == 204
     [line] = lines_in_loki(campus, replicated.loki("test"), '{job="rig"}')
     run(replicated.rig, tmp_path, backup, name)
-    # A server on which the stack has made nothing yet: its state knows of no volume.
+    # A server without the stack's resources: its state has no volume.
     replicated.container("loki-test").remove(force=True)
     client = replicated.rig.engine.client()
     client.volumes.get(f"{name}-data").remove()

@@ -1,7 +1,7 @@
-"""Retention, fast-forwarded: what is older leaves the index and the disk, and nothing else does.
+"""Retention, fast-forwarded: older lines leave the index and the disk, and no others.
 
-The lines are pushed with old stamps, and Loki does every second what it does every few minutes; what is too
-old and what isn't, the stack's own configuration says.
+The lines have old stamps, and Loki works every second instead of every few minutes; the retention is the
+stack's own.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SHORT = {
     "compactor": {"compaction_interval": "1s", "retention_delete_delay": "1s"},
     "ingester": {"wal": {"checkpoint_duration": "1s"}},
 }
-# In the order in which they are pushed: a stream takes no lines that are much older than its last.
+# In the order of their pushes: a stream accepts no lines much older than its last.
 HOURS_OLD = (60, 30, 20, 0)
 RETENTION_HOURS = 24
 KEPT = [age < RETENTION_HOURS for age in HOURS_OLD]
@@ -40,18 +40,18 @@ def test_old_lines_leave_and_no_others(rig: Rig) -> None:
         for place, age in enumerate(HOURS_OLD):
             stamp = began - age * 3600 * 10**9
             assert loki.push(JOB, of_age(place), stamp).status == 204
-            # A chunk for each age, as time would make them.
+            # A chunk for each age, as over time.
             loki.flush()
             wait_for("the chunk is written", lambda count=place + 1: len(chunks(loki)) == count, SECONDS)
         assert not loki.found(JOB, since).missing(range(LINES * len(HOURS_OLD)))
-        # A day later the write-ahead log has none of the old lines any more.
+        # A day later the write-ahead log has no old lines any more.
         begun = loki.metric(CHECKPOINTS)
         wait_for("a checkpoint was made", lambda: loki.metric(CHECKPOINTS) >= begun + 2, SECONDS)
-        # A Loki that ends hands its index to the compactor; else that takes a quarter of an hour.
+        # A stopping Loki gives its index to the compactor; otherwise that takes a quarter of an hour.
         loki.container.restart()
         loki.wait_until_ready()
         wait_for("retention was applied", lambda: loki.metric(MARKED), SECONDS)
-        # What is marked is removed every minute, and at each start.
+        # Marked chunks are deleted every minute, and at each start.
         loki.container.restart()
         wait_for("chunks are removed", lambda: len(chunks(loki)) == sum(KEPT), SECONDS)
         loki.wait_until_ready()
@@ -62,10 +62,10 @@ def test_old_lines_leave_and_no_others(rig: Rig) -> None:
 
 
 def of_age(place: int) -> range:
-    """The numbers of the lines of an age."""
+    """The numbers of the lines with this age."""
     return range(LINES * place, LINES * (place + 1))
 
 
 def chunks(loki: LiveLoki) -> list[str]:
-    """The chunks on the disk; Loki's name for its one tenant is `fake`."""
+    """The chunks on the disk, of Loki's only tenant, `fake`."""
     return loki.files("chunks/fake")

@@ -1,4 +1,4 @@
-"""A Loki that ends under pushes: one that it never answers doesn't hold it up, and all others with it."""
+"""A Loki stopped under pushes: an unanswered push doesn't delay its end, or other pushes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ pytestmark = pytest.mark.docker
 
 STOPS = count(test=2, soak=20)
 JOB = "stop"
-# A Loki that ends leaves a push unanswered for good if its distributor has ended and its ring doesn't know
-# yet: some milliseconds. So that many come one after the other, and most stops leave some unanswered.
+# A stopping Loki never answers a push that arrives after its distributor ended and before its ring knows:
+# some milliseconds. So many pushes arrive one by one, and most stops leave some unanswered.
 PUSHES, APART_SECONDS = 500, 0.0002
-# What a server says when it begins to read a body that was announced so (RFC 9110, section 10.1.1).
+# A server's answer when it begins to read an announced body (RFC 9110, section 10.1.1).
 READING = b"HTTP/1.1 100 Continue\r\n\r\n"
-# No wish for speed: it takes under a second without such a push, and Loki's own patience is 30 s.
+# Generous: without such a push a stop takes under a second, and Loki's default wait is 30 s.
 ENDED_SECONDS = 5.0
 
 
 def held(loki: LiveLoki, number: int) -> socket.socket:
-    """A push that is read already, and lacks its last byte."""
+    """A push that Loki has read except its last byte."""
     body = numbered_body({"job": JOB}, [(time.time_ns(), line_of(number))])
     head = f"POST {PUSH_PATH} HTTP/1.1\r\nHost: loki\r\nContent-Type: application/json\r\n"
     head += f"Expect: 100-continue\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -42,7 +42,7 @@ def held(loki: LiveLoki, number: int) -> socket.socket:
 
 
 def answered(connection: socket.socket) -> str:
-    """The status of the answer; nothing where the connection ends without one."""
+    """The status of the answer; empty if the connection ends without one."""
     with closing(connection):
         try:
             return connection.recv(4096)[9:12].decode()
@@ -51,7 +51,7 @@ def answered(connection: socket.socket) -> str:
 
 
 def stop(loki: LiveLoki, first: int) -> tuple[float, dict[int, str]]:
-    """End it while pushes come to their ends; how long that took, and what each was answered."""
+    """Stop it while pushes end; the seconds, and the status of each."""
     pushes = {number: held(loki, number) for number in range(first, first + PUSHES)}
     began = time.monotonic()
     stopping = threading.Thread(target=loki.container.stop, kwargs={"timeout": STOP_SECONDS})
@@ -65,7 +65,7 @@ def stop(loki: LiveLoki, first: int) -> tuple[float, dict[int, str]]:
     return time.monotonic() - began, said
 
 
-def test_a_push_without_an_answer_does_not_hold_up_the_end(rig: Rig) -> None:
+def test_an_unanswered_push_does_not_delay_the_stop(rig: Rig) -> None:
     began, took, said = time.time_ns(), list[float](), dict[int, str]()
     with running_loki(rig, "stop", rendered({}, AT_ONCE)) as loki:
         for number in range(STOPS):
@@ -79,7 +79,7 @@ def test_a_push_without_an_answer_does_not_hold_up_the_end(rig: Rig) -> None:
     unanswered = sum(not answer for answer in said.values())
     print(f"{STOPS} stops took {took} s; {unanswered} of {len(said)} pushes were never answered")
     assert max(took) < ENDED_SECONDS
-    # All others, and those without an answer, are sent again.
+    # Shippers retry all others, and those without an answer.
     assert set(said.values()) <= {"204", "500", ""}
     assert not found.missing([number for number, answer in said.items() if answer == "204"])
     assert not found.duplicates

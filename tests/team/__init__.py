@@ -1,1 +1,1 @@
-"""The stack as a team uses it."""
+"""The stack in a team's use."""

@@ -1,4 +1,4 @@
-"""Canary secrets: made so that they can be found in whatever form a program has written them."""
+"""Canary secrets, which can be found in any form that a program writes."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from pydantic import SecretStr
 
 from components.values.area import Area
 
-# What JSON, URLs, shells, YAML and HTML write in other words, between two ends that all leave alone.
+# Characters that JSON, URLs, shells, YAML and HTML escape, between two ends that all leave unchanged.
 AWKWARD = "%/+ \"\\&<'$é"
-# The same where a rule of the settings allows less.
+# The same for settings that allow only ASCII.
 AWKWARD_ASCII = "%/+\"\\&<'$"
 AWKWARD_IN_URL = "/%2F+~=:"
 
 
 @dataclass(frozen=True)
 class Canary:
-    """A secret: what it is called, and its text, whose ends are enough to know it by."""
+    """A secret: its name, and its text, whose ends identify it."""
 
     name: str
     text: str
@@ -31,18 +31,18 @@ class Canary:
 
     @classmethod
     def make(cls, name: str, awkward: str = AWKWARD, before: str = "") -> Canary:
-        """A new secret that nobody else has."""
+        """A new, unique secret."""
         head, tail = (f"canary{secrets.token_hex(8)}" for _ in range(2))
         return cls(name, f"{before}{head}{awkward}{tail}", (head, tail))
 
     @classmethod
     def of(cls, name: str, text: str) -> Canary:
-        """A secret that somebody else has made."""
+        """An existing secret."""
         return cls(name, text, (text,))
 
     @cached_property
     def needles(self) -> tuple[bytes, ...]:
-        """What stands where the secret does: itself, encoded, or a hash that it can be guessed by."""
+        """The secret's forms: itself, encoded, or as a hash from which it could be guessed."""
         ends = [end.encode() for end in self.ends]
         return (
             *ends,
@@ -53,15 +53,15 @@ class Canary:
 
 
 def _in_base64(text: bytes) -> Iterator[bytes]:
-    """How a text is written in the midst of another: three ways, after where it begins."""
+    """A text's three forms inside a longer one, depending on where it begins."""
     for before in range(3):
         whole = base64.b64encode(bytes(before) + text)
-        # What its neighbours share a character with is left away.
+        # Without characters that it shares with its neighbours.
         yield whole[(before * 8 + 5) // 6 : (before + len(text)) * 8 // 6]
 
 
 def leaks(canaries: Iterable[Canary], sinks: Mapping[str, bytes]) -> list[str]:
-    """Which secret stands in which sink: their names alone, so that a failed test tells no more."""
+    """Which secret is in which sink: only names, so that a failed test shows no secret."""
     return [
         f"{canary.name} in {sink}"
         for sink, data in sinks.items()
@@ -71,7 +71,7 @@ def leaks(canaries: Iterable[Canary], sinks: Mapping[str, bytes]) -> list[str]:
 
 
 def secret_settings(area: type[Area]) -> set[str]:
-    """The path of every secret in the settings, from this area on; `*` is any name or number."""
+    """The path of every secret in the settings below this area; `*` is any name or number."""
     return {
         f"{field.alias or name}{path}"
         for name, field in area.model_fields.items()

@@ -1,4 +1,4 @@
-"""The team's docker compose set-up of early 2024 in the rig's Docker, and the documented way out of it."""
+"""The team's docker compose set-up of early 2024 in the rig's Docker, and the documented migration."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rig.processes import wait_for
 from rig.pusher import answers_ready
 from tests.support.guide import blocks
 
-# The old Lokis' containers, and the ports that they publish.
+# The old Lokis' containers, and their published ports.
 LOKIS = {"loki-aws": 3100, "loki-test": 3199}
 CERTIFICATE = "/data/caddy/certificates/local/{domain}/{domain}.crt"
 CADDYFILE = """\
@@ -37,7 +37,7 @@ CADDYFILE = """\
     respond "Grafana"
 }}
 """
-# As the configuration in Loki 2.9.0's image, but for what 3.7.8 has to be told with a schema that old.
+# Loki 2.9.0's configuration in its image, plus what 3.7.8 needs for such an old schema.
 LOKI_CONFIG = {
     "auth_enabled": False,
     "server": {"http_listen_port": 3100, "grpc_listen_port": 9096},
@@ -66,7 +66,7 @@ LOKI_CONFIG = {
 
 @contextmanager
 def old_setup(deployment: Deployment) -> Iterator[None]:
-    """Caddy and Lokis as the team ran them, all data in their containers; nothing is left of them."""
+    """Caddy and Lokis like the team's, with all data in their containers; removed at the end."""
     client = deployment.rig.engine.client()
     made: list[Container] = []
     try:
@@ -122,7 +122,7 @@ def _tar(path: str, content: bytes) -> bytes:
 
 
 class Guide:
-    """docs/migrate.md: its blocks for the server are run there, word for word."""
+    """docs/migrate.md, whose blocks for the server are run there, word for word."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._deployment = deployment
@@ -130,11 +130,11 @@ class Guide:
 
     @property
     def headings(self) -> list[str]:
-        """The headings that have a block to be run."""
+        """The headings with a block to run."""
         return list(self._blocks)
 
     def follow(self, heading: str) -> None:
-        """Run a heading's block on the campus server; an AssertionError with its words if it fails."""
+        """Run a heading's block on the campus server; an AssertionError with its errors if it fails."""
         rig = self._deployment.rig
         variables = {
             "DOCKER_HOST": rig.engine.url,

@@ -1,4 +1,4 @@
-"""What was started on this machine meanwhile: every program's arguments and environment."""
+"""The arguments and environment of every program started on this machine meanwhile."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _NLMSG_DONE = 3
 _NETLINK_HEADER = struct.Struct("=IHHII")
 _CONNECTOR_HEADER = struct.Struct("=IIIIHH")
 _EVENT = struct.Struct("=IIQII")  # what, cpu, timestamp, then exec's pid and thread group
-# asm-generic/socket.h; Python doesn't name it. More than is told while one start is looked at.
+# asm-generic/socket.h; Python has no name for it. Enough for the events while one start is read.
 _SO_RCVBUFFORCE = 33
 _RECEIVED_BYTES = 8 << 20
 
 
 @dataclass
 class Started:
-    """Arguments and variables, each once; a process that was gone at once isn't among them."""
+    """Arguments and variables, each once, without processes that ended at once."""
 
     arguments: set[bytes] = field(default_factory=set[bytes])
     variables: set[bytes] = field(default_factory=set[bytes])
 
     def look_at(self, pid: int) -> None:
-        """Read what a process was started with."""
+        """Read a process's arguments and environment."""
         with suppress(FileNotFoundError, ProcessLookupError):
             self.arguments.add(Path(f"/proc/{pid}/cmdline").read_bytes())
             self.variables.update(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"))
@@ -42,19 +42,19 @@ class Started:
 
 @contextmanager
 def watching_starts(seen: Started) -> Iterator[None]:
-    """Watch for the length of the block. The kernel tells of each start, in containers too.
+    """Watch during the block. The kernel reports each start, in containers too.
 
-    Raises an OSError (ENOBUFS) at the end if it told more than the buffer holds: starts were missed.
+    Raises an OSError (ENOBUFS) at the end if the buffer overflowed and starts were missed.
     """
     with (
-        socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR) as told,
+        socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, _NETLINK_CONNECTOR) as events,
         ThreadPoolExecutor(max_workers=1) as pool,
     ):
-        told.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVED_BYTES)
-        told.bind((0, _CN_IDX_PROC))
-        told.send(_listen())
+        events.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVED_BYTES)
+        events.bind((0, _CN_IDX_PROC))
+        events.send(_listen())
         ended, end = socket.socketpair()
-        watcher = pool.submit(_watch, told, ended, seen)
+        watcher = pool.submit(_watch, events, ended, seen)
         with ended:
             try:
                 yield
@@ -70,10 +70,10 @@ def _listen() -> bytes:
     return _NETLINK_HEADER.pack(size, _NLMSG_DONE, 0, 0, os.getpid()) + message
 
 
-def _watch(told: socket.socket, ended: socket.socket, seen: Started) -> None:
-    # At the end, what has been told by then is still looked at.
-    while told in select.select([told, ended], [], [])[0]:
-        message = told.recv(4096)
+def _watch(events: socket.socket, ended: socket.socket, seen: Started) -> None:
+    # At the end, read the remaining events.
+    while events in select.select([events, ended], [], [])[0]:
+        message = events.recv(4096)
         what, _, _, pid, _ = _EVENT.unpack_from(message, _NETLINK_HEADER.size + _CONNECTOR_HEADER.size)
         if what == _PROC_EVENT_EXEC:
             seen.look_at(pid)

@@ -1,6 +1,6 @@
-"""Pulumi.stage.yaml and Pulumi.prod.yaml, the very files: brought up, changed and destroyed in the rig.
+"""Pulumi.stage.yaml and Pulumi.prod.yaml themselves, deployed, changed and destroyed in the rig.
 
-Over SSH, as their operators do: through the port policy that the update itself brings.
+Over SSH, like their operators: through the port policy of the update itself.
 """
 
 from __future__ import annotations
@@ -30,22 +30,22 @@ pytestmark = pytest.mark.docker
 PLACEHOLDER = "images.portGuard: the digest is a placeholder"
 IDLE = "campus-monitor/idle-alloy:test"
 HTTPS = 443
-# One NAT gateway's address each, as the settings of each want.
+# The NAT gateways' addresses by the settings of each.
 ADDRESSES = {"stage": [NAT], "prod": [NAT, LATER_NAT]}
 
 
 def data_of(environment: str) -> set[str]:
-    """The volumes whose content is nowhere else: certificates, Grafana's database and each Loki's lines."""
+    """The volumes with unique content: certificates, Grafana's database and each Loki's lines."""
     lokis = settings_of(environment)["loki"]["instances"]
     return {"caddy-data", "grafana-data"} | {f"loki-{name}-data" for name in lokis}
 
 
 def in_the_rig(environment: str, docker_host: str, emulator: Emulator) -> Settings:
-    """The file's settings, but for the Docker host, the images, the certificate and AWS' addresses."""
+    """The file's settings, except the Docker host, the images, the certificate and AWS' addresses."""
     of_the_file = settings_of(environment)
     left_out = {"namePrefix": "name_prefix", "networkCidr": "network_cidr"}
     changes: dict[str, Any] = {
-        # With the defaults of what the file leaves out: `Deployment` looks them up.
+        # With the defaults, which `Deployment` needs.
         "campus": {"dockerHost": docker_host}
         | {key: CampusSettings.model_fields[field].default for key, field in left_out.items()},
         "images": local_settings()["images"] | {"grafana": PLAYED, "alloy": IDLE},
@@ -73,7 +73,7 @@ def operated(
 
 @contextmanager
 def brought_up(environment: str, rig: Rig, emulator: Emulator, operator: Operator) -> Iterator[Deployment]:
-    """The environment in the rig; at the end its data is given up, as a person would, and it is destroyed."""
+    """The environment in the rig; at the end its data is unprotected, as by a person, and it is destroyed."""
     with operated(environment, rig, emulator, operator) as made:
         try:
             made.up()
@@ -84,7 +84,7 @@ def brought_up(environment: str, rig: Rig, emulator: Emulator, operator: Operato
 
 @contextmanager
 def clearing_up(rig: Rig, emulator: Emulator) -> Iterator[None]:
-    """Remove the volumes and release the addresses that outlive a destroyed stack."""
+    """Remove the volumes and release the addresses that remain of a destroyed stack."""
     before = volumes(rig)
     try:
         yield
@@ -98,19 +98,19 @@ def clearing_up(rig: Rig, emulator: Emulator) -> Iterator[None]:
 
 
 def volumes(rig: Rig) -> set[str]:
-    """The names of the volumes in the rig's Docker."""
+    """The volumes in the rig's Docker, by name."""
     return {name.removeprefix("volume ") for name in docker_contents(rig) if name.startswith("volume ")}
 
 
 def addresses(emulator: Emulator) -> dict[str, str]:
-    """The Elastic IPs, with the id of their allocation."""
+    """The Elastic IPs, with their allocation ids."""
     found = emulator.client("ec2").describe_addresses()["Addresses"]
     return {one["PublicIp"]: one["AllocationId"] for one in found}
 
 
-# Stage's file differs from prod's in what docs/settings.md lists, and each is previewed below.
+# Stage's file differs from prod's only as docs/settings.md lists, and both are previewed below.
 @pytest.mark.parametrize("environment", [pytest.param("stage", marks=pytest.mark.soak), "prod"])
-def test_the_file_is_brought_up_verified_changed_and_destroyed(
+def test_the_file_is_deployed_verified_changed_and_destroyed(
     environment: str, rig: Rig, emulator: Emulator, tmp_path: Path
 ) -> None:
     before = docker_contents(rig)
@@ -123,15 +123,15 @@ def test_the_file_is_brought_up_verified_changed_and_destroyed(
             takes_a_change(made)
             is_as_declared(made)
             keeps_its_data(made, environment)
-        # What holds lines and certificates outlives the stack, and so do addresses that others list.
+        # Lines and certificates outlive the stack, and so do addresses on others' lists.
         assert docker_contents(rig) - before == {f"volume {name}" for name in data_of(environment)}
         assert set(ADDRESSES[environment]) <= set(addresses(emulator))
 
 
-def test_a_first_update_that_shuts_its_operator_out_leaves_nothing_half_made(
+def test_a_first_update_that_locks_its_operator_out_leaves_nothing_half_made(
     rig: Rig, emulator: Emulator, tmp_path: Path
 ) -> None:
-    """The likeliest mistake: one's own address is in neither `operatorCidrs` nor a rule for SSH."""
+    """The likeliest mistake: the operator's address is in neither `operatorCidrs` nor a rule for SSH."""
     before = docker_contents(rig)
     elsewhere = "10.99.0.0/16"
     rules = [
@@ -154,17 +154,15 @@ def test_a_first_update_that_shuts_its_operator_out_leaves_nothing_half_made(
 
 
 @pytest.mark.parametrize("environment", ["stage", "prod"])
-def test_the_file_is_previewed_where_its_docker_host_cannot_be_reached(
-    environment: str, emulator: Emulator
-) -> None:
-    """As on GitHub's machines. Nothing listens there, so that whoever asked would be told so at once."""
+def test_the_file_is_previewed_without_its_docker_host(environment: str, emulator: Emulator) -> None:
+    """As on GitHub's machines. Nothing listens there, so a connection would fail at once."""
     nowhere = f"ssh://nobody@127.0.0.1:{ssh_port(environment)}"
     here = {"campus": {"dockerHost": nowhere}, "aws": {"emulator": emulator.url}}
     with running_stack(merged(settings_of(environment), here)) as stack:
         assert set(stack.changes()) == {"create"}
         said = stack.run("preview")
         assert PLACEHOLDER in said
-        # What the file names as port-guard's image is nobody's: no update begins with that.
+        # The file's port-guard image is a placeholder, with which no update begins.
         before = emulator.contents()
         with pytest.raises(PulumiFailedError, match=PLACEHOLDER):
             stack.up()
@@ -172,20 +170,20 @@ def test_the_file_is_previewed_where_its_docker_host_cannot_be_reached(
 
 
 def ssh_port(environment: str) -> int:
-    """Where the Docker host's SSH is, as its URL says."""
+    """The port of the Docker host's SSH, from its URL."""
     port = urlsplit(settings_of(environment)["campus"]["dockerHost"]).port
     assert port is not None
     return port
 
 
 def login(made: Deployment, instance: str) -> Login | None:
-    """The account that a route asks for, as the outputs have it; None where it asks for none."""
+    """A route's account, from the outputs; None if it has none."""
     accounts = made.outputs["shipper_credentials"].get(instance, {})
     return next((Login(user, password) for user, password in accounts.items()), None)
 
 
 def does_what_it_is_for(made: Deployment, environment: str) -> None:
-    """Who may push does, into each Loki; nobody else; and a published Loki is the campus's alone."""
+    """Only allowed addresses push to each Loki; only the campus reaches a published one."""
     assert made.outputs["nat_public_ips"] == ADDRESSES[environment]
     for instance, settings in made.settings["loki"]["instances"].items():
         allowed = login(made, instance)
@@ -204,7 +202,7 @@ def does_what_it_is_for(made: Deployment, environment: str) -> None:
 
 
 def is_proven(made: Deployment, folder: Path) -> None:
-    """`make verify` proves it, from an address that may push and, by IPv6, from one that may not."""
+    """`make verify` passes from an allowed address and, by IPv6, from another."""
     seen = Looking(made, folder).verify()
     assert seen.code == 0, seen.text
     proven = seen.having("ok")
@@ -215,7 +213,7 @@ def is_proven(made: Deployment, folder: Path) -> None:
 
 
 def takes_a_change(made: Deployment) -> None:
-    """An operator's address, an account and a longer retention: only the Loki is another container."""
+    """Change an operator's address, an account and the retention: only the Loki's container is replaced."""
     since = [made.running_since(name) for name in ("caddy", "grafana", "loki-aws")]
     changes: dict[str, Any] = {
         "edge": {"extraAllowedCidrs": [f"{STRANGER}/32"]},
@@ -237,14 +235,14 @@ def takes_a_change(made: Deployment) -> None:
 
 
 def is_as_declared(made: Deployment) -> None:
-    """As the drift job asks, and as an operator does who looks for changes by hand."""
+    """Check for drift like the drift job, and like an operator."""
     made.stack.run("preview", "--refresh", "--expect-no-changes")
     made.stack.run("refresh", "--yes")
     assert made.stack.changes() == {}
 
 
 def keeps_its_data(made: Deployment, environment: str) -> None:
-    """Pulumi ends a destroy at what is protected, after it has removed the rest."""
+    """Pulumi's destroy removes the rest, and then fails at protected resources."""
     with pytest.raises(PulumiFailedError, match="protected"):
         made.stack.destroy()
     assert volumes(made.rig) >= data_of(environment)

@@ -1,4 +1,4 @@
-"""docs/examples/deploy-service.yml, its scripts as GitHub runs them, with the real Pulumi. AWS is played."""
+"""docs/examples/deploy-service.yml, its scripts run like GitHub's, with the real Pulumi and a fake AWS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ exit "$(cat "$(dirname "$0")/status")"
 
 
 class Runner:
-    """A runner's machine, in a folder where nothing of this project is."""
+    """A runner's machine, in a folder without this project."""
 
     def __init__(self, folder: Path, state: Path) -> None:
         self._work, self._environment = folder / "work", folder / "environment"
@@ -43,22 +43,22 @@ class Runner:
         self.aws_ends_with(0)
 
     def aws_ends_with(self, status: int) -> None:
-        """What `aws` exits with from now on."""
+        """Set the exit code of `aws`."""
         (self._programs / "status").write_text(str(status))
 
     def calls(self) -> list[str]:
-        """What `aws` was called with."""
+        """The arguments of `aws`."""
         return (self._programs / "calls").read_text().splitlines()
 
     def run_job(self) -> None:
-        """Run its scripts one after the other, until one fails."""
+        """Run its scripts in turn, until one fails."""
         for step in JOB["steps"]:
             if "run" in step:
                 # https://docs.github.com/actions/reference/workflow-syntax: a Linux runner's default shell.
                 self._run("bash", "-e", "-c", step["run"])
 
     def pulumi(self, *arguments: str, text: str | None = None) -> None:
-        """Run Pulumi here, as a person would."""
+        """Run Pulumi here, like a person."""
         self._run("pulumi", *arguments, "--non-interactive", text=text)
 
     def _run(self, *command: str, text: str | None = None) -> None:
@@ -93,7 +93,7 @@ def runner(tmp_path: Path) -> Runner:
     return Runner(service, state)
 
 
-def test_the_service_runs_the_revision_that_the_stack_made(runner: Runner) -> None:
+def test_the_service_runs_the_stacks_revision(runner: Runner) -> None:
     runner.run_job()
     update, wait = runner.calls()
     assert update.startswith("ecs update-service --cluster judge --service client-api ")
@@ -101,16 +101,14 @@ def test_the_service_runs_the_revision_that_the_stack_made(runner: Runner) -> No
     assert wait == "ecs wait services-stable --cluster judge --services client-api"
 
 
-def test_a_service_that_the_stack_does_not_have_ends_the_job(
-    runner: Runner, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unknown_service_fails_the_job(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(JOB["env"], "SERVICE", "iris")
     with pytest.raises(subprocess.CalledProcessError):
         runner.run_job()
     assert runner.calls() == []
 
 
-def test_an_update_that_is_refused_is_not_waited_for(runner: Runner) -> None:
+def test_the_job_does_not_wait_for_a_refused_update(runner: Runner) -> None:
     runner.aws_ends_with(254)
     with pytest.raises(subprocess.CalledProcessError):
         runner.run_job()

@@ -1,4 +1,4 @@
-"""The first `pulumi up` of a stack, killed all over: the next one ends it."""
+"""The first `pulumi up` of a stack, killed at many moments: the next one finishes it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KILLS = count(test=1, soak=20)
 
 
 def first_up_killed(made: Deployment, emulator: Emulator, moment: str | None) -> list[str]:
-    """Kill it at this moment, and end it with another; what it said."""
+    """Kill it at this moment, and finish it with another; its output."""
     said = up(made.stack, until=moment)
     if moment is not None:
         clear_up(made, emulator)
@@ -26,7 +26,7 @@ def first_up_killed(made: Deployment, emulator: Emulator, moment: str | None) ->
 
 
 def works(made: Deployment) -> bool:
-    """Whether the gate is where it should be, and the next preview is empty."""
+    """Whether the gate works, and the next preview is empty."""
     pushed = [made.push_status(source, "aws") for source in (NAT, STRANGER)]
     return pushed == [204, 403] and made.stack.changes() == {}
 
@@ -34,7 +34,7 @@ def works(made: Deployment) -> bool:
 @pytest.mark.docker
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_a_first_up_that_is_killed_is_ended_by_the_next_one(rig: Rig, emulator: Emulator) -> None:
+def test_a_killed_first_up_is_finished_by_the_next_one(rig: Rig, emulator: Emulator) -> None:
     with configured(rig, emulator) as made:
         said = first_up_killed(made, emulator, None)
         assert works(made)

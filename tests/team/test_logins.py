@@ -1,4 +1,4 @@
-"""Many logins at once over SSH, as Pulumi makes them on many cores, and a server with its defaults."""
+"""Many simultaneous SSH logins, like Pulumi's on many cores, and a server with its defaults."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rig.stack import ROOT
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 PORT = 21541
-# More than sshd takes by default before a login is through (10), as many as 10 cores make.
+# More unfinished logins than sshd's default (10), as many as with 10 cores.
 LOGINS = 40
 
 
@@ -29,14 +29,14 @@ def network() -> Iterator[Network]:
 
 @pytest.fixture
 def server(network: Network, tmp_path: Path) -> Iterator[SshServer]:
-    """A server that knows the key in the home folder."""
+    """A server that accepts the key in the home folder."""
     with ssh_server(network.campus, (SERVER, PORT)) as made:
         operators_home(tmp_path, made)
         yield made
 
 
 def exit_codes(network: Network, home: Path, options: Sequence[str]) -> list[int]:
-    """What ssh ends with, as often as there are logins at once."""
+    """ssh's exit code for each simultaneous login."""
     known = ["-o", f"UserKnownHostsFile={home}/.ssh/known_hosts", "-i", f"{home}/.ssh/id_ecdsa"]
     command = [
         "ssh",
@@ -55,7 +55,7 @@ def exit_codes(network: Network, home: Path, options: Sequence[str]) -> list[int
     started = [
         subprocess.Popen(
             ["nsenter", f"--net={network.world.path}", *command, "true"],
-            cwd=ROOT,  # where Pulumi starts its plugins: the program's folder
+            cwd=ROOT,  # like Pulumi's plugins, in the program's folder
             stdin=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -64,15 +64,15 @@ def exit_codes(network: Network, home: Path, options: Sequence[str]) -> list[int
     return [one.wait() for one in started]
 
 
-def test_every_login_comes_through_with_what_the_provider_gives_ssh(
+def test_every_login_succeeds_with_the_providers_ssh_options(
     network: Network, server: SshServer, tmp_path: Path
 ) -> None:
     assert set(exit_codes(network, tmp_path, SSH_OPTS)) == {0}
-    # And that isn't because there was room.
+    # And not because there was room.
     assert server.turned_away > 0
     assert {host for host, _ in server.clients} == {NAT}
 
 
-def test_without_it_some_are_lost(network: Network, server: SshServer, tmp_path: Path) -> None:
+def test_without_the_options_some_fail(network: Network, server: SshServer, tmp_path: Path) -> None:
     assert 255 in exit_codes(network, tmp_path, ())
     assert server.turned_away > 0

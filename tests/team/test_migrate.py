@@ -1,4 +1,4 @@
-"""docs/migrate.md, rehearsed: from a set-up like the team's to the stack and back, under push all along."""
+"""docs/migrate.md, rehearsed: from a set-up like the team's to the stack and back, under constant pushes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.team.old_setup import LOKIS, Guide, old_setup
 
 pytestmark = [pytest.mark.docker, pytest.mark.soak]
 
-# Caddy's ports beside the old one.
+# Caddy's ports while the old one runs.
 TRIAL_HTTP, TRIAL_HTTPS = 18080, 18443
 JOB = "without-a-pause"
 PAUSE_SECONDS = 0.02
@@ -36,20 +36,20 @@ PAUSE_SECONDS = 0.02
 
 @dataclass
 class Pushed:
-    """What became of one line after the other."""
+    """The results of consecutive lines."""
 
     acknowledged: set[int] = field(default_factory=set[int], repr=False)
     refused: Counter[str] = field(default_factory=Counter[str])
-    # The guide's step at the time, and what came of it.
+    # The guide's step at the time, and the reason.
     retried: Counter[str] = field(default_factory=Counter[str])
-    # Per step, the longest time from one line taken to the next one taken.
+    # Per step, the longest time between two accepted lines.
     longest_seconds: dict[str, float] = field(default_factory=dict[str, float])
     step: str = ""
 
 
 @contextmanager
 def pushing(client: Client, first: int) -> Iterator[Pushed]:
-    """Push numbered lines one after the other to /lokiaws, each until it is taken or refused for good."""
+    """Push numbered lines one by one to /lokiaws, each until it is accepted or finally refused."""
     pushed = Pushed()
     ended = threading.Event()
 
@@ -77,7 +77,7 @@ def pushing(client: Client, first: int) -> Iterator[Pushed]:
 
 
 def _push_until_answered(client: Client, number: int, pushed: Pushed, ended: threading.Event) -> str:
-    """What a push is answered in the end; a shipper repeats what may yet be taken."""
+    """The final status of a push; a shipper repeats retryable ones."""
     body = numbered_body({"job": JOB}, [(time.time_ns(), line_of(number))])
     while is_retried(said := _status(client, body)):
         pushed.retried[f"{pushed.step}: {said}"] += 1
@@ -98,7 +98,7 @@ def _status(client: Client, body: bytes) -> str:
 
 
 def beside(rig_settings: Settings) -> Settings:
-    """The settings of the guide's first step: other ports, no published Loki, the old schema too."""
+    """The settings of the guide's first step: other ports, no published Loki, also the old schema."""
     day = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
     periods = [{"from": "2020-10-24", "store": "boltdb-shipper", "version": "v11"}, {"from": day}]
     trial = [
@@ -122,13 +122,13 @@ def beside(rig_settings: Settings) -> Settings:
 
 @pytest.fixture
 def migrated(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
-    """The stack's settings in the rig, under the names of the old set-up, before `pulumi up`."""
+    """The stack in the rig, with the old set-up's names, before `pulumi up`."""
     with configured(rig, emulator, {"campus": {"namePrefix": ""}}) as made:
         yield made
 
 
 def served(deployment: Deployment, port: int) -> str:
-    """The fingerprint of the certificate that a port of the server serves."""
+    """The fingerprint of a server port's certificate."""
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with deployment.rig.network.world.connect((SERVER, port), CAMPUS_CLIENT) as plain:
@@ -140,7 +140,7 @@ def served(deployment: Deployment, port: int) -> str:
 
 
 def made_at(deployment: Deployment, volume: str) -> str:
-    """When Docker made a volume."""
+    """A volume's creation time."""
     client = deployment.rig.engine.client()
     try:
         return str(client.volumes.get(volume).attrs["CreatedAt"])
@@ -149,7 +149,7 @@ def made_at(deployment: Deployment, volume: str) -> str:
 
 
 def hand_over(deployment: Deployment, guide: Guide, final: Settings, pushed: Pushed) -> None:
-    """The guide's steps 2 to 5; the certificate is the same on each port that serves one."""
+    """The guide's steps 2 to 5; every HTTPS port has the same certificate."""
     certificate = served(deployment, HTTPS)
     pushed.step = "2"
     guide.follow("2. Beside the old one")
@@ -185,14 +185,14 @@ def test_everything_is_kept_and_there_is_a_way_back(migrated: Deployment) -> Non
     final = merged(trial, {"edge": migrated.settings["edge"], "portPolicy": migrated.settings["portPolicy"]})
     final["loki"]["instances"]["aws"]["published"] = True
     with old_setup(migrated):
-        # What the old Caddy's authority has signed is trusted, then and afterwards, and nothing else.
+        # Trusts only the old Caddy's authority, before and after.
         client = migrated.client(NAT)
         for name in LOKIS:
             assert client.push(f"an old line of {name}", f"/{name.replace('-', '')}").status == 204
         with pushing(client, 0) as pushed:
             hand_over(migrated, guide, final, pushed)
         assert pushed.refused == {}
-        # What a Loki that ends doesn't answer any more, its connection's end does.
+        # A stopping Loki closes its connections instead of leaving pushes unanswered.
         assert not [why for why in pushed.retried if why.endswith("TimeoutError")]
         for name in LOKIS:
             wait_for_line(campus, migrated.loki(name.removeprefix("loki-")), f"an old line of {name}")

@@ -1,4 +1,4 @@
-"""Canary secrets through every way that a stack has: in plain only where they are meant to be."""
+"""Canary secrets in every command and update of a stack: in plain text only where they belong."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ pytestmark = pytest.mark.docker
 IDLE = "campus-monitor/idle-alloy:test"
 WEBHOOK = "https://hooks.example.org/services/"
 ACCESS_KEY = "loki.instances.aws.s3.accessKeyId"
-# Every secret that a person sets, and between which ends its canaries have what.
+# Every secret setting, and the form of its canaries.
 SETTINGS = {
     "grafana.adminPassword": (AWKWARD, ""),
     "grafana.smtp.password": (AWKWARD, ""),
@@ -52,16 +52,16 @@ SETTINGS = {
     "loki.instances.aws.s3.secretAccessKey": (AWKWARD_ASCII, ""),
     ACCESS_KEY: ("._-", ""),
 }
-# Where Pulumi, and AWS' tools, are handed theirs: by the person who runs them.
+# The variables in which a person gives Pulumi and AWS' tools their secrets.
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"
 OWN_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
-# In the environment of this program, and of what it starts, Pulumi puts the stack's settings.
+# Pulumi puts the stack's settings into the environment of this program and its children.
 PROGRAM_VARIABLES = (PASSPHRASE, "PULUMI_CONFIG", *OWN_VARIABLES)
 BCRYPT = re.compile(rb"\$2[aby]\$[0-9]{2}\$[A-Za-z0-9./]{20}")
 
 
 def test_every_secret_of_the_settings_has_a_canary() -> None:
-    """The access key's id is more than Loki's documentation calls a secret."""
+    """The access key's id is an addition to the secrets in Loki's documentation."""
     paths = {re.sub(r"\[\d+\]", ".*", path) for path in SETTINGS if path != ACCESS_KEY}
     tried = {re.sub(r"(?<=instances)\.\w+", ".*", path) for path in paths}
     assert tried == secret_settings(Settings)
@@ -69,7 +69,7 @@ def test_every_secret_of_the_settings_has_a_canary() -> None:
 
 @dataclass
 class Trial:
-    """The stack, its canaries, and all that it was seen to write."""
+    """The stack, its canaries, and everything that it wrote."""
 
     deployment: Deployment
     canaries: list[Canary] = field(default_factory=list[Canary])
@@ -78,7 +78,7 @@ class Trial:
 
     @property
     def folder(self) -> Path:
-        """Where plans and event logs go."""
+        """The folder for plans and event logs."""
         return self.deployment.stack.folder
 
     def set_canaries(self, generation: str) -> None:
@@ -95,7 +95,7 @@ class Trial:
         )
 
     def run(self, sink: str, *arguments: str) -> None:
-        """Run a command of Pulumi's, whose output, event log and plan are sinks."""
+        """Run a Pulumi command; its output, event log and plan are sinks."""
         events = self.folder / "events.json"
         logged = ["--event-log", str(events)] if arguments[0] in ("preview", "up", "refresh") else []
         printed, said = self.deployment.stack.ran(*arguments, *logged)
@@ -108,7 +108,7 @@ class Trial:
             events.unlink()
 
     def plan(self, sink: str) -> None:
-        """Preview with --diff, and look at the plan that it saves."""
+        """Preview with --diff, and read its saved plan."""
         plan = self.folder / "plan.json"
         self.run(sink, "preview", "--diff", "--save-plan", str(plan))
         self.sinks[f"the plan of {sink}"] = plan.read_bytes()
@@ -116,7 +116,7 @@ class Trial:
 
 @pytest.fixture
 def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
-    """A stack with a use for each secret, not yet up."""
+    """A stack that uses each secret, not yet deployed."""
     make_played_image(rig)
     make_idle_image(rig, IDLE)
     app = {"image": "nginx:1.29.4", "memoryMib": 128}
@@ -125,7 +125,7 @@ def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
         bucket = {key: value for key, value in store.settings.items() if key not in keys}
         changes: dict[str, Any] = {
             "images": {"grafana": PLAYED, "alloy": IDLE},
-            # Shippers trust no other; there is no authority to be reached.
+            # Shippers trust no other kind; no authority is reachable.
             "edge": {"domain": "campus.example.org", "tls": "acme", "email": "operators@example.org"},
             "grafana": {
                 "enabled": True,
@@ -160,19 +160,19 @@ def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
             made.canaries.append(Canary.of(PASSPHRASE, variables[PASSPHRASE]))
             own = [Canary.make(name, "/+") for name in OWN_VARIABLES]
             made.canaries += own
-            # Without the last one Pulumi has no --event-log.
+            # Pulumi's --event-log needs the last one.
             more = {one.name: one.text for one in own} | {"PULUMI_DEBUG_COMMANDS": "true"}
             deployment.stack.set_environment(more)
             yield made
 
 
-def test_no_secret_stands_in_plain_anywhere(trial: Trial, emulator: Emulator) -> None:
+def test_no_secret_is_in_plain_text_anywhere(trial: Trial, emulator: Emulator) -> None:
     started = Started()
     trial.set_canaries("first")
     with watching_starts(started):
         trial.plan("the first preview")
         trial.run("the first up", "up", "--yes", "--skip-preview", "--diff")
-    # Here the test itself puts them into arguments.
+    # Here the test itself passes them as arguments.
     trial.set_canaries("second")
     with watching_starts(started):
         trial.run("the second preview", "preview", "--json")
@@ -182,7 +182,7 @@ def test_no_secret_stands_in_plain_anywhere(trial: Trial, emulator: Emulator) ->
     in_state = whole_state(trial)
     trial.canaries += generated(in_state)
 
-    # Each of them was in use, and reached those whom it is for.
+    # Each was used, and reached its destination.
     shown = json.dumps(in_state).encode()
     settings = [one for one in trial.canaries if one.name not in PROGRAM_VARIABLES]
     assert [one.name for one in settings if "first" not in one.name and not is_in(one, shown)] == []
@@ -191,7 +191,7 @@ def test_no_secret_stands_in_plain_anywhere(trial: Trial, emulator: Emulator) ->
     ours = {one.name.partition(" ")[2]: one for one in settings if one.name.startswith("second")}
     for path, one in ours.items():
         used = one.name in kept or is_in(one, parameters)
-        # The second account of this route is in nobody's hands: Caddy has its hash.
+        # No client uses this route's second account: only Caddy has its hash.
         assert used or path == "loki.instances.test.accounts[1].password", path
 
     refused(trial)
@@ -213,12 +213,12 @@ def test_no_secret_stands_in_plain_anywhere(trial: Trial, emulator: Emulator) ->
 
 
 def is_in(canary: Canary, content: bytes) -> bool:
-    """Whether a secret is there, as it is or encoded."""
+    """Whether a secret is in the content, plain or encoded."""
     return leaks([canary], {"": content}) != []
 
 
 def refused(trial: Trial) -> None:
-    """Look at what Pulumi says of a secret that breaks a rule."""
+    """Check Pulumi's output about a secret that breaks a rule."""
     stack, path = trial.deployment.stack, f"{trial.deployment.stack.project}:grafana.adminPassword"
     kept = stack.automation.get_config(path, path=True)
     too_long = Canary.make("a password that is too long", AWKWARD * 10)
@@ -231,7 +231,7 @@ def refused(trial: Trial) -> None:
 
 
 def failed(trial: Trial) -> None:
-    """Look at what Pulumi says of an update of every secret that ends half way: a Loki's name is taken."""
+    """Check Pulumi's output of an update of every secret that fails half-way: a Loki's name is taken."""
     deployment, stack = trial.deployment, trial.deployment.stack
     trial.set_canaries("third")
     path = stack.folder / f"Pulumi.{stack.name}.yaml"
@@ -251,12 +251,12 @@ def failed(trial: Trial) -> None:
 
 
 def whole_state(trial: Trial) -> dict[str, Any]:
-    """The state with its secrets, as a person has to ask for it."""
+    """The state with its secrets, as for a person who asks for them."""
     return json.loads(trial.deployment.stack.run("stack", "export", "--show-secrets"))
 
 
 def generated(state: dict[str, Any]) -> list[Canary]:
-    """The passwords that the stack has made itself."""
+    """The passwords that the stack generated."""
     made = [
         Canary.of(one["urn"], json.loads(one["outputs"]["value"]["plaintext"]))
         for one in state["deployment"]["resources"]
@@ -267,7 +267,7 @@ def generated(state: dict[str, Any]) -> list[Canary]:
 
 
 def look_at_pulumi(trial: Trial) -> None:
-    """What Pulumi shows to whoever doesn't ask for secrets, and all that it has written."""
+    """Check Pulumi's output without --show-secrets, and all its files."""
     for command in ("stack export", "stack output", "stack output --json", "stack --show-ids --show-urns",
                     "stack history --json", "config", "config --json"):  # fmt: skip
         trial.run(f"pulumi {command}", *command.split())
@@ -279,7 +279,7 @@ def look_at_pulumi(trial: Trial) -> None:
 
 
 def look_at_docker(trial: Trial) -> None:
-    """What Docker tells of everything that it has, what it has done, and what the containers said."""
+    """Check Docker's objects and events, and the containers' logs."""
     rig, sinks = trial.deployment.rig, trial.sinks
     with closing(rig.engine.client()) as engine:
         for container in engine.containers.list(all=True):
@@ -288,8 +288,8 @@ def look_at_docker(trial: Trial) -> None:
         for kind in (engine.volumes, engine.networks, engine.images):
             for one in kind.list():
                 sinks[f"docker inspect {one.id}"] = json.dumps(one.attrs).encode()
-        told = engine.events(since=trial.began, until=int(time.time()), decode=True)
-        sinks["Docker's events"] = json.dumps(list(told)).encode()
+        events = engine.events(since=trial.began, until=int(time.time()), decode=True)
+        sinks["Docker's events"] = json.dumps(list(events)).encode()
     assert b"exec_start" in sinks["Docker's events"]
     kept = rig.run.folder / "docker" / "containers"
     sinks |= {f"Docker's {path.relative_to(kept)}": content for path, content in files_below(kept)}
@@ -297,7 +297,7 @@ def look_at_docker(trial: Trial) -> None:
 
 
 def look_at_aws(trial: Trial, emulator: Emulator) -> None:
-    """What AWS tells whoever may list things and not decrypt them."""
+    """Check AWS' answers to somebody who may list but not decrypt."""
     ecs, iam = emulator.client("ecs"), emulator.client("iam")
     sinks = {
         f"AWS' {arn}": ecs.describe_task_definition(taskDefinition=arn)
@@ -312,13 +312,13 @@ def look_at_aws(trial: Trial, emulator: Emulator) -> None:
     sinks["AWS' parameters"] = emulator.client("ssm").describe_parameters()
     sinks["AWS' alarms"] = emulator.client("cloudwatch").describe_alarms()
     sinks["AWS' log groups"] = emulator.client("logs").describe_log_groups()
-    trial.sinks |= {sink: json.dumps(told, default=str).encode() for sink, told in sinks.items()}
+    trial.sinks |= {sink: json.dumps(answer, default=str).encode() for sink, answer in sinks.items()}
 
 
 def look_at_processes(trial: Trial, started: Started) -> None:
-    """What stood in arguments and environments, where `ps` shows it."""
+    """Check processes' arguments and environments, which `ps` shows."""
     arguments = b"\n".join(started.arguments)
-    # The engine, its program, and what ran in a container.
+    # The engine, its program, and a process in a container.
     for program in (b"\0up\0--yes", b"pulumi-language-python", b"caddy\0"):
         assert program in arguments
     variables = [one for one in started.variables if not one.startswith(_names(PROGRAM_VARIABLES))]
@@ -331,12 +331,12 @@ def _names(variables: tuple[str, ...]) -> tuple[bytes, ...]:
 
 
 def kept_in_files(trial: Trial) -> set[str]:
-    """Which secrets lie in volumes, which is what they are for; a leak if others than the owner may read."""
+    """The secrets in volumes, where they belong; it is a leak if others than the owner may read them."""
     found: set[str] = set()
     volumes = trial.deployment.rig.run.folder / "docker" / "volumes"
     for path, content in files_below(volumes):
         names = {one.name for one in trial.canaries if is_in(one, content)}
-        # A file that holds a secret is the stack's own, and stays.
+        # A file with a secret is the stack's own, and stays.
         if names and path.stat().st_mode & 0o077:
             trial.sinks[f"{path.relative_to(volumes)}, which others may read"] = content
         found |= names
@@ -344,7 +344,7 @@ def kept_in_files(trial: Trial) -> set[str]:
 
 
 def files_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """Every file and what it holds; one that its program has just removed, as Loki does, is left out."""
+    """Every file with its content, without files that were just removed, as by Loki."""
     for place, _, names in os.walk(folder):
         for path in (Path(place, name) for name in names):
             if path.is_symlink() or not path.is_file():
@@ -357,7 +357,7 @@ def files_below(folder: Path) -> Iterator[tuple[Path, bytes]]:
 
 
 def parameters_of(emulator: Emulator) -> list[str]:
-    """What ECS is handed out of SSM, encrypted there."""
+    """The values that ECS gets from SSM, where they are encrypted."""
     ssm = emulator.client("ssm")
     found = ssm.describe_parameters()["Parameters"]
     assert {one["Type"] for one in found} == {"SecureString"}

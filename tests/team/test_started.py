@@ -1,4 +1,4 @@
-"""The watcher of what is started misses nothing unseen."""
+"""The watcher of started programs reports missed ones."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.team.started import Started, watching_starts
 pytestmark = pytest.mark.docker
 
 
-def test_what_is_started_is_seen() -> None:
+def test_started_programs_are_seen() -> None:
     seen = Started()
     with watching_starts(seen):
         process = subprocess.Popen(
@@ -31,7 +31,7 @@ def test_what_is_started_is_seen() -> None:
 
 
 def test_starts_that_were_missed_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that starts programs faster than they are looked at."""
+    """On a machine that starts programs faster than the watcher reads them."""
     enough = Event()
     monkeypatch.setattr(Started, "look_at", lambda *_: enough.wait())
     monkeypatch.setattr(started, "_RECEIVED_BYTES", 1)

@@ -1,4 +1,4 @@
-"""docs/state.md to the letter: a state in S3, secrets encrypted by KMS, who may what, and the ways back."""
+"""docs/state.md followed exactly: a state in S3, secrets encrypted by KMS, permissions, and restoring."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ SECRET = "a-state-canary"
 PROGRAM = """import pulumi
 pulumi.export("password", pulumi.Config().require_secret("password"))
 """
-# So that it can be killed in the middle of an update.
+# A program to kill in the middle of an update.
 ENDLESS = PROGRAM + "import signal\nsignal.pause()\n"
 KILLED_SECONDS = 60.0
-# What the bucket's own encryption asks KMS for, on behalf of whoever writes: the emulator's doesn't.
+# The bucket's own encryption needs this from KMS for a write; the emulator's doesn't.
 ASKED_BY_S3 = {"kms:GenerateDataKey"}
 PREVIEWS = {"s3:ListBucket", "s3:GetObject", "kms:Decrypt"}
 
 
 @dataclass
 class Team:
-    """Somebody with Pulumi, a bucket and a key, and what AWS is asked on their behalf."""
+    """A person with Pulumi, a bucket and a key, and the requests to AWS on their behalf."""
 
     folder: Path
     emulator: Emulator
@@ -47,7 +47,7 @@ class Team:
     asked: list[tuple[str, str]]
 
     def pulumi(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """A command of Pulumi's, run to its end."""
+        """Run a Pulumi command."""
         command = ["pulumi", *arguments, "--non-interactive", "--color", "never"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, timeout=120
@@ -56,18 +56,18 @@ class Team:
         return done
 
     def run(self, *arguments: str) -> str:
-        """The same; what it printed."""
+        """The same; its output."""
         done = self.pulumi(*arguments)
         assert done.returncode == 0
         return done.stdout
 
     def up_with(self, password: str) -> None:
-        """An update with another secret."""
+        """Update with another secret."""
         self.run("config", "set", "--secret", "password", password)
         self.run("up", "--yes", "--skip-preview")
 
     def password(self) -> str:
-        """The secret that the state holds."""
+        """The secret in the state."""
         return self.run("stack", "output", "password", "--show-secrets").strip()
 
     def versions(self) -> list[tuple[str, str]]:
@@ -78,7 +78,7 @@ class Team:
 
 @pytest.fixture
 def key(emulator: Emulator) -> Iterator[str]:
-    """The bucket and the key, as the guide's first part makes them; the key's ARN."""
+    """The bucket and the key, created by the guide's first part; the key's ARN."""
     s3, kms = emulator.client("s3"), emulator.client("kms")
     s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
     s3.put_bucket_versioning(Bucket=BUCKET, VersioningConfiguration={"Status": "Enabled"})
@@ -94,7 +94,7 @@ def key(emulator: Emulator) -> Iterator[str]:
 
 @pytest.fixture
 def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
-    """A stack made by the guide's second part."""
+    """A stack created by the guide's second part."""
     write_project(tmp_path, ROOT, {"main": ".", "config": {}})
     (tmp_path / "__main__.py").write_text(PROGRAM)
     here = {
@@ -104,14 +104,14 @@ def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.Monke
         "PULUMI_CREDENTIALS_PATH": str(tmp_path / "credentials"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
-    # Without what says where else a state could be.
+    # Without variables that point to another state.
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PULUMI_", "AWS_"))}
     made = Team(tmp_path, emulator, kept | here, asked := [])
 
     def note(self: Any, _: type, resource: str = "*") -> None:
         is_kms = self.headers.get("X-Amz-Target", "").startswith("TrentService")
         action = f"{'kms' if is_kms else 's3'}:{self._get_action()}"
-        # Which key it is isn't handed over; there is one.
+        # The key isn't passed; there is only one.
         asked.append((action, key if is_kms else resource))
 
     monkeypatch.setattr(ActionAuthenticatorMixin, "_authenticate_and_authorize_action", note)
@@ -124,7 +124,7 @@ def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def allowed(key_arn: str) -> list[tuple[str, str]]:
-    """What the guide's policy allows whoever runs `pulumi up`: actions and what they may be done to."""
+    """The actions and resources that the guide's policy allows for `pulumi up`."""
     _, people = blocks(GUIDE, "json")["The bucket, once"]
     text = people.replace("arn:aws:kms:REGION:ACCOUNT:key/KEY-ID", key_arn).replace("BUCKET", BUCKET)
     return [
@@ -134,7 +134,7 @@ def allowed(key_arn: str) -> list[tuple[str, str]]:
     ]
 
 
-def test_state_and_secrets_are_in_aws_and_nothing_in_plain(team: Team) -> None:
+def test_state_and_secrets_are_in_aws_and_nothing_in_plain_text(team: Team) -> None:
     team.up_with(SECRET)
     assert team.password() == SECRET
     settings = (team.folder / "Pulumi.stage.yaml").read_text()
@@ -149,8 +149,8 @@ def test_state_and_secrets_are_in_aws_and_nothing_in_plain(team: Team) -> None:
     assert not [text for text in [*texts, settings.encode()] if SECRET.encode() in text]
 
 
-def test_the_policy_of_the_guide_is_enough_and_not_more(team: Team, key: str) -> None:
-    """Of making a stack, of updates and of a refresh; of previews less, which write nothing."""
+def test_the_guides_policy_is_exactly_enough(team: Team, key: str) -> None:
+    """For creating a stack, updates and a refresh; previews need less, since they write nothing."""
     team.up_with(SECRET)
     team.run("refresh", "--yes")
     policy = allowed(key)
@@ -168,7 +168,7 @@ def test_the_policy_of_the_guide_is_enough_and_not_more(team: Team, key: str) ->
     assert team.versions() == before
 
 
-def test_a_former_state_is_put_back(team: Team) -> None:
+def test_a_former_state_is_restored(team: Team) -> None:
     team.up_with(SECRET)
     s3 = team.emulator.client("s3")
     good = next(version for name, version in team.versions() if name == STATE)
@@ -183,7 +183,7 @@ def test_a_former_state_is_put_back(team: Team) -> None:
     assert team.password() == "another"
 
 
-def test_the_lock_of_a_killed_pulumi_is_taken_away_by_hand(team: Team) -> None:
+def test_the_lock_of_a_killed_pulumi_is_removed_by_hand(team: Team) -> None:
     team.up_with(SECRET)
     (team.folder / "__main__.py").write_text(ENDLESS)
     up = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"]
@@ -208,7 +208,7 @@ def locks(team: Team) -> list[str]:
     return [one["Key"] for one in listed.get("Contents", [])]
 
 
-def test_a_passphrase_takes_the_place_of_the_key(team: Team) -> None:
+def test_a_passphrase_replaces_the_key(team: Team) -> None:
     team.up_with(SECRET)
     passphrase = team.folder / "passphrase"
     passphrase.write_text("correct horse")

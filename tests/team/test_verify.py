@@ -1,7 +1,7 @@
-"""`make verify` against a real deployment: all of it right, then each thing wrong that it has to see.
+"""`make verify` against a real deployment: first all right, then each fault that it must find.
 
-Grafana is played by another program, which asks for the admin's password and leads to the real Lokis by the
-paths of Grafana's data sources.
+A fake Grafana checks the admin's password and proxies to the real Lokis, with the paths of Grafana's data
+sources.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.docker
 
 DOMAIN = "campus.example"
 LOKIS = {"aws": ("172.29.12.28", 3100), "test": ("172.29.12.127", 3199)}
-# Of the two addresses that the name has, to whoever looks from IPv4 alone.
+# The name's address that a client with only IPv4 doesn't see.
 UNSEEN = f"address {SERVER_6}"
 
 
@@ -47,8 +47,8 @@ def looking(rig: Rig, emulator: Emulator, tmp_path_factory: pytest.TempPathFacto
     assert sorted(path.name for path in ROOT.iterdir()) == before
 
 
-def test_all_is_proven_from_the_nat_address_and_a_stranger(looking: Looking) -> None:
-    """IPv4 leads there from the allowed address, IPv6 from one that isn't."""
+def test_everything_is_proven_from_the_nat_address_and_a_stranger(looking: Looking) -> None:
+    """IPv4 uses the allowed address, IPv6 another."""
     seen = looking.verify()
     assert seen.code == 0
     assert seen.having("WRONG") == seen.having("not checked") == []
@@ -70,7 +70,7 @@ def test_all_is_proven_from_the_nat_address_and_a_stranger(looking: Looking) -> 
     ]
 
 
-def test_a_campus_client_is_a_stranger_to_whom_more_ports_are_open(looking: Looking) -> None:
+def test_a_campus_client_is_a_stranger_with_more_open_ports(looking: Looking) -> None:
     seen = looking.verify(CAMPUS_CLIENT)
     assert seen.code == 2
     assert seen.having("WRONG") == []
@@ -83,7 +83,7 @@ def test_a_campus_client_is_a_stranger_to_whom_more_ports_are_open(looking: Look
 
 @contextmanager
 def caddyfile(looking: Looking, *faults: str) -> Iterator[None]:
-    """The running Caddy with some of what gates that don't hold have wrong."""
+    """The running Caddyfile with some faults of broken gates."""
     with edge_files(looking.deployment) as files:
         changed = files.deployed
         for fault in faults:
@@ -95,7 +95,7 @@ def caddyfile(looking: Looking, *faults: str) -> Iterator[None]:
 
 @contextmanager
 def stopped(looking: Looking, container: str) -> Iterator[None]:
-    """Without one of the stack's containers."""
+    """Stop one of the stack's containers during the block."""
     one = looking.deployment.container(container)
     one.stop()
     try:
@@ -106,7 +106,7 @@ def stopped(looking: Looking, container: str) -> Iterator[None]:
 
 @contextmanager
 def rule(looking: Looking, *words: str) -> Iterator[None]:
-    """The port policy with a rule in front that nobody declared."""
+    """The port policy with an undeclared rule in front."""
     campus, chain = looking.deployment.rig.network.campus, ("inet", "campus_policy", "rules")
     said = json.loads(campus.run("nft", "--echo", "--json", "insert", "rule", *chain, *words).stdout)
     [inserted] = [one["insert"]["rule"]["handle"] for one in said["nftables"] if "insert" in one]
@@ -118,15 +118,15 @@ def rule(looking: Looking, *words: str) -> Iterator[None]:
 
 @contextmanager
 def listening(looking: Looking, port: int) -> Iterator[None]:
-    """A program of the campus server's that listens."""
+    """A listening program on the campus server."""
     with looking.deployment.rig.network.campus.entered():
         listener = socket.create_server(("", port))
     with listener:
         yield
 
 
-def test_a_gate_that_is_open_and_ports_that_are_not_as_the_policy_says(looking: Looking) -> None:
-    """Together, as each look takes its time: every fault has its own line, and no other line is wrong."""
+def test_an_open_gate_and_ports_that_differ_from_the_policy(looking: Looking) -> None:
+    """Together, as each run is slow: every fault has its own line, and no other line is wrong."""
     open_rule = ("tcp", "dport", str(GUARDED_PORT), "accept")
     with (
         caddyfile(looking, "no gate for IPv4", "no password"),
@@ -145,7 +145,7 @@ def test_a_gate_that_is_open_and_ports_that_are_not_as_the_policy_says(looking: 
     assert seen.text.count("WRONG: 204, should be 403: the gate lets somebody in") == 2
 
 
-def test_addresses_that_are_forgotten(looking: Looking) -> None:
+def test_forgotten_addresses(looking: Looking) -> None:
     with caddyfile(looking, "fragments forgotten"):
         seen = looking.verify(NAT, STRANGER)
     assert seen.code == 1
@@ -157,7 +157,7 @@ def test_addresses_that_are_forgotten(looking: Looking) -> None:
 
 
 @pytest.mark.soak
-def test_a_loki_that_takes_no_lines(looking: Looking) -> None:
+def test_a_loki_that_accepts_no_lines(looking: Looking) -> None:
     with stopped(looking, "loki-aws"):
         seen = looking.verify(NAT, STRANGER)
     assert seen.code == 1
@@ -172,14 +172,12 @@ def test_a_loki_that_takes_no_lines(looking: Looking) -> None:
     ],
     ids=["expired", "another name"],
 )
-def test_a_certificate_that_is_not_right(
-    looking: Looking, host: str, begins: float, ends: float, said: str
-) -> None:
+def test_a_wrong_certificate(looking: Looking, host: str, begins: float, ends: float, said: str) -> None:
     pem = made_authority(host, begins, ends).all
     put_files(looking.deployment.caddy(), "/data", {"fault.pem": HostFile(content=pem, mode=0o600)})
     own = pem[pem.index(b"-----BEGIN CERTIFICATE") :].decode()
     with edge_files(looking.deployment) as files:
-        # Whatever name is asked for, this one is shown.
+        # Every name gets this certificate.
         served = files.deployed.replace("tls internal", "tls /data/fault.pem /data/fault.pem")
         files.apply(
             served.replace("\tskip_install_trust\n", f"\tskip_install_trust\n\tfallback_sni {host}\n")

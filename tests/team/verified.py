@@ -1,4 +1,4 @@
-"""`make verify`, run by somebody in the rig's world, and the Grafana by way of which it reads lines."""
+"""`make verify`, run in the rig's world, and the fake Grafana through which it reads lines."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECONDS = 300
 
 
 def data_sources(lokis: Mapping[str, tuple[str, int]]) -> str:
-    """Grafana's way to its data sources, as Caddy's directives: the Lokis by name, for its password."""
+    """Caddy directives for Grafana's data source proxy: the Lokis by name, with its password."""
     parts = ["respond /api/datasources/* 401"]
     for name, (address, port) in lokis.items():
         path = f"/api/datasources/proxy/uid/loki-{name}"
@@ -32,26 +32,26 @@ def data_sources(lokis: Mapping[str, tuple[str, int]]) -> str:
 
 @dataclass
 class Verified:
-    """The table's lines, by what came out; and what the program ended with."""
+    """The table's lines by result, and the exit code."""
 
     code: int
     text: str
     lines: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     def having(self, verdict: str) -> list[str]:
-        """The checks that came to this, each with its target."""
+        """The checks with this result, each with its target."""
         return [what for what, seen in self.lines if seen.startswith(f"{verdict}:")]
 
 
 @dataclass
 class Looking:
-    """Somebody in the world who runs `make verify`."""
+    """A user outside who runs `make verify`."""
 
     deployment: Deployment
     folder: Path
 
     def verify(self, *sources: str, more_trust: str = "") -> Verified:
-        """Run it; without sources, from wherever the system chooses, by both families."""
+        """Run it; without sources, from the system's choice, with both families."""
         hosts, authority = self.folder / "hosts", self.folder / "root.crt"
         domain = self.deployment.settings["edge"]["domain"]
         hosts.write_text(f"{SERVER} {domain}\n{SERVER_6} {domain}\n")
@@ -78,7 +78,7 @@ class Looking:
 
 
 def _lines(table: str) -> list[tuple[str, str]]:
-    """Each line's check and target, and its result, out of the columns."""
+    """Each line's check, target and result, from the columns."""
     if not table:
         return []
     head, *lines = table.splitlines()

@@ -1,4 +1,4 @@
-"""Fixtures that several files of unit tests share."""
+"""Shared fixtures of unit tests."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def loki(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    """The fake of Pulumi's engine."""
+    """The fake engine."""
     with running_engine() as made:
         yield made
 
 
 @pytest.fixture(scope="session")
 def usual() -> Engine:
-    """The fake after the small stack was built on it as it stands: to look at, not to build on."""
+    """The fake engine after the unchanged small stack was built on it; read-only."""
     with running_engine() as made:
         build()
     return made

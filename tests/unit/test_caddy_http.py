@@ -1,4 +1,4 @@
-"""What the real Caddy says over plain HTTP: where our own name is, and nothing else."""
+"""The real Caddy's answers over plain HTTP: a redirect of our own name, and nothing else."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCaddy]:
 
 
 @pytest.mark.parametrize("host", [SITE.domain, f"{SITE.domain}:18080", SITE.domain.upper()])
-def test_our_own_name_is_redirected_to_where_https_answers(caddy: RunningCaddy, host: str) -> None:
+def test_our_own_name_is_redirected_to_https(caddy: RunningCaddy, host: str) -> None:
     before = caddy.log_lines()
     answer = caddy.plainly("/d/x?a=b", {"Host": host})
     assert answer.status_code == 308
@@ -29,10 +29,10 @@ def test_our_own_name_is_redirected_to_where_https_answers(caddy: RunningCaddy, 
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1", f"x.{SITE.domain}", f"{SITE.domain}.x", ""])
-def test_another_name_is_told_nothing(caddy: RunningCaddy, host: str) -> None:
+def test_another_name_gets_no_redirect(caddy: RunningCaddy, host: str) -> None:
     before = caddy.log_lines()
     answer = caddy.plainly("/", {"Host": host})
-    # Without a name Caddy itself finds the request bad.
+    # Without a name Caddy itself refuses the request.
     assert answer.status_code == (421 if host else 400)
     assert not {"location", "server"} & set(answer.headers)
     [line] = caddy.new_log_lines(before)
@@ -40,7 +40,7 @@ def test_another_name_is_told_nothing(caddy: RunningCaddy, host: str) -> None:
 
 
 def test_nothing_is_redirected_elsewhere(caddy: RunningCaddy) -> None:
-    """By the path, or by a URL in the request's first line."""
+    """Neither by the path, nor by a URL in the request's first line."""
     for path in ("//evil.example/", "/\\evil.example", f"http://{SITE.domain}/x", "http://evil.example/"):
         location = caddy.plainly(path).headers.get("location", "")
         assert location == "" or location.startswith(f"https://{SITE.domain}:{caddy.site.https_port}/")

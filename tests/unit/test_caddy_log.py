@@ -1,4 +1,4 @@
-"""What the real Caddy logs of what it is asked: little of each request, and few of many strangers'."""
+"""The real Caddy's log: little of each request, and a sample of strangers' requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ from tests.support.running_caddy import (
 
 pytestmark = pytest.mark.programs
 
-# What Docker keeps of a container's log (components/docker_hosts/containers.py).
+# Docker's limit for a container's log (components/docker_hosts/containers.py).
 DOCKER_KEEPS = 5 * 10 * 1000 * 1000
 HOUR = 3600
 LONG = "x" * 12_000
@@ -45,28 +45,28 @@ KEY = "a-key-that-is-worth-a-password"
 
 @pytest.fixture(scope="module")
 def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCaddy]:
-    """The real Caddy, with Grafana's stand-in; nobody is allowed yet."""
+    """The real Caddy, with a fake Grafana; no address is allowed yet."""
     with running_caddy(tmp_path_factory.mktemp("caddy"), has_grafana=True) as made:
         yield made
 
 
 def as_docker_keeps(line: str) -> int:
-    """The bytes that a line of Caddy's takes in Docker's own file (its driver json-file)."""
+    """The size of a line of Caddy's in Docker's file (its driver json-file)."""
     entry = {"log": f"{line}\n", "stream": "stdout", "time": "2026-11-29T23:59:59.123456789Z"}
-    # It writes each of these as `\u00` and two digits (moby's jsonlogbytes.go).
+    # Docker writes each of these as `\u00` and two digits (moby's jsonlogbytes.go).
     text = json.dumps(entry, separators=(",", ":"))
     return len(text) + 5 * sum(map(text.count, "<>&")) + 1
 
 
 def exchange(caddy: RunningCaddy, sent: bytes) -> bytes:
-    """What comes back for bytes over TLS, to the end."""
+    """The whole answer to these bytes over TLS."""
     with caddy.secured(["http/1.1"]) as connection:
         connection.sendall(sent)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 def h1(method: str = "GET", target: str = "/x", host: str = SITE.domain, **fields: str) -> bytes:
-    """A request over HTTP/1.1, as it is written here."""
+    """The bytes of an HTTP/1.1 request."""
     lines = [
         f"{method} {target} HTTP/1.1",
         f"Host: {host}",
@@ -99,7 +99,7 @@ OVER_HTTP_1 = {
 STRANGERS_LOGGED_SECONDS = int(STRANGERS_LOGGED[0].removesuffix("s"))
 
 
-def test_a_request_costs_a_kibibyte_of_log_at_most(caddy: RunningCaddy) -> None:
+def test_a_request_costs_at_most_a_kibibyte_of_log(caddy: RunningCaddy) -> None:
     for what, sent in OVER_HTTP_1.items():
         before = caddy.log_lines()
         assert exchange(caddy, sent).startswith(b"HTTP/1.1 "), what
@@ -111,7 +111,7 @@ def test_a_request_costs_a_kibibyte_of_log_at_most(caddy: RunningCaddy) -> None:
 def over_http_2(
     caddy: RunningCaddy, path: str, fields: Sequence[tuple[str, str]], number: int, method: str = "GET"
 ) -> list[int]:
-    """The answers to a stranger's requests over one HTTP/2 connection; a field that comes again is a byte."""
+    """The answers to a stranger's requests over one HTTP/2 connection, where a repeated field is a byte."""
     statuses: list[int] = []
     with caddy.secured(["h2"], STRANGER) as connection:
         speaking = h2.connection.H2Connection(h2.config.H2Configuration())
@@ -141,7 +141,7 @@ def over_http_2(
 def test_headers_that_cost_their_sender_a_byte_cost_no_log(caddy: RunningCaddy) -> None:
     before = caddy.log_lines()
     statuses: list[int] = []
-    # One connection in some hundred requests is ended in order, and ten seconds of the clock may end.
+    # A connection is closed gracefully after some hundred requests, and a ten-second interval may end.
     while len(statuses) < 600:
         statuses += over_http_2(caddy, "/lokiaws/x", [("x-a", "v" * 4000)] * 3, 200)
     assert set(statuses) == {403}
@@ -151,7 +151,7 @@ def test_headers_that_cost_their_sender_a_byte_cost_no_log(caddy: RunningCaddy) 
     assert sum(map(as_docker_keeps, lines)) < 50 * len(statuses)
 
 
-# On a route everything but a push, the push itself, and beside the routes.
+# On a route everything but pushes, the push itself, and outside the routes.
 FLOODS = (
     *(("GET", "/lokiaws/x"), ("GET", PUSH), ("POST", f"{PUSH}?")),
     *(("GET", "/lokitest/x"), ("POST", GUARDED_PUSH), ("GET", "/login"), ("GET", "/x")),
@@ -159,7 +159,7 @@ FLOODS = (
 
 
 def test_a_strangers_flood_leaves_room_for_an_hour_and_hides_no_refused_push(caddy: RunningCaddy) -> None:
-    """By every way but the push's own route: each route's refused pushes are a log of their own."""
+    """On all paths except the push's own route: each route's refused pushes have their own log."""
     before, begun = caddy.log_lines(), time.monotonic()
     asked = 0
     while time.monotonic() - begun < STRANGERS_LOGGED_SECONDS:
@@ -173,21 +173,21 @@ def test_a_strangers_flood_leaves_room_for_an_hour_and_hides_no_refused_push(cad
     assert_logged(caddy, STRANGER, "aws_refused")
 
 
-def test_a_strangers_pushes_hide_no_refusal_of_an_address_that_is_listed(caddy: RunningCaddy) -> None:
-    """On its very route, and letter for letter: who is let in elsewhere is counted by itself."""
+def test_a_strangers_pushes_hide_no_refusal_of_a_listed_address(caddy: RunningCaddy) -> None:
+    """Even the same push on the same route: addresses that another route allows are sampled separately."""
     before, asked = caddy.log_lines(), 0
-    # One connection in some hundred requests is ended in order.
+    # A connection is closed gracefully after some hundred requests.
     while asked < 600:
         answers = over_http_2(caddy, PUSH, [], 100, "POST")
         assert set(answers) <= {403}
         asked += len(answers)
-    # The flood is sampled, also where ten seconds of the clock end in it.
+    # The flood is sampled, even if a ten-second interval ends in it.
     assert len(caddy.new_log_lines(before)) < asked / 10
     assert_logged(caddy, LISTED, "aws_listed")
 
 
 def assert_logged(caddy: RunningCaddy, source: str, logger: str) -> None:
-    """A push from there that is refused is logged so, with what the alert and the dashboards read."""
+    """A refused push from there is logged by this logger, with the fields for the alert and dashboards."""
     before = caddy.log_lines()
     assert caddy.post(PUSH, source=source).status_code == 403
     [line] = caddy.new_log_lines(before)
@@ -199,8 +199,8 @@ def assert_logged(caddy: RunningCaddy, source: str, logger: str) -> None:
     assert request.items() <= entry["request"].items()
 
 
-def test_the_access_log_has_refusals_and_some_of_many_pushes(tmp_path: Path) -> None:
-    """What is taken would wash out what is refused: Docker keeps so many bytes and no more."""
+def test_the_access_log_has_all_refusals_and_some_of_many_pushes(tmp_path: Path) -> None:
+    """Accepted pushes would crowd out refusals, as Docker limits the log."""
     pushes = 500
     headers = {"Host": SITE.domain, "Authorization": basic("admin", "right")}
     with running_caddy(tmp_path, has_grafana=True) as caddy, caddy.connected() as connection:
@@ -215,14 +215,14 @@ def test_the_access_log_has_refusals_and_some_of_many_pushes(tmp_path: Path) -> 
             (GUARDED_PUSH, ("admin", "wrong"), 401),
             (PUSH, None, 403),
             ("/lokitest/config", None, 403),
-            # By Loki itself.
+            # Refused by Loki itself.
             (GUARDED_PUSH, ("admin", "right"), 429),
             (GUARDED_PUSH, ("admin", "right"), 500),
         ]
         for path, auth, status in refusals:
             answer = caddy.post(path, auth=auth, headers={"X-Answer-With": str(status)})
             assert answer.status_code == status
-        # On another route no push was taken until now.
+        # On another route no push was accepted until now.
         caddy.allow("127.0.0.1")
         assert caddy.post(PUSH).status_code == 204
     entries = [entry for entry in logged(tmp_path) if entry["request"]["method"] == "POST"]
@@ -230,7 +230,7 @@ def test_the_access_log_has_refusals_and_some_of_many_pushes(tmp_path: Path) -> 
     by_route = {
         path: sum(1 for entry in taken if entry["request"]["uri"] == path) for path in (GUARDED_PUSH, PUSH)
     }
-    # Whole seconds of the clock, and those at both ends.
+    # Whole seconds, and partial ones at both ends.
     at_most = (int(seconds) + 2) * TAKEN_LOGGED_PER_SECOND + pushes // TAKEN_LOGGED_ONE_IN
     assert TAKEN_LOGGED_PER_SECOND <= by_route[GUARDED_PUSH] <= at_most < pushes
     assert by_route[PUSH] == 1
@@ -239,7 +239,7 @@ def test_the_access_log_has_refusals_and_some_of_many_pushes(tmp_path: Path) -> 
     assert sorted(refused) == sorted(status for _, _, status in refusals)
 
 
-# Caddy's words for these have the client's port, or what it sent, in them: each text is another.
+# Caddy's messages for these contain the client's port or bytes, so each text is different.
 BROKEN_OFF = {
     "reset": h1("POST", "/login", **{"Content-Length": "1000"}),
     "ended by nonsense": h1("POST", "/login", **{"Transfer-Encoding": "chunked"})
@@ -248,8 +248,8 @@ BROKEN_OFF = {
 
 
 @pytest.mark.parametrize("how", BROKEN_OFF)
-def test_a_request_that_breaks_off_is_logged_as_any_other(tmp_path: Path, how: str) -> None:
-    # A Caddy of its own: the tests before may have had all that is logged in these ten seconds.
+def test_a_broken_request_is_logged_like_any_other(tmp_path: Path, how: str) -> None:
+    # Its own Caddy: former tests may have used up this interval's lines.
     with running_caddy(tmp_path, has_grafana=True) as caddy:
         before = caddy.log_lines()
         for _ in range(5):
@@ -266,7 +266,7 @@ def test_a_request_that_breaks_off_is_logged_as_any_other(tmp_path: Path, how: s
     assert max(map(as_docker_keeps, lines)) <= LOGGED_BYTES
 
 
-# Whoever has one of these URLs needs no password (Grafana's documentation and its API reference).
+# These URLs need no password (Grafana's documentation and its API reference).
 CAPABILITIES = {
     f"/user/password/reset?code={KEY}": "/user",
     f"/invite/{KEY}?a=b": "/invite",
@@ -284,20 +284,20 @@ CAPABILITIES = {
 }
 
 
-def test_the_access_log_holds_nothing_to_log_in_with(tmp_path: Path) -> None:
+def test_the_access_log_has_nothing_to_log_in_with(tmp_path: Path) -> None:
     headers = {
         "Cookie": f"grafana_session={KEY}",
         "Authorization": f"Bearer {KEY}",
         "Referer": f"https://{SITE.domain}/user/password/reset?code={KEY}",
         "X-Api-Key": KEY,
         "X-Nobody-Knows-It": KEY,
-        # What fails is counted by itself, so that all of them are logged.
+        # Failures are sampled separately, so all of them are logged.
         "X-Answer-With": "500",
     }
     with running_caddy(tmp_path, has_grafana=True) as caddy:
         for number, path in enumerate(CAPABILITIES):
             caddy.post(path, method=("GET", "POST")[number % 2], headers=headers)
-        # Over plain HTTP, under our name and another, and to the log of what fails.
+        # Over plain HTTP, with our name and another, and in the log of failures.
         for host in (SITE.domain, "other.example"):
             caddy.plainly(f"/invite/{KEY}?code={KEY}", {"Host": host, "X-Api-Key": KEY})
         caddy.post("/x", headers={"Host": KEY} | headers)

@@ -1,4 +1,4 @@
-"""What a real Caddy does with the Caddyfile: the gate's routes, its limits, and the sites beside them."""
+"""The real Caddy with the Caddyfile: the gate's routes, its limits, and the other sites."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ STRANGERS_BYTES, GRAFANA_BYTES = 256_000, 10_000_000
 
 @pytest.fixture(scope="module")
 def caddy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningCaddy]:
-    """The real Caddy with the rendered file; nobody is allowed yet."""
+    """The real Caddy with the rendered file; no address is allowed yet."""
     with running_caddy(tmp_path_factory.mktemp("caddy"), has_grafana=False) as made:
         yield made
 
@@ -49,7 +49,7 @@ def test_a_route_is_closed_until_an_address_is_allowed(caddy: RunningCaddy) -> N
     assert len(caddy.received.requests) == before + 1
 
 
-def test_what_reaches_loki_is_the_constant_path_without_tenant_and_password(
+def test_loki_gets_the_constant_path_without_tenant_and_password(
     caddy: RunningCaddy,
 ) -> None:
     headers = {"X-Scope-OrgID": "other"}
@@ -60,7 +60,7 @@ def test_what_reaches_loki_is_the_constant_path_without_tenant_and_password(
     assert not {"x-scope-orgid", "authorization"} & set(received)
 
 
-def test_open_telemetry_passes_only_where_it_is_asked_for(caddy: RunningCaddy) -> None:
+def test_open_telemetry_passes_only_if_the_settings_say_so(caddy: RunningCaddy) -> None:
     assert caddy.post("/lokitest/otlp/v1/logs", auth=("admin", "right")).status_code == 204
     assert caddy.received.requests[-1][0] == "/otlp/v1/logs"
     assert caddy.post("/lokitest/otlp/v1/logs").status_code == 401
@@ -71,12 +71,12 @@ def test_open_telemetry_passes_only_where_it_is_asked_for(caddy: RunningCaddy) -
 
 
 @pytest.mark.parametrize("auth", [None, ("admin", "wrong"), ("other", "right"), ("admin", "")])
-def test_a_password_comes_on_top_of_the_address(caddy: RunningCaddy, auth: tuple[str, str] | None) -> None:
+def test_a_password_is_needed_besides_the_address(caddy: RunningCaddy, auth: tuple[str, str] | None) -> None:
     assert caddy.post(GUARDED_PUSH, auth=auth).status_code == 401
 
 
-def test_an_account_comes_to_a_route_without_a_lost_line(tmp_path: Path) -> None:
-    """While it is optional, who has no password yet goes on; a wrong one is refused."""
+def test_a_route_gets_an_account_without_a_lost_line(tmp_path: Path) -> None:
+    """While it is optional, requests without a password pass; a wrong one is refused."""
     with running_caddy(tmp_path, has_grafana=False, accounts_optional=True) as caddy:
         for path in (GUARDED_PUSH, "/lokitest/otlp/v1/logs"):
             answers = [
@@ -88,7 +88,7 @@ def test_an_account_comes_to_a_route_without_a_lost_line(tmp_path: Path) -> None
         strange = {"Authorization": "Bearer x"}
         assert caddy.post(GUARDED_PUSH, headers=strange).status_code == 401
     pushed = [entry for entry in logged(tmp_path) if entry["logger"].endswith("test_taken")]
-    # Who still pushes without one is seen.
+    # The log shows who still pushes without an account.
     assert sorted(entry["user_id"] for entry in pushed) == ["", "", "admin", "admin"]
 
 
@@ -140,7 +140,7 @@ def test_a_body_above_the_limit_is_refused(
     assert len(caddy.received.requests) == before + 1
 
 
-# What Grafana reads before it asks who it is, and what it doesn't.
+# Bodies that Grafana reads before and after it checks the login.
 BODIES_FOR_GRAFANA = {
     "/login": STRANGERS_BYTES,
     "/LOGIN": STRANGERS_BYTES,
@@ -169,13 +169,13 @@ def test_a_body_for_grafana_has_a_limit(tmp_path: Path, is_chunked: bool) -> Non
 
 
 def in_chunks(size: int) -> Iterator[bytes]:
-    """A body of so many bytes that doesn't say how many they are."""
+    """A body of this size without a Content-Length."""
     piece = b"x" * 64_000
     for sent in range(0, size, len(piece)):
         yield piece[: size - sent]
 
 
-def test_without_grafana_everything_else_says_so(caddy: RunningCaddy) -> None:
+def test_without_grafana_all_other_paths_say_so(caddy: RunningCaddy) -> None:
     answer = caddy.post("/login", method="GET")
     assert (answer.status_code, answer.text) == (503, "Grafana is not part of this stack")
 
@@ -194,7 +194,7 @@ def test_another_sites_name_is_refused(caddy: RunningCaddy) -> None:
     assert answer.status_code == 421
 
 
-def test_loki_has_so_many_pushes_at_once_by_whatever_path(tmp_path: Path) -> None:
+def test_loki_gets_a_limited_number_of_pushes_at_once_over_all_paths(tmp_path: Path) -> None:
     """The others wait; each is answered."""
     with running_caddy(tmp_path, has_grafana=False) as caddy, ThreadPoolExecutor(8) as threads:
         caddy.received.answer_after = 0.3
@@ -208,13 +208,13 @@ def test_loki_has_so_many_pushes_at_once_by_whatever_path(tmp_path: Path) -> Non
 
 
 def test_pushes_go_to_the_replicas_that_are_ready(tmp_path: Path) -> None:
-    """One answers that it isn't ready, one doesn't answer at all: a push that met it is dialled again."""
+    """One isn't ready, one doesn't answer at all: Caddy dials another for a push."""
     with (
         upstream() as (second, other),
         upstream(ready=503) as (third, unready),
         running_caddy(tmp_path, has_grafana=False, replicas=(second, third, free_port())) as caddy,
     ):
-        # Caddy has judged the first answer when it asks again.
+        # Caddy has evaluated the first answer when it asks again.
         wait_for("Caddy has asked twice", lambda: len(unready.checks) >= 2, 60.0)
         before = len(caddy.received.requests), len(other.requests), len(unready.requests)
         statuses = [caddy.post(GUARDED_PUSH, auth=("admin", "right")).status_code for _ in range(10)]
@@ -226,8 +226,8 @@ def test_pushes_go_to_the_replicas_that_are_ready(tmp_path: Path) -> None:
     assert [bool(some) for some in taken] == [True, True, False]
 
 
-def test_bodies_that_are_too_large_shut_no_replica_out(tmp_path: Path) -> None:
-    # By so little that all of it is sent before the connection is closed.
+def test_too_large_bodies_shut_no_replica_out(tmp_path: Path) -> None:
+    # So little too large that all of it is sent before the connection is closed.
     big = b"x" * (PUSH_BYTES + 1)
     with upstream() as (second, _), running_caddy(tmp_path, has_grafana=False, replicas=(second,)) as caddy:
         statuses = [
@@ -237,8 +237,8 @@ def test_bodies_that_are_too_large_shut_no_replica_out(tmp_path: Path) -> None:
     assert statuses == [413, 413, 413, 204, 204]
 
 
-def test_a_push_whose_bytes_were_sent_is_the_shippers_to_repeat(tmp_path: Path) -> None:
-    """A replica that breaks off may have taken the lines: the answer is 502 and not a second push."""
+def test_a_push_that_was_sent_is_repeated_only_by_the_shipper(tmp_path: Path) -> None:
+    """A replica that disconnects may have accepted the lines: the answer is 502, without a second push."""
     with (
         breaking_off() as (port, met),
         running_caddy(tmp_path, has_grafana=False, replicas=(port,)) as caddy,
@@ -250,7 +250,7 @@ def test_a_push_whose_bytes_were_sent_is_the_shippers_to_repeat(tmp_path: Path) 
 
 @contextmanager
 def breaking_off() -> Iterator[tuple[int, list[str]]]:
-    """A server that is ready, and closes the connection where an answer to a push is due."""
+    """A ready server that closes the connection instead of answering a push."""
     met: list[str] = []
 
     class Handler(http.server.BaseHTTPRequestHandler):

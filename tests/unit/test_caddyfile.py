@@ -1,4 +1,4 @@
-"""The Caddyfile: as agreed, taken by the real Caddy, and closed where it has to be."""
+"""The Caddyfile: as agreed, valid for the real Caddy, and closed by default."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ PAGES = {
 }
 
 
-# Pages that differ little from another one, and which.
+# Pages stored as a diff from another one.
 VARIANTS = {"caddyfile_replicas": "caddyfile", "caddyfile_acme": "caddyfile_grafana"}
 
 
@@ -68,7 +68,7 @@ def test_the_caddyfile_is_the_agreed_one(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_caddy_takes_it_as_it_is_formatted(
+def test_caddy_accepts_it_and_its_formatting(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
@@ -82,13 +82,13 @@ def test_caddy_takes_it_as_it_is_formatted(
 
 
 def remote_ip_ranges(folder: Path) -> list[list[str]]:
-    """The ranges of each address gate in the folder's Caddyfile, as Caddy understands it."""
+    """The ranges of each address matcher in the folder's Caddyfile, as Caddy reads it."""
     adapted = run(program("caddy"), "adapt", "--config", "Caddyfile", cwd=folder)
     found: list[list[str]] = []
 
     def look(node: Any) -> None:
         if isinstance(node, dict):
-            # Alone, it only says in which log a refusal is.
+            # Alone, it only chooses the log of a refusal.
             if "remote_ip" in node and "method" in node:
                 found.append(node["remote_ip"]["ranges"])
             for value in node.values():
@@ -120,7 +120,7 @@ def test_fragments_and_the_routes_own_list_are_a_union(tmp_path: Path) -> None:
     assert remote_ip_ranges(tmp_path) == [["255.255.255.255/32", *nat], own, both]
 
 
-def test_urls_name_the_port_only_where_it_is_not_the_usual_one() -> None:
+def test_urls_have_the_port_only_if_it_is_not_443() -> None:
     assert site_url(SITE) == "https://campus.localhost:18443"
     usual = SITE.model_copy(update={"https_port": 443})
     assert site_url(usual) == "https://campus.localhost"
@@ -132,4 +132,4 @@ def test_a_fragment_is_one_address() -> None:
         render_allowed_address("203.0.113.7 0.0.0.0/0")
 
 
-# --- the real Caddy in front of a stand-in for Loki ---
+# --- the real Caddy in front of a fake Loki ---

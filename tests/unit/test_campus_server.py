@@ -1,4 +1,4 @@
-"""The campus server's wiring, with a stand-in for the engine: what is asked of Docker."""
+"""The campus server's wiring, with a fake engine: its requests to Docker."""
 
 from __future__ import annotations
 
@@ -61,14 +61,14 @@ def test_each_loki_has_its_own_limits(engine: Engine) -> None:
     assert found == {"aws": (2048, ["GOMEMLIMIT=1843MiB"]), "test": (1024, ["GOMEMLIMIT=921MiB"])}
 
 
-def test_a_query_comes_after_the_gate_where_the_processor_is_short(usual: Engine) -> None:
+def test_pushes_come_before_queries_if_the_cpu_is_busy(usual: Engine) -> None:
     shares = {name: inputs.get("cpuShares", 1024) for name, inputs in usual.containers().items()}
     behind = {name for name, share in shares.items() if share < shares["t-caddy"]}
     assert behind == {"t-grafana", "t-loki-aws", "t-loki-test", "t-reader"}
 
 
 def test_a_changed_health_check_replaces_the_container(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plugin changes the check of a running container on paper only."""
+    """The plugin doesn't really change the check of a running container."""
     checks: list[dict[str, Any]] = []
     labels: list[list[dict[str, str]]] = []
     for period in ("45s", "46s"):
@@ -115,7 +115,7 @@ def test_only_the_reader_is_on_the_lokis_network_and_on_grafanas(engine: Engine)
     }
 
 
-def test_grafana_and_the_shipper_come_to_lokis_by_the_reader(engine: Engine) -> None:
+def test_grafana_and_the_shipper_reach_lokis_through_the_reader(engine: Engine) -> None:
     build(campus=TREE["campus"] | {"logsTo": "test"})
     sources = json.loads(provisioned(engine)["datasources/loki.yaml"])["datasources"]
     assert [one["url"] for one in sources] == ["http://172.30.0.2:3100", "http://172.30.0.2:3199"]
@@ -127,7 +127,7 @@ def test_grafana_and_the_shipper_come_to_lokis_by_the_reader(engine: Engine) -> 
     assert "http://172.30.0.2:3199/loki/api/v1/push" in shipped
 
 
-def test_another_acme_authority_is_no_other_container(engine: Engine) -> None:
+def test_another_acme_authority_replaces_no_container(engine: Engine) -> None:
     made: list[dict[str, Any]] = []
     for authority in ({}, {"acme": ACME}, {"acme": ACME | {"directory": "https://other.example.org"}}):
         build(
@@ -159,7 +159,7 @@ def test_docker_publishes_nothing_and_caddy_what_the_settings_say(usual: Engine)
     assert "3199 {\n\tlog" not in page
 
 
-def test_the_policy_bounds_the_connections_to_caddy(engine: Engine) -> None:
+def test_the_policy_limits_the_connections_to_caddy(engine: Engine) -> None:
     build(edge=TREE["edge"] | {"connectionsPerSource": 321})
     policy = plain(policy_files(engine)["files"])["policy.nft"]
     # The published port is Caddy's too.
@@ -192,7 +192,7 @@ def test_new_rules_of_the_host_are_on_trial(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("docker_host", "policy", "told"),
+    ("docker_host", "policy", "warned"),
     [
         ("unix:///nowhere.sock", {}, 1),
         ("unix:///nowhere.sock", {"confirmTarget": "probe@198.51.100.9"}, 0),
@@ -200,8 +200,8 @@ def test_new_rules_of_the_host_are_on_trial(engine: Engine) -> None:
         ("ssh://deploy@198.51.100.1", {}, 0),
     ],
 )
-def test_what_is_not_proved_is_told_once(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, docker_host: str, policy: dict[str, Any], told: int
+def test_what_is_not_proved_is_reported_once(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, docker_host: str, policy: dict[str, Any], warned: int
 ) -> None:
     warnings: list[str] = []
     monkeypatch.setattr(pulumi.log, "warn", lambda text, **_: warnings.append(text))
@@ -210,7 +210,7 @@ def test_what_is_not_proved_is_told_once(
         portPolicy=TREE["portPolicy"] | policy,
         loki={"instances": {"aws": AWS}},
     )
-    assert len(warnings) == told
+    assert len(warnings) == warned
     assert all("only the check of the rules" in text for text in warnings)
 
 
@@ -246,19 +246,19 @@ WEBHOOK = "https://hooks.slack.example/services/a-secret-way-in"
 
 
 def grafana_container(**changes: Any) -> dict[str, Any]:
-    """What is asked of Docker for Grafana's container."""
+    """The inputs of Grafana's container."""
     with running_engine() as engine:
         build(**changes)
         return engine.containers()["t-grafana"]
 
 
 def provisioned(engine: Engine, name: str = "provisioned") -> dict[str, Any]:
-    """What LiveFiles brings Grafana, by file; refused if it isn't marked as a secret."""
+    """Grafana's live files by name, which must be marked as secret."""
     return plain(engine.made[f"campus-grafana-{name}"].inputs["files"])
 
 
-def test_what_grafana_shows_and_tells_changes_no_container(usual: Engine) -> None:
-    """A new instance, another retention, rules, contacts: all of it is brought to the one that runs."""
+def test_grafanas_provisioning_replaces_no_container(usual: Engine) -> None:
+    """A new instance, another retention, rules, contacts: the running one gets all of them."""
     more = TREE["loki"]["instances"] | {"stage": AWS | {"port": 3101, "route": "/lokistage"}}
     changes: dict[str, Any] = {
         "loki": {"instances": more},
@@ -276,7 +276,7 @@ def test_what_grafana_shows_and_tells_changes_no_container(usual: Engine) -> Non
             assert (provisioned(engine), provisioned(engine, "dashboards")) != files, key
 
 
-def test_a_changed_mail_server_or_password_makes_a_new_grafana() -> None:
+def test_a_changed_mail_server_or_password_replaces_grafana() -> None:
     """It reads them at its start."""
     seen = [
         grafana_container(grafana={"smtp": SMTP | change})
@@ -320,13 +320,13 @@ def test_grafanas_secrets_are_in_no_plain_text(engine: Engine) -> None:
     assert {file["mode"] for file in files.values()} == {0o400}
 
 
-def test_nobody_and_nothing_said_are_two_things(usual: Engine, engine: Engine) -> None:
+def test_empty_contacts_differ_from_none(usual: Engine, engine: Engine) -> None:
     assert "resetPolicies" not in provisioned(usual)["alerting/contacts.yaml"]
     build(grafana={"alertsTo": {}})
     assert "resetPolicies" in provisioned(engine)["alerting/contacts.yaml"]
 
 
-def test_what_reads_caddys_log_is_there_where_it_is_shipped(usual: Engine, engine: Engine) -> None:
+def test_panels_on_caddys_log_exist_only_if_it_is_shipped(usual: Engine, engine: Engine) -> None:
     assert "http.log.access" not in str(provisioned(usual)) + str(provisioned(usual, "dashboards"))
     build(campus=TREE["campus"] | {"logsTo": "test"})
     asked = '{source="docker", host="campus", container="t-caddy"}'.replace('"', '\\"')
@@ -339,7 +339,7 @@ def test_what_reads_caddys_log_is_there_where_it_is_shipped(usual: Engine, engin
         assert "/lokiaws|/lokitest" in text
 
 
-def test_silence_is_told_of_a_loki_that_a_service_ships_to(usual: Engine, engine: Engine) -> None:
+def test_silence_is_reported_only_for_a_loki_that_a_service_ships_to(usual: Engine, engine: Engine) -> None:
     def asked(text: str) -> list[str]:
         rules = [rule for group in json.loads(text)["groups"] for rule in group["rules"]]
         silent = [one for one in rules if "aws-silent" in one["uid"] and not one.get("isPaused")]
@@ -351,7 +351,7 @@ def test_silence_is_told_of_a_loki_that_a_service_ships_to(usual: Engine, engine
     assert asked(provisioned(engine)["alerting/rules.yaml"]) == ["loki-aws"]
 
 
-def test_the_adapter_looks_where_the_container_has_its_files(usual: Engine) -> None:
+def test_the_adapter_uses_the_containers_paths(usual: Engine) -> None:
     inputs = usual.containers()["t-grafana"]
     assert f"GF_SECURITY_ADMIN_PASSWORD__FILE={GRAFANA_SECRETS}/admin-password" in inputs["envs"]
     assert f"GF_PATHS_PROVISIONING={grafana.PROVISIONING}" in inputs["envs"]
@@ -361,7 +361,7 @@ def test_the_adapter_looks_where_the_container_has_its_files(usual: Engine) -> N
     }
     assert directories == {"provisioned": grafana.PROVISIONING, "dashboards": grafana.DASHBOARDS}
     assert grafana.DASHBOARDS in provisioned(usual)["dashboards/campus.yaml"]
-    # What LiveFiles has brought since must not be overwritten.
+    # LiveFiles' later files must not be overwritten.
     assert usual.made["campus-grafana-first-files"].inputs["only_if_absent"] is True
     first = plain(usual.made["campus-grafana-first-files"].inputs["files"])
     assert (
@@ -370,8 +370,8 @@ def test_the_adapter_looks_where_the_container_has_its_files(usual: Engine) -> N
     )
 
 
-def test_a_new_grafana_finds_each_directory_that_it_looks_into(usual: Engine) -> None:
-    """It logs an error for each one that isn't there, at each start."""
+def test_a_new_grafana_finds_each_directory_that_it_reads(usual: Engine) -> None:
+    """It logs an error for each missing one at each start."""
     first = plain(usual.made["campus-grafana-first-files"].inputs["files"])
     looked_into = {path.split("/")[1] for path in first if path.startswith("provisioning/")}
     assert looked_into == {"alerting", "dashboards", "datasources", "plugins"}
@@ -379,8 +379,8 @@ def test_a_new_grafana_finds_each_directory_that_it_looks_into(usual: Engine) ->
         assert path.startswith("dashboards/") or json.loads(file["content"])["apiVersion"] == 1
 
 
-def test_another_password_of_the_admin_is_told_to_the_grafana_that_runs() -> None:
-    """It reads the file when it makes its database, and never again: without a change nobody would say so."""
+def test_the_running_grafana_gets_a_new_admin_password() -> None:
+    """It reads the file only when it creates its database, so a change must trigger a reload."""
     marks: list[str] = []
     containers: list[dict[str, Any]] = []
     for password in (SECRET, SECRET, f"{SECRET}, another"):
@@ -393,15 +393,15 @@ def test_another_password_of_the_admin_is_told_to_the_grafana_that_runs() -> Non
     assert containers[0] == containers[2]
 
 
-def test_grafanas_doors_are_closed_and_it_asks_nobody(usual: Engine) -> None:
+def test_grafana_is_closed_and_contacts_nobody(usual: Engine) -> None:
     envs = dict(one.split("=", 1) for one in usual.containers()["t-grafana"]["envs"])
     assert envs["GF_USERS_HOME_PAGE"] == f"/d/{PIPELINE_UID}"
     own_key = "GF_SECRETS_MANAGER_ENCRYPTION_SECRET_KEY_V1_SECRET_KEY__FILE"
     assert envs[own_key] == envs["GF_SECURITY_SECRET_KEY__FILE"] == f"{GRAFANA_SECRETS}/secret-key"
-    # Who guesses is shut out by address: nobody shuts `admin` out for others.
+    # Guessers are locked out by address: nobody can lock `admin` out for others.
     assert envs["GF_SECURITY_DISABLE_USERNAME_LOGIN_PROTECTION"] == "true"
     assert envs["GF_SECURITY_DISABLE_IP_ADDRESS_LOGIN_PROTECTION"] == "false"
-    # Its log holds no path and no Referer of a stranger's.
+    # Its log has no stranger's path or Referer.
     assert set(envs["GF_LOG_FILTERS"].split()) == {"context:error", "authn.service:error"}
     for name in (
         *("SECURITY_COOKIE_SECURE", "SECURITY_CONTENT_SECURITY_POLICY", "SECURITY_DISABLE_GRAVATAR"),
@@ -418,7 +418,7 @@ def test_grafanas_doors_are_closed_and_it_asks_nobody(usual: Engine) -> None:
         assert envs[f"GF_{name}"] == "false"
 
 
-def test_without_grafana_nothing_of_it_is_made(engine: Engine) -> None:
+def test_without_grafana_none_of_its_resources_exist(engine: Engine) -> None:
     build(grafana={"enabled": False})
     assert "t-grafana" not in engine.containers()
     assert not [name for name in engine.made if "grafana" in name]

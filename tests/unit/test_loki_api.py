@@ -1,4 +1,4 @@
-"""What the real Loki does for whoever reaches it, with the stack's configuration."""
+"""The real Loki's API with the stack's configuration, for any client."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ pytestmark = pytest.mark.programs
 
 @pytest.fixture(scope="module")
 def running(loki: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLoki]:
-    """The real Loki as the stack configures it."""
+    """The real Loki with the stack's configuration."""
     with running_loki(loki, tmp_path_factory.mktemp("loki"), loki_instance()) as made:
         yield made
 
 
 def lines(loki: RunningLoki, stream: str = '{job="kept"}') -> list[str]:
-    """All lines of a stream that it finds."""
+    """All lines that it finds of a stream."""
     asked = {"query": stream, "start": time.time_ns() - 3600 * 10**9}
     status, text = loki.ask("GET", f"/loki/api/v1/query_range?{urlencode(asked)}")
     assert status == 200, text
@@ -31,8 +31,8 @@ def lines(loki: RunningLoki, stream: str = '{job="kept"}') -> list[str]:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT"])
-def test_nobody_deletes_lines_by_its_api(running: RunningLoki, method: str) -> None:
-    """Whoever reaches a published port could take all lines away, its own traces among them."""
+def test_its_api_deletes_no_lines(running: RunningLoki, method: str) -> None:
+    """Otherwise a client that reaches Loki could delete all lines, including its own traces."""
     stream = {"stream": {"job": "kept"}, "values": [[str(time.time_ns()), "a line"]]}
     pushed = json.dumps({"streams": [stream]}).encode()
     asked = ("POST", "/loki/api/v1/push", pushed, {"Content-Type": "application/json"})
@@ -46,7 +46,7 @@ def test_nobody_deletes_lines_by_its_api(running: RunningLoki, method: str) -> N
 
 
 def test_opentelemetrys_labels_and_a_lines_own_attributes_are_kept(running: RunningLoki) -> None:
-    """What a resource has beside them isn't: Loki would copy it into each line, which no memory holds."""
+    """Its other attributes are dropped: Loki would copy them into each line, and run out of memory."""
 
     def attributes(**named: str) -> list[dict[str, object]]:
         return [{"key": key.replace("_", "."), "value": {"stringValue": text}} for key, text in named.items()]
@@ -65,7 +65,7 @@ def test_opentelemetrys_labels_and_a_lines_own_attributes_are_kept(running: Runn
     assert lines(running, '{service_name="otlp"} | host_arch="amd64" or scope_kind="y"') == []
 
 
-def test_retention_goes_on(running: RunningLoki) -> None:
+def test_retention_still_works(running: RunningLoki) -> None:
     _, config = running.ask("GET", "/config")
     assert "retention_enabled: true" in config
     assert "delete_request_store: filesystem" in config

@@ -1,4 +1,4 @@
-"""Loki's configuration: as agreed, taken by the real Loki, and kept by it as it was meant."""
+"""Loki's configuration: as agreed, valid for the real Loki, and read by it as intended."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tests.support.loki import loki_instance, verify
 BASE = "loki.yaml"
 OLD_PERIOD = {"from": "2023-01-01", "store": "boltdb-shipper", "version": "v11"}
 
-# Every way in which the rendered text differs from the simplest one, by the name of its golden file.
+# All variants of the rendered text, by the name of their golden files.
 VARIANTS: dict[str, dict[str, Any]] = {
     "loki_port": {"port": 3199},
     "loki_limits": {
@@ -33,7 +33,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
         },
     },
     "loki_upgraded": {"schemaPeriods": [OLD_PERIOD, {"from": "2024-01-01"}]},
-    # The old period lasts on at the update; the new one begins on a day to come.
+    # The old period still applies at the update; the new one begins on a future day.
     "loki_to_upgrade": {"schemaPeriods": [OLD_PERIOD, {"from": "2999-12-31"}]},
     "loki_three_periods": {
         "schemaPeriods": [OLD_PERIOD, {"from": "2023-06-01", "version": "v12"}, {"from": "2024-01-01"}]
@@ -52,18 +52,18 @@ def test_the_configuration_is_the_agreed_one(name: str) -> None:
 
 @pytest.mark.programs
 @pytest.mark.parametrize("name", VARIANTS)
-def test_loki_takes_every_variant(loki: str, name: str, tmp_path: Path) -> None:
+def test_loki_accepts_every_variant(loki: str, name: str, tmp_path: Path) -> None:
     verify(loki, tmp_path, render_loki_config(loki_instance(**VARIANTS[name])))
 
 
 @pytest.mark.programs
 @pytest.mark.parametrize("retention", ["24h", "36h", "31d", "2w", "1y", "100y"])
-def test_loki_takes_every_retention(loki: str, retention: str, tmp_path: Path) -> None:
+def test_loki_accepts_every_retention(loki: str, retention: str, tmp_path: Path) -> None:
     verify(loki, tmp_path, render_loki_config(loki_instance(retention=retention)))
 
 
 @pytest.mark.programs
-def test_loki_reads_the_units_as_they_were_meant(loki: str, tmp_path: Path) -> None:
+def test_loki_reads_the_units_as_intended(loki: str, tmp_path: Path) -> None:
     found = yaml.safe_load(
         verify(loki, tmp_path, render_loki_config(loki_instance(**VARIANTS["loki_limits"])))
     )
@@ -76,7 +76,7 @@ def test_loki_reads_the_units_as_they_were_meant(loki: str, tmp_path: Path) -> N
     assert (wal["replay_memory_ceiling"], wal["disk_full_threshold"]) == ("128MB", 0.9)
 
 
-def test_lines_are_kept_on_the_data_volume_and_no_longer_than_asked() -> None:
+def test_lines_are_on_the_data_volume_and_kept_no_longer_than_the_retention() -> None:
     config = json.loads(render_loki_config(loki_instance(retention="7d")))
     assert config["limits_config"]["retention_period"] == "7d"
     assert config["compactor"]["retention_enabled"] is True

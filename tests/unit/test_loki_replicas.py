@@ -1,4 +1,4 @@
-"""A Loki on a bucket, and its replicas: settings, configuration, and what is asked of Docker."""
+"""A Loki on a bucket, and its replicas: settings, configuration, and requests to Docker."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ def test_the_configuration_is_the_agreed_one(name: str) -> None:
 
 @pytest.mark.programs
 @pytest.mark.parametrize("name", CONFIGS)
-def test_loki_takes_every_variant(loki: str, name: str, tmp_path: Path) -> None:
+def test_loki_accepts_every_variant(loki: str, name: str, tmp_path: Path) -> None:
     verify(loki, tmp_path, CONFIGS[name])
 
 
 @pytest.mark.programs
-def test_loki_shares_everything_among_the_replicas(loki: str, tmp_path: Path) -> None:
+def test_the_replicas_share_everything(loki: str, tmp_path: Path) -> None:
     found = yaml.safe_load(verify(loki, tmp_path, CONFIGS["loki_replica"]))
     lifecycler = found["ingester"]["lifecycler"]
     rings = [
@@ -80,7 +80,7 @@ def test_the_keys_are_in_the_file_that_the_aws_sdk_reads() -> None:
 # --- settings ---
 
 
-def test_a_replicas_port_is_nobody_elses() -> None:
+def test_a_replicas_port_is_unique() -> None:
     tree = with_aws(**THREE)
     tree["loki"]["instances"]["test"]["port"] = 13100
     with pytest.raises(SettingsError, match=r"loki\.instances\.test\.port: 13100 is already used by inst"):
@@ -89,7 +89,7 @@ def test_a_replicas_port_is_nobody_elses() -> None:
     parse(tree)
 
 
-def test_a_bucket_is_of_one_loki() -> None:
+def test_a_bucket_belongs_to_one_loki() -> None:
     tree = with_aws(**ON_S3)
     tree["loki"]["instances"]["test"] |= ON_S3
     with pytest.raises(SettingsError, match=r"loki\.instances\.test\.s3\.bucket: .* is already used by"):
@@ -98,7 +98,7 @@ def test_a_bucket_is_of_one_loki() -> None:
     parse(tree)
 
 
-# --- what is asked of Docker ---
+# --- requests to Docker ---
 
 
 def built(engine: Engine, **changes: Any) -> dict[str, dict[str, Any]]:
@@ -109,7 +109,7 @@ def built(engine: Engine, **changes: Any) -> dict[str, dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def replicas() -> dict[str, dict[str, Any]]:
-    """The inputs of three replicas' containers, in their order."""
+    """The inputs of three replicas' containers, in order."""
     with running_engine() as engine:
         containers = built(engine, **THREE)
         names = ("t-loki-aws", "t-loki-aws-2", "t-loki-aws-3")
@@ -139,13 +139,13 @@ def test_caddy_and_the_reader_know_all_replicas() -> None:
         hosts = {one["host"]: one["ip"] for one in caddy["hosts"] if one["host"].startswith("loki-aws")}
         assert hosts == dict(zip(names, ADDRESSES, strict=True))
     to_all = "reverse_proxy loki-aws:3100 loki-aws-2:3100 loki-aws-3:3100 {"
-    # By the gate, and at the published port.
+    # In the gate, and at the published port.
     assert page.count(to_all) == 2
     assert readers.count(to_all) == 1
     assert not [name for name in names if containers[f"t-{name}"].get("ports")]
 
 
-def test_the_bucket_keys_reach_the_container_by_a_file_only() -> None:
+def test_the_bucket_keys_reach_the_container_only_in_a_file() -> None:
     with running_engine() as engine:
         containers = built(engine, **ON_S3)
         files = engine.made["campus-loki-aws-config-files"].inputs["files"]["value"]
@@ -155,8 +155,8 @@ def test_the_bucket_keys_reach_the_container_by_a_file_only() -> None:
     assert "AWS_SHARED_CREDENTIALS_FILE=/etc/loki-config/s3-credentials" in containers["t-loki-aws"]["envs"]
 
 
-def test_other_keys_make_another_container() -> None:
-    """The SDK reads them once; the label tells that they changed, and nothing of what they are."""
+def test_other_keys_replace_the_container() -> None:
+    """The SDK reads them only once; the label shows a change, but not the keys."""
     labels: list[Any] = []
     for key_hash in ("one", "other"):
         with running_engine(Rotated(key_hash)) as engine:
@@ -166,7 +166,7 @@ def test_other_keys_make_another_container() -> None:
 
 
 class Rotated(Engine):
-    """A stand-in engine under which the secret key has this hash."""
+    """A fake engine with this hash of the secret key."""
 
     def __init__(self, key_hash: str) -> None:
         super().__init__()
@@ -179,7 +179,7 @@ class Rotated(Engine):
         return made, outputs
 
 
-def test_a_loki_without_replicas_is_asked_for_as_before(usual: Engine) -> None:
+def test_a_loki_without_replicas_has_the_same_container_as_before(usual: Engine) -> None:
     made = usual.containers()["t-loki-aws"]
     assert "wait" not in made
     assert "aliases" not in made["networksAdvanced"][0]

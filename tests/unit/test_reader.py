@@ -1,4 +1,4 @@
-"""Who asks a Loki what, by the reader and at a published port: tried with the real Caddy."""
+"""Queries through the reader and at a published port, with the real Caddy."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ QUERIES = [
         *("drilldown-limits", "format_query?query=x"),
     )
 ]
-# Loki ends, writes out, changes, deletes, takes lines, or shows what it is made of.
+# With these Loki stops, flushes, changes, deletes, accepts lines, or shows its configuration.
 OTHERS = [
     *("/ingester/shutdown", "/ingester/prepare_shutdown", "/flush", "/log_level?log_level=debug", "/config"),
     *("/debug/pprof/heap", "/ring", "/memberlist", "/services", "/metrics", "/ready", "/", "//", "*"),
@@ -66,13 +66,13 @@ def test_the_readers_page_is_the_agreed_one() -> None:
     assert_golden("reader", render_reader([TEST, AWS], "172.30.0.3", replace(SHIPPED, source="172.30.0.4")))
 
 
-def test_without_grafana_nobody_asks() -> None:
+def test_without_grafana_nobody_may_query() -> None:
     page = render_reader([AWS], None, None)
     assert [line.strip() for line in page.splitlines() if "remote_ip" in line] == [f"remote_ip {NOBODY}"]
 
 
 class Asked(NamedTuple):
-    """A running Caddy: where each Loki is asked, and what reached the Lokis."""
+    """A running Caddy: each Loki's port for queries, and the requests that reached the Lokis."""
 
     ports: dict[str, int]
     received: Received
@@ -80,7 +80,7 @@ class Asked(NamedTuple):
     def answer(
         self, loki: str, source: str, method: str, path: str, body: bytes = b"", **headers: str
     ) -> int:
-        """What is answered to a path, sent as it is; 0 where the connection ends without an answer."""
+        """The status for exactly this path; 0 if the connection ends without an answer."""
         connection = HTTPConnection("127.0.0.1", self.ports[loki], 10.0, source_address=(source, 0))
         try:
             connection.putrequest(method, "/", skip_host=True)
@@ -100,7 +100,7 @@ class Asked(NamedTuple):
 
 @contextmanager
 def running(folder: Path, render: Callable[[list[QueryRoute]], str]) -> Iterator[Asked]:
-    """The real Caddy with the page of both routes, in front of a stand-in for their Lokis."""
+    """The real Caddy with both routes, in front of a fake for their Lokis."""
     with upstream() as (port, received):
         routes = [replace(one, port=free_port(), upstreams=(f"127.0.0.1:{port}",)) for one in (AWS, TEST)]
         (folder / "Caddyfile").write_text(render(routes).replace(f"unix/{ADMIN_SOCKET}|0600", "off"))
@@ -126,7 +126,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
-    """The edge, where both Lokis are published."""
+    """The edge, with both Lokis published."""
     site = SITE.model_copy(update={"http_port": free_port(), "https_port": free_port()})
     folder = tmp_path_factory.mktemp("edge")
     with running(folder, lambda routes: render_caddyfile(site, [], None, routes)) as made:
@@ -135,12 +135,12 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
 
 @pytest.fixture(params=["reader", "published"])
 def asked(request: pytest.FixtureRequest) -> Asked:
-    """Each of the two."""
+    """The reader, and the edge."""
     return request.getfixturevalue(request.param)
 
 
 @pytest.mark.parametrize("path", QUERIES)
-def test_a_query_reaches_its_loki_as_it_was_sent(asked: Asked, path: str) -> None:
+def test_a_query_reaches_its_loki_unchanged(asked: Asked, path: str) -> None:
     asked.received.checks.clear()
     assert asked.answer("aws", GRAFANA, "GET", path, X_Scope_OrgID="other", Authorization="Basic x") == 200
     assert asked.received.checks == [path]
@@ -162,21 +162,21 @@ def test_a_query_is_a_get(asked: Asked, method: str) -> None:
     assert len(asked.received.requests) == before
 
 
-def test_a_query_has_no_body_to_speak_of(asked: Asked) -> None:
+def test_a_query_has_almost_no_body(asked: Asked) -> None:
     assert asked.answer("aws", GRAFANA, "GET", QUERIES[0], b"x" * 2000) == 413
 
 
-def test_at_a_published_port_whoever_gets_there_asks(published: Asked) -> None:
+def test_a_published_port_answers_any_source(published: Asked) -> None:
     assert published.answer("aws", OTHER, "GET", QUERIES[0]) == 200
 
 
 @pytest.mark.parametrize("source", [SHIPPER, OTHER])
-def test_by_the_reader_grafana_alone_asks(reader: Asked, source: str) -> None:
+def test_the_reader_answers_queries_only_from_grafana(reader: Asked, source: str) -> None:
     for loki in ("aws", "test"):
         assert reader.answer(loki, source, "GET", QUERIES[0]) == 403
 
 
-def test_by_the_reader_the_shipper_alone_pushes_and_to_its_own_loki(reader: Asked) -> None:
+def test_the_reader_accepts_pushes_only_from_the_shipper_to_its_own_loki(reader: Asked) -> None:
     reader.received.requests.clear()
     pushed = {
         (loki, source): reader.answer(loki, source, "POST", PUSH, b"x" * 5000, X_Scope_OrgID="other")

@@ -1,4 +1,4 @@
-"""Replicas of a Loki on Docker hosts of their own: settings, rules, configuration, and the wiring."""
+"""Replicas of a Loki on different Docker hosts: settings, rules, configuration, and the wiring."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_the_configuration_is_the_agreed_one() -> None:
 
 
 @pytest.mark.programs
-def test_loki_takes_it_and_every_ring_has_the_name_that_all_know(loki: str, tmp_path: Path) -> None:
+def test_loki_accepts_it_and_every_ring_has_the_shared_name(loki: str, tmp_path: Path) -> None:
     found = yaml.safe_load(verify(loki, tmp_path, CONFIG))
     assert found["ingester"]["lifecycler"]["address"] == found["frontend"]["address"] == ROLES[1]
     assert found["server"]["grpc_listen_port"] == 13100
@@ -50,7 +50,7 @@ def test_loki_takes_it_and_every_ring_has_the_name_that_all_know(loki: str, tmp_
 
 @pytest.mark.parametrize("host", [None, "log2", "log3"])
 @pytest.mark.parametrize("port", [13100, 23100])
-def test_replicas_talk_to_each_other_and_nobody_else_to_them(host: str | None, port: int) -> None:
+def test_only_replicas_reach_each_others_ports(host: str | None, port: int) -> None:
     rules = parse(on_three_hosts()).rules_at(host)
     addresses = {None: HERE, "log2": SECOND, "log3": THIRD}
     for other, address in addresses.items():
@@ -60,14 +60,14 @@ def test_replicas_talk_to_each_other_and_nobody_else_to_them(host: str | None, p
 
 
 @pytest.mark.parametrize("host", ["log2", "log3"])
-def test_only_the_campus_server_reaches_a_loki_elsewhere(host: str) -> None:
+def test_only_the_campus_server_reaches_a_loki_on_another_host(host: str) -> None:
     rules = parse(on_three_hosts()).rules_at(host)
     assert shut_out(rules, 3100, "tcp", f"{HERE}/32") is None
     assert shut_out(rules, 3100, "tcp", f"{THIRD if host == 'log2' else SECOND}/32")
     assert shut_out(rules, 3100, "tcp", STRANGER)
 
 
-def test_a_published_loki_is_asked_on_the_campus_server_alone() -> None:
+def test_only_the_campus_server_publishes_a_loki() -> None:
     made = on_three_hosts(published=True)
     made["portPolicy"]["rules"] = TREE["portPolicy"]["rules"] + [{"action": "limit", "port": 21541}]
     settings = parse(made)
@@ -85,12 +85,12 @@ def test_without_other_hosts_there_are_no_such_rules() -> None:
 
 @pytest.mark.programs
 @pytest.mark.parametrize("host", [None, "log2"])
-def test_nft_takes_the_policy_of_each_host(host: str | None, tmp_path: Path) -> None:
+def test_nft_accepts_the_policy_of_each_host(host: str | None, tmp_path: Path) -> None:
     settings = parse(on_three_hosts())
     nft_check(render_policy(settings.rules_at(host), settings.kept_at(host)), tmp_path)
 
 
-def test_a_container_that_is_not_the_stacks_does_not_pass_for_its_host() -> None:
+def test_another_container_does_not_pass_for_its_host() -> None:
     settings = parse(on_three_hosts())
     policies = {host: render_policy([], settings.kept_at(host)).split("\n") for host in (None, "log2")}
     foreign = "iifname @container_bridges ip saddr != 172.29.0.0/16 ip daddr"
@@ -114,7 +114,7 @@ def test_nothing_is_left_unguarded_between_hosts() -> None:
         parse(made)
 
 
-def test_replicas_take_no_port_of_sshs() -> None:
+def test_replicas_cannot_have_sshs_port() -> None:
     made = on_three_hosts()
     made["loki"]["instances"]["aws"]["port"] = 1541
     made["campus"]["dockerHost"] = "ssh://deploy@log1.example.org:21541"
@@ -122,14 +122,14 @@ def test_replicas_take_no_port_of_sshs() -> None:
         parse(made)
 
 
-def test_an_instance_is_not_called_as_a_replica_of_another_is() -> None:
+def test_an_instance_cannot_have_the_name_of_anothers_replica() -> None:
     made = on_three_hosts()
     made["loki"]["instances"]["aws-log2"] = made["loki"]["instances"].pop("test")
     with pytest.raises(SettingsError, match=r"\.aws-log2\.replicas: 'aws-log2' is already used by"):
         parse(made)
 
 
-def test_operators_stay_able_to_reach_every_host() -> None:
+def test_operators_can_reach_every_host() -> None:
     made = on_three_hosts()
     made["campus"]["otherHosts"]["log3"]["dockerHost"] = "ssh://deploy@log3.example.org:2022"
     made["portPolicy"]["rules"].pop()
@@ -137,12 +137,12 @@ def test_operators_stay_able_to_reach_every_host() -> None:
         parse(made)
 
 
-# --- what is asked of Docker ---
+# --- requests to Docker ---
 
 
 @pytest.fixture(scope="module")
 def made() -> dict[str, Any]:
-    """What was asked of the engine, by name."""
+    """The registered resources by name."""
     with running_engine() as engine:
         given = on_three_hosts()
         build(**{area: given[area] for area in ("campus", "loki", "portPolicy")})
@@ -171,14 +171,14 @@ def test_each_replica_is_on_its_host_and_finds_the_others(made: dict[str, Any]) 
     assert providers == ["campus-docker", "campus-host-log2-docker", "campus-host-log3-docker"]
 
 
-def test_each_host_has_a_guard_with_rules_of_its_own(made: dict[str, Any]) -> None:
+def test_each_host_has_a_guard_with_its_own_rules(made: dict[str, Any]) -> None:
     guards = {
         name: str(made[name].inputs["files"])
         for name in ("campus-port-policy-policy", "campus-host-log2-port-policy-policy")
     }
     assert f"ip saddr {SECOND}/32 tcp dport 13100" in guards["campus-port-policy-policy"]
     assert f"ip saddr {HERE}/32 tcp dport 3100" in guards["campus-host-log2-port-policy-policy"]
-    # Caddy is on the campus server alone.
+    # Caddy is only on the campus server.
     assert [name for name, policy in guards.items() if "ct count over" in policy] == [
         "campus-port-policy-policy"
     ]

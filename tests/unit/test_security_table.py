@@ -1,4 +1,4 @@
-"""docs/security.md names the test that holds each of its promises: it is there, and looks at what runs."""
+"""Each test that docs/security.md names exists, and checks running programs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from local.paths import ROOT
 
 
 def rows() -> list[list[str]]:
-    """The cells of the table of who can do what."""
+    """The cells of the table "Who can do what"."""
     text = (ROOT / "docs" / "security.md").read_text()
     table = text.partition("## Who can do what")[2].partition("\n## ")[0]
     lines = [line for line in table.splitlines() if line.startswith("| ")]
     return [[cell.strip() for cell in line[1:-1].split("|")] for line in lines[1:]]
 
 
-def test_every_refusal_names_a_test_that_there_is() -> None:
+def test_every_refusal_names_an_existing_test() -> None:
     assert len(rows()) > 5
     for who, _, cannot, test in rows():
         assert bool(cannot) == bool(test), who

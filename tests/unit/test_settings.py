@@ -1,4 +1,4 @@
-"""What settings pass, and mistakes that are in no row of tests/support/mistakes; never a secret's value."""
+"""Valid settings, and mistakes without a row in tests/support/mistakes; no message shows a secret."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_part_is_read_with_the_same_errors(area: Any, problem: str) -> None:
     assert line.startswith(problem)
 
 
-def test_a_key_is_written_as_a_stack_file_has_it_and_not_as_python_does() -> None:
+def test_keys_are_written_as_in_a_stack_file_and_not_as_in_python() -> None:
     for changes in ({"edge.http_port": 80}, {"port_policy": {}}):
         with pytest.raises(SettingsError, match="unknown key"):
             parse(put(LOCAL, changes))
@@ -77,12 +77,12 @@ OPEN = [{"action": "allow", "port": port} for port in (18080, 18443)]
 
 
 def guarded(*rules: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    """The local stack's tree with a policy that guards the host: these rules, and Caddy's ports."""
+    """The local stack's settings with a policy for the host: these rules, and Caddy's ports."""
     return changed("portPolicy", GUARDED | {"rules": [*rules, *OPEN]} | changes)
 
 
 def ssh(action: str, *sources: str, port: int | str = 21541, protocol: str = "tcp") -> dict[str, Any]:
-    """A rule that speaks of SSH, or not."""
+    """A rule for SSH, or for another port."""
     return {"action": action, "port": port, "protocol": protocol, "from": list(sources)}
 
 
@@ -148,7 +148,7 @@ def test_rules_that_guard_nothing_lock_nobody_out() -> None:
         ("ssh://deploy@campus.example:2222", 21541, 21541),
     ],
 )
-def test_where_ssh_is_is_known_from_the_docker_host(docker_host: str, named: int | None, port: int) -> None:
+def test_the_ssh_port_is_known_from_the_docker_host(docker_host: str, named: int | None, port: int) -> None:
     tree = guarded(ssh("limit", port=port), sshPort=named)
     tree["campus"]["dockerHost"] = docker_host
     assert parse(tree).ssh_port == port
@@ -172,9 +172,7 @@ def test_where_ssh_is_is_known_from_the_docker_host(docker_host: str, named: int
         ([ssh("limit", CAMPUS_6, port="3000-3200", protocol="tcp")], None),
     ],
 )
-def test_a_published_port_is_one_that_the_policy_opens_to_some(
-    rules: list[dict[str, Any]], says: str | None
-) -> None:
+def test_a_published_port_must_be_open_to_some_sources(rules: list[dict[str, Any]], says: str | None) -> None:
     tree = guarded(ssh("limit"), *rules)
     tree["loki"]["instances"]["aws"] |= {"published": True, "publishedWide": True}
     if says is None:
@@ -187,20 +185,20 @@ def test_a_published_port_is_one_that_the_policy_opens_to_some(
     assert says in line
 
 
-def test_caddys_ports_are_let_in() -> None:
+def test_caddys_ports_must_be_open() -> None:
     with pytest.raises(SettingsError, match=r"portPolicy\.rules: no rule lets Caddy's port 18080/tcp in"):
         parse(guarded(ssh("limit"), {"action": "deny", "port": 18080}))
 
 
-def test_the_documents_example_is_taken_as_it_stands() -> None:
+def test_the_documents_example_is_valid() -> None:
     text = (ROOT / "docs/port-policy.md").read_text().partition("```yaml\n")[2].partition("```")[0]
     tree = changed("edge", settings_of("local")["edge"] | {"httpPort": 80, "httpsPort": 443})
-    # With `ssh://` it is the URL's.
+    # With `ssh://` the URL has the port.
     tree["portPolicy"] = yaml.safe_load(text)["campus-monitor:portPolicy"] | {"sshPort": 21541}
     assert parse(tree).port_policy.namespace == "host"
 
 
-def test_http3_wants_its_udp_port_let_in() -> None:
+def test_http3_needs_its_udp_port_open() -> None:
     tree = settings_of("prod")
     tree["edge"]["http3"] = True
     with pytest.raises(SettingsError, match="no rule lets Caddy's port 443/udp in"):
@@ -225,7 +223,7 @@ def test_shippers_that_can_ship_pass() -> None:
     assert parse(put(SHIPPING, {"campus.logsTo": "aws"})).campus.logs_to == "aws"
 
 
-def test_alloys_image_wants_a_digest_as_the_others_do() -> None:
+def test_alloys_image_needs_a_digest_like_the_others() -> None:
     tree = settings_of("prod")
     tree["images"]["alloy"] = "grafana/alloy:v1.18.1"
     with pytest.raises(SettingsError, match=r"images\.alloy: tag and digest are required"):
@@ -269,7 +267,7 @@ def test_an_older_schema_period_refuses_opentelemetry() -> None:
         ("edge.acme", {"directory": "https://me:s3cret-canary@ca.example.org/"}),
     ],
 )
-def test_a_password_in_an_url_is_refused_and_not_echoed(key: str, url: Any) -> None:
+def test_a_password_in_a_url_is_refused_and_not_echoed(key: str, url: Any) -> None:
     with pytest.raises(SettingsError) as caught:
         parse(changed(key, url))
     assert any(key in line for line in caught.value.problems)
@@ -358,7 +356,7 @@ def test_a_password_for_grafana_is_checked_and_not_echoed(key: str, password: An
     assert "canary" not in str(caught.value)
 
 
-def test_contacts_that_can_be_told_pass() -> None:
+def test_valid_contacts_pass() -> None:
     tree = changed("grafana.smtp", SMTP | {"user": "u", "password": "p"})
     urls = {
         "discord": "https://discord.com/api/webhooks/1/a-B_c",
