@@ -30,8 +30,8 @@ class OtherHostSettings(Area):
     docker_host: DockerHost
     """Pulumi reaches the host's Docker Engine at this URL."""
     address: HostAddress
-    """The campus server and the other hosts reach the host at this address, and its own packets come from
-    it."""
+    """The campus server and the other hosts reach the host at this address, which is also its packets'
+    source."""
 
 
 class CampusSettings(Area):
@@ -40,7 +40,7 @@ class CampusSettings(Area):
     docker_host: DockerHost
     """Pulumi reaches the campus server's Docker Engine at this URL."""
     name_prefix: Annotated[str, ValueRule("[a-z0-9_.-] and a dash at the end, or nothing")] = ""
-    """Every container, volume and network name begins with this prefix; a host of our own needs none."""
+    """Every container, volume and network name begins with this prefix; a dedicated host needs none."""
     # A container's address in it is the network address plus the port it serves: fixed, and readable in both
     # directions.
     network_cidr: Annotated[Cidr, ValueRule("a private IPv4 network of size /16 is needed")] = "172.29.0.0/16"

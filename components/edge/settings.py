@@ -27,7 +27,7 @@ ACME_STAGING = "https://acme-staging-v02.api.letsencrypt.org/directory"
 _NOT_PUBLIC = (".localhost", ".local", ".internal", ".home.arpa", ".ts.net")
 
 
-_SITE = ValueRule("a DNS name is needed: to an address Caddy would give a certificate of its own")
+_SITE = ValueRule("a DNS name is needed: an address would get a certificate of Caddy's own authority")
 _DIRECTORY = ValueRule("the URL of an ACME directory is needed, https://host/path")
 
 
@@ -70,7 +70,7 @@ class AcmeSettings(Area):
 
     directory: AcmeDirectory
     """The authority's directory is at this URL (RFC 8555, section 7.1.1)."""
-    root: Annotated[str, ValueRule("certificates of authorities as PEM are needed")] | None = None
+    root: Annotated[str, ValueRule("PEM certificates of authorities are needed")] | None = None
     """Caddy trusts only these PEM certificates when it connects to the authority; by default, the
     usual ones."""
 
@@ -126,7 +126,7 @@ class EdgeSettings(Area):
                 f"certificates that nobody trusts, received {self.domain!r}"
             )
         if self.acme is not None and self.tls != "acme":
-            raise ValueError(f"acme: names the authority of tls: acme alone, received tls {self.tls!r}")
+            raise ValueError(f"acme: only for tls: acme, received tls {self.tls!r}")
         if self.http_port == self.https_port:
             raise ValueError(f"httpPort: must differ from httpsPort, received {self.http_port}")
         least, most = connection_limit.LEAST, connection_limit.MOST
@@ -155,7 +155,7 @@ def _root_problem(text: str) -> str | None:
     kinds = re.findall(r"-----BEGIN ([^-]*)-----", text)
     if set(kinds) != {"CERTIFICATE"}:
         return "certificates as PEM are needed (-----BEGIN CERTIFICATE-----…), and nothing else"
-    # Between them may be comments, which needn't be ASCII.
+    # Comments between them needn't be ASCII.
     whole = re.findall(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----", text)
     trusted = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:

@@ -121,11 +121,11 @@ class LokiSettings(GuardedSettings):
         if self.storage == "s3" and self.s3 is None:
             raise ValueError("s3: the bucket is needed with storage: s3, received None")
         if self.s3 is not None and "s3" not in self.storages:
-            raise ValueError("s3: nothing is kept in the bucket: write storage: s3, or remove it")
+            raise ValueError("s3: nothing uses the bucket: set storage: s3, or remove it")
         last = self.schema_periods[-1].storage if self.schema_periods else None
         if last not in (None, self.storage):
             raise ValueError(
-                f"schemaPeriods: the last one is where storage says ({self.storage}), received {last!r}"
+                f"schemaPeriods: the last one must have storage: {self.storage}, received {last!r}"
             )
         # Two replicas are no help: a push needs both of them (Loki's documentation, "Components").
         if self.replicas != 1 and not REPLICATION <= self.replicas <= MAX_REPLICAS:

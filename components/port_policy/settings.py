@@ -33,7 +33,7 @@ class PortRule(Area):
     """One line of the port policy; reads like ufw's: allow 443/tcp from 203.0.113.0/24."""
 
     action: Literal["allow", "limit", "deny"]
-    """`allow` lets packets in, `limit` a limited rate of new connections per source, `deny` none."""
+    """`allow` lets packets in, `limit` a bounded rate of new connections per source, `deny` none."""
     port: Annotated[int | str, ValueRule("a port or a range such as 6000-6007")] | None = None
     """The rule is for this port, or for a range such as `6000-6007`; protocols without ports have none."""
     # In ufw, no protocol means both; here `both` is written out.

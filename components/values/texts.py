@@ -15,7 +15,7 @@ from components.values.value_rule import ValueRule
 
 HOST_NAME = ValueRule("a lower-case host name is needed, without scheme or port")
 _IMAGE = ValueRule("an image is named with its tag: name:tag or name:tag@sha256:<64 hex digits>")
-_DOCKER_HOST = ValueRule("a URL is needed, ssh://user@host or unix:///path, and no other")
+_DOCKER_HOST = ValueRule("a URL is needed: ssh://user@host or unix:///path")
 
 
 def checked_host_name(value: str) -> str:
@@ -44,7 +44,7 @@ def checked_password(value: SecretStr) -> SecretStr:
 
 def _docker_host(value: str) -> str:
     if has_password(value):
-        raise ValueError("no password in a URL, which stands in the state and in logs: SSH takes a key")
+        raise ValueError("no password in a URL, which is in the state and in logs: use an SSH key")
     # A tcp:// engine makes every client root, and no setting has certificates to guard it.
     if not re.fullmatch(r"unix:///\S+|ssh://([^\s/?#@]+@)?[^\s/?#@][^\s?#@]*", value):
         raise ValueError(_DOCKER_HOST.words)

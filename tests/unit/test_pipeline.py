@@ -605,7 +605,7 @@ def test_stage_comes_before_prod_and_each_alone() -> None:
 def test_ci_only_uses_official_downloads() -> None:
     [job] = _workflow(paths.ROOT / ".github" / "workflows" / "ci.yml")["jobs"].values()
     assert job["env"] == {cache.OFFICIAL_ONLY: "1"}
-    # sudo drops all variables that it isn't told to keep.
+    # sudo drops all variables that aren't listed.
     assert cache.OFFICIAL_ONLY in job["steps"][-1]["run"]
 
 

@@ -57,7 +57,7 @@ MISTAKES = [
         Mistake({"edge.email": email}, "edge.email: a mail address is needed")
         for email in ("a@example.org\\", 'a"@example.org', "{env.HOME}@example.org")
     ),
-    acme({}, "edge.acme: names the authority of tls: acme", "'internal'"),
+    acme({}, "edge.acme: only for tls: acme", "'internal'"),
     Mistake({"edge.acme": {}}, "edge.acme.directory: required key is missing"),
     acme({"directory": "http://ca.test"}, "edge.acme.directory: the URL of an ACME", "http://"),
     acme({"directory": "https://a.test:0/"}, "edge.acme.directory: the URL of an", "test:0/"),

@@ -33,7 +33,7 @@ def on_hosts(changes: Mapping[str, Any], says: str, *words: str) -> Mistake:
 
 MISTAKES = [
     in_bucket({"storage": "s3"}, "s3: the bucket is needed with storage: s3, received None"),
-    in_bucket({"s3": S3}, "s3: nothing is kept in the bucket: write storage: s3, or remove it"),
+    in_bucket({"s3": S3}, "s3: nothing uses the bucket: set storage: s3, or remove it"),
     in_bucket(THREE | {"replicas": 2}, "replicas: 1, or 3 to 5, received 2"),
     in_bucket(THREE | {"replicas": 0}, "replicas: 1, or 3 to 5, received 0"),
     in_bucket(THREE | {"replicas": 6}, "replicas: 1, or 3 to 5, received 6"),
@@ -45,11 +45,11 @@ MISTAKES = [
     ),
     in_bucket(
         ON_S3 | {"schemaPeriods": [{"from": "2024-01-01", "storage": "filesystem"}]},
-        "s3: nothing is kept in the bucket",
+        "s3: nothing uses the bucket",
     ),
     in_bucket(
         ON_S3 | {"schemaPeriods": [{"from": "2024-01-01"}, {"from": "2025-01-01", "storage": "filesystem"}]},
-        "schemaPeriods: the last one is where storage says (s3), received 'filesystem'",
+        "schemaPeriods: the last one must have storage: s3, received 'filesystem'",
     ),
     in_bucket(
         THREE | {"port": 45535}, "port: the last of 3 replicas has port 65535, and the highest is 65534, rec"
