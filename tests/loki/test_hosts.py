@@ -202,17 +202,29 @@ def assert_closed_to_neighbours(spread: Deployment, hosts: dict[str, OtherHost])
     assert spread.push_status(STRANGER, "aws") == 403
     [log2, log3] = hosts.values()
     for one in mesh:
-        assert not container_connects(spread, log2, log3.address, one)
+        assert not container_connects(spread, log2.engine, log3.address, one)
     # What it is let in to, it reaches: this shows that it reaches anything.
-    assert container_connects(spread, log2, CAMPUS_CLIENT, STORE_PORT)
+    assert container_connects(spread, log2.engine, CAMPUS_CLIENT, STORE_PORT)
+    # Whoever is where Grafana is reaches none; the reader reaches each.
+    network = f"{spread.settings['campus']['namePrefix']}readers-network"
+    for host in hosts.values():
+        assert not container_connects(spread, spread.rig.engine, host.address, port, network)
+    reader = spread.container("reader")
+    for role in ("loki-aws", *(f"loki-aws-{name}" for name in hosts)):
+        assert reader.exec_run(["wget", "-T", "5", "-qO-", f"http://{role}:{port}/ready"]).exit_code == 0, (
+            role
+        )
 
 
-def container_connects(spread: Deployment, host: OtherHost, address: str, port: int) -> bool:
+def container_connects(
+    spread: Deployment, engine: DockerEngine, address: str, port: int, network: str = "bridge"
+) -> bool:
     """Whether somebody else's container on a host does: Docker gives it the host's own address."""
     command = ["timeout", "3", "bash", "-c", f": </dev/tcp/{address}/{port}"]
-    with closing(host.engine.client()) as client:
+    image = spread.settings["images"]["portGuard"]
+    with closing(engine.client()) as client:
         try:
-            client.containers.run(spread.settings["images"]["portGuard"], entrypoint=command, remove=True)
+            client.containers.run(image, entrypoint=command, network=network, remove=True)
         except ContainerError:
             return False
     return True

@@ -16,13 +16,13 @@ import pytest
 from components.docker_hosts.settings import CampusSettings
 from rig.deployment import Deployment, configured_as, docker_contents, loki_of
 from rig.emulator import Emulator
+from rig.idle_alloy import make_idle_image
 from rig.live_grafana import PLAYED, make_played_image
 from rig.namespaces import LATER_NAT, NAT, PRIVATE_CLIENT, SERVER, SERVER_IN_PRIVATE, STRANGER
 from rig.operator import Operator, operator_of
 from rig.probe import Login, can_connect, lines_in_loki, wait_for_line
 from rig.rig import Rig
 from rig.stack import PulumiFailedError, Settings, local_settings, merged, running_stack, settings_of
-from tests.support.idle_alloy import make_idle_image
 from tests.team.verified import ADMIN, Looking, data_sources
 
 pytestmark = pytest.mark.docker
