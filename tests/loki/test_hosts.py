@@ -12,6 +12,7 @@ from docker.errors import ContainerError
 from rig.deployment import Deployment, deployed, settings_for
 from rig.docker_engine import DockerEngine
 from rig.emulator import Emulator
+from rig.inside import inside
 from rig.namespaces import CAMPUS_CLIENT, NAT, STRANGER, Namespace
 from rig.object_store import PORT as STORE_PORT
 from rig.object_store import ObjectStore
@@ -209,11 +210,9 @@ def assert_closed_to_neighbours(spread: Deployment, hosts: dict[str, OtherHost])
     network = f"{spread.settings['campus']['namePrefix']}readers-network"
     for host in hosts.values():
         assert not container_connects(spread, spread.rig.engine, host.address, port, network)
-    reader = spread.container("reader")
-    for role in ("loki-aws", *(f"loki-aws-{name}" for name in hosts)):
-        assert reader.exec_run(["wget", "-T", "5", "-qO-", f"http://{role}:{port}/ready"]).exit_code == 0, (
-            role
-        )
+    with inside(spread.container("reader")) as reader:
+        for address in (spread.loki("aws")[0], *(host.address for host in hosts.values())):
+            assert can_connect(reader, None, (address, port)), address
 
 
 def container_connects(

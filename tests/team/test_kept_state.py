@@ -1,4 +1,8 @@
-"""A preview of a state that an earlier version left shows what docs/upgrade.md lists, and nothing else."""
+"""A preview of a state that an earlier version left shows what docs/upgrade.md lists, and nothing else.
+
+When docs/upgrade.md gets a new section, keep the state of the version before it (`python -m rig.kept_state`),
+and list what the section does.
+"""
 
 from __future__ import annotations
 
