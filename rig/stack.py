@@ -123,8 +123,7 @@ def running_stack(settings: Settings, root: Path = ROOT) -> Iterator[Stack]:
 
     If the block is interrupted, its engine is removed too: then Pulumi is only stopped.
     """
-    with opened_run() as run:
-        stack = _make(run, root, settings)
+    with opened_stack(settings, root) as stack:
         try:
             yield stack
         except KeyboardInterrupt:
@@ -133,6 +132,13 @@ def running_stack(settings: Settings, root: Path = ROOT) -> Iterator[Stack]:
             _destroy_after_failure(stack)
             raise
         stack.destroy()
+
+
+@contextmanager
+def opened_stack(settings: Settings, root: Path = ROOT) -> Iterator[Stack]:
+    """A stack with these settings, forgotten on leaving: whatever it made stays."""
+    with opened_run() as run:
+        yield _make(run, root, settings)
 
 
 def _make(run: Run, root: Path, settings: Settings) -> Stack:

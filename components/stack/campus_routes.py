@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from components.edge.caddyfile import GuardedRoute, guarded_route
+from components.edge.connection_limit import ConnectionLimit
 from components.edge.query_route import QueryRoute
 from components.edge.reader_caddyfile import Shipped, render_reader
 from components.loki.push_paths import LOKIS_OWN, push_paths
@@ -37,6 +38,15 @@ def published_routes(settings: Settings) -> list[QueryRoute]:
     """The query routes that the edge serves to sources in the port policy."""
     instances = settings.loki.instances
     return [route for route in query_routes(settings) if instances[route.name].published]
+
+
+def connection_limit(settings: Settings) -> ConnectionLimit:
+    """The limit of connections to the edge, on each of its ports."""
+    site = settings.edge
+    published = (route.port for route in published_routes(settings))
+    return ConnectionLimit(
+        ports=(site.http_port, site.https_port, *published), per_source=site.connections_per_source
+    )
 
 
 def upstream_hosts(settings: Settings) -> dict[str, str]:

@@ -14,18 +14,17 @@ from components.docker_hosts.settings import READER_PLACE
 from components.edge.accounts import hashes_of, passwords_of
 from components.edge.caddyfile import site_url
 from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
-from components.edge.connection_limit import ConnectionLimit
 from components.edge.reader import Reader, ReaderArgs
 from components.grafana.component import Grafana, GrafanaArgs
-from components.live.confirmation import Confirmation
 from components.live.container_facts import GRAFANA_PORT
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
 from components.log_shipper.settings import CAMPUS_LABEL
-from components.loki.component import Loki, LokiArgs
-from components.loki.other_host import LokiHost, OtherHost, OtherHostArgs
+from components.loki.component import Loki
+from components.loki.other_host import LokiHost
 from components.loki.push_paths import PUSH_PATH
 from components.port_policy.component import PortPolicy, PortPolicyArgs
 from components.stack.campus_routes import (
+    connection_limit,
     guarded_routes,
     published_routes,
     reader_caddyfile,
@@ -33,6 +32,7 @@ from components.stack.campus_routes import (
     upstream_hosts,
 )
 from components.stack.grafana_sources import host_logs, loki_sources
+from components.stack.lokis import make_lokis
 from components.stack.settings import Settings
 
 
@@ -79,7 +79,7 @@ class CampusServer(pulumi.ComponentResource):
         self._readers_network_name = self._docker.private_network(
             "readers-network", campus.readers_network_cidr, after
         )
-        lokis = self._lokis()
+        lokis = make_lokis(name, settings, self._loki_host(), self, self._guarded)
         caddy_image_id = self._docker.image_id("caddy", settings.images.caddy)
         reader = self._reader(caddy_image_id)
         self._asking = pulumi.ResourceOptions.merge(
@@ -140,62 +140,18 @@ class CampusServer(pulumi.ComponentResource):
                 namespace=settings.port_policy.namespace,
                 rules=settings.rules_at(None),
                 kept=settings.kept_at(None),
-                limit=ConnectionLimit(
-                    ports=(
-                        *(settings.edge.http_port, settings.edge.https_port),
-                        *(route.port for route in published_routes(settings)),
-                    ),
-                    per_source=settings.edge.connections_per_source,
-                ),
-                confirmation=Confirmation(
-                    seconds=settings.port_policy.confirm_seconds,
-                    target=settings.port_policy.confirm_target,
-                    ssh_port=settings.ssh_port,
-                ),
+                limit=connection_limit(settings),
+                confirmation=settings.confirmation_at(None),
             ),
             self._docker.part,
         )
 
-    def _other_host(self, key: str) -> OtherHost:
-        settings = self._settings
-        return OtherHost(
-            f"{self._name}-host-{key}",
-            OtherHostArgs(
-                host=Host.of(settings.campus, settings.campus.other_hosts[key].docker_host),
-                network_cidr=settings.campus.network_cidr,
-                loki_image=settings.images.loki,
-                port_guard_image=settings.images.port_guard,
-                rules=settings.rules_at(key),
-                kept=settings.kept_at(key),
-                confirmation=Confirmation(
-                    seconds=settings.port_policy.confirm_seconds,
-                    ssh_port=settings.ssh_port_at(key),
-                ),
-            ),
-            pulumi.ResourceOptions(parent=self),
-        )
-
-    def _lokis(self) -> list[Loki]:
-        settings = self._settings
-        here = LokiHost(
+    def _loki_host(self) -> LokiHost:
+        return LokiHost(
             host=self._host,
-            image_id=self._docker.image_id("loki", settings.images.loki),
+            image_id=self._docker.image_id("loki", self._settings.images.loki),
             network_name=self._network_name,
         )
-        others = {key: self._other_host(key).for_loki for key in settings.campus.other_hosts}
-        return [
-            Loki(
-                f"{self._name}-loki-{key}",
-                LokiArgs(
-                    placement=placement,
-                    hosts={None: here, **others},
-                    settings=settings.loki.instances[key],
-                    oldest_seconds=settings.oldest_seconds(key),
-                ),
-                self._guarded,
-            )
-            for key, placement in settings.placements.items()
-        ]
 
     def _reader(self, caddy_image_id: pulumi.Output[str]) -> Reader:
         campus = self._settings.campus

@@ -19,6 +19,7 @@ from components.ecs.settings import ServiceSettings
 from components.edge.guarded_settings import GuardedSettings, allowlist
 from components.edge.settings import EdgeSettings
 from components.grafana.settings import GrafanaSettings
+from components.live.confirmation import Confirmation
 from components.log_shipper.settings import ShipperSettings
 from components.loki.placement import Placement, place
 from components.loki.replica_rules import kept_from_containers, replica_rules
@@ -101,6 +102,15 @@ class Settings(Area):
         if host is None:
             return self.ssh_port
         return _port_of(self.campus.other_hosts[host].docker_host) or self.port_policy.ssh_port or SSH_PORT
+
+    def confirmation_at(self, host: HostKey) -> Confirmation:
+        """How new rules are confirmed on another host, or (None) on the campus server."""
+        policy = self.port_policy
+        return Confirmation(
+            seconds=policy.confirm_seconds,
+            target=policy.confirm_target if host is None else None,
+            ssh_port=self.ssh_port_at(host),
+        )
 
     def rules_at(self, host: HostKey) -> list[Rule]:
         """All rules of another host, or (None) of the campus server."""

@@ -12,6 +12,7 @@ from docker.errors import ContainerError
 from rig.deployment import Deployment, deployed, settings_for
 from rig.docker_engine import DockerEngine
 from rig.emulator import Emulator
+from rig.inside import inside
 from rig.namespaces import CAMPUS_CLIENT, NAT, STRANGER, Namespace
 from rig.object_store import PORT as STORE_PORT
 from rig.object_store import ObjectStore
@@ -202,17 +203,27 @@ def assert_closed_to_neighbours(spread: Deployment, hosts: dict[str, OtherHost])
     assert spread.push_status(STRANGER, "aws") == 403
     [log2, log3] = hosts.values()
     for one in mesh:
-        assert not container_connects(spread, log2, log3.address, one)
+        assert not container_connects(spread, log2.engine, log3.address, one)
     # It reaches an open port, so it reaches anything at all.
-    assert container_connects(spread, log2, CAMPUS_CLIENT, STORE_PORT)
+    assert container_connects(spread, log2.engine, CAMPUS_CLIENT, STORE_PORT)
+    # A container on Grafana's network reaches none; the reader reaches each.
+    network = f"{spread.settings['campus']['namePrefix']}readers-network"
+    for host in hosts.values():
+        assert not container_connects(spread, spread.rig.engine, host.address, port, network)
+    with inside(spread.container("reader")) as reader:
+        for address in (spread.loki("aws")[0], *(host.address for host in hosts.values())):
+            assert can_connect(reader, None, (address, port)), address
 
 
-def container_connects(spread: Deployment, host: OtherHost, address: str, port: int) -> bool:
+def container_connects(
+    spread: Deployment, engine: DockerEngine, address: str, port: int, network: str = "bridge"
+) -> bool:
     """Whether another container on a host connects, with the host's own address."""
     command = ["timeout", "3", "bash", "-c", f": </dev/tcp/{address}/{port}"]
-    with closing(host.engine.client()) as client:
+    image = spread.settings["images"]["portGuard"]
+    with closing(engine.client()) as client:
         try:
-            client.containers.run(spread.settings["images"]["portGuard"], entrypoint=command, remove=True)
+            client.containers.run(image, entrypoint=command, network=network, remove=True)
         except ContainerError:
             return False
     return True

@@ -8,10 +8,10 @@ import pytest
 
 from rig.deployment import Deployment, deployed
 from rig.emulator import Emulator
+from rig.idle_alloy import make_idle_image
 from rig.live_grafana import PLAYED, make_played_image
 from rig.rig import Rig
 from tests.shipper.alloy import IMAGE, alloy_is_available
-from tests.support.idle_alloy import make_idle_image
 
 # The network of the shipper that pushes as from another host. The stack's own may not be on an allowlist.
 OUTSIDE = "172.28.77.0/24"

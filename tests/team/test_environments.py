@@ -14,15 +14,15 @@ from urllib.parse import urlsplit
 import pytest
 
 from components.docker_hosts.settings import CampusSettings
-from rig.deployment import Deployment, configured_as, docker_contents, loki_of
+from rig.deployment import Deployment, configured_as, docker_contents
 from rig.emulator import Emulator
+from rig.idle_alloy import make_idle_image
 from rig.live_grafana import PLAYED, make_played_image
 from rig.namespaces import LATER_NAT, NAT, PRIVATE_CLIENT, SERVER, SERVER_IN_PRIVATE, STRANGER
 from rig.operator import Operator, operator_of
 from rig.probe import Login, can_connect, lines_in_loki, wait_for_line
 from rig.rig import Rig
 from rig.stack import PulumiFailedError, Settings, local_settings, merged, running_stack, settings_of
-from tests.support.idle_alloy import make_idle_image
 from tests.team.verified import ADMIN, Looking, data_sources
 
 pytestmark = pytest.mark.docker
@@ -63,7 +63,7 @@ def operated(
 ) -> Iterator[Deployment]:
     """The environment before its first `pulumi up`; at the end it is destroyed."""
     settings = merged(in_the_rig(environment, operator.docker_host, emulator), changes or {})
-    lokis = {name: loki_of(settings, name) for name in settings["loki"]["instances"]}
+    lokis = {name: one["port"] for name, one in settings["loki"]["instances"].items()}
     make_played_image(rig, data_sources(lokis))
     make_idle_image(rig, IDLE)
     with configured_as(rig, settings) as made:

@@ -210,6 +210,9 @@ def test_everything_is_kept_and_there_is_a_way_back(migrated: Deployment) -> Non
         assert figures.TARGETS["migration_interruption_seconds"].met_by(longest)
 
         with pushing(client, max(pushed.acknowledged) + 1) as back:
+            unpublished = {"loki": {"instances": {"aws": {"published": False}}}}
+            migrated.stack.configure(merged(final, unpublished))
+            migrated.stack.up()
             guide.follow("The way back")
         assert back.refused == {}
         wait_ready(migrated, ("127.0.0.1", LOKIS["loki-aws"]))

@@ -20,10 +20,10 @@ from components.stack.settings import Settings
 from rig import figures
 from rig.deployment import Deployment, configured
 from rig.emulator import Emulator
+from rig.idle_alloy import make_idle_image
 from rig.live_grafana import PLAYED, make_played_image
 from rig.object_store import running_object_store
 from rig.rig import Rig
-from tests.support.idle_alloy import make_idle_image
 from tests.team.canaries import (
     AWKWARD,
     AWKWARD_ASCII,

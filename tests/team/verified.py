@@ -18,14 +18,18 @@ ADMIN = Login("admin", "an-admin-password-canary")
 SECONDS = 300
 
 
-def data_sources(lokis: Mapping[str, tuple[str, int]]) -> str:
-    """Caddy directives for Grafana's data source proxy: the Lokis by name, with its password."""
+# The reader's address, through which Grafana reaches the Lokis.
+READER = "172.30.0.2"
+
+
+def data_sources(lokis: Mapping[str, int]) -> str:
+    """Caddy directives for Grafana's data source proxy: the Lokis' ports by name, with its password."""
     parts = ["respond /api/datasources/* 401"]
-    for name, (address, port) in lokis.items():
+    for name, port in lokis.items():
         path = f"/api/datasources/proxy/uid/loki-{name}"
         parts += [
             f'@{name} {{\npath {path}/*\nheader Authorization "{ADMIN.header()}"\n}}',
-            f"handle @{name} {{\nuri strip_prefix {path}\nreverse_proxy {address}:{port}\n}}",
+            f"handle @{name} {{\nuri strip_prefix {path}\nreverse_proxy {READER}:{port}\n}}",
         ]
     return "\n".join(parts)
 
