@@ -23,7 +23,7 @@ READER = "172.30.0.2"
 
 
 def data_sources(lokis: Mapping[str, int]) -> str:
-    """Grafana's way to its data sources, as Caddy's directives: the Lokis' ports by name, for its password."""
+    """Grafana's way to its data sources, as Caddy's directives, by the Lokis' ports and its password."""
     parts = ["respond /api/datasources/* 401"]
     for name, port in lokis.items():
         path = f"/api/datasources/proxy/uid/loki-{name}"
