@@ -7,7 +7,6 @@ import json
 import os
 import platform
 import re
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,6 +20,8 @@ from local.say import Problem
 from local.settings import Place
 from ops import machine
 from ops.machine import Row, shown
+from ops.verify.checks import NO_AAAA
+from ops.verify.places import addresses
 
 # docs/local.md, "Needs": with Pulumi and Loki to be built, and without.
 COLD_DISK_GIB, WARM_DISK_GIB = 12, 4
@@ -198,15 +199,14 @@ def aws(environment: Mapping[str, str], folder: Path) -> Row:
 def site(domain: str) -> Row:
     """The addresses of the site's name: a shipper that uses an IPv6 address is refused."""
     try:
-        answers = socket.getaddrinfo(domain, 443, type=socket.SOCK_STREAM)
-    except OSError as error:
-        return Row("domain", "missing", f"{domain} doesn't resolve here: {error.strerror}")
-    addresses = sorted({str(answer[4][0]) for answer in answers})
-    others = [one for one in addresses if ":" in one]
+        found = sorted(addresses(domain, 443))
+    except Problem as problem:
+        return Row("domain", "missing", str(problem))
+    others = [one for one in found if ":" in one]
     if others:
-        do = "shippers that use it get 403: remove the AAAA record (docs/aws.md)"
-        return Row("domain", "old", f"{domain} also has {', '.join(others)}: {do}")
-    return Row("domain", "ok", f"{domain} is {', '.join(addresses)}")
+        words = f"{domain} also has {', '.join(others)}: shippers that use it get 403: {NO_AAAA}"
+        return Row("domain", "old", words)
+    return Row("domain", "ok", f"{domain} is {', '.join(found)}")
 
 
 def ssh(hosts: list[str], known_hosts: Path) -> list[Row]:

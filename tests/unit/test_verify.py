@@ -562,7 +562,7 @@ class TestCommand:
         assert capfd.readouterr().out.splitlines()[-1] == "10 right"
         assert self._run(monkeypatch, "stage", *options, ME) == 2
         with monkeypatch.context() as more:
-            more.setattr(places, "_addresses", lambda host, port: [ME, "2001:db8::1"])
+            more.setattr(places, "addresses", lambda host, port: [ME, "2001:db8::1"])
             assert self._run(more, "stage", *options, ME, STRANGER) == 2
         assert re.search(
             r"^ *address +2001:db8::1 +not checked: there is no route", capfd.readouterr().out, re.MULTILINE
