@@ -6,12 +6,12 @@ import argparse
 import json
 import os
 import platform
-import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from components.docker_hosts.engines import unfit
 from local import cache, commands, docker, pulumi_cli, pulumi_plugins, say, settings, venv
 from local.paths import LOCAL, ROOT
 from local.paths import cache as cache_folder
@@ -127,9 +127,9 @@ def engine(host: str) -> list[Row]:
     if backend == "nftables" and "ENABLED=yes" in ufw and 'DEFAULT_FORWARD_POLICY="ACCEPT"' not in ufw:
         words = f"{host}: cuts Docker's nftables backend off: `ufw default allow routed`, then `ufw reload`"
         rows.append(Row("ufw", "missing", words, stops=True))
-    remapped = re.search(r"name=(userns|rootless)\b", " ".join(info.get("SecurityOptions") or []))
-    if remapped:
-        words = f"{host}: {machine.REMAPPED[remapped[1]]}: docs/port-policy.md, Docker versions"
+    what = unfit(info.get("SecurityOptions") or [])
+    if what is not None:
+        words = f"{host} {what}: no container can be on its network (docs/port-policy.md, Docker versions)"
         rows.append(Row("docker users", "missing", words, stops=True))
     if say.have("docker"):
         mine = say.capture(["docker", "--host", host, "version"], seconds=ASK_SECONDS)
