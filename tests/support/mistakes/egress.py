@@ -69,11 +69,12 @@ MISTAKES = [
         "eipalloc-00000001",
     ),
     Mistake({"egress.create.vpcCidr": "10.0.0.0/28"}, "egress.create.vpcCidr:", "10.0.0.0/28"),
-    Mistake({"aws.emulator": "http://10.0.0.1:5000"}, "aws.emulator:", "10.0.0.1"),
-    Mistake(
-        {"aws.emulator": "http://127.0.0.1.example.org:1"},
-        "aws.emulator: an URL on this machine",
-        "example.org",
+    *(
+        Mistake({"aws.emulator": url}, "aws.emulator: an URL on this machine", url)
+        for url in (
+            *("http://10.0.0.1:15000", "http://127.0.0.1.example.org:1", "https://127.0.0.1:15000"),
+            *("http://127.0.0.1", "http://127.0.0.1:99999", "nonsense"),
+        )
     ),
     Mistake({"aws.region": "seoul"}, "aws.region:", "seoul"),
     Mistake(
