@@ -8,10 +8,9 @@ from collections.abc import Callable
 
 from bench.own_caddy import DIRECTORY, OwnCaddy, own_caddy
 from bench.verdict import verdict
-from components.edge.caddyfile import FRAGMENTS, render_allowed_address
 from components.edge.component import CADDYFILE
 from rig.deployment import Deployment
-from rig.edge_files import EdgeFiles, edge_files
+from rig.edge_files import EdgeFiles, edge_files, fragment
 from rig.namespaces import LATER_NAT, NAT
 from rig.probe import Client
 from rig.processes import wait_for
@@ -65,8 +64,8 @@ class ByHand:
         ):
             caddyfile = caddyfile.replace(ours, others)
         self._twin = twin
-        self._closed = {CADDYFILE: caddyfile} | _fragment(NAT)
-        self._fragment = _fragment(LATER_NAT)
+        self._closed = {CADDYFILE: caddyfile} | fragment(NAT)
+        self._fragment = fragment(LATER_NAT)
         twin.start(self._closed)
         self._client = twin.caller(LATER_NAT).client()
         self._close()
@@ -119,7 +118,3 @@ def _answer(client: Client) -> int | None:
         return client.push("a line", "/lokiaws", {"job": "bench"}).status
     except OSError:
         return None
-
-
-def _fragment(ip: str) -> dict[str, str]:
-    return {f"{FRAGMENTS}/{ip}.caddy": render_allowed_address(ip)}

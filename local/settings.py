@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,16 +40,10 @@ class LocalSettings:
     """The local stack's settings that `make up` uses."""
 
     place: Place
-    network_cidr: str
     images: dict[str, str]
     grafana_enabled: bool
-    # The Lokis' ports by name.
-    lokis: dict[str, int]
-
-    def address_of_loki(self, name: str) -> str:
-        """A Loki's URL on the private network: the host's number is the port."""
-        network = ipaddress.ip_network(self.network_cidr)
-        return f"http://{network.network_address + self.lokis[name]}:{self.lokis[name]}"
+    # The Lokis' URLs on the private network by name.
+    lokis: dict[str, str]
 
 
 def read(folder: Path = ROOT) -> LocalSettings:
@@ -59,10 +52,9 @@ def read(folder: Path = ROOT) -> LocalSettings:
     settings = found["settings"]
     return LocalSettings(
         place=_place(found),
-        network_cidr=settings["campus"]["networkCidr"],
         images={name: image for name, image in settings["images"].items() if isinstance(image, str)},
         grafana_enabled=settings["grafana"]["enabled"],
-        lokis={name: one["port"] for name, one in settings["loki"]["instances"].items()},
+        lokis=found["lokis"],
     )
 
 

@@ -6,13 +6,12 @@ import argparse
 import json
 import os
 import platform
-import re
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from components.docker_hosts.engines import unfit
 from local import cache, commands, docker, pulumi_cli, pulumi_plugins, say, settings, venv
 from local.paths import LOCAL, ROOT
 from local.paths import cache as cache_folder
@@ -21,6 +20,8 @@ from local.say import Problem
 from local.settings import Place
 from ops import machine
 from ops.machine import Row, shown
+from ops.verify.checks import NO_AAAA
+from ops.verify.places import addresses
 
 # docs/local.md, "Needs": with Pulumi and Loki to be built, and without.
 COLD_DISK_GIB, WARM_DISK_GIB = 12, 4
@@ -126,9 +127,9 @@ def engine(host: str) -> list[Row]:
     if backend == "nftables" and "ENABLED=yes" in ufw and 'DEFAULT_FORWARD_POLICY="ACCEPT"' not in ufw:
         words = f"{host}: cuts Docker's nftables backend off: `ufw default allow routed`, then `ufw reload`"
         rows.append(Row("ufw", "missing", words, stops=True))
-    remapped = re.search(r"name=(userns|rootless)\b", " ".join(info.get("SecurityOptions") or []))
-    if remapped:
-        words = f"{host}: {machine.REMAPPED[remapped[1]]}: docs/port-policy.md, Docker versions"
+    what = unfit(info.get("SecurityOptions") or [])
+    if what is not None:
+        words = f"{host} {what}: no container can be on its network (docs/port-policy.md, Docker versions)"
         rows.append(Row("docker users", "missing", words, stops=True))
     if say.have("docker"):
         mine = say.capture(["docker", "--host", host, "version"], seconds=ASK_SECONDS)
@@ -198,15 +199,14 @@ def aws(environment: Mapping[str, str], folder: Path) -> Row:
 def site(domain: str) -> Row:
     """The addresses of the site's name: a shipper that uses an IPv6 address is refused."""
     try:
-        answers = socket.getaddrinfo(domain, 443, type=socket.SOCK_STREAM)
-    except OSError as error:
-        return Row("domain", "missing", f"{domain} doesn't resolve here: {error.strerror}")
-    addresses = sorted({str(answer[4][0]) for answer in answers})
-    others = [one for one in addresses if ":" in one]
+        found = sorted(addresses(domain, 443))
+    except Problem as problem:
+        return Row("domain", "missing", str(problem))
+    others = [one for one in found if ":" in one]
     if others:
-        do = "shippers that use it get 403: remove the AAAA record (docs/aws.md)"
-        return Row("domain", "old", f"{domain} also has {', '.join(others)}: {do}")
-    return Row("domain", "ok", f"{domain} is {', '.join(addresses)}")
+        words = f"{domain} also has {', '.join(others)}: shippers that use it get 403: {NO_AAAA}"
+        return Row("domain", "old", words)
+    return Row("domain", "ok", f"{domain} is {', '.join(found)}")
 
 
 def ssh(hosts: list[str], known_hosts: Path) -> list[Row]:

@@ -15,11 +15,6 @@ from local.settings import Place
 
 # The local stack's containers may take 3.1 GiB together (their limits), and Pulumi runs beside them.
 MEMORY_GIB = 4
-# Engines that can't host the guard, by what `docker info` says in SecurityOptions.
-REMAPPED = {
-    "userns": "it remaps users, so no container may be on the host's network (`userns-remap` in daemon.json)",
-    "rootless": "it is rootless, so its containers aren't on the host's network",
-}
 OLDEST_PYTHON, OLDEST_KERNEL = (3, 11), (5, 9)
 # linux/capability.h
 NET_ADMIN, SYS_ADMIN = 12, 21

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from ipaddress import IPv4Address, IPv4Network
 from typing import Any
 
 from docker.models.containers import Container
 
+from components.docker_hosts.settings import CampusSettings
 from rig.docker_engine import image_tar
 from rig.emulator import Emulator
 from rig.namespaces import SERVER, SERVER_6
@@ -64,8 +64,7 @@ def settings_for(rig: Rig, emulator: Emulator) -> Settings:
 def loki_of(settings: Settings, instance: str) -> tuple[str, int]:
     """An instance's address on the campus server's private network."""
     port = settings["loki"]["instances"][instance]["port"]
-    network = IPv4Network(settings["campus"]["networkCidr"])
-    return str(IPv4Address(int(network.network_address) + port)), port
+    return CampusSettings.model_validate(settings["campus"]).private_address(port), port
 
 
 def load_images(rig: Rig, settings: Settings) -> None:

@@ -74,12 +74,12 @@ class EdgeFiles:
 
     def allow(self, ip: str) -> None:
         """Let another address in: a resource with its own fragment."""
-        made = self._provider.create(self._with(_fragment(ip)))
+        made = self._provider.create(self._with(fragment(ip)))
         self._allowed[ip] = made.id
 
     def disallow(self, ip: str) -> None:
         """Shut such an address out again."""
-        self._provider.delete(self._allowed[ip], self._with(_fragment(ip)))
+        self._provider.delete(self._allowed[ip], self._with(fragment(ip)))
         del self._allowed[ip]
 
     def put_back(self) -> None:
@@ -102,7 +102,8 @@ def edge_files(deployment: Deployment) -> Iterator[EdgeFiles]:
         live.put_back()
 
 
-def _fragment(ip: str) -> dict[str, str]:
+def fragment(ip: str) -> dict[str, str]:
+    """The file that lets an address in, by its path."""
     return {f"{FRAGMENTS}/{ip}.caddy": render_allowed_address(ip)}
 
 

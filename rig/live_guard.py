@@ -14,6 +14,7 @@ from docker.models.containers import Container
 from components.live.docker_host import run_script
 from components.live.files import LiveFilesProvider
 from components.live.volume_files import VolumeFilesProvider
+from components.port_policy.component import POLICY_FILE
 from components.port_policy.nftables import EMPTY_POLICY
 from rig.live_caddy import leftovers, live_props, printed
 from rig.processes import wait_for
@@ -21,7 +22,6 @@ from rig.rig import Rig
 
 IMAGE = "campus-monitor/port-guard:dev"
 DIRECTORY = "/etc/port-guard/live"
-POLICY_FILE = "policy.nft"
 # Only for a guard that never starts: a working guard is there in a second.
 HEALTHY_SECONDS = 60.0
 

@@ -19,12 +19,22 @@ MIN_ZONES = 2
 
 # The tag of a stack's NAT instances and their network interfaces, which their role requires.
 NAT_TAG = "campus-monitor-nat"
+_VPC = ValueRule("an IPv4 /16 to /20 is needed")
+
+
+def _id(kind: str) -> ValueRule:
+    return ValueRule(f"an id such as {kind}-0123456789abcdef0")
+
+
+def _check_id(key: str, kind: str, value: str) -> None:
+    if not re.fullmatch(rf"{kind}-[0-9a-f]{{8,17}}", value):
+        raise ValueError(f"{key}: {_id(kind).words}, received {value!r}")
 
 
 class EgressCreate(Area):
     """The AWS network of the tasks that send logs, created by this stack."""
 
-    vpc_cidr: Annotated[Cidr, ValueRule("an IPv4 /16 to /20 is needed")] = "10.0.0.0/16"
+    vpc_cidr: Annotated[Cidr, _VPC] = "10.0.0.0/16"
     """The VPC has this IPv4 network."""
     zones: Annotated[tuple[str, ...], ValueRule("at least two, each once, such as ap-northeast-2a")]
     """The VPC spans these availability zones."""
@@ -33,7 +43,7 @@ class EgressCreate(Area):
     nat: Literal["gateway", "instance"] = "gateway"
     """Traffic leaves through AWS' NAT gateway, or through fck-nat on the smallest EC2 instance
     ([compared](aws.md))."""
-    nat_image: Annotated[str, ValueRule("an id such as ami-0123456789abcdef0")] | None = None
+    nat_image: Annotated[str, _id("ami")] | None = None
     """NAT instances boot from this arm64 AMI; by default, from the fck-nat AMI that was newest at the first
     update."""
     # From a range brought to AWS, or just released; an allocated address is refused (EC2's AllocateAddress).
@@ -53,7 +63,7 @@ class EgressCreate(Area):
         network = ipaddress.ip_network(self.vpc_cidr)
         # AWS: a VPC is a /16 to a /28 (VPC user guide, "VPC CIDR blocks"); subnets are cut as /24s.
         if network.version != 4 or not 16 <= network.prefixlen <= 20:
-            raise ValueError(f"vpcCidr: an IPv4 /16 to /20 is needed, received {self.vpc_cidr!r}")
+            raise ValueError(f"vpcCidr: {_VPC.words}, received {self.vpc_cidr!r}")
         for zone in self.zones:
             # The zone's letter numbers its subnets; the smallest VPC has room for eight.
             if not re.fullmatch(r"[a-z]{2}(-[a-z]+)+-\d[a-h]", zone):
@@ -77,8 +87,7 @@ class EgressCreate(Area):
     @model_validator(mode="after")
     def _check_allocations(self) -> Self:
         for one in self.allocation_ids:
-            if not re.fullmatch(r"eipalloc-[0-9a-f]{8,17}", one):
-                raise ValueError(f"allocationIds: an id such as eipalloc-0123456789abcdef0, received {one!r}")
+            _check_id("allocationIds", "eipalloc", one)
         if self.allocation_ids and self.addresses:
             raise ValueError(
                 "allocationIds: either these or addresses (which AWS allocates), "
@@ -99,8 +108,8 @@ class EgressCreate(Area):
             raise ValueError(
                 f"natImage: a NAT gateway has none: only with nat: instance, received {self.nat_image!r}"
             )
-        if self.nat_image is not None and not re.fullmatch(r"ami-[0-9a-f]{8,17}", self.nat_image):
-            raise ValueError(f"natImage: an id such as ami-0123456789abcdef0, received {self.nat_image!r}")
+        if self.nat_image is not None:
+            _check_id("natImage", "ami", self.nat_image)
         return self
 
     @property
@@ -117,7 +126,7 @@ class EgressCreate(Area):
 class EgressLookup(Area):
     """The public addresses of a network outside this stack, found by exactly one of these."""
 
-    nat_gateway_ids: tuple[Annotated[str, ValueRule("an id such as nat-0123456789abcdef0")], ...] = ()
+    nat_gateway_ids: tuple[Annotated[str, _id("nat")], ...] = ()
     """The stack reads the public addresses of the NAT gateways with these ids."""
     nat_gateway_tags: dict[str, str] = {}
     """The stack reads the public addresses of the NAT gateways with these tags."""
@@ -135,8 +144,7 @@ class EgressLookup(Area):
         if len(used) != 1:
             raise ValueError(f"natGatewayIds: exactly one of {', '.join(ways)} is needed, received {used}")
         for one in self.nat_gateway_ids:
-            if not re.fullmatch(r"nat-[0-9a-f]{8,17}", one):
-                raise ValueError(f"natGatewayIds: an id such as nat-0123456789abcdef0, received {one!r}")
+            _check_id("natGatewayIds", "nat", one)
         if len(set(self.nat_gateway_ids)) != len(self.nat_gateway_ids):
             raise ValueError(f"natGatewayIds: each gateway once, received {list(self.nat_gateway_ids)}")
         return self
@@ -177,7 +185,7 @@ class EgressSettings(Area):
     """The stack looks up the public addresses of a network outside this stack."""
     given: EgressGiven | None = None
     """The public addresses are written here."""
-    vpc_id: Annotated[str, ValueRule("an id such as vpc-0123456789abcdef0")] | None = None
+    vpc_id: Annotated[str, _id("vpc")] | None = None
     """Fargate tasks run in this VPC if the stack doesn't create the network."""
 
     @model_validator(mode="after")
@@ -186,8 +194,8 @@ class EgressSettings(Area):
         used = [name for name, value in ways.items() if value is not None]
         if len(used) != 1:
             raise ValueError(f"create: exactly one of create, lookup and given is needed, received {used}")
-        if self.vpc_id is not None and not re.fullmatch(r"vpc-[0-9a-f]{8,17}", self.vpc_id):
-            raise ValueError(f"vpcId: an id such as vpc-0123456789abcdef0, received {self.vpc_id!r}")
+        if self.vpc_id is not None:
+            _check_id("vpcId", "vpc", self.vpc_id)
         if self.vpc_id is not None and self.create is not None:
             raise ValueError(f"vpcId: with create the stack makes the network, received {self.vpc_id!r}")
         return self

@@ -24,6 +24,10 @@ Reader = Literal["reader", "grafana", "log-shipper"]
 _READERS_PLACES: dict[Reader, int] = {"reader": READER_PLACE, "grafana": 3, "log-shipper": 4}
 
 
+def _private_network(size: int) -> ValueRule:
+    return ValueRule(f"a private IPv4 network of size /{size} is needed")
+
+
 class OtherHostSettings(Area):
     """Another Docker host on campus, for replicas of Lokis: `replicaHosts` names it."""
 
@@ -39,15 +43,15 @@ class CampusSettings(Area):
 
     docker_host: DockerHost
     """Pulumi reaches the campus server's Docker Engine at this URL."""
-    name_prefix: Annotated[str, ValueRule("[a-z0-9_.-] and a dash at the end, or nothing")] = ""
+    name_prefix: Annotated[
+        str, ValueRule("[a-z0-9_.-] and a dash at the end, or nothing", r"([a-z0-9][a-z0-9_.-]*-)?")
+    ] = ""
     """Every container, volume and network name begins with this prefix; a dedicated host needs none."""
     # A container's address in it is the network address plus the port it serves: fixed, and readable in both
     # directions.
-    network_cidr: Annotated[Cidr, ValueRule("a private IPv4 network of size /16 is needed")] = "172.29.0.0/16"
+    network_cidr: Annotated[Cidr, _private_network(16)] = "172.29.0.0/16"
     """The Lokis are on this private network, each at its own address."""
-    readers_network_cidr: Annotated[Cidr, ValueRule("a private IPv4 network of size /24 is needed")] = (
-        "172.30.0.0/24"
-    )
+    readers_network_cidr: Annotated[Cidr, _private_network(24)] = "172.30.0.0/24"
     """Grafana and the campus server's log shipper are on this private network, and reach Lokis only through
     the reader."""
     protect_data: bool = True
@@ -61,10 +65,6 @@ class CampusSettings(Area):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if not re.fullmatch(r"([a-z0-9][a-z0-9_.-]*-)?", self.name_prefix):
-            raise ValueError(
-                f"namePrefix: [a-z0-9_.-] and a dash at the end, or nothing, received {self.name_prefix!r}"
-            )
         _check_network("networkCidr", self.network_cidr, 16, " (an address is chosen per port)")
         _check_network("readersNetworkCidr", self.readers_network_cidr, 24)
         networks = ipaddress.ip_network(self.network_cidr), ipaddress.ip_network(self.readers_network_cidr)
@@ -126,7 +126,7 @@ def _check_network(key: str, cidr: str, size: int, why: str = "") -> None:
     address = network.network_address
     usable = is_private(address) and not address.is_loopback and not address.is_link_local
     if network.version != 4 or network.prefixlen != size or not usable:
-        raise ValueError(f"{key}: a private IPv4 network of size /{size} is needed{why}, received {cidr!r}")
+        raise ValueError(f"{key}: {_private_network(size).words}{why}, received {cidr!r}")
 
 
 DIGEST_RULE = "tag and digest are required here (name:tag@sha256:…, see images.requireDigest)"

@@ -18,6 +18,7 @@ from components.values.value_rule import ValueRule
 Route = Annotated[
     str, ValueRule("a route is one path segment of [a-z0-9-], such as /lokiaws", r"/[a-z0-9][a-z0-9-]*")
 ]
+_SOURCES = ValueRule("at least one entry is needed: `nat` or a CIDR")
 
 
 class Account(Area):
@@ -36,7 +37,7 @@ class GuardedSettings(Area):
     """Loki listens on this port."""
     route: Route
     """Shippers push below this path of the site."""
-    allow: Annotated[tuple[str, ...], ValueRule("at least one entry is needed: `nat` or a CIDR")]
+    allow: Annotated[tuple[str, ...], _SOURCES]
     """These sources may push: CIDRs, or `nat` for the AWS network's public addresses."""
     allow_wide: bool = False
     """Entries of `allow` may be wider than one address."""
@@ -56,7 +57,7 @@ class GuardedSettings(Area):
     @model_validator(mode="after")
     def _check_access(self) -> Self:
         if not self.allow:
-            raise ValueError("allow: at least one entry is needed: `nat` or a CIDR; received []")
+            raise ValueError(f"allow: {_SOURCES.words}; received []")
         for entry in self.allow:
             if entry == "nat":
                 continue

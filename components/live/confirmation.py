@@ -9,10 +9,10 @@ from socket import socket
 from typing import cast
 from urllib.parse import urlsplit
 
+from components.live.ssh_connect import GREETING
+
 SSH_PORT = 22
 RETRY_SECONDS = 0.25
-# The first words of a server (RFC 4253, section 4.2).
-GREETING = b"SSH-"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,6 @@ import posixpath
 import re
 import secrets
 import tarfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -111,15 +110,16 @@ def _connected(docker_host: str) -> DockerClient:
     import docker
     from paramiko.ssh_exception import SSHException
 
-    deadline = time.monotonic() + ssh_connect.SECONDS
-    while True:
+    turned_away = SSHException(NOT_GREETED)
+    for _ in ssh_connect.tries(ssh_connect.SECONDS):
         try:
             # Over ssh the SDK's own client refuses a host that isn't in known_hosts.
             return docker.DockerClient(docker_host, timeout=REQUEST_SECONDS, use_ssh_client=False)
         except SSHException as error:
-            if not str(error).startswith(NOT_GREETED) or time.monotonic() > deadline:
+            if not str(error).startswith(NOT_GREETED):
                 raise
-        time.sleep(ssh_connect.pause())
+            turned_away = error
+    raise turned_away
 
 
 def find_container(engine: DockerClient, name: str) -> Container | None:

@@ -19,7 +19,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 # sshd gives the others so long to log in (sshd_config(5), LoginGraceTime): then there is room.
 SECONDS = 120.0
@@ -45,15 +45,21 @@ def greeted(connect: Callable[[], socket.socket], seconds: float) -> socket.sock
 
     Raises TurnedAwayError if the server still hangs up after `seconds`, and at once what `connect` raises.
     """
-    deadline = time.monotonic() + seconds
-    while True:
+    for deadline in tries(seconds):
         connection = connect()
         if _is_welcome(connection, deadline):
             return connection
         connection.close()
-        if time.monotonic() > deadline:
-            raise TurnedAwayError(f"the server hung up before it had greeted, for {seconds:.0f} s")
+    raise TurnedAwayError(f"the server hung up before it had greeted, for {seconds:.0f} s")
+
+
+def tries(seconds: float) -> Iterator[float]:
+    """A try, and others after a pause each, until so many seconds are over; each gets the end of them."""
+    deadline = time.monotonic() + seconds
+    yield deadline
+    while time.monotonic() <= deadline:
         time.sleep(pause())
+        yield deadline
 
 
 def pause() -> float:

@@ -30,6 +30,8 @@ REPLICA_STEP = 10_000
 REPLICATION = 3
 MAX_REPLICAS = 5
 
+_REPLICAS = ValueRule(f"1, or {REPLICATION} to {MAX_REPLICAS}")
+
 # With more, some alert rules would stay in Grafana for ever (components/grafana/alert_rules.py).
 MAX_LOKIS = 8
 
@@ -110,7 +112,7 @@ class LokiSettings(GuardedSettings):
     """Loki stores new lines on its own disk or in a bucket ([how lines move](loki.md))."""
     s3: S3 | None = None
     """Loki stores lines in this bucket."""
-    replicas: Annotated[int, ValueRule(f"1, or {REPLICATION} to {MAX_REPLICAS}")] = 1
+    replicas: Annotated[int, _REPLICAS] = 1
     """This many Lokis share the work and the bucket; with three, any one may fail."""
     replica_hosts: tuple[ShortName, ...] = ()
     """Each replica after the first runs on one of these `campus.otherHosts`; by default, all run on the
@@ -129,7 +131,7 @@ class LokiSettings(GuardedSettings):
             )
         # Two replicas are no help: a push needs both of them (Loki's documentation, "Components").
         if self.replicas != 1 and not REPLICATION <= self.replicas <= MAX_REPLICAS:
-            raise ValueError(f"replicas: 1, or {REPLICATION} to {MAX_REPLICAS}, received {self.replicas}")
+            raise ValueError(f"replicas: {_REPLICAS.words}, received {self.replicas}")
         if self.replicas > 1 and self.storages != {"s3"}:
             raise ValueError(
                 "replicas: more than one need all lines in one bucket, so storage: s3 and no schema period "

@@ -14,6 +14,11 @@ from components.values.area import Area
 from components.values.value_rule import ValueRule
 
 _DAY = ValueRule('a day is written in quotes as year-month-day, such as "2024-01-01"')
+_BUCKET = ValueRule("a bucket's name is needed")
+_REGION = ValueRule("a region such as ap-northeast-2")
+_ENDPOINT = ValueRule("a URL without user and path is needed, such as https://s3.example.org:3900")
+_ACCESS_KEY_ID = ValueRule("3 to 128 characters of [A-Za-z0-9._-] are needed")
+_SECRET_KEY = ValueRule("8 to 72 visible ASCII characters, the first none of # ; ' \", are needed")
 
 
 def _day(value: str) -> str:
@@ -34,37 +39,33 @@ Storage = Literal["filesystem", "s3"]
 class S3(Area):
     """One Loki's own bucket, in AWS S3 or a compatible service."""
 
-    bucket: Annotated[str, ValueRule("a bucket's name is needed")]
+    bucket: Annotated[str, _BUCKET]
     """The bucket has this name."""
-    region: Annotated[str, ValueRule("a region such as ap-northeast-2")]
+    region: Annotated[str, _REGION]
     """The bucket is in this region."""
-    endpoint: Annotated[str, ValueRule("a URL without user and path is needed")] | None = None
+    endpoint: Annotated[str, _ENDPOINT] | None = None
     """The S3 service is at this URL; by default, it is AWS'."""
     path_style: bool = False
     """Requests name the bucket in the path, not in the host name; most self-hosted servers need this."""
-    access_key_id: Annotated[str, ValueRule("3 to 128 characters of [A-Za-z0-9._-] are needed")]
+    access_key_id: Annotated[str, _ACCESS_KEY_ID]
     """Loki logs in with this access key id."""
-    secret_access_key: Annotated[SecretStr, ValueRule("8 to 72 visible ASCII characters are needed")]
+    secret_access_key: Annotated[SecretStr, _SECRET_KEY]
     """Loki logs in with this secret access key."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         # The S3 user guide, "General purpose bucket naming rules".
         if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", self.bucket):
-            raise ValueError(f"bucket: a bucket's name is needed, received {self.bucket!r}")
+            raise ValueError(f"bucket: {_BUCKET.words}, received {self.bucket!r}")
         if not re.fullmatch(r"[a-z0-9][a-z0-9-]*", self.region):
-            raise ValueError(f"region: a region such as ap-northeast-2, received {self.region!r}")
+            raise ValueError(f"region: {_REGION.words}, received {self.region!r}")
         if self.endpoint is not None and not _is_bare_url(self.endpoint):
-            raise ValueError(
-                "endpoint: a URL without user and path is needed, such as https://s3.example.org:3900"
-            )
+            raise ValueError(f"endpoint: {_ENDPOINT.words}")
         if not re.fullmatch(r"[A-Za-z0-9._-]{3,128}", self.access_key_id):
-            raise ValueError("accessKeyId: 3 to 128 characters of [A-Za-z0-9._-] are needed")
+            raise ValueError(f"accessKeyId: {_ACCESS_KEY_ID.words}")
         # It is a word in a credentials file, where these characters are special, and bcrypt hashes 72 bytes.
         if not re.fullmatch(r"(?![#;'\"])[!-~]{8,72}", self.secret_access_key.get_secret_value()):
-            raise ValueError(
-                "secretAccessKey: 8 to 72 visible ASCII characters, the first none of # ; ' \", are needed"
-            )
+            raise ValueError(f"secretAccessKey: {_SECRET_KEY.words}")
         return self
 
 

@@ -10,10 +10,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from components.port_policy.rules import NUMBERS, AnyProtocol, Rule
 from components.values.area import Area
-from components.values.networks import MAX_PORT, Cidr, Port
+from components.values.networks import MAX_PORT, PORT, Cidr, Port
 from components.values.value_rule import ValueRule
 
 _LOGIN = ValueRule("a login on another machine is needed, user@host or user@host:port")
+_PORTS = ValueRule("a port or a range such as 6000-6007")
+_COMMENT = ValueRule("up to 80 letters, digits, spaces and .,:()/+- (no quotes)")
 
 
 def _ssh_login(value: str) -> str:
@@ -34,14 +36,14 @@ class PortRule(Area):
 
     action: Literal["allow", "limit", "deny"]
     """`allow` lets packets in, `limit` a bounded rate of new connections per source, `deny` none."""
-    port: Annotated[int | str, ValueRule("a port or a range such as 6000-6007")] | None = None
+    port: Annotated[int | str, _PORTS] | None = None
     """The rule is for this port, or for a range such as `6000-6007`; protocols without ports have none."""
     # In ufw, no protocol means both; here `both` is written out.
     protocol: AnyProtocol = "tcp"
     """The rule is for this protocol, or for both TCP and UDP."""
     from_: tuple[Cidr, ...] = Field(default=(), alias="from")
     """The rule is for packets from these sources; by default, from anywhere."""
-    comment: Annotated[str, ValueRule("up to 80 letters, digits, spaces and .,:()/+- (no quotes)")] = ""
+    comment: Annotated[str, _COMMENT] = ""
     """The listing of the rules shows this comment."""
 
     @model_validator(mode="after")
@@ -51,10 +53,7 @@ class PortRule(Area):
         else:
             self._check_ports()
         if not re.fullmatch(r"[\w .,:()/+-]{0,80}", self.comment):
-            raise ValueError(
-                "comment: up to 80 letters, digits, spaces and .,:()/+- (no quotes), "
-                f"received {self.comment!r}"
-            )
+            raise ValueError(f"comment: {_COMMENT.words}, received {self.comment!r}")
         return self
 
     def _check_portless(self) -> None:
@@ -70,7 +69,7 @@ class PortRule(Area):
         first, last = self._bounds()
         for port in (first, last):
             if not 1 <= port <= MAX_PORT:
-                raise ValueError(f"port: a port is a number from 1 to {MAX_PORT}, received {self.port!r}")
+                raise ValueError(f"port: {PORT.words}, received {self.port!r}")
         if first > last:
             raise ValueError(f"port: a range begins with its lower port, received {self.port!r}")
         if first < last and self.protocol == "both":
@@ -95,7 +94,7 @@ class PortRule(Area):
             return 0, 0
         match = re.fullmatch(r"(\d{1,9})(?:-(\d{1,9}))?", str(self.port))
         if not match:
-            raise ValueError(f"port: a port or a range such as 6000-6007, received {self.port!r}")
+            raise ValueError(f"port: {_PORTS.words}, received {self.port!r}")
         return int(match[1]), int(match[2] or match[1])
 
 

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 from pydantic.alias_generators import to_camel
 
+from components.docker_hosts.engines import unfit
 from components.stack.settings import Settings
 from components.values.errors import PROJECT, SettingsError
 
@@ -104,14 +105,13 @@ def _images(settings: Settings) -> dict[str, str]:
 def _remapped(socket_path: str) -> str | None:
     """Why the engine's containers can't be on the host's network; None where they can."""
     info: dict[str, Any] = _get(socket_path, "/info")[1] or {}
-    options: list[str] = info.get("SecurityOptions") or []
-    for name, what in (("name=userns", "remaps users"), ("name=rootless", "is rootless")):
-        if any(option.partition(",")[0] == name for option in options):
-            return (
-                f"{PROJECT}:campus.dockerHost: this Docker Engine {what}, so neither Caddy nor port-guard "
-                "could be on its host's network: use another (docs/port-policy.md, Docker versions)"
-            )
-    return None
+    what = unfit(info.get("SecurityOptions") or [])
+    if what is None:
+        return None
+    return (
+        f"{PROJECT}:campus.dockerHost: this Docker Engine {what}, so neither Caddy nor port-guard "
+        "could be on its host's network: use another (docs/port-policy.md, Docker versions)"
+    )
 
 
 def _image_problem(socket_path: str, role: str, image: str) -> str | None:

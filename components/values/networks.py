@@ -11,8 +11,9 @@ from pydantic import AfterValidator
 from components.values.value_rule import ValueRule
 
 MAX_PORT = 65535
-_PORT = ValueRule(f"a port is a whole number from 1 to {MAX_PORT}")
+PORT = ValueRule(f"a port is a whole number from 1 to {MAX_PORT}")
 _PUBLIC = ValueRule("the address must be global unicast: a NAT gateway's public address")
+_CIDR = ValueRule("an address or CIDR is needed, without host bits")
 _HOST = ValueRule("the address of one machine is needed, as others reach it")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -54,7 +55,7 @@ _PRIVATE_NETWORKS = tuple(
 def _port(value: int) -> int:
     # Checked here, since nft silently takes 999999 for 16959.
     if not 1 <= value <= MAX_PORT:
-        raise ValueError(_PORT.words)
+        raise ValueError(PORT.words)
     return value
 
 
@@ -62,7 +63,7 @@ def checked_cidr(value: str) -> str:
     try:
         network = ipaddress.ip_network(value, strict=True)
     except ValueError as error:
-        raise ValueError(f"an address or CIDR is needed, without host bits ({error})") from None
+        raise ValueError(f"{_CIDR.words} ({error})") from None
     if "%" in value:
         raise ValueError("an address or CIDR is needed, without a zone (%…)")
     _refuse_written_in_ipv6(network)
@@ -87,10 +88,8 @@ def _host_address(value: str) -> str:
     return str(address)
 
 
-Port = Annotated[int, AfterValidator(_port), _PORT]
-Cidr = Annotated[
-    str, AfterValidator(checked_cidr), ValueRule("an address or CIDR is needed, without host bits")
-]
+Port = Annotated[int, AfterValidator(_port), PORT]
+Cidr = Annotated[str, AfterValidator(checked_cidr), _CIDR]
 PublicIpv4 = Annotated[str, AfterValidator(checked_public_ipv4), _PUBLIC]
 HostAddress = Annotated[str, AfterValidator(_host_address), _HOST]
 

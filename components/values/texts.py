@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, SecretStr
 
-from components.live.password_rule import MAX_BYTES, password_problem
-from components.values.networks import MAX_PORT
+from components.live.password_rule import SIZE_RULE, password_problem
+from components.values.networks import PORT
 from components.values.value_rule import ValueRule
 
 HOST_NAME = ValueRule("a lower-case host name is needed, without scheme or port")
@@ -52,7 +52,7 @@ def _docker_host(value: str) -> str:
     if re.search(r"(^ssh://|@)(-|%2[Dd])", value):
         raise ValueError("neither user nor host may begin with a dash, which ssh takes for an option")
     if not _has_good_port(value):
-        raise ValueError(f"a port is a whole number from 1 to {MAX_PORT}")
+        raise ValueError(PORT.words)
     return value
 
 
@@ -78,11 +78,7 @@ UserName = Annotated[
     str, ValueRule("a user name is 1 to 64 characters of [A-Za-z0-9._-]", r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 ]
 Image = Annotated[str, AfterValidator(_image), _IMAGE]
-Password = Annotated[
-    SecretStr,
-    AfterValidator(checked_password),
-    ValueRule(f"a password has 1 to {MAX_BYTES} bytes in UTF-8"),
-]
+Password = Annotated[SecretStr, AfterValidator(checked_password), ValueRule(SIZE_RULE)]
 DockerHost = Annotated[str, AfterValidator(_docker_host), _DOCKER_HOST]
 # Grafana's list of addresses is separated by semicolons, commas or line breaks. In a Caddyfile a quotation
 # mark or a backslash would end the text, and a brace begin a placeholder.

@@ -25,6 +25,8 @@ LEAST_LEFT = 1 / 6
 SITE_PORTS = (80, 443)
 # Ports that Docker would open past a firewall if somebody published them: its own API, Grafana, Loki.
 NEVER_OPEN = (2375, 3000, 3100)
+# What to do about an IPv6 address of the site, where routes allow IPv4 only.
+NO_AAAA = "remove the AAAA record (docs/aws.md)"
 
 
 class Verdict(Enum):
@@ -264,10 +266,7 @@ def _time(seconds: float) -> str:
 def ipv6_notes(addresses: Sequence[str], routes: Sequence[Route]) -> list[Result]:
     """A row for each IPv6 address of the site's name, if some routes allow IPv4 only."""
     closed = [route.name for route in routes if not any(":" in cidr for cidr in route.allowed)]
-    why = (
-        f"shippers that use it get 403 from {', '.join(closed)}, and Grafana's plugin prefers it: "
-        "remove the AAAA record (docs/aws.md)"
-    )
+    why = f"shippers that use it get 403 from {', '.join(closed)}, and Grafana's plugin prefers it: {NO_AAAA}"
     return [Result("IPv6", one, Verdict.NOTE, why) for one in addresses if ":" in one and closed]
 
 

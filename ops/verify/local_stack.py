@@ -119,7 +119,7 @@ def _reader(local: LocalSettings) -> proof.Reader:
 
     def read(loki: str, query: str) -> list[str] | None:
         asked = urllib.parse.urlencode({"query": query, "since": "1h"})
-        answer = _get(f"{local.address_of_loki(loki)}/loki/api/v1/query_range?{asked}")
+        answer = _get(f"{local.lokis[loki]}/loki/api/v1/query_range?{asked}")
         return None if answer is None else proof.lines_of(answer)
 
     return read

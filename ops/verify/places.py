@@ -187,7 +187,7 @@ def places(host: str, port: int, sources: Sequence[str], trust: Trust) -> list[P
     """
     for source in sources:
         checks.check_address(source)
-    ways = [way for address in _addresses(host, port) for way in _ways(host, (address, port), sources, trust)]
+    ways = [way for address in addresses(host, port) for way in _ways(host, (address, port), sources, trust)]
     if not ways:
         raise Problem(
             f"there is no way to {host} from here{' with ' + ', '.join(sources) if sources else ''}"
@@ -201,14 +201,14 @@ def unseen(host: str, port: int, here: Sequence[Place]) -> list[Result]:
     why = "there is no route to it from here, or from the addresses in FROM"
     return [
         Result("address", address, Verdict.UNPROVEN, why)
-        for address in _addresses(host, port)
+        for address in addresses(host, port)
         if address not in seen
     ]
 
 
 def over_ipv6(host: str, port: int, routes: Sequence[checks.Route]) -> list[Result]:
     """Rows about pushes to the site's IPv6 addresses, if its name has any."""
-    return checks.ipv6_notes(_addresses(host, port), routes)
+    return checks.ipv6_notes(addresses(host, port), routes)
 
 
 def _ways(host: str, server: tuple[str, int], sources: Sequence[str], trust: Trust) -> list[Place]:
@@ -227,13 +227,14 @@ def _from(source: str, host: str, server: tuple[str, int], own: str, trust: Trus
     return Place(host, server, None, source, own, trust)
 
 
-def _addresses(host: str, port: int) -> list[str]:
+def addresses(host: str, port: int) -> list[str]:
+    """The addresses of the site's name; a Problem if it doesn't resolve."""
     if host.endswith(".localhost"):
         return ["127.0.0.1"]  # RFC 6761, section 6.3; not every resolver knows that
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except OSError as error:
-        raise Problem(f"{host} doesn't resolve: {_reason(error)}") from None
+        raise Problem(f"{host} doesn't resolve here: {_reason(error)}") from None
     return list(dict.fromkeys(str(one[4][0]) for one in found))
 
 

@@ -43,11 +43,12 @@ def data_of(environment: str) -> set[str]:
 def in_the_rig(environment: str, docker_host: str, emulator: Emulator) -> Settings:
     """The file's settings, except the Docker host, the images, the certificate and AWS' addresses."""
     of_the_file = settings_of(environment)
-    left_out = {"namePrefix": "name_prefix", "networkCidr": "network_cidr"}
     changes: dict[str, Any] = {
-        # With the defaults, which `Deployment` needs.
-        "campus": {"dockerHost": docker_host}
-        | {key: CampusSettings.model_fields[field].default for key, field in left_out.items()},
+        # With the default, which `Deployment` needs.
+        "campus": {
+            "dockerHost": docker_host,
+            "namePrefix": CampusSettings.model_fields["name_prefix"].default,
+        },
         "images": local_settings()["images"] | {"grafana": PLAYED, "alloy": IDLE},
         "edge": {"tls": "internal", "httpsPort": HTTPS},
         "aws": {"emulator": emulator.url},

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import sys
-import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from fnmatch import fnmatch
@@ -33,6 +32,7 @@ from rig.stack import settings_of
 from tests.support.aws_network import Account
 from tests.support.fake_engine import known, running_engine
 from tests.support.guide import blocks
+from tests.support.http_server import running
 
 WORKFLOWS = sorted((paths.ROOT / ".github" / "workflows").glob("*.yml"))
 CAMPUS = ["self-hosted", "campus"]
@@ -129,12 +129,8 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
 @pytest.fixture
 def hub() -> Iterator[GitHub]:
     server = GitHub()
-    thread = threading.Thread(target=server.serve_forever, args=[0.02])
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server):
+        yield server
 
 
 @pytest.fixture

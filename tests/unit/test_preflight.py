@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socketserver
-import threading
 from collections.abc import Sequence
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -15,6 +14,7 @@ from components.stack.preflight import PLACEHOLDER_DIGEST, check_docker_host, ch
 from components.stack.settings import parse
 from components.values.errors import SettingsError
 from rig.stack import merged, settings_of
+from tests.support.http_server import running
 
 GUARD = "campus-monitor:images.portGuard: the digest is a placeholder: push the image"
 ROUTER = "campus-monitor:services.client-api.logRouter.image: the digest is a placeholder: name the digest"
@@ -77,13 +77,12 @@ def test_an_engine_whose_containers_are_never_on_the_hosts_network_is_refused(
     tmp_path: Path, options: list[str], says: str | None
 ) -> None:
     path = tmp_path / "docker.sock"
-    with Engine(str(path), Answering) as server:
-        server.options = options
-        threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    server = Engine(str(path), Answering)
+    server.options = options
+    with running(server):
         settings = parse(merged(settings_of("local"), {"campus": {"dockerHost": f"unix://{path}"}}))
         if says is None:
             check_docker_host(settings)
         else:
             with pytest.raises(SettingsError, match=rf"campus\.dockerHost: this Docker Engine {says}"):
                 check_docker_host(settings)
-        server.shutdown()

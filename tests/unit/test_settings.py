@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from components.docker_hosts.settings import CampusSettings
 from components.edge.guarded_settings import GuardedSettings
 from components.edge.settings import EdgeSettings
+from components.loki.settings import RESERVED_PORTS
 from components.stack.cross_checks import check_ports
 from components.stack.settings import parse, parse_part
 from components.values.area import Area
@@ -288,7 +289,7 @@ def test_a_password_is_not_in_the_settings_repr() -> None:
 @given(port=st.integers())
 def test_only_real_ports_pass(port: int) -> None:
     tree = changed("loki.instances.aws.port", port)
-    free = 1 < port < 65535 and port not in (3000, 3199, 9095, 12345)
+    free = 1 < port < 65535 and port not in RESERVED_PORTS and port not in (3000, 3199, 12345)
     if free:
         assert parse(tree).loki.instances["aws"].port == port
     else:

@@ -217,8 +217,9 @@ class TestTheSdk:
         self, tries: list[Exception | None], monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(ssh_connect, "SECONDS", 0.0)
-        tries += [None, SSHException(docker_host.NOT_GREETED)]
-        with pytest.raises(docker_host.UnreachableError), docker_host.client("ssh://me@campus"):
+        tries += [None, SSHException(f"{docker_host.NOT_GREETED}[Errno 104]")]
+        unreachable = pytest.raises(docker_host.UnreachableError, match=r"SSHException: .*Errno 104")
+        with unreachable, docker_host.client("ssh://me@campus"):
             pass
 
 

@@ -9,7 +9,6 @@ import re
 import socket
 import ssl
 import sys
-import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -30,6 +29,7 @@ from ops.verify import __main__ as command
 from ops.verify import checks, local_stack, places, proof
 from ops.verify.checks import Deployment, Knock, Login, PortRow, Result, Route, Verdict
 from rig.certificates import made_authority
+from tests.support.http_server import running
 from tests.support.outputs import GOOD, SECRETS
 
 GOLDEN_ROWS = Path(__file__).parent / "golden" / "policy_rows.txt"
@@ -314,12 +314,8 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     for module, name in ((places, "SITE_SECONDS"), (proof, "READ_BACK_SECONDS"), (proof, "PUSH_SECONDS")):
         monkeypatch.setattr(module, name, 0.0)
     server = Site(tmp_path)
-    thread = threading.Thread(target=server.serve_forever, args=[0.02])
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server):
+        yield server
 
 
 def seen_from(site: Site, *sources: str, deployment: Deployment | None = None) -> list[Result]:
@@ -562,7 +558,7 @@ class TestCommand:
         assert capfd.readouterr().out.splitlines()[-1] == "10 right"
         assert self._run(monkeypatch, "stage", *options, ME) == 2
         with monkeypatch.context() as more:
-            more.setattr(places, "_addresses", lambda host, port: [ME, "2001:db8::1"])
+            more.setattr(places, "addresses", lambda host, port: [ME, "2001:db8::1"])
             assert self._run(more, "stage", *options, ME, STRANGER) == 2
         assert re.search(
             r"^ *address +2001:db8::1 +not checked: there is no route", capfd.readouterr().out, re.MULTILINE

@@ -8,6 +8,7 @@ MISTAKES = [
     Mistake({"images.caddy": "caddy"}, "images.caddy: an image is named with its tag", "name:tag", "caddy"),
     Mistake({"images.caddy": ...}, "images.caddy: required key is missing"),
     Mistake({"images.loki": "grafana/loki:latest"}, "images.loki: the tag 'latest'", "latest"),
+    Mistake({"campus.namePrefix": "campus"}, "campus.namePrefix: [a-z0-9_.-] and a dash at the", '"campus"'),
     Mistake({"campus.networkCidr": "172.29.0.0/24"}, "campus.networkCidr:", "172.29.0.0/24"),
     Mistake({"campus.networkCidr": "8.8.0.0/16"}, "campus.networkCidr:", "8.8.0.0/16"),
     Mistake({"campus.networkCidr": "127.0.0.0/16"}, "campus.networkCidr: a private IPv4", "127.0.0.0/16"),

@@ -69,9 +69,19 @@ MISTAKES = [
         "eipalloc-00000001",
     ),
     Mistake({"egress.create.vpcCidr": "10.0.0.0/28"}, "egress.create.vpcCidr:", "10.0.0.0/28"),
-    Mistake({"aws.emulator": "http://10.0.0.1:5000"}, "aws.emulator:", "10.0.0.1"),
-    Mistake({"aws.emulator": "http://127.0.0.1.example.org:1"}, "aws.emulator:", "example.org"),
+    *(
+        Mistake({"aws.emulator": url}, "aws.emulator: a URL on this machine", url)
+        for url in (
+            *("http://10.0.0.1:15000", "http://127.0.0.1.example.org:1", "https://127.0.0.1:15000"),
+            *("http://127.0.0.1", "http://127.0.0.1:99999", "nonsense"),
+        )
+    ),
     Mistake({"aws.region": "seoul"}, "aws.region:", "seoul"),
+    Mistake(
+        {"aws.alarmTopicArn": "arn:aws:sqs:ap-northeast-2:123456789012:alarms"},
+        "aws.alarmTopicArn: an SNS topic's ARN is needed",
+        "sqs",
+    ),
     Mistake(
         {"aws.kmsKeyArn": "arn:aws:kms:ap-northeast-2:123456789012:alias/logs"},
         "aws.kmsKeyArn: a KMS key's ARN is needed, not an alias",
@@ -127,6 +137,11 @@ MISTAKES = [
         {"egress": {"lookup": {"natGatewayIds": ["igw-1"]}}},
         "egress.lookup.natGatewayIds: an id such as",
         "igw-1",
+    ),
+    Mistake(
+        {"egress": {"lookup": {"natGatewayIds": ["nat-0123456"]}}},
+        "egress.lookup.natGatewayIds: an id such as nat-",
+        "'nat-0123456'",
     ),
     Mistake(
         {"egress": {"lookup": {"natGatewayIds": ["nat-00000001"] * 2}}},
