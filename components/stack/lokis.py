@@ -1,4 +1,4 @@
-"""The Lokis of the campus server, and the other Docker hosts that their replicas run on."""
+"""The campus server's Lokis, and the other Docker hosts of their replicas."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_generated_cases_agree_with_the_oracle(gate: Gate) -> None:
         result.count(gate.relay.take()[0])
         return result.taken <= gate.lines() - before <= result.taken + result.cut_off
 
-    wait_for("what the relay saw taken is what the Lokis have", all_is_accounted_for, 30.0)
+    wait_for("the Lokis have all that the relay saw accepted", all_is_accounted_for, 30.0)
     assert result.cut_off.total() < CASES / 50
     # The oracle judged many cases each way.
     assert result.verdicts[Verdict.PASS] > CASES / 16

@@ -97,7 +97,7 @@ def _status(client: Client, body: bytes) -> str:
         return type(error).__name__
 
 
-def beside(rig_settings: Settings) -> Settings:
+def trial_settings(rig_settings: Settings) -> Settings:
     """The settings of the guide's first step: other ports, no published Loki, also the old schema."""
     day = (datetime.now(UTC) + timedelta(days=2)).date().isoformat()
     periods = [{"from": "2020-10-24", "store": "boltdb-shipper", "version": "v11"}, {"from": day}]
@@ -180,7 +180,7 @@ def test_everything_is_kept_and_there_is_a_way_back(migrated: Deployment) -> Non
     campus = migrated.rig.network.campus
     guide = Guide(migrated)
     began = time.time_ns()
-    trial = beside(migrated.settings)
+    trial = trial_settings(migrated.settings)
     migrated.stack.configure(trial)
     final = merged(trial, {"edge": migrated.settings["edge"], "portPolicy": migrated.settings["portPolicy"]})
     final["loki"]["instances"]["aws"]["published"] = True

@@ -101,7 +101,7 @@ class Trial:
         printed, said = self.deployment.stack.ran(*arguments, *logged)
         self.sinks |= {
             f"the output of {sink}": printed.encode(),
-            f"what {sink} said beside it": said.encode(),
+            f"the errors of {sink}": said.encode(),
         }
         if logged:
             self.sinks[f"the event log of {sink}"] = events.read_bytes()
