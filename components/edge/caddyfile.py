@@ -8,6 +8,7 @@ allowed address.
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -133,7 +134,7 @@ def render_caddyfile(
         body += _guarded_route(route, routes)
         logs += access_log.route_logs(route.name)
     body += _grafana(site, grafana)
-    return _page(site, body, logs) + "".join(map(_published, published))
+    return _page(site, body, logs, published)
 
 
 def render_closed(site: EdgeSettings) -> str:
@@ -155,11 +156,16 @@ def site_url(site: EdgeSettings) -> str:
     return f"https://{site.domain}{port}"
 
 
-def _page(site: EdgeSettings, body: Sequence[str], more_logs: Sequence[str] = ()) -> str:
+def _page(
+    site: EdgeSettings,
+    body: Sequence[str],
+    more_logs: Sequence[str] = (),
+    published: Sequence[QueryRoute] = (),
+) -> str:
     lines = [
         *block("(logged) ", access_log.logged_snippet()),
         "",
-        *block("", _global_options(site)),
+        *block("", _global_options(site, published)),
         "",
         *block(
             f"{site.domain} ",
@@ -178,23 +184,31 @@ def _page(site: EdgeSettings, body: Sequence[str], more_logs: Sequence[str] = ()
         # Requests with another host name, or none: as over HTTPS.
         *block("http:// ", [*_plain_http(), "respond 421", *block("handle_errors ", ["header -Server"])]),
     ]
+    for route in published:
+        lines += ["", *block(f"http://:{route.port} ", _published(site, route))]
     return "\n".join(lines) + "\n"
 
 
-def _published(route: QueryRoute) -> str:
-    lines = [*access_log.strangers_log("log "), "log_skip @query", "header -Server", *query_site(route)]
-    return "\n".join(["", *block(f"http://:{route.port} ", lines)]) + "\n"
+def _published(site: EdgeSettings, route: QueryRoute) -> list[str]:
+    # By an address or our own name: otherwise a page in a browser on campus could have its own name lead
+    # here, and read (DNS rebinding). Not `vars_regexp`: of two in a matcher one is enough.
+    named = f"header_regexp Host ^({re.escape(site.domain)}|[0-9.]+|\\[[0-9a-f:]+\\])(:[0-9]+)?$"
+    return [
+        *access_log.strangers_log("log "),
+        "log_skip @query",
+        "header -Server",
+        *query_site(route, sources=[named]),
+    ]
 
 
-def _global_options(site: EdgeSettings) -> list[str]:
-    timeouts = ["read_header 10s", "read_body 30s", "write 2m", "idle 2m"]
-    servers = [
-        f"protocols h1 h2{' h3' if site.http3 else ''}",
+def _global_options(site: EdgeSettings, published: Sequence[QueryRoute]) -> list[str]:
+    limits = [
         # Refuse a Host header that differs from the handshake's server name.
         "strict_sni_host on",
         "max_header_size 16KB",
-        *block("timeouts ", timeouts),
+        *block("timeouts ", ["read_header 10s", "read_body 30s", "write 2m", "idle 2m"]),
     ]
+    servers = [f"protocols h1 h2{' h3' if site.http3 else ''}", *limits]
     return [
         f"admin unix/{ADMIN_SOCKET}|0600",
         f"http_port {site.http_port}",
@@ -208,6 +222,8 @@ def _global_options(site: EdgeSettings) -> list[str]:
         # configuration to stdout and logs meanwhile.
         *access_log.strangers_log("log default ", f"exclude {access_log.SITES_ERRORS}", output="stderr"),
         *block("servers ", servers),
+        # Not HTTP/2: 300 connections with 250 requests each fill Caddy's memory.
+        *(line for one in published for line in block(f"servers :{one.port} ", ["protocols h1", *limits])),
     ]
 
 

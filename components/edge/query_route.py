@@ -10,7 +10,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.edge.syntax import block
+from components.edge.syntax import block, quoted
+
+# A template that loops over a number runs until Loki is killed, and keeps the pushes of its stream waiting:
+# the query holds the stream's lock, and no timeout ends a template (Loki 3.7.8, pkg/ingester/stream.go).
+# `range` with two variables takes no number (Go's text/template); nested, it would be as good as endless. An
+# escape could hide a range.
+LOOPS = (
+    r"(?s)\{\{-?\s*(template|block|define)\b"
+    r"|\{\{-?\s*range\s*([^$\s]|\$\w*\s*[^,\w\s])"
+    r"|\{\{-?\s*range\b.*\{\{-?\s*range\b"
+    r"|_format.*\\[xuU0-7]"
+)
+LOOPS_REFUSED = "A template may have one range, with two variables, and no escape such as \\x7b."
 
 # A query is in the URL and needs no body.
 QUERY_MAX_BODY = "1KB"
@@ -57,10 +69,14 @@ def query_site(route: QueryRoute, *, sources: Sequence[str] = (), more: Sequence
         *sources,
     ]
     query = [
+        f"@loops vars_regexp {{http.request.uri.query.query}} `{LOOPS}`",
+        f"respond @loops {quoted(LOOPS_REFUSED)} 400",
         *block("request_body ", [f"max_size {QUERY_MAX_BODY}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
-        *reverse_proxy(route.upstreams, DIAL_RETRY),
+        # A GET that reached the other side would be sent again and again, and to each replica: of these
+        # requests, none is a POST.
+        *reverse_proxy(route.upstreams, DIAL_RETRY, more=block("lb_retry_match ", ["method POST"])),
     ]
     inner = [
         *block("handle @query ", block("route ", query)),
@@ -76,7 +92,7 @@ def reverse_proxy(
 ) -> list[str]:
     """The directive for a backend's replicas; `transport` are its transport's options, `more` its own."""
     options = [
-        # Only failed dials are retried, since nothing of the request has been sent.
+        # A dial that failed is tried again, since nothing has reached the other side; of a POST nothing else.
         f"lb_try_duration {retry}",
         "lb_try_interval 250ms",
         *block("transport http ", [f"keepalive {KEEPALIVE}", *transport]),

@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.loki.placement import Placement, Replica
-from components.loki.settings import REPLICATION, LokiLimits, LokiSettings
+from components.loki.settings import GOSSIP_PORT, REPLICATION, LokiLimits, LokiSettings
 from components.loki.storage_settings import S3, SchemaPeriod
 
 DATA = "/loki"
@@ -41,8 +41,6 @@ CHUNKS = f"{DATA}/chunks"
 # Loki's own uid in its image.
 LOKI_UID = 10001
 GRPC_PORT = 9095
-# The port of the replicas' gossip (Loki's default).
-GOSSIP_PORT = 7946
 
 # Half of Loki's own max_chunk_age, two hours.
 _WINDOW_SECONDS = 3600

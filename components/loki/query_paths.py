@@ -18,7 +18,6 @@ _QUERIES = (
     "detected_labels",
     "detected_fields",
     "detected_field/[A-Za-z0-9_-]+/values",
-    "drilldown-limits",
     "format_query",
 )
 QUERY_PATHS = f"^/loki/api/v1/({'|'.join(_QUERIES)})([?].*)?$"

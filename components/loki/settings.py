@@ -15,10 +15,14 @@ from components.values.networks import MAX_PORT
 from components.values.texts import ShortName
 from components.values.value_rule import ValueRule
 
+# The port of the replicas' gossip (Loki's default).
+GOSSIP_PORT = 7946
 # Ports that a Loki can't have, since its container's address and its listeners follow from the port.
 RESERVED_PORTS = {
     1: "the private network's gateway has that address",
     READER_PLACE: "the reader has that address",
+    443: "Caddy, which stands before it, speaks HTTPS there",
+    GOSSIP_PORT: "replicas of a Loki gossip there",
     9095: "Loki's own gRPC listens there",
     MAX_PORT: "that address is the private network's broadcast",
 }

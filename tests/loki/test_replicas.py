@@ -223,5 +223,5 @@ def bring_back(deployment: Deployment, number: int) -> None:
 
 def asked_at_the_published_port(deployment: Deployment) -> int:
     """The answer to a query from campus, like the reader's to Grafana."""
-    client = Client(deployment.rig.network.world, CAMPUS_CLIENT, (SERVER, LOKI), "loki", None)
+    client = Client(deployment.rig.network.world, CAMPUS_CLIENT, (SERVER, LOKI), SERVER, None)
     return client.request("GET", "/loki/api/v1/query_range?query=%7Bjob%3D%22replicas%22%7D").status

@@ -166,7 +166,7 @@ def test_a_campus_host_asks_a_published_loki_and_does_nothing_else(deployment: D
     line = line_in(deployment, "aws")
     since = deployment.running_since("loki-aws")
     world = deployment.rig.network.world
-    client = Client(world, CAMPUS_CLIENT, (SERVER, LOKI), "loki", None)
+    client = Client(world, CAMPUS_CLIENT, (SERVER, LOKI), SERVER, None)
     assert line in lines_of(client.request("GET", QUERY))
     headers = {"Content-Type": "application/json"}
     for method, path in (*OTHERS, ("POST", PUSH_PATH)):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import pytest
 
@@ -19,7 +22,7 @@ from components.live.container_facts import ADMIN_SOCKET
 from components.loki.push_paths import LOKIS_OWN
 from components.loki.query_paths import QUERY_PATHS
 from rig.processes import wait_for
-from tests.support.golden import assert_golden
+from tests.support.golden import GOLDEN, assert_golden
 from tests.support.programs import program
 from tests.support.running_caddy import SITE, Received, free_port, upstream
 
@@ -39,7 +42,7 @@ QUERIES = [
         *("query_range?query=%7Ba%3D%22..%2F%22%7D&since=1h", "query?query=1", "labels", "series"),
         *("label/service/values", "index/stats", "index/volume", "index/volume_range?x=1", "tail?query=x"),
         *("patterns", "detected_labels", "detected_fields", "detected_field/a-b_c/values"),
-        *("drilldown-limits", "format_query?query=x"),
+        "format_query?query=x",
     )
 ]
 # With these Loki stops, flushes, changes, deletes, accepts lines, or shows its configuration.
@@ -47,7 +50,12 @@ OTHERS = [
     *("/ingester/shutdown", "/ingester/prepare_shutdown", "/flush", "/log_level?log_level=debug", "/config"),
     *("/debug/pprof/heap", "/ring", "/memberlist", "/services", "/metrics", "/ready", "/", "//", "*"),
     *("/loki/api/v1/delete?query=x", PUSH, "/loki/api/v1/rules", "/otlp/v1/logs", "/api/prom/query?query=1"),
-    *("/loki/api/v1/status/buildinfo", "/loki/api/v1/index/shards", "/config/tenant/v1/limits"),
+    *(
+        "/loki/api/v1/drilldown-limits",
+        "/loki/api/v1/status/buildinfo",
+        "/loki/api/v1/index/shards",
+        "/config/tenant/v1/limits",
+    ),
     *("/loki/api/v1/query/../../../../config", "/loki/api/v1/label/a/../../../../../config/values"),
     *("/loki/api/v1/detected_field/../values", "/loki/api/v1/label/../values", "/loki/api/v1/label//values"),
     *("/loki/api/v1/query%2f..%2f..%2f..%2f..%2fconfig", "/loki/api/v1/label/..%2f..%2f..%2fflush/values"),
@@ -85,7 +93,7 @@ class Asked(NamedTuple):
         try:
             connection.putrequest(method, "/", skip_host=True)
             connection._buffer[0] = f"{method} {path} HTTP/1.1".encode()  # type: ignore[attr-defined]
-            connection.putheader("Host", "loki")
+            headers = {"Host": "127.0.0.1"} | headers
             for name, value in headers.items():
                 connection.putheader(name.replace("_", "-"), value)
             if body:
@@ -195,3 +203,91 @@ def test_the_reader_accepts_pushes_only_from_the_shipper_to_its_own_loki(reader:
 )
 def test_the_shipper_does_nothing_else(reader: Asked, path: str) -> None:
     assert reader.answer("test", SHIPPER, "POST", path) == 403
+
+
+# Templates that never end, or that could hide one that doesn't.
+LOOPS = [
+    "line_format `{{range 9000000000}}{{end}}`",
+    "line_format `{{- range 9000000000}}{{end}}`",
+    "line_format `{{ range $i := 9000000000 }}{{end}}`",
+    "label_format a=`{{$n := 9000000000}}{{range $n}}{{end}}`",
+    "line_format `{{range .}}{{end}}`",
+    "line_format `{{range $a, $b := .}}{{range $c, $d := .}}{{end}}{{end}}`",
+    "line_format `{{range $a, $b := .}}\n{{ range $c, $d := .}}{{end}}{{end}}`",
+    'line_format "\\x7b{range 9}}{{end}}"',
+    'line_format "\\173{range 9}}{{end}}"',
+    'line_format "\\u007b{range 9}}{{end}}"',
+    'line_format `{{define "x"}}{{template "x"}}{{end}}{{template "x"}}`',
+    'line_format `{{block "x" .}}{{template "x"}}{{end}}`',
+]
+
+
+def expressions(value: Any) -> Iterator[str]:
+    """Every query in a dashboard or in alert rules."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        if key == "expr":
+            yield inner
+        elif isinstance(inner, dict | list):
+            yield from expressions(inner)
+
+
+NO_LOOPS = [
+    *(
+        logql
+        for name in ("grafana_logs.json", "grafana_pipeline.json", "grafana_rules.yaml")
+        for logql in dict.fromkeys(expressions(json.loads((GOLDEN / name).read_text())))
+    ),
+    '{a="b"} |~ "range|template" != `range range` | line_format `{{.range}} {{ .message }}`',
+    '{a="b"} |~ "\\\\d+"',
+]
+
+
+def query_of(logql: str, *more: tuple[str, str]) -> str:
+    """The path that asks for it."""
+    return f"/loki/api/v1/query_range?{urlencode([('query', logql), *more])}"
+
+
+@pytest.mark.parametrize("stage", LOOPS)
+def test_a_template_that_may_never_end_is_refused(asked: Asked, stage: str) -> None:
+    asked.received.checks.clear()
+    for path in (
+        query_of(f'{{a="b"}} | {stage}'),
+        query_of(f'{{a="b"}} | {stage}', ("query", '{a="b"}')),
+        query_of('{a="b"}', ("query", f'{{a="b"}} | {stage}')),
+    ):
+        assert asked.answer("aws", GRAFANA, "GET", path) == 400
+    assert asked.received.checks == []
+
+
+def test_what_our_dashboards_and_alerts_ask_passes(asked: Asked) -> None:
+    assert len(NO_LOOPS) > 20
+    for logql in NO_LOOPS:
+        assert asked.answer("aws", GRAFANA, "GET", query_of(logql)) == 200, logql
+
+
+def test_a_query_is_sent_on_once(asked: Asked) -> None:
+    """Caddy would send a GET again that fails on its way, and to each replica."""
+    asked.received.checks.clear()
+    headers = "Host: 127.0.0.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    caddy = ("127.0.0.1", asked.ports["aws"])
+    with closing(socket.create_connection(caddy, 20.0, (GRAFANA, 0))) as connection:
+        connection.sendall(f"GET {QUERIES[0]} HTTP/1.1\r\n{headers}zz\r\n".encode())
+        assert connection.recv(65536).split()[1] in (b"400", b"502")
+    assert len(asked.received.checks) <= 1
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [("127.0.0.1:3100", 200), ("[::1]:3100", 200), (SITE.domain, 200), ("evil.example", 403), ("", 400)],
+)
+def test_a_published_port_knows_its_names(published: Asked, host: str, status: int) -> None:
+    """A page in a browser could have its own name lead here, and read what is answered."""
+    assert published.answer("aws", OTHER, "GET", QUERIES[0], Host=host) == status
+
+
+def test_no_port_for_queries_speaks_http2(asked: Asked) -> None:
+    """One connection brings 250 requests over it."""
+    with closing(socket.create_connection(("127.0.0.1", asked.ports["aws"]))) as one:
+        one.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes.fromhex("000000040000000000"))
+        one.settimeout(20.0)
+        assert one.recv(65536)[3:4] != b"\x04"  # SETTINGS (RFC 9113, section 3.4)

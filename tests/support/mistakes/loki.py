@@ -20,6 +20,8 @@ MISTAKES = [
         "received 10",
     ),
     Mistake({"loki.instances.aws.port": 2}, "loki.instances.aws.port: the reader has that address (2)"),
+    Mistake({"loki.instances.aws.port": 443}, "loki.instances.aws.port: Caddy, which stands", "443"),
+    Mistake({"loki.instances.aws.port": 7946}, "loki.instances.aws.port: replicas of a Loki", "7946"),
     Mistake({"loki.instances.aws.port": 1}, "loki.instances.aws.port: the private network's", "1"),
     Mistake({"loki.instances.aws.port": 9095}, "loki.instances.aws.port: Loki's own gRPC", "9095"),
     Mistake({"loki.instances.aws.port": 65535}, "loki.instances.aws.port: that address", "65535"),
