@@ -16,6 +16,7 @@ from local.say import Problem
 from local.settings import Place
 from ops import doctor, machine
 from ops.machine import Row
+from tests.support.running_caddy import free_port
 
 PLACE = Place(
     docker_host="ssh://deploy@campus.example:21541",
@@ -243,12 +244,8 @@ class TestPorts:
     @pytest.fixture
     def place(self) -> Place:
         """A local stack's place with three free ports."""
-        with socket.socket() as one, socket.socket() as two, socket.socket() as three:
-            for taken in (one, two, three):
-                taken.bind(("127.0.0.1", 0))
-            http, https, emulated = (taken.getsockname()[1] for taken in (one, two, three))
-        url = f"http://127.0.0.1:{emulated}"
-        return replace(PLACE, http_port=http, https_port=https, emulator=url)
+        http, https, emulated = (free_port() for _ in range(3))
+        return replace(PLACE, http_port=http, https_port=https, emulator=f"http://127.0.0.1:{emulated}")
 
     KEYS = ("campus-monitor:edge.httpPort", "campus-monitor:edge.httpsPort", "campus-monitor:aws.emulator")
 

@@ -42,6 +42,7 @@ from local import (
 from local.say import Problem
 from rig.stand_ins import debian
 from rig.stand_ins.root_files import NET_BIND_SERVICE, RootFiles
+from tests.support.running_caddy import free_port
 
 STACK_TEXT = """\
 # A comment.
@@ -289,9 +290,9 @@ class TestPorts:
     ) -> None:
         monkeypatch.setattr(processes, "RUN", tmp_path)
         with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
+            port = free_port()
+            taken.bind(("127.0.0.1", port))
             taken.listen()
-            port = taken.getsockname()[1]
             assert not system.port_is_free(port)
             assert not system.port_is_free(port, "127.0.0.1")
             with pytest.raises(Problem) as raised:
