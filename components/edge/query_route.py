@@ -74,8 +74,7 @@ def query_site(route: QueryRoute, *, sources: Sequence[str] = (), more: Sequence
         *block("request_body ", [f"max_size {QUERY_MAX_BODY}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
-        # A GET that reached the other side would be sent again and again, and to each replica: of these
-        # requests, none is a POST.
+        # This matches no query: Caddy would send a GET that fails on its way again, and to each replica.
         *reverse_proxy(route.upstreams, DIAL_RETRY, more=block("lb_retry_match ", ["method POST"])),
     ]
     inner = [
@@ -92,7 +91,7 @@ def reverse_proxy(
 ) -> list[str]:
     """The directive for a backend's replicas; `transport` are its transport's options, `more` its own."""
     options = [
-        # A dial that failed is tried again, since nothing has reached the other side; of a POST nothing else.
+        # Of a POST, only a failed dial is retried: nothing has reached the other side.
         f"lb_try_duration {retry}",
         "lb_try_interval 250ms",
         *block("transport http ", [f"keepalive {KEEPALIVE}", *transport]),
