@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from components.live.docker_host import read_by_script
-from rig.deployment import HTTPS, Deployment
+from rig.deployment import HTTPS, LOKI, Deployment
 from rig.namespaces import NAT, SERVER, STRANGER
 
 pytestmark = pytest.mark.docker
@@ -42,10 +42,12 @@ def test_its_root_is_read_only(edge: Deployment, path: str) -> None:
     assert "Read-only file system" in said
 
 
-def test_it_listens_on_its_two_ports_and_nowhere_else(edge: Deployment) -> None:
+def test_it_listens_on_its_ports_and_nowhere_else(edge: Deployment) -> None:
     listening = edge.rig.network.campus.run("ss", "-Hlntup").stdout.splitlines()
     caddys = [line.split() for line in listening if '"caddy"' in line]
-    assert {(one[0], one[4].rpartition(":")[2]) for one in caddys} == {("tcp", "80"), ("tcp", "443")}
+    # Its own two, and that of the published Loki.
+    ports = {("tcp", str(port)) for port in (80, HTTPS, LOKI)}
+    assert {(one[0], one[4].rpartition(":")[2]) for one in caddys} == ports
 
 
 def test_only_the_container_sees_its_admin_socket(edge: Deployment) -> None:
