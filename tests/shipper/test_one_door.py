@@ -16,6 +16,7 @@ from rig.deployment import HTTPS, LOKI, Deployment
 from rig.inside import inside
 from rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, SERVER_ON_CAMPUS, STRANGER, Namespace
 from rig.probe import PUSH_PATH, Answer, Client, can_connect, push_body, wait_for_line
+from rig.processes import wait_for
 
 pytestmark = pytest.mark.docker
 
@@ -93,7 +94,13 @@ def line_in(deployment: Deployment, instance: str) -> str:
     """A line that a Loki has, pushed through the gate."""
     line = f"line-{secrets.token_hex(8)}"
     login = deployment.login() if instance == "test" else None
-    assert deployment.client(NAT).push(line, f"/loki{instance}", login=login).status == 204
+    client = deployment.client(NAT)
+    # A Loki that has just started answers 500: its ring is empty.
+    wait_for(
+        f"{instance} accepts a line",
+        lambda: client.push(line, f"/loki{instance}", login=login).status == 204,
+        60.0,
+    )
     wait_for_line(deployment.rig.network.campus, deployment.loki(instance), line)
     return line
 
@@ -122,6 +129,7 @@ def test_the_shipper_pushes_to_its_loki_and_does_nothing_else(
     deployment: Deployment, shipper: Inside
 ) -> None:
     line = f"line-{secrets.token_hex(8)}"
+    line_in(deployment, "test")
     assert shipper.ask("test", "POST", PUSH_PATH, push_body(line, {"job": "rig"})) == 204
     wait_for_line(deployment.rig.network.campus, deployment.loki("test"), line)
     assert shipper.ask("aws", "POST", PUSH_PATH, push_body(line, {"job": "rig"})) == 403
