@@ -10,16 +10,11 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from components.edge.caddyfile import (
-    FRAGMENTS,
-    guarded_route,
-    render_allowed_address,
-    render_caddyfile,
-)
+from components.edge.caddyfile import FRAGMENTS, render_allowed_address, render_caddyfile
 from components.edge.component import CADDYFILE, LIVE_DIRECTORY
 from components.live.docker_host import read_file
 from components.live.files import LiveFilesProvider
-from components.loki.push_paths import push_paths
+from components.stack.campus_routes import guarded_routes, published_routes
 from components.stack.settings import parse
 from rig.deployment import Deployment
 
@@ -54,19 +49,16 @@ class EdgeFiles:
     def rendered(self, *, cidrs: tuple[str, ...] = (), grafana: str | None = None) -> str:
         """The deployed Caddyfile with more operators' networks, or with a Grafana at host:port."""
         settings = self._settings
-        edge = settings.edge
         hashes = {found["user"]: found["hash"] for found in HASH.finditer(self.deployed)}
+        accounts = {
+            name: tuple((account.user, hashes[account.user]) for account in one.accounts)
+            for name, one in settings.loki.instances.items()
+        }
         routes = [
-            replace(
-                route,
-                cidrs=(*route.cidrs, *cidrs),
-                accounts=tuple((account.user, hashes[account.user]) for account in one.accounts),
-            )
-            for key, one in settings.loki.instances.items()
-            for upstreams in [settings.placements[key].upstreams]
-            for route in [guarded_route(key, one, edge, upstreams=upstreams, paths=push_paths(one))]
+            replace(route, cidrs=(*route.cidrs, *cidrs), accounts=accounts[route.name])
+            for route in guarded_routes(settings)
         ]
-        return render_caddyfile(edge, routes, grafana)
+        return render_caddyfile(settings.edge, routes, grafana, published_routes(settings))
 
     def apply(self, caddyfile: str) -> None:
         """Update the stack's own resource with another Caddyfile."""

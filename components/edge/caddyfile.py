@@ -122,7 +122,7 @@ def render_caddyfile(
     site: EdgeSettings,
     routes: Sequence[GuardedRoute],
     grafana: str | None,
-    published: Sequence[QueryRoute] = (),
+    published: Sequence[QueryRoute],
 ) -> str:
     """The Caddyfile; `grafana` is Grafana's host:port, or None without Grafana.
 

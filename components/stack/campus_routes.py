@@ -14,14 +14,9 @@ from components.stack.settings import Settings
 
 def guarded_routes(settings: Settings) -> list[GuardedRoute]:
     """The gate's routes, without their accounts' hashes."""
+    placements = settings.placements
     return [
-        guarded_route(
-            name,
-            one,
-            settings.edge,
-            upstreams=settings.placements[name].upstreams,
-            paths=push_paths(one),
-        )
+        guarded_route(name, one, settings.edge, upstreams=placements[name].upstreams, paths=push_paths(one))
         for name, one in settings.loki.instances.items()
     ]
 

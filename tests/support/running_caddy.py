@@ -84,8 +84,10 @@ def upstream(ready: int = 200) -> Iterator[tuple[int, Received]]:
     class Handler(http.server.BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             # Unread bytes would reset the connection, and maybe lose the answer.
-            self.rfile.read(int(self.headers["Content-Length"] or 0))
+            ended = self._read()
             received.checks.append(self.path)
+            if not ended:
+                return
             self.send_response(ready)
             self.end_headers()
 
@@ -268,7 +270,7 @@ def running_caddy(
             paths=(LOKIS_OWN,) if replicas else (LOKIS_OWN, OTLP),
         )
         behind = aws.upstream if grafana is None else f"127.0.0.1:{grafana}"
-        page = render_caddyfile(site, [aws, test], behind if has_grafana else None)
+        page = render_caddyfile(site, [aws, test], behind if has_grafana else None, [])
         (folder / "Caddyfile").write_text(page.replace(ADMIN_SOCKET, f"{folder}/admin.sock"))
         environment = os.environ | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
         log = (folder / "log").open("w")

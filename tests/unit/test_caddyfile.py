@@ -30,7 +30,7 @@ ACME = AcmeSettings.model_construct(
     directory="https://ca.example.org:9000/acme/directory", root="a root as PEM"
 )
 PAGES = {
-    "caddyfile": render_caddyfile(SITE, [TEST, AWS], None),
+    "caddyfile": render_caddyfile(SITE, [TEST, AWS], None, []),
     "caddyfile_grafana": render_caddyfile(
         EdgeSettings(
             domain="grafana.codedang.com",
@@ -42,12 +42,16 @@ PAGES = {
         ),
         [AWS],
         "grafana:3000",
+        [],
     ),
     "caddyfile_replicas": render_caddyfile(
-        SITE, [replace(AWS, more_upstreams=("loki-aws-2:3100", "loki-aws-3:3100")), TEST], None
+        SITE, [replace(AWS, more_upstreams=("loki-aws-2:3100", "loki-aws-3:3100")), TEST], None, []
     ),
     "caddyfile_acme": render_caddyfile(
-        SITE.model_copy(update={"tls": "acme", "email": "a@example.com", "acme": ACME}), [AWS], "grafana:3000"
+        SITE.model_copy(update={"tls": "acme", "email": "a@example.com", "acme": ACME}),
+        [AWS],
+        "grafana:3000",
+        [],
     ),
     "caddyfile_closed": render_closed(
         SITE.model_copy(update={"tls": "acme-staging", "email": "a@example.com"})
@@ -102,13 +106,13 @@ def remote_ip_ranges(folder: Path) -> list[list[str]]:
 
 
 def test_without_a_fragment_a_gate_lets_nobody_in(tmp_path: Path) -> None:
-    (tmp_path / "Caddyfile").write_text(render_caddyfile(SITE, [AWS], None))
+    (tmp_path / "Caddyfile").write_text(render_caddyfile(SITE, [AWS], None, []))
     assert remote_ip_ranges(tmp_path) == [["255.255.255.255/32"]]
 
 
 def test_fragments_and_the_routes_own_list_are_a_union(tmp_path: Path) -> None:
     (tmp_path / "Caddyfile").write_text(
-        render_caddyfile(SITE, [AWS, TEST, replace(TEST, name="own", allow_nat=False)], None)
+        render_caddyfile(SITE, [AWS, TEST, replace(TEST, name="own", allow_nat=False)], None, [])
     )
     fragments = tmp_path / "allowed/nat"
     fragments.mkdir(parents=True)
