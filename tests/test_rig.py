@@ -24,7 +24,7 @@ pytestmark = pytest.mark.docker
 
 # Makes a rig with a container, prints its name, and follows its argument.
 SESSION = """
-import sys, signal
+import sys, time
 from rig.rig import end_in_order_on_signals, running_rig
 end_in_order_on_signals()
 with running_rig() as rig:
@@ -35,7 +35,8 @@ with running_rig() as rig:
     print(rig.run.name, flush=True)
     if sys.argv[1] == "fail":
         raise RuntimeError("on purpose")
-    signal.pause()
+    while True:
+        time.sleep(1)  # `signal.pause()` misses a signal that comes just before it
 """
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ import pytest
 from moto.core.authorization import ActionAuthenticatorMixin
 
 from rig.emulator import REGION, Emulator
-from rig.processes import wait_for
+from rig.processes import kill_and_wait, wait_for, with_environment
 from rig.stack import ROOT, write_project
 from tests.support.guide import blocks
 
@@ -32,6 +31,8 @@ pulumi.export("password", pulumi.Config().require_secret("password"))
 # A program to kill in the middle of an update.
 ENDLESS = PROGRAM + "import signal\nsignal.pause()\n"
 KILLED_SECONDS = 60.0
+# A variable that each person's processes have with a value of their own.
+OWN = "PULUMI_CREDENTIALS_PATH"
 # The bucket's own encryption needs this from KMS for a write; the emulator's doesn't.
 ASKED_BY_S3 = {"kms:GenerateDataKey"}
 PREVIEWS = {"s3:ListBucket", "s3:GetObject", "kms:Decrypt"}
@@ -70,6 +71,10 @@ class Team:
         """The secret in the state."""
         return self.run("stack", "output", "password", "--show-secrets").strip()
 
+    def kill(self) -> None:
+        """Kill this person's Pulumi and its plugins, which are in process groups of their own."""
+        kill_and_wait(with_environment(OWN, self.environment[OWN]))
+
     def versions(self) -> list[tuple[str, str]]:
         """Every version of every object in the bucket, newest first."""
         listed = self.emulator.client("s3").list_object_versions(Bucket=BUCKET)
@@ -93,7 +98,7 @@ def key(emulator: Emulator) -> Iterator[str]:
 
 
 @pytest.fixture
-def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Team:
+def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Team]:
     """A stack created by the guide's second part."""
     write_project(tmp_path, ROOT, {"main": ".", "config": {}})
     (tmp_path / "__main__.py").write_text(PROGRAM)
@@ -101,7 +106,7 @@ def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.Monke
         "AWS_ENDPOINT_URL": emulator.url,
         "AWS_ACCESS_KEY_ID": "emulated",
         "AWS_SECRET_ACCESS_KEY": "emulated",
-        "PULUMI_CREDENTIALS_PATH": str(tmp_path / "credentials"),
+        OWN: str(tmp_path / "credentials"),
         "PULUMI_SKIP_UPDATE_CHECK": "true",
     }
     # Without variables that point to another state.
@@ -120,7 +125,9 @@ def team(emulator: Emulator, key: str, tmp_path: Path, monkeypatch: pytest.Monke
         program, *arguments = shlex.split(command)
         assert program == "pulumi"
         made.run(*arguments)
-    return made
+    yield made
+    # A preview that can't decrypt its settings leaves its language host running.
+    made.kill()
 
 
 def allowed(key_arn: str) -> list[tuple[str, str]]:
@@ -187,11 +194,9 @@ def test_the_lock_of_a_killed_pulumi_is_removed_by_hand(team: Team) -> None:
     team.up_with(SECRET)
     (team.folder / "__main__.py").write_text(ENDLESS)
     up = ["pulumi", "up", "--yes", "--skip-preview", "--non-interactive"]
-    with subprocess.Popen(
-        up, cwd=team.folder, env=team.environment, stdout=subprocess.DEVNULL, start_new_session=True
-    ) as process:
+    with subprocess.Popen(up, cwd=team.folder, env=team.environment, stdout=subprocess.DEVNULL):
         locked = wait_for("the lock is in the bucket", lambda: locks(team), KILLED_SECONDS)
-        os.killpg(process.pid, signal.SIGKILL)
+        team.kill()
     assert locks(team) == locked
     (team.folder / "__main__.py").write_text(PROGRAM)
     refused = team.pulumi("up", "--yes", "--skip-preview")
