@@ -15,6 +15,7 @@ from components.docker_hosts.containers import (
     mounted,
     volume,
 )
+from components.docker_hosts.static_caddy import StaticCaddyArgs, static_caddy
 from components.live.volume_files import VolumeFile, VolumeFiles
 from components.log_shipper.alloy_config import (
     ALLOY_UID,
@@ -29,10 +30,8 @@ from components.log_shipper.settings import ALLOY_PORT
 
 DATA = "/var/lib/alloy/data"
 READER_DIRECTORY = "/etc/docker-reader"
-CADDYFILE = "Caddyfile"
 # Alloy has buffers of 2 MiB per container and a queue of 10. It passes the limit to Go's collector itself.
 MEMORY_MIB = 512
-READER_MEMORY_MIB = 128
 _COMMAND = [
     "run",
     f"{DIRECTORY}/{CONFIG_FILE}",
@@ -119,36 +118,21 @@ class DockerShipper(pulumi.ComponentResource):
         self, name: str, role: str, args: DockerShipperArgs, socket: docker.Volume
     ) -> docker.Container:
         """The socket proxy: Caddy in front of the engine's socket."""
-        caddyfile = render_docker_reader()
-        config = volume(f"{name}-reader-config", args.host, f"{role}-reader-config", self)
-        files = VolumeFiles(
-            f"{name}-reader-files",
-            docker_host=args.host.docker_host,
-            volume_name=config.name,
-            image=args.caddy_image_id,
-            files={CADDYFILE: VolumeFile(content=caddyfile)},
-            opts=pulumi.ResourceOptions(parent=self),
-        )
-        return docker.Container(
-            f"{name}-reader",
-            name=args.host.named(f"{role}-reader"),
-            image=args.caddy_image_id,
-            command=["caddy", "run", "--config", f"{READER_DIRECTORY}/{CADDYFILE}", "--adapter", "caddyfile"],
-            network_mode="none",
+        proxy = StaticCaddyArgs(
+            container=f"{name}-reader",
+            host=args.host,
+            role=f"{role}-reader",
+            image_id=args.caddy_image_id,
+            directory=READER_DIRECTORY,
+            caddyfile=render_docker_reader(),
             volumes=[
-                mounted(config, READER_DIRECTORY, read_only=True),
                 mounted(socket, SOCKET_DIRECTORY),
                 docker.ContainerVolumeArgs(
                     host_path=_engine_socket(args.host.docker_host), container_path=ENGINE_SOCKET
                 ),
             ],
-            # Caddy cleans up certificates here, even if it has none.
-            tmpfs={"/data": "rw,noexec,nosuid,nodev,size=1m"},
-            # The image's Caddy binary doesn't start without it; it opens no port here.
-            **hardened(READER_MEMORY_MIB, "CAP_NET_BIND_SERVICE"),
-            labels=[config_label({}, caddyfile)],
-            opts=container_options(self, [files]),
         )
+        return static_caddy(f"{name}-reader", proxy, self, network_mode="none")
 
 
 def _own(content: pulumi.Input[str]) -> VolumeFile:
