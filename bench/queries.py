@@ -9,7 +9,7 @@ from dataclasses import replace
 from urllib.parse import urlencode
 
 from bench.verdict import verdict
-from rig.deployment import Deployment
+from rig.deployment import Deployment, on_readers_network
 from rig.inside import inside
 from rig.namespaces import NAT, SERVER
 from rig.other_processes import Caller, other_processes
@@ -21,7 +21,6 @@ LINES = 5000
 # Lines per answer: a screen, and Loki's limit (its max_entries_limit_per_query).
 PAGE, ALL = 100, LINES
 ROUNDS, QUERIES = 20, 50
-READER, GRAFANA = "172.30.0.2", "172.30.0.3"
 ANSWER_SECONDS = 60.0
 
 
@@ -43,7 +42,12 @@ def report_queries(edge: Deployment) -> bool:
     with inside(edge.container("grafana")) as grafana, other_processes(1) as processes:
         loki = edge.loki("aws")
         straight = Caller(edge.rig.network.campus, SERVER, loki, "loki", None)
-        reader = replace(straight, namespace=grafana, source=GRAFANA, server=(READER, loki[1]))
+        reader = replace(
+            straight,
+            namespace=grafana,
+            source=on_readers_network("grafana"),
+            server=(on_readers_network("reader"), loki[1]),
+        )
         wait_for("all lines are found", lambda: asked(reader, ALL, 1, began)[1] == ALL, ANSWER_SECONDS)
         ratios: dict[int, list[float]] = {PAGE: [], ALL: []}
         seconds: dict[tuple[int, str], list[float]] = {}

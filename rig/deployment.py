@@ -11,7 +11,7 @@ from typing import Any
 
 from docker.models.containers import Container
 
-from components.docker_hosts.settings import CampusSettings
+from components.docker_hosts.settings import CampusSettings, Reader
 from rig.docker_engine import image_tar
 from rig.emulator import Emulator
 from rig.namespaces import SERVER, SERVER_6
@@ -65,6 +65,11 @@ def loki_of(settings: Settings, instance: str) -> tuple[str, int]:
     """An instance's address on the campus server's private network."""
     port = settings["loki"]["instances"][instance]["port"]
     return CampusSettings.model_validate(settings["campus"]).private_address(port), port
+
+
+def on_readers_network(role: Reader) -> str:
+    """The fixed address of a container on the local stack's readers' network."""
+    return CampusSettings.model_validate(local_settings()["campus"]).readers_address(role)
 
 
 def load_images(rig: Rig, settings: Settings) -> None:

@@ -24,6 +24,9 @@ from rig.live_grafana import PLAYED, make_played_image
 from rig.rig import Rig, end_in_order_on_signals, running_rig
 from rig.stack import Settings, Stack, local_settings, merged, opened_stack, running_stack
 
+# Settings that turn on Grafana and the campus server's own logs.
+WHOLE = {"campus": {"logsTo": "test"}, "images": {"grafana": PLAYED}, "grafana": {"enabled": True}}
+
 # What differs from rig to rig, and what stands for it in the file.
 _STACK, _ENGINE = "kept-stack", "unix:///kept.sock"
 _EMULATOR, _FOLDER = "http://kept.emulator", "/kept-folder"
@@ -81,8 +84,7 @@ def make_images(rig: Rig) -> None:
 
 def whole_settings(rig: Rig, emulator: Emulator) -> Settings:
     """Settings with everything on the campus server: Grafana, its own logs, a published Loki."""
-    changes = {"campus": {"logsTo": "test"}, "images": {"grafana": PLAYED}, "grafana": {"enabled": True}}
-    return merged(settings_for(rig, emulator), changes)
+    return merged(settings_for(rig, emulator), WHOLE)
 
 
 def keep(stack: Stack, settings: Settings, rig: Rig, emulator: Emulator) -> KeptState:

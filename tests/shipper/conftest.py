@@ -9,8 +9,10 @@ import pytest
 from rig.deployment import Deployment, deployed
 from rig.emulator import Emulator
 from rig.idle_alloy import make_idle_image
-from rig.live_grafana import PLAYED, make_played_image
+from rig.kept_state import WHOLE
+from rig.live_grafana import make_played_image
 from rig.rig import Rig
+from rig.stack import merged
 from tests.shipper.alloy import IMAGE, alloy_is_available
 
 # The network of the shipper that pushes as from another host. The stack's own may not be on an allowlist.
@@ -25,11 +27,6 @@ def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
     else:
         make_idle_image(rig, IMAGE)
     make_played_image(rig)
-    changes = {
-        "campus": {"logsTo": "test"},
-        "images": {"grafana": PLAYED},
-        "grafana": {"enabled": True},
-        "loki": {"instances": {"test": {"allow": ["nat", OUTSIDE], "allowWide": True}}},
-    }
-    with deployed(rig, emulator, changes) as made:
+    allowed = {"loki": {"instances": {"test": {"allow": ["nat", OUTSIDE], "allowWide": True}}}}
+    with deployed(rig, emulator, merged(WHOLE, allowed)) as made:
         yield made

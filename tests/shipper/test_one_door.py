@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from components.loki.config import GRPC_PORT
-from rig.deployment import HTTPS, LOKI, Deployment
+from rig.deployment import HTTPS, LOKI, Deployment, on_readers_network
 from rig.inside import inside
 from rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, SERVER_ON_CAMPUS, STRANGER, Namespace
 from rig.probe import PUSH_PATH, Answer, Client, can_connect, push_body, wait_for_line
@@ -20,7 +20,7 @@ from rig.processes import wait_for
 
 pytestmark = pytest.mark.docker
 
-READER = "172.30.0.2"
+READER = on_readers_network("reader")
 GATEWAYS = ("172.29.0.1", "172.30.0.1")
 INSTANCES = {"aws": 3100, "test": 3199}
 QUERY = "/loki/api/v1/query_range?query=%7Bjob%3D%22rig%22%7D"
@@ -69,14 +69,14 @@ def foreign(deployment: Deployment, network: str) -> Iterator[Inside]:
 def grafana(deployment: Deployment) -> Iterator[Inside]:
     """A Grafana that somebody has taken over."""
     with inside(deployment.container("grafana")) as namespace:
-        yield Inside(namespace, "172.30.0.3")
+        yield Inside(namespace, on_readers_network("grafana"))
 
 
 @pytest.fixture(scope="module")
 def shipper(deployment: Deployment) -> Iterator[Inside]:
     """A log shipper that somebody has taken over."""
     with inside(deployment.container("log-shipper-campus")) as namespace:
-        yield Inside(namespace, "172.30.0.4")
+        yield Inside(namespace, on_readers_network("log-shipper"))
 
 
 @pytest.fixture(scope="module", params=["grafana", "shipper", "beside", "elsewhere"])

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rig.deployment import Deployment
+from rig.deployment import Deployment, on_readers_network
 from rig.namespaces import SERVER, SERVER_6
 from rig.probe import Login, ca_of
 from rig.stack import ROOT
@@ -18,18 +18,15 @@ ADMIN = Login("admin", "an-admin-password-canary")
 SECONDS = 300
 
 
-# The reader's address, through which Grafana reaches the Lokis.
-READER = "172.30.0.2"
-
-
 def data_sources(lokis: Mapping[str, int]) -> str:
     """Caddy directives for Grafana's data source proxy: the Lokis' ports by name, with its password."""
+    reader = on_readers_network("reader")
     parts = ["respond /api/datasources/* 401"]
     for name, port in lokis.items():
         path = f"/api/datasources/proxy/uid/loki-{name}"
         parts += [
             f'@{name} {{\npath {path}/*\nheader Authorization "{ADMIN.header()}"\n}}',
-            f"handle @{name} {{\nuri strip_prefix {path}\nreverse_proxy {READER}:{port}\n}}",
+            f"handle @{name} {{\nuri strip_prefix {path}\nreverse_proxy {reader}:{port}\n}}",
         ]
     return "\n".join(parts)
 
