@@ -14,7 +14,7 @@ from docker.models.containers import Container
 from components.docker_hosts.settings import CampusSettings, Reader
 from rig.docker_engine import image_tar
 from rig.emulator import Emulator
-from rig.namespaces import SERVER, SERVER_6
+from rig.namespaces import NAT, SERVER, SERVER_6
 from rig.probe import Client, Login, trust_of
 from rig.rig import Rig
 from rig.stack import Settings, Stack, local_settings, merged, running_stack
@@ -127,6 +127,14 @@ class Deployment:
         """The status of a push of a line from an address."""
         route = self.settings["loki"]["instances"][instance]["route"]
         return self.client(source).push("a line", route, login=login).status
+
+    def accepts_lines(self) -> bool:
+        """Whether each Loki accepts a line from the NAT, with the route's account if it has one."""
+        logins = {"aws": None, "test": self.login()}
+        try:
+            return all(self.push_status(NAT, loki, login) == 204 for loki, login in logins.items())
+        except OSError:  # Caddy isn't there yet
+            return False
 
     def loki(self, instance: str) -> tuple[str, int]:
         """An instance's address on the campus server's private network."""

@@ -252,3 +252,5 @@ def test_after_a_restart_of_docker_the_reader_serves_again(deployment: Deploymen
     """The engine recreates its socket: the reader's old socket leads nowhere."""
     deployment.rig.engine.restart()
     wait_until_read(deployment, tmp_path)
+    # The next tests find the stack as this one did.
+    wait_for("every Loki accepts lines again", deployment.accepts_lines, 60.0)
