@@ -10,7 +10,7 @@ import pytest
 
 from rig.deployment import Deployment
 from rig.edge_files import EdgeFiles, edge_files
-from rig.figures import TARGETS, record
+from rig.figures import record
 from rig.flood import (
     GUESSERS,
     GUESSES_PER_SECOND,
@@ -84,15 +84,13 @@ def test_guesses_from_outside_the_gate_do_not_slow_grafana(edge: Deployment) -> 
     print(measured)
     assert set(measured.guesses) == {403}
     assert measured.guesses[403] >= TURNS * TURN_SECONDS * GUESSES_PER_SECOND / 2
-    if TURNS < ENOUGH_TURNS:
-        assert measured.ratio < FAULT_RATIO
-        return
-    versus = (
-        f"no guesses; {GUESSERS} clients, {GUESSES_PER_SECOND:g} guesses/s, {VISITS_PER_SECOND:g} visits/s"
-    )
-    ratio = round(measured.ratio, 3)
-    record("flood_slowdown", ratio, "x", measured.visits, versus)
-    assert TARGETS["flood_slowdown"].met_by(ratio)
+    if TURNS >= ENOUGH_TURNS:  # `make figures` compares it with its target
+        versus = (
+            f"no guesses; {GUESSERS} clients, {GUESSES_PER_SECOND:g} guesses/s, "
+            f"{VISITS_PER_SECOND:g} visits/s"
+        )
+        record("flood_slowdown", round(measured.ratio, 3), "x", measured.visits, versus)
+    assert measured.ratio < FAULT_RATIO
 
 
 @pytest.mark.usefixtures("password_before_the_address")
