@@ -74,7 +74,9 @@ def on_readers_network(role: Reader) -> str:
 
 def load_images(rig: Rig, settings: Settings) -> None:
     """Load the settings' images into the rig's Docker, so that nothing has to be pulled."""
-    roles = ["caddy", "loki", "portGuard", *(["grafana"] if settings["grafana"]["enabled"] else [])]
+    grafana = ["grafana"] if settings["grafana"]["enabled"] else []
+    prometheus = ["prometheus"] if settings.get("prometheus") is not None else []
+    roles = ["caddy", "loki", "portGuard", *grafana, *prometheus]
     for role in roles:
         rig.engine.load(settings["images"][role])
 

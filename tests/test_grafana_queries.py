@@ -44,7 +44,12 @@ SOURCE = LokiSource(
     name="aws", url="http://unused", retention="7d", retention_seconds=7 * 86400, expects_aws=True
 )
 HOST_LOGS = HostLogs(
-    source=SOURCE, host="campus", caddy=CONTAINER, guard=GUARD, routes=("/lokiaws", "/lokitest")
+    source=SOURCE,
+    host="campus",
+    caddy=CONTAINER,
+    guard=GUARD,
+    routes=("/lokiaws", "/lokitest"),
+    push_paths=("/loki/api/v1/push", "/otlp/v1/logs"),
 )
 # Grafana's values for its variables, with "All" chosen.
 VARIABLES = {"$__auto": "10m", "$service": ".*", "$container": ".+", "$search": "", "$only": ".*"}

@@ -151,8 +151,10 @@ class ImagesSettings(Area):
     """The port policy's guard runs from this image."""
     alloy: Image | None = None
     """Alloy runs from this image; only `shippers` and `campus.logsTo` need it."""
+    prometheus: Image | None = None
+    """Prometheus runs from this image; only `prometheus` needs it."""
 
-    @field_validator("caddy", "loki", "grafana", "port_guard", "alloy")
+    @field_validator("caddy", "loki", "grafana", "port_guard", "alloy", "prometheus")
     @classmethod
     def _check_digest(cls, value: str | None, info: ValidationInfo) -> str | None:
         if info.data.get("require_digest") and value is not None and not has_digest(value):

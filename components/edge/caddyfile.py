@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from components.edge import access_log
-from components.edge.guarded_settings import GuardedSettings, allowlist
+from components.edge.guarded_backend import GuardedBackend, Pushes, PushesWhile, PushPath
+from components.edge.guarded_settings import allowlist
 from components.edge.query_route import KEEPALIVE, QueryRoute, query_site, reverse_proxy
 from components.edge.settings import ACME_STAGING, EdgeSettings
 from components.edge.syntax import block, quoted
@@ -29,9 +30,7 @@ CONFIG_DIRECTORY = "/config"
 # broadcast address (RFC 919, section 7).
 NOBODY = "255.255.255.255/32"
 
-# The pushes that a Loki gets at once: its memory has room for this many of the worst (loki/config.py). Others
-# wait, with their bodies unread.
-PUSHES_AT_ONCE = 2
+PACKED_REFUSED = "Send this without compression."
 
 # Requests to Grafana, such as a dashboard or a query. Before it reads these bodies it requires a login...
 GRAFANA_MAX_BODY = "10MB"
@@ -66,17 +65,6 @@ RENEWED = ("protocol http/2", "vars_regexp {http.request.uuid} ^00")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PushPath:
-    """A path for pushes, the same below a route and at its backend."""
-
-    path: str
-    # The largest body, as sent.
-    max_body: str
-    # The name in matchers; the route's first path needs none.
-    name: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
 class GuardedRoute:
     """A route to a backend: who may push, and with which accounts."""
 
@@ -86,8 +74,7 @@ class GuardedRoute:
     upstream: str
     # The other replicas of the same backend.
     more_upstreams: tuple[str, ...] = ()
-    # All paths for pushes.
-    paths: tuple[PushPath, ...]
+    pushes: Pushes
     cidrs: tuple[str, ...] = ()
     # Whether the fragments of allowed addresses apply here.
     allow_nat: bool = False
@@ -97,24 +84,18 @@ class GuardedRoute:
     accounts_optional: bool = False
 
 
-def guarded_route(
-    name: str,
-    backend: GuardedSettings,
-    site: EdgeSettings,
-    *,
-    upstreams: Sequence[str],
-    paths: tuple[PushPath, ...],
-) -> GuardedRoute:
+def guarded_route(backend: GuardedBackend, site: EdgeSettings) -> GuardedRoute:
     """The route to a backend, without its accounts' hashes."""
+    settings = backend.settings
     return GuardedRoute(
-        name=name,
-        prefix=backend.route,
-        upstream=upstreams[0],
-        more_upstreams=tuple(upstreams[1:]),
-        paths=paths,
-        cidrs=allowlist(backend, site),
-        allow_nat=backend.allows_nat,
-        accounts_optional=backend.accounts_optional,
+        name=backend.name,
+        prefix=settings.route,
+        upstream=backend.upstreams[0],
+        more_upstreams=backend.upstreams[1:],
+        pushes=backend.pushes,
+        cidrs=allowlist(settings, site),
+        allow_nat=settings.allows_nat,
+        accounts_optional=settings.accounts_optional,
     )
 
 
@@ -276,7 +257,7 @@ def _pushes(route: GuardedRoute) -> list[str]:
         "method POST",
         # The URI exactly as sent: one with an encoded slash or a query doesn't match. Caddy's own `path`
         # ignores case and repeated slashes.
-        f"vars {{http.request.orig_uri}} {' '.join(route.prefix + one.path for one in route.paths)}",
+        f"vars {{http.request.orig_uri}} {' '.join(route.prefix + one.path for one in route.pushes.paths)}",
     ]
 
 
@@ -293,7 +274,7 @@ def _push(route: GuardedRoute) -> list[str]:
     """The handling of a push: login, size limit, and a constant path at the backend."""
     users = [f"{user} {hashed}" for user, hashed in route.accounts]
     login = f"@{route.name}_login"
-    first, *others = route.paths
+    first, *others = route.pushes.paths
     by_matcher = {f"@{route.name}_{one.name}": one for one in others}
     return [
         f"log_name {access_log.failed(route.name)}",
@@ -319,6 +300,18 @@ def _further_path(matcher: str, route: GuardedRoute, one: PushPath) -> list[str]
     return [
         f"{matcher} vars {{http.request.orig_uri}} {route.prefix}{one.path}",
         *block(f"request_body {matcher} ", [f"max_size {one.max_body}"]),
+        *(_plain_only(matcher, route, one) if one.is_plain else []),
+    ]
+
+
+def _plain_only(matcher: str, route: GuardedRoute, one: PushPath) -> list[str]:
+    packed = f"{matcher}_packed"
+    return [
+        *block(
+            f"{packed} ",
+            [f"vars {{http.request.orig_uri}} {route.prefix}{one.path}", "header Content-Encoding *"],
+        ),
+        f"respond {packed} {quoted(PACKED_REFUSED)} 415",
     ]
 
 
@@ -361,6 +354,19 @@ def _proxy(route: GuardedRoute) -> list[str]:
     return reverse_proxy(
         (route.upstream, *route.more_upstreams),
         DIAL_RETRY,
-        f"max_conns_per_host {PUSHES_AT_ONCE}",
-        more=["@taken status 2xx", *block("handle_response @taken ", taken)],
+        f"max_conns_per_host {route.pushes.at_once}",
+        more=[
+            "@taken status 2xx",
+            *block("handle_response @taken ", taken),
+            *(_health(route.pushes.only_while) if route.pushes.only_while is not None else []),
+        ],
     )
+
+
+def _health(asked: PushesWhile) -> list[str]:
+    return [
+        f"health_uri {asked.uri}",
+        f"health_body `{asked.body}`",
+        "health_interval 1s",
+        "health_timeout 3s",
+    ]

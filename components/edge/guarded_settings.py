@@ -3,14 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Self
 
 from pydantic import model_validator
 
+from components.docker_hosts.settings import READER_PLACE
 from components.edge.settings import EdgeSettings
 from components.values.area import Area
-from components.values.networks import Port, checked_cidr, refuse_wide
+from components.values.networks import MAX_PORT, Port, checked_cidr, refuse_wide
 from components.values.texts import Password, UserName
 from components.values.value_rule import ValueRule
 
@@ -18,6 +19,13 @@ from components.values.value_rule import ValueRule
 Route = Annotated[
     str, ValueRule("a route is one path segment of [a-z0-9-], such as /lokiaws", r"/[a-z0-9][a-z0-9-]*")
 ]
+# Ports that no backend can have, since its container's address follows from the port.
+RESERVED_PORTS: Mapping[int, str] = {
+    1: "the private network's gateway has that address",
+    READER_PLACE: "the reader has that address",
+    443: "Caddy, which stands before it, speaks HTTPS there",
+    MAX_PORT: "that address is the private network's broadcast",
+}
 _SOURCES = ValueRule("at least one entry is needed: `nat` or a CIDR")
 
 
@@ -34,7 +42,7 @@ class GuardedSettings(Area):
     """A backend and the guarded route that leads to it."""
 
     port: Port
-    """Loki listens on this port."""
+    """It listens on this port of the private network."""
     route: Route
     """Shippers push below this path of the site."""
     allow: Annotated[tuple[str, ...], _SOURCES]
@@ -50,7 +58,7 @@ class GuardedSettings(Area):
     nat_without_password: bool = False
     """Everything behind the AWS network's addresses may push without an account."""
     published: bool = False
-    """Caddy answers queries, and nothing else, at Loki's port, for the sources that the port policy names."""
+    """Caddy answers queries, and nothing else, at the same port, for sources that the port policy names."""
     published_wide: bool = False
     """The port policy may name public addresses, or networks wider than a /8, for the published port."""
 
@@ -91,6 +99,12 @@ class GuardedSettings(Area):
     def allows_nat(self) -> bool:
         """Whether the AWS network's public addresses may push here."""
         return "nat" in self.allow
+
+
+def refuse_reserved(port: int, reserved: Mapping[int, str], received: int) -> None:
+    """Raise ValueError if a backend can't have a port, because of the received one."""
+    if port in reserved:
+        raise ValueError(f"port: {reserved[port]} ({port}), received {received}")
 
 
 def allowlist(

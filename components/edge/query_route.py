@@ -12,18 +12,6 @@ from dataclasses import dataclass
 
 from components.edge.syntax import block, quoted
 
-# A template that loops over a number runs until Loki is killed, and keeps the pushes of its stream waiting:
-# the query holds the stream's lock, and no timeout ends a template (Loki 3.7.8, pkg/ingester/stream.go).
-# `range` with two variables takes no number (Go's text/template); nested, it would be as good as endless. An
-# escape could hide a range.
-LOOPS = (
-    r"(?s)\{\{-?\s*(template|block|define)\b"
-    r"|\{\{-?\s*range\s*([^$\s]|\$\w*\s*[^,\w\s])"
-    r"|\{\{-?\s*range\b.*\{\{-?\s*range\b"
-    r"|_format.*\\[xuU0-7]"
-)
-LOOPS_REFUSED = "A template may have one range, with two variables, and no escape such as \\x7b."
-
 # A query is in the URL and needs no body.
 QUERY_MAX_BODY = "1KB"
 
@@ -45,6 +33,17 @@ DIAL_RETRY = "5s"
 
 
 @dataclass(frozen=True, kw_only=True)
+class RefusedQuery:
+    """Queries that would harm a backend: they get 400, with an answer that says why."""
+
+    # Of the matcher.
+    name: str
+    # A regular expression of the query, decoded.
+    pattern: str
+    answer: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class QueryRoute:
     """One port for one backend's queries."""
 
@@ -55,6 +54,7 @@ class QueryRoute:
     upstreams: tuple[str, ...]
     # A regular expression of the queries' URIs.
     queries: str
+    refused: tuple[RefusedQuery, ...] = ()
 
 
 def query_site(route: QueryRoute, *, sources: Sequence[str] = (), more: Sequence[str] = ()) -> list[str]:
@@ -69,8 +69,7 @@ def query_site(route: QueryRoute, *, sources: Sequence[str] = (), more: Sequence
         *sources,
     ]
     query = [
-        f"@loops vars_regexp {{http.request.uri.query.query}} `{LOOPS}`",
-        f"respond @loops {quoted(LOOPS_REFUSED)} 400",
+        *(line for one in route.refused for line in _refusal(one)),
         *block("request_body ", [f"max_size {QUERY_MAX_BODY}"]),
         "request_header -X-Scope-OrgID",
         "request_header -Authorization",
@@ -84,6 +83,13 @@ def query_site(route: QueryRoute, *, sources: Sequence[str] = (), more: Sequence
     ]
     # The matcher belongs to the site, whose log skips queries.
     return [*block("@query ", asks), *block("route ", inner)]
+
+
+def _refusal(one: RefusedQuery) -> list[str]:
+    return [
+        f"@{one.name} vars_regexp {{http.request.uri.query.query}} `{one.pattern}`",
+        f"respond @{one.name} {quoted(one.answer)} 400",
+    ]
 
 
 def reverse_proxy(

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.edge.caddyfile import DIAL_RETRY, NOBODY, PushPath
+from components.edge.caddyfile import DIAL_RETRY, NOBODY
+from components.edge.guarded_backend import PushPath
 from components.edge.query_route import QueryRoute, query_site, reverse_proxy
 from components.edge.syntax import block
 

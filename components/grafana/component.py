@@ -29,6 +29,7 @@ from components.grafana.provisioning import (
     PROVIDER_FILE,
     HostLogs,
     LokiSource,
+    MetricsSource,
     render_contacts,
     render_datasources,
     render_provider,
@@ -63,6 +64,8 @@ class GrafanaArgs:
     address: str
     root_url: str
     sources: Sequence[LokiSource]
+    # None without Prometheus.
+    metrics: MetricsSource | None
     # None if they aren't shipped.
     host_logs: HostLogs | None
     settings: GrafanaSettings
@@ -195,7 +198,7 @@ class Grafana(pulumi.ComponentResource):
             directory=PROVISIONING,
             files={
                 PROVIDER_FILE: render_provider(DASHBOARDS),
-                DATASOURCES_FILE: render_datasources(args.sources),
+                DATASOURCES_FILE: render_datasources(args.sources, args.metrics),
                 ALERT_RULES_FILE: render_alert_rules(args.sources, args.host_logs),
                 CONTACTS_FILE: pulumi.Output.secret(contacts),
                 PLUGINS_FILE: NOTHING,

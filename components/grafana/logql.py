@@ -30,12 +30,13 @@ CHECKS = "http.handlers.reverse_proxy.health_checker.active"
 def pushed(log: HostLogs, which: str) -> str:
     """The pushes in Caddy's log, with their fields; `which` filters them further."""
     routes = "|".join(sorted(log.routes))
+    paths = "|".join(path.removeprefix("/") for path in log.push_paths)
     return (
         f"{log.of(log.caddy)} |= `http.log.access` "
         '| json status="status", duration="duration", method="request.method", uri="request.uri", '
         'ip="request.remote_ip" | __error__="" | method="POST" '
         "| line_format `{{.uri}}` "
-        "| regexp `^(?P<route>/[a-z0-9-]+)/(loki/api/v1/push|otlp/v1/logs)` "
+        f"| regexp `^(?P<route>/[a-z0-9-]+)/({paths})` "
         f'| route=~"{routes}" | {which}'
     )
 

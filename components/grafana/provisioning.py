@@ -30,6 +30,8 @@ FOLDER = "Campus"
 # The dashboards' uids.
 LOGS_UID = "campus-logs"
 PIPELINE_UID = "campus-pipeline"
+# Prometheus' uid in dashboards and alert rules.
+METRICS_UID = "prometheus"
 POLL_SECONDS = 10
 CONTACT_POINT = "team"
 
@@ -61,16 +63,26 @@ class HostLogs:
     # The containers of Caddy, which logs requests, and of the guard, which logs how full the disk is.
     caddy: str
     guard: str
-    # The guarded routes' prefixes.
+    # The guarded routes' prefixes, and the paths for pushes below them.
     routes: tuple[str, ...]
+    push_paths: tuple[str, ...]
 
     def of(self, container: str) -> str:
         """The stream of a container."""
         return f'{{source="docker", host="{self.host}", container="{container}"}}'
 
 
-def render_datasources(sources: Sequence[LokiSource]) -> str:
-    """The data sources' file: one per Loki, not editable by hand."""
+@dataclass(frozen=True, kw_only=True)
+class MetricsSource:
+    """Prometheus for Grafana's queries."""
+
+    url: str
+    # The distance between two samples of a series.
+    step_seconds: int
+
+
+def render_datasources(sources: Sequence[LokiSource], metrics: MetricsSource | None = None) -> str:
+    """The data sources' file: one per Loki, and Prometheus; not editable by hand."""
     datasources = [
         {
             "name": f"Loki {source.name}",
@@ -85,7 +97,27 @@ def render_datasources(sources: Sequence[LokiSource]) -> str:
         }
         for index, source in enumerate(in_order(sources))
     ]
+    if metrics is not None:
+        datasources.append(_metrics_source(metrics))
     return _page({"prune": True, "datasources": datasources})
+
+
+def _metrics_source(metrics: MetricsSource) -> dict[str, Any]:
+    return {
+        "name": "Prometheus",
+        "uid": METRICS_UID,
+        "type": "prometheus",
+        "access": "proxy",
+        "url": metrics.url,
+        "editable": False,
+        "jsonData": {
+            # The reader lets queries through only by GET.
+            "httpMethod": "GET",
+            "manageAlerts": False,
+            "prometheusType": "Prometheus",
+            "timeInterval": f"{metrics.step_seconds}s",
+        },
+    }
 
 
 def render_provider(directory: str) -> str:

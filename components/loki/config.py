@@ -14,7 +14,7 @@ values, two bytes each in protobuf. Measured with Loki 3.7.8 alone and enough me
   So they are dropped (`otlp_config`).
 
 At 1.5 MiB (`MAX_UNPACKED`) that is 320 MiB and 500 MiB. The gate lets two pushes through at once
-(`PUSHES_AT_ONCE` in edge/caddyfile.py): 116 + 2 x 320 = 756 MiB. Two of OpenTelemetry's worst are more on
+(`PUSHES_AT_ONCE` in push_paths.py): 116 + 2 x 320 = 756 MiB. Two of OpenTelemetry's worst are more on
 paper, but much of that is garbage, which is collected in time: two at once, of 2 MiB, peaked at 916 MiB.
 Caddy, not Loki, limits uncompressed pushes (loki/push_paths.py): JSON needs more bytes per value.
 `tests/loki/test_push_bombs.py` tries all of this, eight at a time, through the gate.

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
-from components.edge.caddyfile import PushPath
+from components.edge.guarded_backend import Pushes, PushPath
 from components.loki.settings import LokiSettings
 
+# Its memory has room for this many of the worst (config.py).
+PUSHES_AT_ONCE = 2
 PUSH_PATH = "/loki/api/v1/push"
 # The largest honest push, as sent (docs/loki.md, "What a push may be"): Fluent Bit's own output turns a chunk
 # of 2 MB into JSON, twice that if its text isn't ASCII. OpenTelemetry's grows more inside.
@@ -14,6 +16,6 @@ LOKIS_OWN = PushPath(path=PUSH_PATH, max_body="5MB")
 OTLP = PushPath(path="/otlp/v1/logs", max_body="2MB", name="otlp")
 
 
-def push_paths(loki: LokiSettings) -> tuple[PushPath, ...]:
-    """The paths for pushes to this Loki."""
-    return (LOKIS_OWN, OTLP) if loki.otlp else (LOKIS_OWN,)
+def pushes(loki: LokiSettings) -> Pushes:
+    """The pushes that this Loki gets."""
+    return Pushes(paths=(LOKIS_OWN, OTLP) if loki.otlp else (LOKIS_OWN,), at_once=PUSHES_AT_ONCE)

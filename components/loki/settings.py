@@ -7,24 +7,21 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components.docker_hosts.settings import READER_PLACE
-from components.edge.guarded_settings import GuardedSettings
+from components.edge.guarded_settings import RESERVED_PORTS, GuardedSettings, refuse_reserved
 from components.loki.storage_settings import DEFAULT_SCHEMA, S3, SchemaPeriod, Storage
 from components.values.area import Area
+from components.values.durations import DAY_SECONDS, YEAR_SECONDS, Duration, seconds_of, within
 from components.values.networks import MAX_PORT
 from components.values.texts import ShortName
 from components.values.value_rule import ValueRule
 
 # The port of the replicas' gossip (Loki's default).
 GOSSIP_PORT = 7946
-# Ports that a Loki can't have, since its container's address and its listeners follow from the port.
-RESERVED_PORTS = {
-    1: "the private network's gateway has that address",
-    READER_PLACE: "the reader has that address",
-    443: "Caddy, which stands before it, speaks HTTPS there",
+# Besides, Loki's own listeners.
+LOKIS_RESERVED_PORTS = {
+    **RESERVED_PORTS,
     GOSSIP_PORT: "replicas of a Loki gossip there",
     9095: "Loki's own gRPC listens there",
-    MAX_PORT: "that address is the private network's broadcast",
 }
 
 # The distance between two replicas' ports: 3100, 13100, 23100.
@@ -39,28 +36,9 @@ _REPLICAS = ValueRule(f"1, or {REPLICATION} to {MAX_REPLICAS}")
 # With more, some alert rules would stay in Grafana for ever (components/grafana/alert_rules.py).
 MAX_LOKIS = 8
 
-# Loki's durations are Prometheus' (its model.ParseDuration): a year has 365 days.
-_HOURS = {"s": 1 / 3600, "m": 1 / 60, "h": 1, "d": 24, "w": 7 * 24, "y": 365 * 24}
-
-
-def _retention(value: str) -> str:
-    hours = _hours(value)
-    # Loki's documentation, "Log retention": at least a day. Go's durations end at 292 years.
-    if not 24 <= hours <= 100 * _HOURS["y"]:
-        raise ValueError(_KEPT.words)
-    return value
-
-
-def _hours(duration: str) -> float:
-    return int(duration[:-1]) * _HOURS[duration[-1]]
-
-
-Duration = Annotated[
-    str,
-    ValueRule("a duration is a whole number with a unit: s, m, h, d, w or y", r"[1-9][0-9]*(s|m|h|d|w|y)"),
-]
+# Loki's documentation, "Log retention": at least a day. Go's durations end at 292 years.
 _KEPT = ValueRule("lines are kept for at least 24h and at most 100y")
-Retention = Annotated[Duration, AfterValidator(_retention), _KEPT]
+Retention = Annotated[Duration, AfterValidator(within(DAY_SECONDS, 100 * YEAR_SECONDS, _KEPT)), _KEPT]
 
 
 class LokiLimits(Area):
@@ -96,7 +74,7 @@ class LokiLimits(Area):
     @property
     def max_age_seconds(self) -> int:
         """The age above which a line is refused."""
-        return round(_hours(self.max_age) * 3600)
+        return seconds_of(self.max_age)
 
 
 class LokiSettings(GuardedSettings):
@@ -171,8 +149,7 @@ class LokiSettings(GuardedSettings):
     @model_validator(mode="after")
     def _check_loki(self) -> Self:
         for port in self.ports[:1] if self.replica_hosts else self.ports:
-            if port in RESERVED_PORTS:
-                raise ValueError(f"port: {RESERVED_PORTS[port]} ({port}), received {self.port}")
+            refuse_reserved(port, LOKIS_RESERVED_PORTS, self.port)
         if not self.schema_periods:
             raise ValueError("schemaPeriods: at least one is needed, received []")
         days = [period.from_ for period in self.schema_periods]
@@ -198,7 +175,7 @@ class LokiSettings(GuardedSettings):
     @property
     def retention_seconds(self) -> int:
         """How long lines are kept."""
-        return round(_hours(self.retention) * 3600)
+        return seconds_of(self.retention)
 
 
 def replica_names(name: str, loki: LokiSettings) -> tuple[str, ...]:

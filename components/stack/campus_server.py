@@ -23,6 +23,10 @@ from components.loki.component import Loki
 from components.loki.other_host import LokiHost
 from components.loki.push_paths import PUSH_PATH
 from components.port_policy.component import PortPolicy, PortPolicyArgs
+from components.prometheus.component import Prometheus, PrometheusArgs
+from components.prometheus.push_paths import METRICS_PATHS
+from components.prometheus.settings import PrometheusSettings
+from components.stack.backends import guarded_backends
 from components.stack.campus_routes import (
     connection_limit,
     guarded_routes,
@@ -31,7 +35,7 @@ from components.stack.campus_routes import (
     reader_url,
     upstream_hosts,
 )
-from components.stack.grafana_sources import host_logs, loki_sources
+from components.stack.grafana_sources import host_logs, loki_sources, metrics_source
 from components.stack.lokis import make_lokis
 from components.stack.settings import Settings
 
@@ -50,8 +54,10 @@ class CampusServer(pulumi.ComponentResource):
     """Where people find Grafana."""
     loki_push_urls: pulumi.Output[dict[str, str]]
     """Where shippers push to, per Loki instance."""
+    metrics_push_urls: pulumi.Output[dict[str, str] | None]
+    """Where metrics are pushed to, per protocol; None without Prometheus."""
     passwords: dict[str, dict[str, pulumi.Output[str]]]
-    """The password per user, per Loki instance with accounts (secret): each by itself, so that a new one
+    """The password per user, per backend with accounts (secret): each by itself, so that a new one
     changes nothing where another is used."""
     shipper_credentials: pulumi.Output[dict[str, dict[str, str]]]
     """All of them (secret)."""
@@ -86,8 +92,13 @@ class CampusServer(pulumi.ComponentResource):
             self._guarded, pulumi.ResourceOptions(depends_on=[reader])
         )
         self.grafana = self._grafana() if settings.grafana.enabled else None
-        accounts = {key: one.accounts for key, one in settings.loki.instances.items() if one.accounts}
-        self.passwords = {key: passwords_of(f"{name}-{key}", users, self) for key, users in accounts.items()}
+        self.passwords = {
+            one.name: passwords_of(f"{name}-{one.name}", one.settings.accounts, self)
+            for one in guarded_backends(settings)
+            if one.settings.accounts
+        }
+        if settings.prometheus is not None and settings.images.prometheus is not None:
+            self._prometheus(settings.prometheus, settings.images.prometheus)
         self.edge = self._edge(caddy_image_id, lokis)
         if settings.campus.logs_to is not None and settings.images.alloy is not None:
             alloy_image_id = self._docker.image_id("alloy", settings.images.alloy)
@@ -117,6 +128,15 @@ class CampusServer(pulumi.ComponentResource):
         self.loki_push_urls = pulumi.Output.from_input(
             {key: f"{site_url(self._settings.edge)}{one.route}{PUSH_PATH}" for key, one in instances.items()}
         )
+        metrics = self._settings.prometheus
+        self.metrics_push_urls = pulumi.Output.from_input(
+            None
+            if metrics is None
+            else {
+                key: f"{site_url(self._settings.edge)}{metrics.route}{path.path}"
+                for key, path in METRICS_PATHS.items()
+            }
+        )
         self.shipper_credentials = pulumi.Output.secret(
             pulumi.Output.all(self.passwords).apply(lambda known: known[0])
         )
@@ -125,6 +145,7 @@ class CampusServer(pulumi.ComponentResource):
             {
                 "grafana_url": self.grafana_url,
                 "loki_push_urls": self.loki_push_urls,
+                "metrics_push_urls": self.metrics_push_urls,
                 "shipper_credentials": self.shipper_credentials,
                 "port_policy_rows": self.port_policy_rows,
             }
@@ -151,6 +172,19 @@ class CampusServer(pulumi.ComponentResource):
             host=self._host,
             image_id=self._docker.image_id("loki", self._settings.images.loki),
             network_name=self._network_name,
+        )
+
+    def _prometheus(self, settings: PrometheusSettings, image: str) -> None:
+        Prometheus(
+            f"{self._name}-prometheus",
+            PrometheusArgs(
+                host=self._host,
+                image_id=self._docker.image_id("prometheus", image),
+                network_name=self._network_name,
+                address=self._settings.campus.private_address(settings.port),
+                settings=settings,
+            ),
+            self._guarded,
         )
 
     def _reader(self, caddy_image_id: pulumi.Output[str]) -> Reader:
@@ -181,6 +215,7 @@ class CampusServer(pulumi.ComponentResource):
                 address=settings.campus.readers_address("grafana"),
                 root_url=site_url(settings.edge),
                 sources=list(loki_sources(settings).values()),
+                metrics=metrics_source(settings),
                 host_logs=host_logs(settings),
                 settings=settings.grafana,
             ),
@@ -200,7 +235,7 @@ class CampusServer(pulumi.ComponentResource):
                 caddy_image_id=caddy_image_id,
                 network_name=self._readers_network_name,
                 address=self._settings.campus.readers_address("log-shipper"),
-                push_url=reader_url(self._settings, loki) + PUSH_PATH,
+                push_url=reader_url(self._settings, self._settings.loki.instances[loki].port) + PUSH_PATH,
             ),
             self._asking,
         )

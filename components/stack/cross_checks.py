@@ -19,6 +19,7 @@ from components.log_shipper.settings import CAMPUS_LABEL, ShipperSettings
 from components.loki.settings import LokiSettings
 from components.port_policy.rules import Protocol, Rule, lets_in, named_sources, shut_out
 from components.port_policy.settings import PortPolicySettings
+from components.prometheus.settings import ROLE, PrometheusSettings
 from components.values.networks import contains, is_wide
 
 LokisByName = Mapping[str, LokiSettings]
@@ -36,6 +37,18 @@ def check_ports(backends: BackendsByKey) -> None:
                 other = taken[field, value].removeprefix(f"{key.partition('.')[0]}.")
                 raise ValueError(f"{key}.{field}: {value!r} is already used by {other}")
             taken[field, value] = key
+
+
+def check_prometheus(
+    prometheus: PrometheusSettings | None, images: ImagesSettings, lokis: LokisByName
+) -> None:
+    """Prometheus has an image, and its name for itself."""
+    if prometheus is None:
+        return
+    if images.prometheus is None:
+        raise ValueError("images.prometheus: required with prometheus, received None")
+    if ROLE in lokis:
+        raise ValueError(f"loki.instances.{ROLE}: that is Prometheus' own name: choose another")
 
 
 def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressSettings) -> None:

@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
-from components.grafana.provisioning import HostLogs, LokiSource
+from components.grafana.provisioning import HostLogs, LokiSource, MetricsSource
 from components.live.container_facts import CADDY, GUARD
 from components.log_shipper.settings import CAMPUS_LABEL
+from components.loki.push_paths import LOKIS_OWN, OTLP
+from components.prometheus.config import SCRAPE_SECONDS
+from components.prometheus.push_paths import METRICS_PATHS
 from components.stack.campus_routes import reader_url
 from components.stack.settings import Settings
 
@@ -15,7 +18,7 @@ def loki_sources(settings: Settings) -> dict[str, LokiSource]:
     return {
         name: LokiSource(
             name=name,
-            url=reader_url(settings, name),
+            url=reader_url(settings, one.port),
             retention=one.retention,
             retention_seconds=one.retention_seconds,
             # A route that allows AWS needn't get lines from it.
@@ -24,6 +27,13 @@ def loki_sources(settings: Settings) -> dict[str, LokiSource]:
         )
         for name, one in settings.loki.instances.items()
     }
+
+
+def metrics_source(settings: Settings) -> MetricsSource | None:
+    """The data source for Prometheus; None without it."""
+    if settings.prometheus is None:
+        return None
+    return MetricsSource(url=reader_url(settings, settings.prometheus.port), step_seconds=SCRAPE_SECONDS)
 
 
 def host_logs(settings: Settings) -> HostLogs | None:
@@ -36,5 +46,8 @@ def host_logs(settings: Settings) -> HostLogs | None:
         host=CAMPUS_LABEL,
         caddy=f"{campus.name_prefix}{CADDY}",
         guard=f"{campus.name_prefix}{GUARD}",
-        routes=tuple(one.route for one in settings.loki.instances.values()),
+        routes=tuple(one.route for one in settings.backends.values()),
+        push_paths=tuple(
+            path.path for path in (LOKIS_OWN, OTLP, *(METRICS_PATHS.values() if settings.prometheus else ()))
+        ),
     )

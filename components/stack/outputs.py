@@ -64,6 +64,12 @@ OUTPUTS = (
         "a later change in Grafana isn't known",
     ),
     StackOutput(name="loki_push_urls", shape=TextByName, meaning="per Loki instance, the URL for pushes"),
+    StackOutput(
+        name="metrics_push_urls",
+        shape=TextByName,
+        only_with="prometheus",
+        meaning="the URL for pushes of metrics by `remote_write` and by `otlp`",
+    ),
     StackOutput(name="nat_public_ips", shape=Texts, meaning="the AWS network's public addresses, sorted"),
     StackOutput(
         name="retained_elastic_ips",
@@ -89,6 +95,12 @@ OUTPUTS = (
         meaning="per Loki instance, the addresses that may push, sorted",
     ),
     StackOutput(
+        name="metrics_allowed_cidrs",
+        shape=Texts,
+        only_with="prometheus",
+        meaning="the addresses that may push metrics, sorted",
+    ),
+    StackOutput(
         name="caddy_config_sha256",
         shape=Text,
         meaning="hash of Caddy's configuration, including the allowlist",
@@ -109,7 +121,7 @@ OUTPUTS = (
         name="shipper_credentials",
         shape=TextByNameByName,
         secret=True,
-        meaning="per Loki instance with accounts, the password by user",
+        meaning="per Loki instance with accounts, and for `prometheus`, the password by user",
     ),
 )
 

@@ -99,6 +99,8 @@ def _images(settings: Settings) -> dict[str, str]:
         used["grafana"] = images.grafana
     if settings.campus.logs_to is not None and images.alloy is not None:
         used["alloy"] = images.alloy
+    if settings.prometheus is not None and images.prometheus is not None:
+        used["prometheus"] = images.prometheus
     return used
 
 

@@ -7,10 +7,11 @@ received (never a secret's value), before any resource is registered.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Self, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from components.aws.egress_settings import EgressSettings
 from components.aws.settings import AwsSettings
@@ -26,6 +27,7 @@ from components.loki.replica_rules import kept_from_containers, replica_rules
 from components.loki.settings import LokisSettings
 from components.port_policy.rules import Kept, Rule
 from components.port_policy.settings import PortPolicySettings
+from components.prometheus.settings import PrometheusSettings
 from components.stack import cross_checks
 from components.values.area import Area
 from components.values.errors import validated
@@ -46,6 +48,8 @@ class Settings(Area):
     """Caddy is the only way in: it serves the push routes and Grafana."""
     loki: LokisSettings
     """Loki stores the log lines."""
+    prometheus: PrometheusSettings | None = None
+    """Prometheus stores metrics, if this area is there."""
     grafana: GrafanaSettings = GrafanaSettings()
     """Grafana shows the log lines."""
     port_policy: PortPolicySettings = PortPolicySettings()
@@ -59,10 +63,17 @@ class Settings(Area):
     aws: AwsSettings
     """The stack creates its AWS resources here."""
 
+    @field_validator("prometheus", mode="before")
+    @classmethod
+    def _left_out(cls, value: object) -> object:
+        # Pulumi gives an area that isn't in the file as an empty one (Pulumi.yaml).
+        return value or None
+
     @model_validator(mode="after")
     def _check_across(self) -> Self:
         lokis = self.loki.instances
         cross_checks.check_ports(self.backends)
+        cross_checks.check_prometheus(self.prometheus, self.images, lokis)
         cross_checks.check_services(self.services, lokis, self.egress)
         cross_checks.check_digests(self.services, self.images)
         cross_checks.check_zones(self.egress, self.aws)
@@ -124,9 +135,10 @@ class Settings(Area):
         return kept_from_containers(list(self.placements.values()), host, self.campus.network_cidr)
 
     @property
-    def backends(self) -> dict[str, GuardedSettings]:
+    def backends(self) -> Mapping[str, GuardedSettings]:
         """All backends behind the gate, by the settings' own keys."""
-        return {f"loki.instances.{name}": one for name, one in self.loki.instances.items()}
+        metrics = {} if self.prometheus is None else {"prometheus": self.prometheus}
+        return {f"loki.instances.{name}": one for name, one in self.loki.instances.items()} | metrics
 
     @property
     def placements(self) -> dict[str, Placement]:
@@ -144,6 +156,11 @@ class Settings(Area):
             name: sorted(set(allowlist(one, self.edge, nat_public_ips)))
             for name, one in self.loki.instances.items()
         }
+
+    def metrics_allowed_cidrs(self, nat_public_ips: list[str]) -> list[str] | None:
+        """Who may push metrics, sorted; None without Prometheus."""
+        metrics = self.prometheus
+        return None if metrics is None else sorted(set(allowlist(metrics, self.edge, nat_public_ips)))
 
 
 def _port_of(docker_host: str) -> int | None:

@@ -22,6 +22,14 @@ LOKI_MODULE = "github.com/grafana/loki/v3"
 LOKI_PROGRAMS = ("loki", "logcli", "loki-canary")
 LOKI_SECONDS = 660
 LOKI_USER = 10001
+PROMETHEUS_VERSION = "3.16.0"
+PROMETHEUS_MODULE = "github.com/prometheus/prometheus"
+PROMETHEUS_PROGRAMS = ("prometheus", "promtool")
+# Without service discovery in clouds, which doubles the build.
+PROMETHEUS_TAGS = "remove_all_sd"
+PROMETHEUS_SECONDS = 300
+# `nobody`.
+PROMETHEUS_USER = 65534
 SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Debian's busybox has no flock: it comes with the C library it needs.
 CADDY_PACKAGES = ["busybox-static", "util-linux", "libc6", "ca-certificates"]
@@ -71,6 +79,25 @@ def _loki_key() -> str:
     return cache.key_of(LOKI_VERSION, GO / "loki", *LOKI_PROGRAMS)
 
 
+def prometheus_programs() -> Path:
+    """The folder with prometheus and promtool, built if need be."""
+    folder = cache_folder() / "bin" / f"prometheus-{PROMETHEUS_VERSION}"
+    key = cache.key_of(PROMETHEUS_VERSION, GO / "prometheus", PROMETHEUS_TAGS)
+    if not cache.is_whole(folder, key):
+        with cache.new_folder(folder, key) as made:
+            targets = [f"{PROMETHEUS_MODULE}/cmd/{program}" for program in PROMETHEUS_PROGRAMS]
+            version = f"-X github.com/prometheus/common/version.Version={PROMETHEUS_VERSION}"
+            go.build(
+                GO / "prometheus",
+                targets,
+                made,
+                usual=PROMETHEUS_SECONDS,
+                ldflags=version,
+                tags=PROMETHEUS_TAGS,
+            )
+    return folder
+
+
 def _without(program: str) -> str:
     return (
         f"Docker Hub refuses {program}'s image, and this machine has no apt to make one with: "
@@ -94,6 +121,22 @@ def _make_loki(tar: Path) -> None:
         config = (programs / "local-config.yaml").read_text()
         files.text("etc/loki/local-config.yaml", config, owner=LOKI_USER)
         files.program("usr/bin/loki", programs / "loki")
+
+
+def _make_prometheus(tar: Path) -> None:
+    programs = prometheus_programs()
+    packages = tar.parent / "packages"
+    debian.unpack_packages(["ca-certificates"], packages, _without("Prometheus"))
+    with RootFiles(tar) as files:
+        files.folder("etc", "etc/ssl", "etc/ssl/certs", "bin", "var", "proc", "sys")
+        files.folder("tmp", mode=0o1777)
+        files.text("etc/passwd", f"root:x:0:0:root:/root:/bin/sh\nnobody:x:{PROMETHEUS_USER}:"
+                   f"{PROMETHEUS_USER}:nobody:/home:/bin/false\n")  # fmt: skip
+        files.text("etc/group", f"root:x:0:\nnobody:x:{PROMETHEUS_USER}:\n")
+        files.text("etc/ssl/certs/ca-certificates.crt", _certificates(packages))
+        files.folder("etc/prometheus", "prometheus", owner=PROMETHEUS_USER)
+        for program in PROMETHEUS_PROGRAMS:
+            files.program(f"bin/{program}", programs / program)
 
 
 def _make_caddy(tar: Path) -> None:
@@ -172,5 +215,17 @@ STAND_INS = {
             'CMD ["-config.file=/etc/loki/local-config.yaml"]',
         ),
         _recipe_key(GO / "loki"),
+    ),
+    f"prom/prometheus:v{PROMETHEUS_VERSION}": StandIn(
+        _make_prometheus,
+        (
+            f"ENV {SEARCH_PATH}",
+            "USER nobody",
+            "EXPOSE 9090",
+            "WORKDIR /prometheus",
+            'ENTRYPOINT ["/bin/prometheus"]',
+            'CMD ["--config.file=/etc/prometheus/prometheus.yml","--storage.tsdb.path=/prometheus"]',
+        ),
+        _recipe_key(GO / "prometheus", PROMETHEUS_TAGS),
     ),
 }

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import bcrypt
 
 from components.edge.caddyfile import GuardedRoute, render_caddyfile
+from components.edge.guarded_backend import Pushes
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import GRAFANA_PORT
 from components.loki import push_paths
@@ -78,14 +80,14 @@ def many_routes_caddyfile(deployment: Deployment) -> str:
         (user, bcrypt.hashpw(password.encode(), bcrypt.gensalt(CHEAP)).decode())
         for user, password in ACCOUNTS.items()
     )
-    own = (push_paths.LOKIS_OWN,)
+    own = Pushes(paths=(push_paths.LOKIS_OWN,), at_once=push_paths.PUSHES_AT_ONCE)
     routes = [
-        GuardedRoute(name="aws", prefix="/lokiaws", upstream=aws, paths=own, allow_nat=True),
+        GuardedRoute(name="aws", prefix="/lokiaws", upstream=aws, pushes=own, allow_nat=True),
         GuardedRoute(
             name="test",
             prefix="/lokitest",
             upstream=test,
-            paths=own,
+            pushes=own,
             allow_nat=True,
             cidrs=(CAMPUS,),
             accounts=accounts,
@@ -94,16 +96,16 @@ def many_routes_caddyfile(deployment: Deployment) -> str:
             name="six",
             prefix="/lokisix",
             upstream=aws,
-            paths=own,
+            pushes=own,
             cidrs=(f"{STRANGER_6}/128", f"{CAMPUS_CLIENT}/32"),
         ),
-        GuardedRoute(name="short", prefix="/loki", upstream=test, paths=own, cidrs=(f"{LATER_NAT}/32",)),
-        GuardedRoute(name="none", prefix="/loki-none", upstream=aws, paths=own),
+        GuardedRoute(name="short", prefix="/loki", upstream=test, pushes=own, cidrs=(f"{LATER_NAT}/32",)),
+        GuardedRoute(name="none", prefix="/loki-none", upstream=aws, pushes=own),
         GuardedRoute(
             name="otlp",
             prefix="/lokiotlp",
             upstream=test,
-            paths=(*own, push_paths.OTLP),
+            pushes=replace(own, paths=(push_paths.LOKIS_OWN, push_paths.OTLP)),
             allow_nat=True,
             accounts=accounts,
         ),

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
+from tests.support.protobuf import field, snappy, varint
+
 LOKI_PATH = "/lokitest/loki/api/v1/push"
 OTLP_PATH = "/lokitest/otlp/v1/logs"
 _PROTOBUF = "application/x-protobuf"
@@ -44,10 +46,10 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Callable[[], 
     Compressed ones have `unpacked` bytes unpacked; others have `plain` and `plain_otlp` bytes.
     """
     now = time.time_ns()
-    entries = _field(1, _field(1, b'{job="x"}') + _field(2, b"") * (unpacked // 2 - 16))
-    packed = cache(lambda: gzip.compress(_snappy(entries)))
-    streams = _field(1, b"") * (unpacked // 2)
-    lone_entries = _field(1, _field(2, b"")) * (unpacked // 4)
+    entries = field(1, field(1, b'{job="x"}') + field(2, b"") * (unpacked // 2 - 16))
+    packed = cache(lambda: gzip.compress(snappy(entries)))
+    streams = field(1, b"") * (unpacked // 2)
+    lone_entries = field(1, field(2, b"")) * (unpacked // 4)
     values = b'{"streams":[{"stream":{"job":"x"},"values":[%s]}]}'
     tiny = b'["%d",""]' % now
     labels = cache(lambda: b"{%s}" % b",".join(b'l%d="v"' % number for number in range(unpacked // 14)))
@@ -57,10 +59,10 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Callable[[], 
         lambda: b",".join(b'["%d","x"]' % (now + at) for at in range((plain - 100) // len(tiny + b"x,")))
     )
     return {
-        "entries, snappy": lambda: Bomb(LOKI_PATH, _PROTOBUF, _snappy(entries)),
+        "entries, snappy": lambda: Bomb(LOKI_PATH, _PROTOBUF, snappy(entries)),
         "entries, snappy in gzip": lambda: Bomb(LOKI_PATH, _PROTOBUF, packed(), "gzip"),
-        "streams, snappy": lambda: Bomb(LOKI_PATH, _PROTOBUF, _snappy(streams)),
-        "streams of an entry, snappy": lambda: Bomb(LOKI_PATH, _PROTOBUF, _snappy(lone_entries)),
+        "streams, snappy": lambda: Bomb(LOKI_PATH, _PROTOBUF, snappy(streams)),
+        "streams of an entry, snappy": lambda: Bomb(LOKI_PATH, _PROTOBUF, snappy(lone_entries)),
         "entries, JSON in gzip": lambda: Bomb(
             LOKI_PATH, _JSON, gzip.compress(values % _list(b"[]", unpacked)), "gzip"
         ),
@@ -76,27 +78,27 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Callable[[], 
             LOKI_PATH, _JSON, gzip.compress(values % _list(b"[]", 50 * plain)), "gzip"
         ),
         "entries, JSON in snappy": lambda: Bomb(
-            LOKI_PATH, _JSON, _snappy(values % _list(b"[]", unpacked)), "snappy"
+            LOKI_PATH, _JSON, snappy(values % _list(b"[]", unpacked)), "snappy"
         ),
         "entries, snappy in gzip in gzip": lambda: Bomb(
             LOKI_PATH, _PROTOBUF, gzip.compress(packed()), "gzip, gzip"
         ),
         "brackets, JSON": lambda: Bomb(LOKI_PATH, _JSON, b'{"streams":[{"stream":' + b"[" * (plain - 100)),
-        "groups, snappy": lambda: Bomb(LOKI_PATH, _PROTOBUF, _snappy(b"\x0b" * unpacked)),
+        "groups, snappy": lambda: Bomb(LOKI_PATH, _PROTOBUF, snappy(b"\x0b" * unpacked)),
         "labels, snappy": lambda: Bomb(
-            LOKI_PATH, _PROTOBUF, _snappy(_field(1, _field(1, labels()) + _field(2, b"")))
+            LOKI_PATH, _PROTOBUF, snappy(field(1, field(1, labels()) + field(2, b"")))
         ),
         "metadata, snappy": lambda: Bomb(
             LOKI_PATH,
             _PROTOBUF,
-            _snappy(_field(1, _field(1, b'{job="x"}') + _field(2, _field(3, b"") * (unpacked // 2 - 32)))),
+            snappy(field(1, field(1, b'{job="x"}') + field(2, field(3, b"") * (unpacked // 2 - 32)))),
         ),
         "streams, JSON": lambda: Bomb(LOKI_PATH, _JSON, b'{"streams":[%s]}' % _list(b"{}", plain)),
         "records, OpenTelemetry in gzip": lambda: Bomb(
-            OTLP_PATH, _PROTOBUF, gzip.compress(_records(_field(2, b"") * (unpacked // 2 - 16))), "gzip"
+            OTLP_PATH, _PROTOBUF, gzip.compress(_records(field(2, b"") * (unpacked // 2 - 16))), "gzip"
         ),
         "records, OpenTelemetry": lambda: Bomb(
-            OTLP_PATH, _PROTOBUF, _records(_field(2, b"") * (plain_otlp // 2 - 16))
+            OTLP_PATH, _PROTOBUF, _records(field(2, b"") * (plain_otlp // 2 - 16))
         ),
         "records, OpenTelemetry's JSON": lambda: Bomb(OTLP_PATH, _JSON, records % _list(b"{}", plain_otlp)),
         "values in a value, OpenTelemetry": lambda: Bomb(
@@ -108,7 +110,7 @@ def bombs(unpacked: int, plain: int, plain_otlp: int) -> dict[str, Callable[[], 
         "a record's attributes, OpenTelemetry": lambda: Bomb(
             OTLP_PATH,
             _PROTOBUF,
-            gzip.compress(_records(_field(2, _field(6, b"") * (unpacked // 2 - 32)))),
+            gzip.compress(_records(field(2, field(6, b"") * (unpacked // 2 - 32)))),
             "gzip",
         ),
         "a resource's attributes, OpenTelemetry": lambda: Bomb(
@@ -126,17 +128,17 @@ def _list(item: bytes, size: int) -> bytes:
 
 
 def _records(records: bytes) -> bytes:
-    return _field(1, _field(2, records))
+    return field(1, field(2, records))
 
 
 def _record(body: bytes) -> bytes:
     """One record with this body."""
-    return _records(_field(2, _field(5, body)))
+    return _records(field(2, field(5, body)))
 
 
 def _values(size: int) -> bytes:
     """An array of empty values."""
-    return _field(5, _field(1, b"") * (size // 2))
+    return field(5, field(1, b"") * (size // 2))
 
 
 def _nested(size: int) -> bytes:
@@ -144,8 +146,8 @@ def _nested(size: int) -> bytes:
     heads: list[bytes] = []
     inside = 0
     while inside < size:
-        value = b"\x0a" + _varint(inside)
-        head = b"\x2a" + _varint(inside + len(value)) + value
+        value = b"\x0a" + varint(inside)
+        head = b"\x2a" + varint(inside + len(value)) + value
         heads.append(head)
         inside += len(head)
     return b"".join(reversed(heads))
@@ -153,47 +155,17 @@ def _nested(size: int) -> bytes:
 
 def _copied(size: int, now: int, *, of_scope: bool) -> bytes:
     """Half attributes, half lines: by default Loki copies each attribute to each line."""
-    value = _field(2, _field(1, b"v"))
+    value = field(2, field(1, b"v"))
     # The attributes' field number, in a scope and in a resource.
     key = 3 if of_scope else 1
-    names = b"".join(_field(key, _field(1, b"k%d" % number) + value) for number in range(size // 40))
-    records = _field(2, b"\x09" + struct.pack("<Q", now)) * (size // 24)
+    names = b"".join(field(key, field(1, b"k%d" % number) + value) for number in range(size // 40))
+    records = field(2, b"\x09" + struct.pack("<Q", now)) * (size // 24)
     if of_scope:
-        return _field(1, _field(2, _field(1, names) + records))
-    return _field(1, _field(1, names) + _field(2, records))
+        return field(1, field(2, field(1, names) + records))
+    return field(1, field(1, names) + field(2, records))
 
 
 def _deflated(data: bytes) -> bytes:
     """Without zlib's header: only RFC 1951, like Go."""
     packing = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return packing.compress(data) + packing.flush()
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """A length-delimited protobuf field."""
-    return bytes([number << 3 | 2]) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    made = b""
-    while number > 127:
-        made += bytes([number & 127 | 128])
-        number >>= 7
-    return made + bytes([number])
-
-
-def _snappy(data: bytes) -> bytes:
-    """The data compressed with snappy (its format_description.txt), by copies from 64 bytes before."""
-    made, at = bytearray(_varint(len(data))), 0
-    while at < len(data):
-        same = 0
-        while at >= 64 and same < 64 and at + same < len(data) and data[at + same] == data[at + same - 64]:
-            same += 1
-        if same >= 4:
-            made += bytes([(same - 1) << 2 | 2]) + (64).to_bytes(2, "little")
-            at += same
-        else:
-            piece = data[at : at + 60]
-            made += bytes([(len(piece) - 1) << 2]) + piece
-            at += len(piece)
-    return bytes(made)

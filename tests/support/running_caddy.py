@@ -26,25 +26,26 @@ from components.edge.caddyfile import (
     render_allowed_address,
     render_caddyfile,
 )
+from components.edge.guarded_backend import Pushes
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import ADMIN_SOCKET
-from components.loki.push_paths import LOKIS_OWN, OTLP
+from components.loki.push_paths import LOKIS_OWN, OTLP, PUSHES_AT_ONCE
 from tests.support.http_server import serving
 from tests.support.memory_limit import MemoryLimit
 from tests.support.programs import program
 
 SITE = EdgeSettings(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
 HASH = "$2b$04$" + "." * 21 + "u" + "." * 31
-AWS = GuardedRoute(
-    name="aws", prefix="/lokiaws", upstream="loki-aws:3100", paths=(LOKIS_OWN,), allow_nat=True
-)
+ONLY_LOKIS = Pushes(paths=(LOKIS_OWN,), at_once=PUSHES_AT_ONCE)
+WITH_OTLP = replace(ONLY_LOKIS, paths=(LOKIS_OWN, OTLP))
+AWS = GuardedRoute(name="aws", prefix="/lokiaws", upstream="loki-aws:3100", pushes=ONLY_LOKIS, allow_nat=True)
 TEST = GuardedRoute(
     name="test",
     prefix="/lokitest",
     upstream="loki-test:3199",
     allow_nat=True,
     cidrs=("2001:db8::/64", "198.51.100.0/24"),
-    paths=(LOKIS_OWN, OTLP),
+    pushes=WITH_OTLP,
     accounts=(("admin-1", HASH), ("admin-2", HASH)),
 )
 # Clients on one route's list, or on none.
@@ -250,10 +251,12 @@ def running_caddy(
     loki: int | None = None,
     grafana: int | None = None,
     limit: MemoryLimit | None = None,
+    more: Sequence[GuardedRoute] = (),
 ) -> Iterator[RunningCaddy]:
     """The real Caddy, with the same upstream behind every route; one has replicas on these ports too.
 
     `loki` and `grafana` are ports of others, instead of the upstream. Caddy's memory is limited to `limit`.
+    `more` are further routes.
     """
     site = SITE.model_copy(update={"http_port": free_port(), "https_port": free_port()})
     password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -267,10 +270,10 @@ def running_caddy(
             accounts=(("admin", password),),
             accounts_optional=accounts_optional,
             # Each of a route's paths checks the replicas separately.
-            paths=(LOKIS_OWN,) if replicas else (LOKIS_OWN, OTLP),
+            pushes=ONLY_LOKIS if replicas else WITH_OTLP,
         )
         behind = aws.upstream if grafana is None else f"127.0.0.1:{grafana}"
-        page = render_caddyfile(site, [aws, test], behind if has_grafana else None, [])
+        page = render_caddyfile(site, [aws, test, *more], behind if has_grafana else None, [])
         (folder / "Caddyfile").write_text(page.replace(ADMIN_SOCKET, f"{folder}/admin.sock"))
         environment = os.environ | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
         log = (folder / "log").open("w")

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from components.edge.caddyfile import PUSHES_AT_ONCE
+from components.loki.push_paths import PUSHES_AT_ONCE
 from rig.processes import wait_for
 from tests.support.http_server import serving
 from tests.support.running_caddy import (

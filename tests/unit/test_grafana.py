@@ -39,7 +39,12 @@ AWS = source("aws", "http://172.29.12.28:3100", expects_aws=True)
 TEST = source("test", "http://172.29.12.127:3199")
 SOURCES = [TEST, AWS]
 HOST_LOGS = HostLogs(
-    source=TEST, host="campus", caddy="caddy", guard="port-guard", routes=("/lokitest", "/lokiaws")
+    source=TEST,
+    host="campus",
+    caddy="caddy",
+    guard="port-guard",
+    routes=("/lokitest", "/lokiaws"),
+    push_paths=("/loki/api/v1/push", "/otlp/v1/logs"),
 )
 PLACES = [f"-{at}" for at in range(2, 9)]
 EVERYWHERE = AlertsTo(

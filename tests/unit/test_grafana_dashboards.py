@@ -19,7 +19,12 @@ def source(name: str, *, expects_aws: bool = False) -> LokiSource:
 
 AWS, TEST = source("aws", expects_aws=True), source("test")
 HOST_LOGS = HostLogs(
-    source=TEST, host="campus", caddy="caddy", guard="port-guard", routes=("/lokitest", "/lokiaws")
+    source=TEST,
+    host="campus",
+    caddy="caddy",
+    guard="port-guard",
+    routes=("/lokitest", "/lokiaws"),
+    push_paths=("/loki/api/v1/push", "/otlp/v1/logs"),
 )
 
 

@@ -20,15 +20,19 @@ from components.edge.query_route import QueryRoute
 from components.edge.reader_caddyfile import Shipped, render_reader
 from components.live.container_facts import ADMIN_SOCKET
 from components.loki.push_paths import LOKIS_OWN
-from components.loki.query_paths import QUERY_PATHS
+from components.loki.query_paths import LOOPS, QUERY_PATHS
 from rig.processes import wait_for
 from tests.support.golden import GOLDEN, assert_golden
 from tests.support.programs import program
 from tests.support.running_caddy import SITE, Received, free_port, upstream
 
-AWS = QueryRoute(name="aws", port=3100, upstreams=("loki-aws:3100",), queries=QUERY_PATHS)
+AWS = QueryRoute(name="aws", port=3100, upstreams=("loki-aws:3100",), queries=QUERY_PATHS, refused=(LOOPS,))
 TEST = QueryRoute(
-    name="test", port=3199, upstreams=("loki-test:3199", "loki-test-2:3199"), queries=QUERY_PATHS
+    name="test",
+    port=3199,
+    upstreams=("loki-test:3199", "loki-test-2:3199"),
+    queries=QUERY_PATHS,
+    refused=(LOOPS,),
 )
 pytestmark = pytest.mark.programs
 
@@ -206,7 +210,7 @@ def test_the_shipper_does_nothing_else(reader: Asked, path: str) -> None:
 
 
 # Templates that never end, or that could hide one that doesn't.
-LOOPS = [
+ENDLESS = [
     "line_format `{{range 9000000000}}{{end}}`",
     "line_format `{{- range 9000000000}}{{end}}`",
     "line_format `{{ range $i := 9000000000 }}{{end}}`",
@@ -247,7 +251,7 @@ def query_of(logql: str, *more: tuple[str, str]) -> str:
     return f"/loki/api/v1/query_range?{urlencode([('query', logql), *more])}"
 
 
-@pytest.mark.parametrize("stage", LOOPS)
+@pytest.mark.parametrize("stage", ENDLESS)
 def test_a_template_that_may_never_end_is_refused(asked: Asked, stage: str) -> None:
     asked.received.checks.clear()
     for path in (

@@ -11,10 +11,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from components.docker_hosts.settings import CampusSettings
-from components.edge.guarded_settings import GuardedSettings
 from components.edge.settings import EdgeSettings
-from components.loki.settings import RESERVED_PORTS
-from components.stack.cross_checks import check_ports
+from components.loki.settings import LOKIS_RESERVED_PORTS
 from components.stack.settings import parse, parse_part
 from components.values.area import Area
 from components.values.errors import SettingsError
@@ -33,7 +31,7 @@ def test_the_shipped_stacks_are_valid(stack: str) -> None:
 def test_each_image_without_its_digest_has_a_line() -> None:
     with pytest.raises(SettingsError) as caught:
         parse(changed("images.requireDigest", True))
-    names = ["caddy", "loki", "grafana", "portGuard", "alloy"]
+    names = ["caddy", "loki", "grafana", "portGuard", "alloy", "prometheus"]
     assert [line.partition(": ")[0] for line in caught.value.problems] == [
         f"campus-monitor:images.{name}" for name in names
     ]
@@ -292,7 +290,7 @@ def test_a_password_is_not_in_the_settings_repr() -> None:
 @example(port=12345)
 def test_only_real_ports_pass(port: int) -> None:
     tree = changed("loki.instances.aws.port", port)
-    free = 1 < port < 65535 and port not in RESERVED_PORTS and port != 3199
+    free = 1 < port < 65535 and port not in LOKIS_RESERVED_PORTS and port != 3199
     if free:
         assert parse(tree).loki.instances["aws"].port == port
     else:
@@ -313,15 +311,6 @@ def test_allowed_cidrs_are_each_lokis_own() -> None:
         "aws": ["198.51.100.9/32", "203.0.113.7/32"],
         "test": ["192.0.2.1/32", "198.51.100.9/32"],
     }
-
-
-@pytest.mark.parametrize(("port", "route", "shared"), [(3100, "/other", "port"), (9090, "/lokiaws", "route")])
-def test_backends_of_two_kinds_share_neither_a_port_nor_a_route(port: int, route: str, shared: str) -> None:
-    other = GuardedSettings(port=port, route=route, allow=("nat",))
-    backends = parse(LOCAL).backends | {"metrics": other}
-    with pytest.raises(ValueError, match=rf"^metrics\.{shared}: .* is already used by loki\.instances\.aws$"):
-        check_ports(backends)
-    check_ports(parse(LOCAL).backends)
 
 
 @pytest.mark.parametrize("kind", ["discord", "slack"])

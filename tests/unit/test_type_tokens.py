@@ -25,6 +25,7 @@ FROZEN = {
     "campus-monitor:campus:LokiInstance",
     "campus-monitor:campus:OtherHost",
     "campus-monitor:campus:PortPolicy",
+    "campus-monitor:campus:Prometheus",
     "campus-monitor:campus:Reader",
 }
 

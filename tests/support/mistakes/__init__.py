@@ -9,13 +9,14 @@ from tests.support.mistakes import (
     grafana,
     loki,
     port_policy,
+    prometheus,
     replicas,
     services,
     shippers,
 )
 from tests.support.mistakes.mistake import Mistake
 
-AREAS = (campus, edge, egress, grafana, loki, port_policy, replicas, services, shippers)
+AREAS = (campus, edge, egress, grafana, loki, port_policy, prometheus, replicas, services, shippers)
 MISTAKES: list[Mistake] = [mistake for area in AREAS for mistake in area.MISTAKES]
 
 

@@ -1,0 +1,88 @@
+# pyright: strict
+"""Prometheus' configuration and command line. Pure: plain values in, text out.
+
+JSON is YAML, and needs none of YAML's quoting rules.
+
+Prometheus' memory, with its default of 2 GiB (GOMEMLIMIT 1.8 GiB), measured with Prometheus 3.16:
+
+- at rest 52 MiB;
+- the worst push, one at a time: 256 KB unpack to 5.4 MB with snappy, and 2.7 million empty series took 880
+  MiB, including garbage. As many labels took 770 MiB, samples 520 MiB; OpenTelemetry's 64 KB 30 to 80 MiB;
+- queries: an eighth;
+- the rest, 892 MiB, is for series (memory_limit.py). 100,000 of cAdvisor's, each with six labels of 225
+  bytes, took 224 MiB with 20 samples.
+
+Pushes go on for the second between two questions, with at most some 150 MiB of series. Four of the worst, one
+after the other, peaked at 1,352 MiB. `tests/metrics/test_push_bombs.py` tries all of this, four at a time.
+"""
+
+from __future__ import annotations
+
+import json
+
+from components.prometheus.memory_limit import QUERIES_SHARE
+from components.prometheus.settings import PrometheusSettings
+
+DATA = "/prometheus"
+# `nobody` in Prometheus' image, who owns DATA there.
+PROMETHEUS_UID = 65534
+
+# Prometheus' documentation recommends 15 s to 60 s. Alerts and graphs of a small host need no more.
+SCRAPE_SECONDS = 30
+
+# A query holds at most the samples of its result and its range, 16 bytes each (promql, FPoint).
+_SAMPLE_BYTES = 16
+QUERIES_AT_ONCE = 4
+QUERY_SECONDS = 60
+
+
+def render_prometheus_config(settings: PrometheusSettings) -> str:
+    """The configuration file."""
+    config = {
+        "global": {"scrape_interval": f"{SCRAPE_SECONDS}s"},
+        "storage": {
+            "tsdb": {
+                "out_of_order_time_window": settings.max_age,
+                "retention": {"time": settings.retention, "size": f"{settings.retention_gib}GB"},
+            }
+        },
+        "otlp": {
+            # They tell series of different hosts, containers and tasks apart. `service.name` and
+            # `service.instance.id` are `job` and `instance`.
+            "promote_resource_attributes": [
+                "host.name",
+                "container.name",
+                "aws.ecs.cluster.arn",
+                "aws.ecs.service.name",
+                "aws.ecs.task.arn",
+            ],
+        },
+        "scrape_configs": [
+            {
+                "job_name": "prometheus",
+                "static_configs": [{"targets": [f"127.0.0.1:{settings.port}"]}],
+            }
+        ],
+    }
+    return json.dumps(config, indent=2) + "\n"
+
+
+def prometheus_command(settings: PrometheusSettings, config_file: str) -> list[str]:
+    """The command line. Its admin and lifecycle APIs are off by default; GOMEMLIMIT follows the container's.
+
+    Queries get their share of the memory.
+    """
+    samples = settings.memory_bytes // QUERIES_SHARE // QUERIES_AT_ONCE // _SAMPLE_BYTES
+    return [
+        f"--config.file={config_file}",
+        f"--storage.tsdb.path={DATA}",
+        f"--web.listen-address=0.0.0.0:{settings.port}",
+        "--web.enable-remote-write-receiver",
+        "--web.enable-otlp-receiver",
+        f"--query.max-concurrency={QUERIES_AT_ONCE}",
+        f"--query.max-samples={samples}",
+        f"--query.timeout={QUERY_SECONDS}s",
+        "--log.format=json",
+        # For each series without a name in a push it would log a warning, and a push has room for millions.
+        "--log.level=error",
+    ]

@@ -1,0 +1,85 @@
+"""Metrics pushed by another Prometheus, and by OTLP; and samples read back."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlencode
+
+from rig.deployment import Deployment
+from rig.namespaces import SERVER
+from rig.probe import Answer, Client, Login, ca_of
+from rig.processes import die_with_parent
+from rig.stand_ins.stand_in_images import prometheus_programs
+
+REMOTE_WRITE = "/api/v1/write"
+OTLP = "/api/v1/otlp/v1/metrics"
+# The two protocols of remote write, by the messages' names.
+MESSAGES = ("prometheus.WriteRequest", "io.prometheus.write.v2.Request")
+SECONDS = 60
+# In the world.
+AGENT = "127.0.0.1:9090"
+
+
+@contextmanager
+def remote_writer(
+    deployment: Deployment, folder: Path, job: str, message: str, login: Login
+) -> Iterator[None]:
+    """A Prometheus outside, in agent mode, that sends its own metrics as this job from the NAT's address."""
+    site, world = deployment.settings["edge"], deployment.rig.network.world
+    hosts, authority = folder / "hosts", folder / "root.crt"
+    hosts.write_text(f"{SERVER} {site['domain']}\n")
+    authority.write_text(ca_of(deployment.caddy()))
+    scraped = {"job_name": job, "scrape_interval": "1s", "static_configs": [{"targets": [AGENT]}]}
+    sent_to = {
+        "url": f"https://{site['domain']}{deployment.settings['prometheus']['route']}{REMOTE_WRITE}",
+        "protobuf_message": message,
+        "basic_auth": {"username": login.user, "password": login.password},
+        "tls_config": {"ca_file": str(authority)},
+    }
+    (folder / "agent.yml").write_text(json.dumps({"scrape_configs": [scraped], "remote_write": [sent_to]}))
+    command = [
+        *("nsenter", f"--net={world.path}", "unshare", "--mount"),
+        *("sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)),
+        *(str(prometheus_programs() / "prometheus"), "--agent", f"--config.file={folder / 'agent.yml'}"),
+        *(f"--storage.agent.path={folder / 'data'}", f"--web.listen-address={AGENT}"),
+    ]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, preexec_fn=die_with_parent)
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=SECONDS)
+
+
+def otlp_body(name: str, value: float, attributes: Mapping[str, str] | None = None) -> bytes:
+    """OpenTelemetry's request for one sample of a gauge, stamped with the time now, as JSON."""
+    resource = [
+        {"key": key, "value": {"stringValue": one}}
+        for key, one in ({"service.name": "rig"} | dict(attributes or {})).items()
+    ]
+    point = {"timeUnixNano": str(time.time_ns()), "asDouble": value}
+    metric = {"name": name, "gauge": {"dataPoints": [point]}}
+    found = {"resource": {"attributes": resource}, "scopeMetrics": [{"metrics": [metric]}]}
+    return json.dumps({"resourceMetrics": [found]}).encode()
+
+
+def push_otlp(client: Client, route: str, body: bytes, login: Login | None) -> Answer:
+    """Push OpenTelemetry's metrics to a route."""
+    headers = {"Content-Type": "application/json"}
+    if login is not None:
+        headers["Authorization"] = login.header()
+    return client.request("POST", route + OTLP, body, headers)
+
+
+def samples(client: Client, query: str) -> list[dict[str, object]]:
+    """The result of an instant query."""
+    answer = client.request("GET", "/api/v1/query?" + urlencode({"query": query}))
+    if answer.status != 200:
+        raise RuntimeError(f"a query was answered {answer.status}: {answer.body[:200]!r}")
+    return json.loads(answer.body)["data"]["result"]

@@ -1,0 +1,94 @@
+"""Metrics come in by the gate alone, and are read by the reader alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rig.deployment import Deployment, on_readers_network
+from rig.inside import inside
+from rig.metrics import MESSAGES, OTLP, REMOTE_WRITE, otlp_body, push_otlp, remote_writer, samples
+from rig.namespaces import NAT, STRANGER
+from rig.probe import Client, Login, can_connect
+from rig.processes import wait_for
+
+pytestmark = pytest.mark.docker
+
+PORT = 9090
+QUERY = "/api/v1/query?query=up"
+# Prometheus' documentation, "HTTP API" and "Management API": what isn't a query.
+OTHERS = [
+    *(
+        ("POST", path)
+        for path in ("/api/v1/admin/tsdb/delete_series", "/-/reload", "/-/quit", "/api/v1/read")
+    ),
+    *(("PUT", path) for path in ("/api/v1/admin/tsdb/snapshot", "/-/quit", QUERY)),
+    *(("GET", path) for path in ("/", "/metrics", "/config", "/federate", "/debug/pprof/heap", "/-/ready")),
+    *(("GET", path) for path in ("/api/v1/status/config", "/api/v1/status/tsdb", "/api/v1/targets")),
+    *(("GET", path) for path in ("/api/v1/label/a/../../status/config/values", "/api/v1/query/../read")),
+    *(("POST", path) for path in (QUERY, REMOTE_WRITE, OTLP)),
+]
+
+
+@pytest.fixture(scope="module")
+def login(deployment: Deployment) -> Login:
+    """The account of the route for metrics."""
+    return Login("aws", deployment.outputs["shipper_credentials"]["prometheus"]["aws"])
+
+
+@pytest.fixture(scope="module")
+def grafana(deployment: Deployment) -> Iterator[Client]:
+    """A client inside Grafana's container, which asks the reader."""
+    with inside(deployment.container("grafana")) as namespace:
+        server = (on_readers_network("reader"), PORT)
+        yield Client(namespace, on_readers_network("grafana"), server, "prometheus", None)
+
+
+def wait_for_sample(grafana: Client, query: str) -> None:
+    """Return when a query by the reader finds a sample."""
+    wait_for(f"{query} finds a sample", lambda: samples(grafana, query), 30.0)
+
+
+@pytest.mark.parametrize("message", MESSAGES)
+def test_both_versions_of_remote_write_come_in(
+    deployment: Deployment, grafana: Client, login: Login, tmp_path: Path, message: str
+) -> None:
+    job = f"agent-{MESSAGES.index(message)}"
+    with remote_writer(deployment, tmp_path, job, message, login):
+        wait_for_sample(grafana, f'up{{job="{job}"}} == 1')
+
+
+def test_opentelemetrys_metrics_come_in(deployment: Deployment, grafana: Client, login: Login) -> None:
+    client = deployment.client(NAT)
+    assert push_otlp(client, "/metrics", otlp_body("otlp.pushed", 1), login).status == 200
+    wait_for_sample(grafana, "otlp_pushed")
+
+
+def test_a_stranger_and_a_wrong_password_are_refused(deployment: Deployment, login: Login) -> None:
+    body = otlp_body("otlp.refused", 1)
+    assert push_otlp(deployment.client(STRANGER), "/metrics", body, login).status == 403
+    wrong = Login(login.user, "wrong")
+    assert push_otlp(deployment.client(NAT), "/metrics", body, wrong).status == 401
+    for method, path in [*OTHERS, ("GET", REMOTE_WRITE), ("POST", f"{REMOTE_WRITE}?x=1")]:
+        if (method, path) not in (("POST", REMOTE_WRITE), ("POST", OTLP)):
+            headers = {"Authorization": login.header()}
+            answer = deployment.client(NAT).request(method, f"/metrics{path}", b"", headers)
+            assert answer.status == 403, (method, path)
+
+
+def test_grafana_queries_and_does_nothing_else(deployment: Deployment, grafana: Client) -> None:
+    assert samples(grafana, "up{job='prometheus'}")
+    since = deployment.running_since("prometheus")
+    for method, path in OTHERS:
+        assert grafana.request(method, path, b"").status == 403, (method, path)
+    assert deployment.running_since("prometheus") == since
+
+
+def test_no_container_beside_grafana_reaches_prometheus_itself(
+    deployment: Deployment, grafana: Client
+) -> None:
+    prometheus = ("172.29.35.130", PORT)
+    assert can_connect(deployment.rig.network.campus, None, prometheus)
+    assert not can_connect(grafana.namespace, None, prometheus)

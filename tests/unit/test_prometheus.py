@@ -1,0 +1,71 @@
+"""Prometheus' configuration and routes: as agreed, and read by the real Prometheus as intended."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from components.edge.caddyfile import render_caddyfile
+from components.grafana.provisioning import DATASOURCES_FILE
+from components.prometheus.config import prometheus_command, render_prometheus_config
+from components.prometheus.memory_limit import number_below
+from components.stack.campus_routes import guarded_routes, reader_caddyfile
+from components.stack.settings import parse
+from tests.support.fake_engine import build, plain, running_engine
+from tests.support.golden import assert_golden, assert_golden_variant
+from tests.support.programs import program_of_image, run
+from tests.support.running_prometheus import prometheus_settings
+from tests.support.settings import LOCAL, METRICS, TREE
+
+
+def test_the_configuration_is_the_agreed_one() -> None:
+    assert_golden("prometheus.yml", render_prometheus_config(prometheus_settings()))
+    assert_golden("prometheus_command", "\n".join(prometheus_command(prometheus_settings(), "FILE")) + "\n")
+
+
+@pytest.mark.programs
+def test_prometheus_accepts_the_configuration(tmp_path: Path) -> None:
+    promtool = program_of_image("prometheus", "bin/promtool", tmp_path)
+    for number, changes in enumerate(({}, {"retention": "100y", "maxAge": "2w", "retentionGib": 5000})):
+        file = tmp_path / f"{number}.yml"
+        file.write_text(render_prometheus_config(prometheus_settings(**changes)))
+        run(promtool, "check", "config", str(file))
+
+
+@given(limit=st.integers(1, 10**12), number=st.integers(0, 10**13))
+def test_a_number_below_the_limit_matches(limit: int, number: int) -> None:
+    pattern = re.compile(number_below(limit))
+    for one in (number, limit - 1, limit, limit + 1, 0):
+        assert bool(pattern.fullmatch(str(one))) == (one < limit)
+
+
+def caddyfiles(tree: dict[str, object]) -> str:
+    """The edge's and the reader's Caddyfiles."""
+    settings = parse(tree)
+    edge = render_caddyfile(settings.edge, guarded_routes(settings), None, [])
+    return f"{edge}\n{reader_caddyfile(settings)}"
+
+
+def test_prometheus_has_its_route_and_its_readers_port_and_nothing_else_changes() -> None:
+    assert_golden("caddyfiles", caddyfiles(LOCAL))
+    assert_golden_variant("caddyfiles", "caddyfiles_prometheus.diff", caddyfiles(METRICS))
+
+
+def test_prometheus_runs_as_nobody_beside_the_lokis_and_grafana_finds_it() -> None:
+    images = TREE["images"] | {"prometheus": "prom/prometheus:v3.16.0"}
+    area = {"route": "/metrics", "allow": ["nat"], "accounts": [{"user": "aws"}]}
+    with running_engine() as engine:
+        build(images=images, prometheus=area)
+    made = engine.containers()["t-prometheus"]
+    assert made["user"] == "65534"
+    assert [one["ipv4Address"] for one in made["networksAdvanced"]] == ["172.29.35.130"]
+    assert "ports" not in made
+    files = plain(engine.made["campus-grafana-provisioned"].inputs["files"])
+    sources = json.loads(files[DATASOURCES_FILE])["datasources"]
+    assert sources[-1]["url"] == "http://172.30.0.2:9090"
+    assert sources[-1]["jsonData"]["httpMethod"] == "GET"
