@@ -13,7 +13,7 @@ SUITE ?=
 # How many processes share the tests: more than there are cores, since tests mostly wait.
 JOBS ?= 4
 # Folders of tests/ that have higher counts, or more tests, in a soak.
-SUITES := edge policy aws loki team engines
+SUITES := edge policy aws loki metrics team engines
 LOCAL := $(PYTHON) -m local
 RIG := $(PYTHON) -m rig
 WITH_PLUGINS := $(if $(PLUGINS),--plugins "$(PLUGINS)")
