@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,38 +15,12 @@ from rig.probe import lines_in_loki
 from rig.processes import wait_for
 from rig.pusher import answers_ready
 from rig.rig import Rig
-from tests.support.guide import blocks
+from tests.support.backup import run_backup, run_restore
 
 pytestmark = pytest.mark.docker
 
-SECTION = "Back up a Loki, and restore it"
-# The first line of both scripts in the section.
-NAMED = "LOKI=loki-aws\n"
 JOB = "restore"
 LINES = 1000
-
-
-def scripts() -> tuple[str, str]:
-    """The section's two scripts: backup and restore."""
-    backup, restore = blocks("operations.md", "sh")[SECTION]
-    assert backup.startswith(NAMED)
-    assert restore.startswith(NAMED)
-    return backup, restore
-
-
-def run(rig: Rig, folder: Path, script: str, loki: str = "loki-aws") -> str:
-    """Run a script in the campus server's shell; its output."""
-    done = subprocess.run(
-        ["bash", "-ec", script.replace(NAMED, f"LOKI={loki}\n")],
-        cwd=folder,
-        env={**os.environ, "DOCKER_HOST": rig.engine.url},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    print(done.stdout, done.stderr)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def stopped(_: LiveLoki) -> None:
@@ -64,7 +36,6 @@ def killed(loki: LiveLoki) -> None:
 def test_every_line_is_read_back_from_a_backup(
     rig: Rig, tmp_path: Path, ended: Callable[[LiveLoki], None]
 ) -> None:
-    backup, restore = scripts()
     began = time.time_ns()
     with running_loki(rig, "loki-aws", rendered({}, AT_ONCE)) as loki:
         # Lines with written chunks and index, then some with only the chunks, and some in memory and in
@@ -78,12 +49,12 @@ def test_every_line_is_read_back_from_a_backup(
         wait_for("the chunk is written", lambda: len(loki.files("chunks/fake")) > written, 30.0)
         assert loki.push(JOB, range(2 * LINES, 3 * LINES)).status == 204
         ended(loki)
-        assert "loki-aws.tar is whole" in run(rig, tmp_path, backup)
+        assert "loki-aws.tar is whole" in run_backup(rig, tmp_path)
         # It has gone on. New lines aren't in the backup: if they were found later, nothing was restored.
         loki.wait_until_ready()
         assert loki.push(JOB, [3 * LINES]).status == 204
         assert not loki.found(JOB, began).missing(range(3 * LINES + 1))
-        run(rig, tmp_path, restore)
+        run_restore(rig, tmp_path)
         # Like `pulumi up`.
         loki.start()
         loki.wait_until_ready()
@@ -92,19 +63,18 @@ def test_every_line_is_read_back_from_a_backup(
 
 @pytest.mark.soak
 def test_the_stack_takes_over_a_restored_volume(replicated: Deployment, tmp_path: Path) -> None:
-    backup, restore = scripts()
     name, campus = replicated.container("loki-test").name, replicated.rig.network.campus
     assert name is not None
     assert replicated.push_status(NAT, "test", replicated.login()) == 204
     [line] = lines_in_loki(campus, replicated.loki("test"), '{job="rig"}')
-    run(replicated.rig, tmp_path, backup, name)
+    run_backup(replicated.rig, tmp_path, NAME=name)
     # A server without the stack's resources: its state has no volume.
     replicated.container("loki-test").remove(force=True)
     client = replicated.rig.engine.client()
     client.volumes.get(f"{name}-data").remove()
     client.close()
     replicated.stack.run("refresh", "--yes", "--skip-preview")
-    run(replicated.rig, tmp_path, restore, name)
+    run_restore(replicated.rig, tmp_path, NAME=name)
     replicated.stack.up("--refresh")
     wait_for("it is ready", lambda: answers_ready(campus, replicated.loki("test")), 120.0)
     assert lines_in_loki(campus, replicated.loki("test"), '{job="rig"}') == [line]

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from rig.deployment import Deployment, deployed
+from components.prometheus.settings import PORT
+from rig.deployment import Deployment, deployed, on_readers_network
 from rig.emulator import Emulator
+from rig.inside import inside
 from rig.kept_state import WHOLE
 from rig.live_grafana import make_played_image
+from rig.probe import Client, Login
 from rig.rig import Rig
 from rig.stack import local_settings, merged
 
@@ -26,3 +29,17 @@ def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
     make_played_image(rig)
     with deployed(rig, emulator, merged(WHOLE, PROMETHEUS)) as made:
         yield made
+
+
+@pytest.fixture(scope="package")
+def login(deployment: Deployment) -> Login:
+    """The account of the route for metrics."""
+    return Login("aws", deployment.outputs["shipper_credentials"]["prometheus"]["aws"])
+
+
+@pytest.fixture(scope="package")
+def grafana(deployment: Deployment) -> Iterator[Client]:
+    """A client inside Grafana's container, which asks the reader."""
+    with inside(deployment.container("grafana")) as namespace:
+        server = (on_readers_network("reader"), PORT)
+        yield Client(namespace, on_readers_network("grafana"), server, "prometheus", None)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from rig.deployment import Deployment, on_readers_network
-from rig.inside import inside
+from components.prometheus.settings import PORT
+from rig.deployment import Deployment
 from rig.metrics import MESSAGES, OTLP, REMOTE_WRITE, otlp_body, push_otlp, remote_writer, samples
 from rig.namespaces import NAT, STRANGER
 from rig.probe import Client, Login, can_connect
@@ -16,7 +15,6 @@ from rig.processes import wait_for
 
 pytestmark = pytest.mark.docker
 
-PORT = 9090
 QUERY = "/api/v1/query?query=up"
 # Prometheus' documentation, "HTTP API" and "Management API": what isn't a query.
 OTHERS = [
@@ -30,20 +28,6 @@ OTHERS = [
     *(("GET", path) for path in ("/api/v1/label/a/../../status/config/values", "/api/v1/query/../read")),
     *(("POST", path) for path in (QUERY, REMOTE_WRITE, OTLP)),
 ]
-
-
-@pytest.fixture(scope="module")
-def login(deployment: Deployment) -> Login:
-    """The account of the route for metrics."""
-    return Login("aws", deployment.outputs["shipper_credentials"]["prometheus"]["aws"])
-
-
-@pytest.fixture(scope="module")
-def grafana(deployment: Deployment) -> Iterator[Client]:
-    """A client inside Grafana's container, which asks the reader."""
-    with inside(deployment.container("grafana")) as namespace:
-        server = (on_readers_network("reader"), PORT)
-        yield Client(namespace, on_readers_network("grafana"), server, "prometheus", None)
 
 
 def wait_for_sample(grafana: Client, query: str) -> None:
