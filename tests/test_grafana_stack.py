@@ -34,9 +34,14 @@ GRAFANA: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def stack(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
-    """The stack with a Grafana that notifies nobody."""
+    """The stack with Prometheus, and a Grafana that notifies nobody."""
     make_played_image(rig)
-    with deployed(rig, emulator, {"images": {"grafana": PLAYED}, "grafana": {"enabled": True}}) as made:
+    changes = {
+        "images": {"grafana": PLAYED},
+        "grafana": {"enabled": True},
+        "prometheus": {"route": "/metrics", "allow": ["nat"], "accounts": [{"user": "sender"}]},
+    }
+    with deployed(rig, emulator, changes) as made:
         yield made
 
 
@@ -44,7 +49,7 @@ def test_the_outputs_are_those_that_are_promised(stack: Deployment) -> None:
     found = stack.stack.automation.outputs()
     secrets = [name for name, one in found.items() if one.secret]
     assert problems({name: one.value for name, one in found.items()}, secrets) == []
-    # With Grafana and its own network, the stack has all outputs.
+    # With Grafana, Prometheus and its own network, the stack has all outputs.
     assert sorted(found) == sorted(one.name for one in OUTPUTS)
     password = found["grafana_admin_password"].value
     assert printed(stack.container("grafana"), f"cat {GRAFANA_SECRETS}/admin-password") == password
