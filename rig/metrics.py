@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlencode
@@ -57,12 +57,9 @@ def remote_writer(
         process.wait(timeout=SECONDS)
 
 
-def otlp_body(name: str, value: float, attributes: Mapping[str, str] | None = None) -> bytes:
+def otlp_body(name: str, value: float) -> bytes:
     """OpenTelemetry's request for one sample of a gauge, stamped with the time now, as JSON."""
-    resource = [
-        {"key": key, "value": {"stringValue": one}}
-        for key, one in ({"service.name": "rig"} | dict(attributes or {})).items()
-    ]
+    resource = [{"key": "service.name", "value": {"stringValue": "rig"}}]
     point = {"timeUnixNano": str(time.time_ns()), "asDouble": value}
     metric = {"name": name, "gauge": {"dataPoints": [point]}}
     found = {"resource": {"attributes": resource}, "scopeMetrics": [{"metrics": [metric]}]}

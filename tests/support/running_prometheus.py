@@ -38,10 +38,6 @@ class RunningPrometheus:
         found = self.get(f"/api/v1/query?{urlencode({'query': query})}")["data"]["result"]
         return float(found[0]["value"][1]) if found else None
 
-    def series(self) -> int:
-        """The number of series in memory."""
-        return int(self.get("/api/v1/status/tsdb?limit=1")["data"]["headStats"]["numSeries"])
-
     def is_running(self) -> bool:
         """Whether it is still there."""
         return self.process.poll() is None
