@@ -31,8 +31,8 @@ OTHERS = [
 
 
 def wait_for_sample(grafana: Client, query: str) -> None:
-    """Return when a query by the reader finds a sample."""
-    wait_for(f"{query} finds a sample", lambda: samples(grafana, query), 30.0)
+    """Return when a query by the reader finds a sample. Prometheus' first scrape of itself takes 30 s."""
+    wait_for(f"{query} finds a sample", lambda: samples(grafana, query), 90.0)
 
 
 @pytest.mark.parametrize("message", MESSAGES)
@@ -63,7 +63,7 @@ def test_a_stranger_and_a_wrong_password_are_refused(deployment: Deployment, log
 
 
 def test_grafana_queries_and_does_nothing_else(deployment: Deployment, grafana: Client) -> None:
-    assert samples(grafana, "up{job='prometheus'}")
+    wait_for_sample(grafana, "up{job='prometheus'}")
     since = deployment.running_since("prometheus")
     for method, path in OTHERS:
         assert grafana.request(method, path, b"").status == 403, (method, path)
