@@ -14,6 +14,7 @@ from components.edge.caddyfile import FRAGMENTS, render_allowed_address, render_
 from components.edge.component import CADDYFILE, LIVE_DIRECTORY
 from components.live.docker_host import read_file
 from components.live.files import LiveFilesProvider
+from components.stack.backends import guarded_backends
 from components.stack.campus_routes import guarded_routes, published_routes
 from components.stack.settings import parse
 from rig.deployment import Deployment
@@ -51,8 +52,8 @@ class EdgeFiles:
         settings = self._settings
         hashes = {found["user"]: found["hash"] for found in HASH.finditer(self.deployed)}
         accounts = {
-            name: tuple((account.user, hashes[account.user]) for account in one.accounts)
-            for name, one in settings.loki.instances.items()
+            one.name: tuple((account.user, hashes[account.user]) for account in one.settings.accounts)
+            for one in guarded_backends(settings)
         }
         routes = [
             replace(route, cidrs=(*route.cidrs, *cidrs), accounts=accounts[route.name])

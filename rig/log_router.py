@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from rig.namespaces import Namespace
+from rig.processes import with_hosts
 from rig.programs import fluent_bit_plugin
 
 Record = Mapping[str, Any]
@@ -37,8 +38,7 @@ def run_plugin(
     """Give the plugin its options, and records to ship; in a namespace, with its own hosts file."""
     command = [str(_program())]
     if hosts is not None:
-        inside = 'mount --bind "$0" /etc/hosts && exec "$1"'
-        command = ["unshare", "--mount", "sh", "-c", inside, str(hosts), *command]
+        command = [*with_hosts(hosts), *command]
     if namespace is not None:
         command = ["nsenter", f"--net={namespace.path}", *command]
     done = _run(command, {"options": dict(options), "records": list(records)})

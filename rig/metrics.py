@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 from rig.deployment import Deployment
 from rig.namespaces import SERVER
 from rig.probe import Answer, Client, Login, ca_of
-from rig.processes import die_with_parent
+from rig.processes import die_with_parent, with_hosts
 from rig.stand_ins.stand_in_images import prometheus_programs
 
 REMOTE_WRITE = "/api/v1/write"
@@ -43,8 +43,7 @@ def remote_writer(
     }
     (folder / "agent.yml").write_text(json.dumps({"scrape_configs": [scraped], "remote_write": [sent_to]}))
     command = [
-        *("nsenter", f"--net={world.path}", "unshare", "--mount"),
-        *("sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)),
+        *("nsenter", f"--net={world.path}", *with_hosts(hosts)),
         *(str(prometheus_programs() / "prometheus"), "--agent", f"--config.file={folder / 'agent.yml'}"),
         *(f"--storage.agent.path={folder / 'data'}", f"--web.listen-address={AGENT}"),
     ]

@@ -35,6 +35,11 @@ def die_with_parent() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
 
 
+def with_hosts(hosts: Path) -> list[str]:
+    """The beginning of a command that sees this file as its /etc/hosts."""
+    return ["unshare", "--mount", "sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)]
+
+
 def kill_and_wait(pids: list[int], seconds: float = 20.0) -> None:
     """Kill these processes and return when they are gone; children are reaped."""
     handles = [handle for pid in pids if (handle := _pidfd(pid)) is not None]

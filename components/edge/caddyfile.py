@@ -199,9 +199,7 @@ def _global_options(site: EdgeSettings, published: Sequence[QueryRoute]) -> list
         "skip_install_trust",
         f"grace_period {GRACE_PERIOD_SECONDS}s",
         *_acme(site),
-        # Other logs may contain requests, too. To stderr, since `caddy adapt --validate` prints the
-        # configuration to stdout and logs meanwhile.
-        *access_log.strangers_log("log default ", f"exclude {access_log.SITES_ERRORS}", output="stderr"),
+        *access_log.default_log(),
         *block("servers ", servers),
         # Not HTTP/2: 300 connections with 250 requests each fill Caddy's memory.
         *(line for one in published for line in block(f"servers :{one.port} ", ["protocols h1", *limits])),
@@ -239,14 +237,13 @@ def _guarded_route(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[
 
 
 def _refusal(route: GuardedRoute, routes: Sequence[GuardedRoute]) -> list[str]:
-    """403, logged under the last matching name."""
-    pushes, listed = f"@{access_log.refused(route.name)}", f"@{access_log.listed(route.name)}"
+    """403, logged under the last matching name, or the site's."""
+    pushes, listed = f"@{access_log.refused(route.name)}", f"@{access_log.failed(route.name)}"
     return [
-        f"log_name {access_log.astray(route.name)}",
         *block(f"{pushes} ", _pushes(route)),
         f"log_name {pushes} {access_log.refused(route.name)}",
         *block(f"{listed} ", _addresses(routes)),
-        f"log_name {listed} {access_log.listed(route.name)}",
+        f"log_name {listed} {access_log.failed(route.name)}",
         'respond "Forbidden" 403',
     ]
 

@@ -33,8 +33,8 @@ def pushed(log: HostLogs, which: str) -> str:
     paths = "|".join(path.removeprefix("/") for path in log.push_paths)
     return (
         f"{log.of(log.caddy)} |= `http.log.access` "
-        '| json status="status", duration="duration", method="request.method", uri="request.uri", '
-        'ip="request.remote_ip" | __error__="" | method="POST" '
+        '| json status="status", duration="duration", method="method", uri="uri", ip="remote_ip" '
+        '| __error__="" | method="POST" '
         "| line_format `{{.uri}}` "
         f"| regexp `^(?P<route>/[a-z0-9-]+)/({paths})` "
         f'| route=~"{routes}" | {which}'

@@ -186,8 +186,7 @@ def _files(config: str, s3: S3 | None) -> dict[str, VolumeFile]:
 
 def loki_environment(settings: LokiSettings) -> list[str]:
     """The variables of a Loki's container."""
-    # Go's collector works harder before the kernel kills Loki.
-    envs = [f"GOMEMLIMIT={settings.memory_bytes // MIB * 9 // 10}MiB"]
+    envs = [f"GOMEMLIMIT={settings.go_memory_bytes // MIB}MiB"]
     if settings.s3 is not None:
         envs.append(f"AWS_SHARED_CREDENTIALS_FILE={CONFIG_DIRECTORY}/{S3_CREDENTIALS_FILE}")
     return envs

@@ -84,8 +84,8 @@ class LokiSettings(GuardedSettings):
     """Shippers may push OpenTelemetry logs too, at `<route>/otlp/v1/logs`."""
     retention: Retention = "31d"
     """Loki keeps lines for this long."""
-    memory_bytes: int = Field(default=1 << 30, ge=256 << 20)
-    """Docker kills a replica above this many bytes of memory."""
+    memory_bytes: int = Field(default=5 << 28, ge=512 << 20)
+    """Docker kills a replica above this many bytes of memory. It gets as many pushes at once as fit in."""
     limits: LokiLimits = LokiLimits()
     """Loki accepts at most this from all shippers together."""
     schema_periods: tuple[SchemaPeriod, ...] = DEFAULT_SCHEMA
@@ -171,6 +171,11 @@ class LokiSettings(GuardedSettings):
     def keeps_structured_metadata(self) -> bool:
         """Whether lines may have structured metadata, which no older schema can store."""
         return all(period.is_current for period in self.schema_periods)
+
+    @property
+    def go_memory_bytes(self) -> int:
+        """The size above which Go collects garbage harder (GOMEMLIMIT), before the kernel kills Loki."""
+        return (self.memory_bytes * 9 // 10) >> 20 << 20
 
     @property
     def retention_seconds(self) -> int:

@@ -247,14 +247,14 @@ def _check_published_port(key: str, port: int, rules: Sequence[Rule], may_be_wid
         raise ValueError(f"{key}: no rule of portPolicy.rules lets port {port}/tcp in")
     if reached == "anybody":
         raise ValueError(
-            f"{key}: portPolicy.rules let anybody in to port {port}/tcp, and Loki "
-            "knows no users: name sources in the rule's `from`"
+            f"{key}: portPolicy.rules let anybody in to port {port}/tcp, which asks "
+            "for no password: name sources in the rule's `from`"
         )
     wide = [cidr for cidr in named_sources(rules, port, "tcp") if is_wide(cidr)]
     if wide and not may_be_wide:
         raise ValueError(
-            f"{key}: portPolicy.rules let {wide[0]} in to port {port}/tcp, and Loki knows no "
-            "users: name private networks of at most a /8, or set publishedWide: true, received true"
+            f"{key}: portPolicy.rules let {wide[0]} in to port {port}/tcp, which asks for no "
+            "password: name private networks of at most a /8, or set publishedWide: true, received true"
         )
 
 

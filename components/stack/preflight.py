@@ -1,5 +1,5 @@
 # pyright: strict
-"""What is asked before anything is touched: that the Docker host answers, and that its images can be had.
+"""What is asked before anything is touched: that the Docker host answers, and that its images are available.
 
 Only a `unix://` host is asked. A preview works without an `ssh://` host, and touches none.
 """
@@ -124,7 +124,7 @@ def _image_problem(socket_path: str, role: str, image: str) -> str | None:
     if status == http.client.OK or status in _UNDECIDED:
         return None
     return (
-        f"{PROJECT}:images.{to_camel(role)}: the Docker host hasn't got it and can't pull it "
+        f"{PROJECT}:images.{to_camel(role)}: the Docker host doesn't have it and can't pull it "
         f"({_reason(answer)}): build or load it there, or name another, received {json.dumps(image)}"
     )
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 import bcrypt
 
 from components.edge.caddyfile import GuardedRoute, render_caddyfile
-from components.edge.guarded_backend import Pushes
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import GRAFANA_PORT
-from components.loki import push_paths
+from components.loki.push_paths import pushes
 from rig.deployment import Deployment
 from rig.edge_files import EdgeFiles
 from rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, STRANGER_6
 from tests.edge.gate_oracle import OTLP, Door, Policy
+from tests.support.loki import loki_instance
 
 CAMPUS = "198.51.100.0/24"
 ACCOUNTS = {"admin-1": "Correct:horse battery", "admin-2": "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n"}
@@ -80,7 +79,7 @@ def many_routes_caddyfile(deployment: Deployment) -> str:
         (user, bcrypt.hashpw(password.encode(), bcrypt.gensalt(CHEAP)).decode())
         for user, password in ACCOUNTS.items()
     )
-    own = Pushes(paths=(push_paths.LOKIS_OWN,), at_once=push_paths.PUSHES_AT_ONCE)
+    own, with_otlp = (pushes(loki_instance(otlp=otlp)) for otlp in (False, True))
     routes = [
         GuardedRoute(name="aws", prefix="/lokiaws", upstream=aws, pushes=own, allow_nat=True),
         GuardedRoute(
@@ -105,7 +104,7 @@ def many_routes_caddyfile(deployment: Deployment) -> str:
             name="otlp",
             prefix="/lokiotlp",
             upstream=test,
-            pushes=replace(own, paths=(push_paths.LOKIS_OWN, push_paths.OTLP)),
+            pushes=with_otlp,
             allow_nat=True,
             accounts=accounts,
         ),

@@ -73,15 +73,19 @@ class Field:
             connection.endheaders(bomb.body[: len(bomb.body) // 2])
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
-    """One gate and one Loki for all bombs, which thus find the former ones' leftovers."""
+@pytest.fixture(scope="module", params=({}, {"memoryBytes": 512 << 20}), ids=("usual", "least"))
+def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Field]:
+    """One gate and one Loki for all bombs, which thus find the former ones' leftovers.
+
+    With the usual memory, and with the least.
+    """
     program = program_of_image("loki", "usr/bin/loki", tmp_path_factory.mktemp("program"))
-    instance = loki_instance(otlp=True, accounts=[{"user": "admin"}])
+    instance = loki_instance(otlp=True, accounts=[{"user": "admin"}], **request.param)
+    folder = tmp_path_factory.mktemp("caddy")
     with (
         memory_limit("bombs", instance.memory_bytes) as memory,
         running_loki(program, tmp_path_factory.mktemp("loki"), instance, memory) as loki,
-        running_caddy(tmp_path_factory.mktemp("caddy"), has_grafana=False, loki=loki.port) as caddy,
+        running_caddy(folder, has_grafana=False, loki=(instance, loki.port)) as caddy,
     ):
         yield Field(caddy, loki, memory)
 

@@ -26,18 +26,18 @@ from components.edge.caddyfile import (
     render_allowed_address,
     render_caddyfile,
 )
-from components.edge.guarded_backend import Pushes
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import ADMIN_SOCKET
-from components.loki.push_paths import LOKIS_OWN, OTLP, PUSHES_AT_ONCE
+from components.loki.push_paths import pushes
+from components.loki.settings import LokiSettings
 from tests.support.http_server import serving
+from tests.support.loki import loki_instance
 from tests.support.memory_limit import MemoryLimit
 from tests.support.programs import program
 
 SITE = EdgeSettings(domain="campus.localhost", tls="internal", email=None, http_port=18080, https_port=18443)
 HASH = "$2b$04$" + "." * 21 + "u" + "." * 31
-ONLY_LOKIS = Pushes(paths=(LOKIS_OWN,), at_once=PUSHES_AT_ONCE)
-WITH_OTLP = replace(ONLY_LOKIS, paths=(LOKIS_OWN, OTLP))
+ONLY_LOKIS, WITH_OTLP = (pushes(loki_instance(otlp=otlp)) for otlp in (False, True))
 AWS = GuardedRoute(name="aws", prefix="/lokiaws", upstream="loki-aws:3100", pushes=ONLY_LOKIS, allow_nat=True)
 TEST = GuardedRoute(
     name="test",
@@ -248,14 +248,14 @@ def running_caddy(
     has_grafana: bool,
     replicas: Sequence[int] = (),
     accounts_optional: bool = False,
-    loki: int | None = None,
+    loki: tuple[LokiSettings, int] | None = None,
     grafana: int | None = None,
     limit: MemoryLimit | None = None,
     more: Sequence[GuardedRoute] = (),
 ) -> Iterator[RunningCaddy]:
     """The real Caddy, with the same upstream behind every route; one has replicas on these ports too.
 
-    `loki` and `grafana` are ports of others, instead of the upstream. Caddy's memory is limited to `limit`.
+    `loki` (with its port) and `grafana` (a port) replace the upstream. Caddy's memory is limited to `limit`.
     `more` are further routes.
     """
     site = SITE.model_copy(update={"http_port": free_port(), "https_port": free_port()})
@@ -264,13 +264,13 @@ def running_caddy(
         aws = replace(AWS, upstream=f"127.0.0.1:{port}")
         test = replace(
             TEST,
-            upstream=aws.upstream if loki is None else f"127.0.0.1:{loki}",
+            upstream=aws.upstream if loki is None else f"127.0.0.1:{loki[1]}",
             more_upstreams=tuple(f"127.0.0.1:{replica}" for replica in replicas),
             cidrs=(f"{LISTED}/32",),
             accounts=(("admin", password),),
             accounts_optional=accounts_optional,
             # Each of a route's paths checks the replicas separately.
-            pushes=ONLY_LOKIS if replicas else WITH_OTLP,
+            pushes=pushes(loki[0]) if loki else ONLY_LOKIS if replicas else WITH_OTLP,
         )
         behind = aws.upstream if grafana is None else f"127.0.0.1:{grafana}"
         page = render_caddyfile(site, [aws, test, *more], behind if has_grafana else None, [])

@@ -17,22 +17,15 @@ from rig.rig import Rig
 
 pytestmark = pytest.mark.docker
 
-# Before there was a reader (1f055bb, issue 19).
+# With five logs for each route, and 1 GiB for each Loki (dd2b291, issue 19).
 KEPT = KeptState.read(Path(__file__).with_name("kept_state.json.gz"))
 LISTED = {
-    "campus-readers-network": "create",
-    "campus-reader": "create",
-    "campus-reader-config": "create",
-    "campus-reader-files": "create",
-    "campus-reader-container": "create",
-    "campus-loki-aws-container": "replace",
-    "campus-edge-container": "replace",
-    "campus-grafana-container": "replace",
-    "campus-log-shipper-container": "replace",
-    "campus-log-shipper-files": "update",
-    "campus-port-policy-policy": "update",
     "campus-edge-caddyfile": "update",
-    "nat-ap-northeast-2a-fragment": "update",
+    "campus-edge-first-caddyfile": "update",
+    "campus-loki-aws-container": "replace",
+    "campus-loki-aws-config-files": "update",
+    "campus-loki-test-container": "replace",
+    "campus-loki-test-config-files": "update",
     "campus-grafana-provisioned": "update",
     "campus-grafana-dashboards": "update",
 }

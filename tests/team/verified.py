@@ -12,6 +12,7 @@ from pathlib import Path
 from rig.deployment import Deployment, on_readers_network
 from rig.namespaces import SERVER, SERVER_6
 from rig.probe import Login, ca_of
+from rig.processes import with_hosts
 from rig.stack import ROOT
 
 ADMIN = Login("admin", "an-admin-password-canary")
@@ -61,8 +62,7 @@ class Looking:
         command = [sys.executable, "-m", "ops.verify", stack.name, "--ca", str(authority)]
         done = subprocess.run(
             [
-                *("nsenter", f"--net={self.deployment.rig.network.world.path}", "unshare", "--mount"),
-                *("sh", "-c", 'mount --bind "$0" /etc/hosts && exec "$@"', str(hosts)),
+                *("nsenter", f"--net={self.deployment.rig.network.world.path}", *with_hosts(hosts)),
                 *(*command, *(["--from", *sources] if sources else [])),
             ],
             env=os.environ | dict(stack.automation.workspace.env_vars),

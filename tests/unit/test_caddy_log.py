@@ -183,7 +183,7 @@ def test_a_strangers_pushes_hide_no_refusal_of_a_listed_address(caddy: RunningCa
         asked += len(answers)
     # The flood is sampled, even if a ten-second interval ends in it.
     assert len(caddy.new_log_lines(before)) < asked / 10
-    assert_logged(caddy, LISTED, "aws_listed")
+    assert_logged(caddy, LISTED, "aws_failed")
 
 
 def assert_logged(caddy: RunningCaddy, source: str, logger: str) -> None:
@@ -196,7 +196,7 @@ def assert_logged(caddy: RunningCaddy, source: str, logger: str) -> None:
     # components/grafana/logql.py, `pushed`.
     assert (entry["status"], type(entry["duration"])) == (403, float)
     request = {"method": "POST", "uri": PUSH, "remote_ip": source}
-    assert request.items() <= entry["request"].items()
+    assert request.items() <= entry.items()
 
 
 def test_the_access_log_has_all_refusals_and_some_of_many_pushes(tmp_path: Path) -> None:
@@ -225,16 +225,14 @@ def test_the_access_log_has_all_refusals_and_some_of_many_pushes(tmp_path: Path)
         # On another route no push was accepted until now.
         caddy.allow("127.0.0.1")
         assert caddy.post(PUSH).status_code == 204
-    entries = [entry for entry in logged(tmp_path) if entry["request"]["method"] == "POST"]
+    entries = [entry for entry in logged(tmp_path) if entry["method"] == "POST"]
     taken = [entry for entry in entries if entry["status"] == 204]
-    by_route = {
-        path: sum(1 for entry in taken if entry["request"]["uri"] == path) for path in (GUARDED_PUSH, PUSH)
-    }
+    by_route = {path: sum(1 for entry in taken if entry["uri"] == path) for path in (GUARDED_PUSH, PUSH)}
     # Whole seconds, and partial ones at both ends.
     at_most = (int(seconds) + 2) * TAKEN_LOGGED_PER_SECOND + pushes // TAKEN_LOGGED_ONE_IN
     assert TAKEN_LOGGED_PER_SECOND <= by_route[GUARDED_PUSH] <= at_most < pushes
     assert by_route[PUSH] == 1
-    assert {entry["user_id"] for entry in taken if entry["request"]["uri"] == GUARDED_PUSH} == {"admin"}
+    assert {entry["user_id"] for entry in taken if entry["uri"] == GUARDED_PUSH} == {"admin"}
     refused = [entry["status"] for entry in entries if entry["status"] >= 400]
     assert sorted(refused) == sorted(status for _, _, status in refusals)
 
@@ -302,5 +300,5 @@ def test_the_access_log_has_nothing_to_log_in_with(tmp_path: Path) -> None:
             caddy.plainly(f"/invite/{KEY}?code={KEY}", {"Host": host, "X-Api-Key": KEY})
         caddy.post("/x", headers={"Host": KEY} | headers)
     assert KEY[:-1] not in (tmp_path / "log").read_text().replace(f'"host":"{KEY}"', "")
-    uris = [entry["request"]["uri"] for entry in logged(tmp_path)]
+    uris = [entry.get("uri") for entry in logged(tmp_path)]
     assert set(CAPABILITIES.values()) <= set(uris)

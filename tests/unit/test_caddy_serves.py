@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from components.loki.push_paths import PUSHES_AT_ONCE
 from rig.processes import wait_for
 from tests.support.http_server import serving
 from tests.support.running_caddy import (
     GUARDED_PUSH,
     PUSH,
+    WITH_OTLP,
     RunningCaddy,
     free_port,
     logged,
@@ -201,7 +201,7 @@ def test_loki_gets_a_limited_number_of_pushes_at_once_over_all_paths(tmp_path: P
         paths = [GUARDED_PUSH, "/lokitest/otlp/v1/logs"] * 4
         pushed = [threads.submit(caddy.post, path, auth=("admin", "right")) for path in paths]
         assert [one.result().status_code for one in pushed] == [204] * len(paths)
-        assert caddy.received.most_at_once == PUSHES_AT_ONCE
+        assert caddy.received.most_at_once == WITH_OTLP.at_once
 
 
 # --- replicas ---

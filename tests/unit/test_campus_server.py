@@ -58,7 +58,7 @@ def test_each_loki_has_its_own_limits(engine: Engine) -> None:
     containers = engine.containers()
     found = {name: (containers[f"t-loki-{name}"]["memory"], containers[f"t-loki-{name}"]["envs"])
              for name in ("aws", "test")}  # fmt: skip
-    assert found == {"aws": (2048, ["GOMEMLIMIT=1843MiB"]), "test": (1024, ["GOMEMLIMIT=921MiB"])}
+    assert found == {"aws": (2048, ["GOMEMLIMIT=1843MiB"]), "test": (1280, ["GOMEMLIMIT=1152MiB"])}
 
 
 def test_pushes_come_before_queries_if_the_cpu_is_busy(usual: Engine) -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from components.loki.config import render_loki_config
+from components.loki.push_paths import pushes
 from tests.support.golden import assert_golden, assert_golden_variant
 from tests.support.loki import loki_instance, verify
 
@@ -21,7 +22,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "loki_port": {"port": 3199},
     "loki_limits": {
         "retention": "1y",
-        "memoryBytes": 256 << 20,
+        "memoryBytes": 512 << 20,
         "limits": {
             "rateMib": 1,
             "burstMib": 2,
@@ -73,7 +74,13 @@ def test_loki_reads_the_units_as_intended(loki: str, tmp_path: Path) -> None:
     assert (limits["max_global_streams_per_user"], limits["max_line_size"]) == (5, "4MB")
     assert (limits["retention_period"], limits["reject_old_samples_max_age"]) == ("1y", "6h")
     assert limits["max_query_length"] == "0s"
-    assert (wal["replay_memory_ceiling"], wal["disk_full_threshold"]) == ("128MB", 0.9)
+    assert (wal["replay_memory_ceiling"], wal["disk_full_threshold"]) == ("256MB", 0.9)
+
+
+@pytest.mark.parametrize(("memory_mib", "at_once"), [(512, 1), (1024, 2), (1280, 3), (2048, 4), (8192, 4)])
+def test_a_loki_gets_as_many_pushes_at_once_as_fit_into_its_memory(memory_mib: int, at_once: int) -> None:
+    """`tests/loki/test_push_bombs.py` tries the worst, with the usual memory and the least."""
+    assert pushes(loki_instance(memoryBytes=memory_mib << 20)).at_once == at_once
 
 
 def test_lines_are_on_the_data_volume_and_kept_no_longer_than_the_retention() -> None:

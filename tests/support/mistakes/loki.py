@@ -34,7 +34,7 @@ MISTAKES = [
     Mistake(
         {"loki.instances.aws.retention": "1 month"}, "loki.instances.aws.retention: a duration", "1 month"
     ),
-    Mistake({"loki.instances.aws.memoryBytes": 1}, "loki.instances.aws.memoryBytes:", "1"),
+    Mistake({"loki.instances.aws.memoryBytes": 511 << 20}, "loki.instances.aws.memoryBytes:", "535822336"),
     Mistake({"loki.instances.aws.limits.rate": 1}, "loki.instances.aws.limits.rate: unknown key"),
     Mistake({"loki.instances.aws.limits.rateMib": 0}, "loki.instances.aws.limits.rateMib:", "0"),
     Mistake(
