@@ -158,7 +158,7 @@ def _show(
 def _urls(local: settings.LocalSettings, outputs: dict[str, Any], *, grafana: bool) -> list[tuple[str, str]]:
     urls = [("Grafana", str(outputs.get("grafana_url")))] if grafana else []
     urls += [(f"push {name}", url) for name, url in sorted((outputs.get("loki_push_urls") or {}).items())]
-    return [*urls, *((f"Loki {name}, inside", url) for name, url in sorted(local.lokis.items()))]
+    return [*urls, *((f"{name}, inside", url) for name, url in sorted(local.backends.items()))]
 
 
 def _destroy(place: settings.Place, plugins: Path | None) -> None:

@@ -42,8 +42,8 @@ class LocalSettings:
     place: Place
     images: dict[str, str]
     grafana_enabled: bool
-    # The Lokis' URLs on the private network by name.
-    lokis: dict[str, str]
+    # The URLs of Lokis and Prometheus on the private network, by name.
+    backends: dict[str, str]
 
 
 def read(folder: Path = ROOT) -> LocalSettings:
@@ -54,7 +54,7 @@ def read(folder: Path = ROOT) -> LocalSettings:
         place=_place(found),
         images={name: image for name, image in settings["images"].items() if isinstance(image, str)},
         grafana_enabled=settings["grafana"]["enabled"],
-        lokis=found["lokis"],
+        backends=found["backends"],
     )
 
 

@@ -21,6 +21,7 @@ from components.aws.settings import AwsSettings
 from components.docker_hosts.settings import CampusSettings
 from components.edge.settings import EdgeSettings
 from components.log_shipper.settings import ShipperSettings
+from components.stack.backends import guarded_backends
 from components.stack.settings import Settings, parse, parse_part
 from components.values.area import Area
 from components.values.errors import PROJECT, SettingsError
@@ -86,15 +87,15 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     settings = found.model_dump(mode="json", by_alias=True)
-    print(json.dumps({"decryptedBy": file.decrypted_by, "settings": settings, "lokis": _lokis(found)}))
+    print(json.dumps({"decryptedBy": file.decrypted_by, "settings": settings, "backends": _backends(found)}))
     return 0
 
 
-def _lokis(found: Place | Settings) -> dict[str, str]:
-    """Each Loki's URL on the private network, by its name."""
+def _backends(found: Place | Settings) -> dict[str, str]:
+    """Each backend's URL on the private network, by its name."""
     if isinstance(found, Place):
         return {}
-    ports = {name: one.port for name, one in found.loki.instances.items()}
+    ports = {one.name: one.settings.port for one in guarded_backends(found)}
     return {name: f"http://{found.campus.private_address(port)}:{port}" for name, port in ports.items()}
 
 

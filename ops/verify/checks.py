@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
 from local.say import Problem
+from ops.verify.signals import LINE, SAMPLE, Signal
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Standing = Literal["allowed", "stranger", "unknown"]
@@ -25,6 +26,8 @@ LEAST_LEFT = 1 / 6
 SITE_PORTS = (80, 443)
 # Ports that Docker would open past a firewall if somebody published them: its own API, Grafana, Loki.
 NEVER_OPEN = (2375, 3000, 3100)
+# The name of Prometheus' route, of its accounts, and of its data source.
+PROMETHEUS = "prometheus"
 # What to do about an IPv6 address of the site, where routes allow IPv4 only.
 NO_AAAA = "remove the AAAA record (docs/aws.md)"
 
@@ -60,13 +63,20 @@ class Login:
 
 @dataclass(frozen=True)
 class Route:
-    """A way to a Loki, and who may push there."""
+    """A way to a backend, and who may push there."""
 
+    # Of the data source in Grafana, too.
     name: str
     # Of the push URL.
     path: str
     allowed: tuple[str, ...]
     logins: tuple[Login, ...]
+    signal: Signal = LINE
+
+    @property
+    def source_uid(self) -> str:
+        """Grafana's data source (components/grafana/provisioning.py)."""
+        return f"loki-{self.name}" if self.signal is LINE else self.name
 
 
 @dataclass(frozen=True)
@@ -118,19 +128,37 @@ def _routes(outputs: Mapping[str, object]) -> tuple[Route, ...]:
     urls = _mapping(outputs.get("loki_push_urls"), "loki_push_urls")
     allowed = _mapping(outputs.get("loki_allowed_cidrs"), "loki_allowed_cidrs")
     accounts = _mapping(outputs.get("shipper_credentials"), "shipper_credentials")
-    return tuple(
+    routes = [
         Route(
             name=name,
             path=urlsplit(_text(urls, name, "loki_push_urls")).path,
             allowed=tuple(_texts(allowed.get(name), "loki_allowed_cidrs")),
-            logins=_logins(_mapping(accounts.get(name, {}), "shipper_credentials")),
+            logins=_logins(accounts, name),
         )
         for name in sorted(urls)
-    )
+    ]
+    return (*routes, *_metrics_route(outputs, accounts))
 
 
-def _logins(accounts: Mapping[str, object]) -> tuple[Login, ...]:
-    return tuple(Login(user, _text(accounts, user, "shipper_credentials")) for user in sorted(accounts))
+def _metrics_route(outputs: Mapping[str, object], accounts: Mapping[str, object]) -> list[Route]:
+    """Prometheus' route, if the stack has one."""
+    if outputs.get("metrics_push_urls") is None:
+        return []
+    urls = _mapping(outputs["metrics_push_urls"], "metrics_push_urls")
+    return [
+        Route(
+            name=PROMETHEUS,
+            path=urlsplit(_text(urls, "otlp", "metrics_push_urls")).path,
+            allowed=tuple(_texts(outputs.get("metrics_allowed_cidrs"), "metrics_allowed_cidrs")),
+            logins=_logins(accounts, PROMETHEUS),
+            signal=SAMPLE,
+        )
+    ]
+
+
+def _logins(accounts: Mapping[str, object], route: str) -> tuple[Login, ...]:
+    own = _mapping(accounts.get(route, {}), "shipper_credentials")
+    return tuple(Login(user, _text(own, user, "shipper_credentials")) for user in sorted(own))
 
 
 def _row(text: str) -> PortRow:
@@ -207,16 +235,16 @@ def check_address(text: str) -> None:
 def judge_push(
     route: Route, source: str, kind: Standing, status: int | None, said: str, login: Login | None = None
 ) -> Result:
-    """Judge the answer to a push: 204 for an allowed address, 403 for any other."""
+    """Judge the answer to a push: it is accepted from an allowed address, and 403 for any other."""
     target = f"{route.name}, from {source}" + (f", as {login.user}" if login else "")
-    check, wanted = ("stranger", 403) if kind == "stranger" else ("allowed push", 204)
+    check, wanted = ("stranger", 403) if kind == "stranger" else ("allowed push", route.signal.taken)
     if status == wanted:
         return Result(check, target, Verdict.OK, said)
     return Result(check, target, Verdict.WRONG, f"{said}, should be {wanted}{_why(kind, status)}")
 
 
 def _why(kind: Standing, status: int | None) -> str:
-    if kind == "stranger" and status in (204, 401):
+    if kind == "stranger" and status in (200, 204, 401):
         return ": the gate lets somebody in who isn't on the list (behind a NAT, state your address: FROM=…)"
     return ": the address is on the list" if status == 403 else ""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import urllib.error
-import urllib.parse
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,8 +15,8 @@ from local.paths import LOCAL
 from local.say import Problem
 from local.settings import LocalSettings
 from ops.verify import checks, proof
-from ops.verify.checks import Login, Result
-from ops.verify.places import Answer, Trust, places, push_body
+from ops.verify.checks import Login, Result, Route
+from ops.verify.places import Answer, Trust, places
 
 ROOT_CERTIFICATE = "/data/caddy/pki/authorities/local/root.crt"
 EDGE_SECONDS = 30
@@ -37,8 +36,8 @@ class Container:
         """Its address."""
         return self.seen
 
-    def push(self, path: str, line: str, login: Login | None) -> Answer:
-        """The status code that a push of one line gets; curl's complaint if there is none."""
+    def push(self, path: str, body: str, login: Login | None) -> Answer:
+        """The status code that a push gets; curl's complaint if there is none."""
         host, address, port = self.site
         done = docker.run(
             *("run", "--rm", "--interactive"),
@@ -49,7 +48,7 @@ class Container:
             *("--write-out", "%{http_code}", "--max-time", "20"),
             *("--resolve", f"{host}:{port}:{address}", "--cacert", "/root.crt"),
             *("--config", "-", f"https://{host}:{port}{path}"),
-            stdin=curl_config(line, login),
+            stdin=curl_config(body, login),
         )
         code = done.stdout.strip()
         if code in ("", "000"):
@@ -57,9 +56,9 @@ class Container:
         return Answer(int(code), code)
 
 
-def curl_config(line: str, login: Login | None) -> str:
+def curl_config(body: str, login: Login | None) -> str:
     """What curl reads from its standard input: other users could see a password among its arguments."""
-    options = {"header": "Content-Type: application/json", "data-binary": push_body(line)}
+    options = {"header": "Content-Type: application/json", "data-binary": body}
     if login is not None:
         options["user"] = f"{login.user}:{login.password}"
     return "".join(f"{name} = {_quoted(value)}\n" for name, value in options.items())
@@ -115,12 +114,10 @@ def _certificate(local: LocalSettings, folder: Path) -> Path:
 
 
 def _reader(local: LocalSettings) -> proof.Reader:
-    """Asks Loki directly: this machine reaches the private network."""
+    """Queries backends directly: this machine reaches the private network."""
 
-    def read(loki: str, query: str) -> list[str] | None:
-        asked = urllib.parse.urlencode({"query": query, "since": "1h"})
-        answer = _get(f"{local.lokis[loki]}/loki/api/v1/query_range?{asked}")
-        return None if answer is None else proof.lines_of(answer)
+    def read(route: Route, query: str) -> str | None:
+        return _get(local.backends[route.name] + query)
 
     return read
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import errno
 import http.client
-import json
 import socket
 import ssl
 import time
@@ -19,8 +18,6 @@ from local.say import Problem
 from ops.verify import checks
 from ops.verify.checks import Knock, Login, Result, Verdict
 
-# The label of the pushed lines.
-JOB = "verify"
 # Longer than a push waits at the gate for a Loki that restarts.
 ANSWER_SECONDS = 30.0
 KNOCK_SECONDS = 3.0
@@ -50,8 +47,8 @@ class Pusher(Protocol):
         """Its name in the table."""
         ...
 
-    def push(self, path: str, line: str, login: Login | None) -> Answer:
-        """What a push of one line is answered."""
+    def push(self, path: str, body: str, login: Login | None) -> Answer:
+        """What a push is answered."""
         ...
 
 
@@ -110,10 +107,10 @@ class Place:
         finally:
             connection.close()
 
-    def push(self, path: str, line: str, login: Login | None) -> Answer:
-        """What a push of one line is answered."""
+    def push(self, path: str, body: str, login: Login | None) -> Answer:
+        """What a push is answered."""
         headers = {"Content-Type": "application/json", **(basic_auth(login) if login else {})}
-        return self.request("POST", path, push_body(line).encode(), headers)
+        return self.request("POST", path, body.encode(), headers)
 
     def knock(self, port: int) -> Knock:
         """The outcome of a connection to a port of the server."""
@@ -267,12 +264,6 @@ def basic_auth(login: Login) -> dict[str, str]:
     """The header for a login."""
     pair = base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
     return {"Authorization": f"Basic {pair}"}
-
-
-def push_body(line: str) -> str:
-    """A Loki push of one line, stamped with the time now."""
-    stream = {"stream": {"job": JOB}, "values": [[str(time.time_ns()), line]]}
-    return json.dumps({"streams": [stream]})
 
 
 def _reason(error: Exception) -> str:

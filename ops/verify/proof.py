@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from urllib.parse import urlencode
 
 from local import processes, pulumi, say
 from ops.verify import checks
 from ops.verify.checks import Deployment, Login, Result, Route, Verdict
-from ops.verify.places import JOB, Answer, Place, Pusher, Trust, basic_auth, over_ipv6, places, unseen
+from ops.verify.places import Answer, Place, Pusher, Trust, basic_auth, over_ipv6, places, unseen
 
-# Lines are found at once, except in a Loki that has just started: its queries may take 16 s more.
+# Pushes are found at once, except in a Loki that has just started: its queries may take 16 s more.
 READ_BACK_SECONDS = 60.0
 # A push is retried for so long, as a shipper would: a Loki that starts isn't a fault.
 PUSH_SECONDS = 30.0
@@ -26,11 +24,11 @@ HEALTH = "/api/health"
 
 
 class CannotReadError(Exception):
-    """Loki can't be queried from here; the text says why."""
+    """The backends can't be queried from here; the text says why."""
 
 
-# Queries a Loki, by its name, for lines; None if it didn't answer this time.
-Reader = Callable[[str, str], list[str] | None]
+# Asks a route's backend for a path with its query; None if it didn't answer this time.
+Reader = Callable[[Route, str], bytes | str | None]
 
 
 def of_stack(stack: str, sources: Sequence[str] = (), authority: Path | None = None) -> list[Result]:
@@ -51,7 +49,7 @@ def prove(
         results += _grafana(deployed, here[0])
         results += _Pushes(deployed.routes, pushers, read).results()
     else:
-        why = "no password and no line is sent to a server without a valid certificate"
+        why = "no password and no push is sent to a server without a valid certificate"
         results.append(Result("all behind it", deployed.host, Verdict.UNPROVEN, why))
     return results + [result for place in here for result in _ports(deployed, place)]
 
@@ -70,27 +68,25 @@ def _grafana(deployed: Deployment, place: Place) -> list[Result]:
 
 
 def through_grafana(deployed: Deployment, place: Place) -> Reader:
-    """Query Loki through Grafana's data sources: from outside there is no other way to read from it."""
+    """Query through Grafana's data sources: from outside there is no other way to read."""
     password = deployed.grafana_password
     is_refused = False
 
-    def read(loki: str, query: str) -> list[str] | None:
+    def read(route: Route, query: str) -> bytes | None:
         nonlocal is_refused
         if is_refused:
             raise CannotReadError(_REFUSED)
         if password is None:
-            raise CannotReadError("the stack has no Grafana, through which Loki is queried")
+            raise CannotReadError("the stack has no Grafana, through which it is queried")
         if place.request("GET", HEALTH).status != 200:
-            raise CannotReadError("Grafana, through which Loki is queried, doesn't answer")
-        asked = urlencode({"query": query, "since": "1h"})
-        # components/grafana/provisioning.py gives data sources their uid.
-        path = f"/api/datasources/proxy/uid/loki-{loki}/loki/api/v1/query_range?{asked}"
+            raise CannotReadError("Grafana, through which it is queried, doesn't answer")
+        path = f"/api/datasources/proxy/uid/{route.source_uid}{query}"
         answer = place.request("GET", path, headers=basic_auth(Login("admin", password)))
         if answer.status == 401:
             # Only once in a run: after five wrong logins Grafana refuses even the right one.
             is_refused = True
             raise CannotReadError(_REFUSED)
-        return lines_of(answer.body) if answer.status == 200 else None
+        return answer.body if answer.status == 200 else None
 
     return read
 
@@ -98,18 +94,9 @@ def through_grafana(deployed: Deployment, place: Place) -> Reader:
 _REFUSED = "Grafana refuses the stack's password of `admin` (docs/grafana.md)"
 
 
-def lines_of(body: bytes | str) -> list[str] | None:
-    """The lines in Loki's answer to a query; None if the answer isn't Loki's."""
-    try:
-        streams = json.loads(body)["data"]["result"]
-        return [line for stream in streams for _, line in stream["values"]]
-    except (ValueError, KeyError, TypeError):
-        return None
-
-
 @dataclass(frozen=True)
 class _Pushes:
-    """Pushes to every route from every place, and reads the lines back."""
+    """Pushes to every route from every place, and reads the pushes back."""
 
     routes: Sequence[Route]
     pushers: Sequence[Pusher]
@@ -135,41 +122,41 @@ class _Pushes:
 
     def _shown(self, route: Route, pusher: Pusher) -> checks.Standing:
         """The standing of a client whose address isn't known: only a stranger is refused."""
-        answer = pusher.push(route.path, _new_line(), None)
+        answer = _push(pusher, route, _new_word(), None)
         return "stranger" if answer.status == 403 else "unknown"
 
     def _stranger(self, route: Route, pusher: Pusher) -> Result:
-        answer = pusher.push(route.path, _new_line(), None)
+        answer = _push(pusher, route, _new_word(), None)
         return checks.judge_push(route, pusher.name, "stranger", answer.status, answer.said)
 
     def _allowed(self, route: Route, pusher: Pusher) -> list[Result]:
         found: list[Result] = []
-        lines: list[str] = []
+        words: list[str] = []
         for login in route.logins or (None,):
-            line = _new_line()
-            answer = _as_a_shipper(lambda line=line, login=login: pusher.push(route.path, line, login))
+            word = _new_word()
+            answer = _as_a_shipper(lambda word=word, login=login: _push(pusher, route, word, login))
             kind = checks.standing(route, pusher.seen)
             found.append(checks.judge_push(route, pusher.name, kind, answer.status, answer.said, login))
-            lines += [line] if answer.status == 204 else []
+            words += [word] if answer.status == route.signal.taken else []
         if route.logins:
             wrong = Login(route.logins[0].user, secrets.token_hex(16))
-            answer = pusher.push(route.path, _new_line(), wrong)
+            answer = _push(pusher, route, _new_word(), wrong)
             found.append(checks.judge_wrong_password(route, pusher.name, answer.status, answer.said))
-        return found + [self._read_back(route, line) for line in lines]
+        return found + [self._read_back(route, word) for word in words]
 
-    def _read_back(self, route: Route, line: str) -> Result:
-        query = f'{{job="{JOB}"}} |= "{line}"'
-        target = f"{route.name}, {line!r}"
+    def _read_back(self, route: Route, word: str) -> Result:
+        signal, target = route.signal, f"{route.name}, {word!r}"
 
         def is_there() -> bool:
-            return line in (self.read(route.name, query) or ())
+            answer = self.read(route, signal.query(word))
+            return answer is not None and word in (signal.words_of(answer) or ())
 
         try:
             found = processes.wait_until(is_there, READ_BACK_SECONDS, pause=0.5)
         except CannotReadError as error:
-            return Result("line in Loki", target, Verdict.UNPROVEN, str(error))
+            return Result(signal.found, target, Verdict.UNPROVEN, str(error))
         text = "found" if found else f"not found within {say.duration(READ_BACK_SECONDS)}"
-        return Result("line in Loki", target, Verdict.OK if found else Verdict.WRONG, text)
+        return Result(signal.found, target, Verdict.OK if found else Verdict.WRONG, text)
 
 
 def _as_a_shipper(push: Callable[[], Answer]) -> Answer:
@@ -184,7 +171,11 @@ def _as_a_shipper(push: Callable[[], Answer]) -> Answer:
     return answers[-1]
 
 
-def _new_line() -> str:
+def _push(pusher: Pusher, route: Route, word: str, login: Login | None) -> Answer:
+    return pusher.push(route.path, route.signal.body(word), login)
+
+
+def _new_word() -> str:
     return f"verify {secrets.token_hex(8)}"
 
 

@@ -17,8 +17,7 @@ from rig.rig import Rig
 from rig.stack import local_settings, merged
 
 PROMETHEUS = {
-    "prometheus": {"route": "/metrics", "allow": ["nat"], "accounts": [{"user": "aws"}]},
-    "images": {"prometheus": local_settings()["images"]["prometheus"]},
+    "prometheus": local_settings()["prometheus"],
     "campus": {"logsTo": None},
 }
 
@@ -34,7 +33,7 @@ def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
 @pytest.fixture(scope="package")
 def login(deployment: Deployment) -> Login:
     """The account of the route for metrics."""
-    return Login("aws", deployment.outputs["shipper_credentials"]["prometheus"]["aws"])
+    return Login("admin", deployment.outputs["shipper_credentials"]["prometheus"]["admin"])
 
 
 @pytest.fixture(scope="package")

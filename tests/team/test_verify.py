@@ -21,25 +21,27 @@ from rig.emulator import Emulator
 from rig.live_grafana import PLAYED, make_played_image
 from rig.namespaces import CAMPUS_CLIENT, NAT, SERVER, SERVER_6, STRANGER
 from rig.rig import Rig
-from rig.stack import ROOT
+from rig.stack import ROOT, local_settings
 from tests.edge.gate_faults import FAULTS
 from tests.team.verified import ADMIN, Looking, data_sources
 
 pytestmark = pytest.mark.docker
 
 DOMAIN = "campus.example"
-LOKIS = {"aws": 3100, "test": 3199}
+LOKIS = ("aws", "test")
+PORTS = {"loki-aws": 3100, "loki-test": 3199, "prometheus": 9090}
 # The name's address that a client with only IPv4 doesn't see.
 UNSEEN = f"address {SERVER_6}"
 
 
 @pytest.fixture(scope="module")
 def looking(rig: Rig, emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Looking]:
-    make_played_image(rig, data_sources(LOKIS))
+    make_played_image(rig, data_sources(PORTS))
     changes = {
         "images": {"grafana": PLAYED},
         "edge": {"domain": DOMAIN},
         "grafana": {"enabled": True, "adminPassword": ADMIN.password},
+        "prometheus": local_settings()["prometheus"],
     }
     before = sorted(path.name for path in ROOT.iterdir())
     with deployed(rig, emulator, changes) as deployment:
@@ -59,7 +61,8 @@ def test_everything_is_proven_from_the_nat_address_and_a_stranger(looking: Looki
         f"renewal {DOMAIN}:443 at {SERVER}",
         "Grafana /api/health",
         *(f"{check} {loki}" for check in ("allowed push", "line in Loki", "stranger") for loki in LOKIS),
-        "wrong password test",
+        *(f"{check} prometheus" for check in ("allowed push", "sample found", "stranger")),
+        *("wrong password test", "wrong password prometheus"),
         *(f"port {port}/tcp{v6}" for port in (80, 443, 3000, 3100, 3200, 21541) for v6 in ("", " (v6)")
           if (port, v6) != (3200, " (v6)")),
     ]:  # fmt: skip
@@ -74,7 +77,11 @@ def test_a_campus_client_is_a_stranger_with_more_open_ports(looking: Looking) ->
     seen = looking.verify(CAMPUS_CLIENT)
     assert seen.code == 2
     assert seen.having("WRONG") == []
-    assert seen.having("not checked") == ["allowed push aws, test", "wrong password test", UNSEEN]
+    assert seen.having("not checked") == [
+        "allowed push aws, test, prometheus",
+        "wrong password test, prometheus",
+        UNSEEN,
+    ]
     results = dict(seen.lines)
     assert results[f"port 3100/tcp, from {CAMPUS_CLIENT}"] == "ok: open"
     assert results[f"port 3200/tcp, from {CAMPUS_CLIENT}"] == "ok: let in, and nothing listens there"
@@ -140,6 +147,8 @@ def test_an_open_gate_and_ports_that_differ_from_the_policy(looking: Looking) ->
         f"stranger aws, from {STRANGER}",
         f"wrong password test, from {NAT}",
         f"stranger test, from {STRANGER}",
+        f"wrong password prometheus, from {NAT}",
+        f"stranger prometheus, from {STRANGER}",
         *(f"port {port}/tcp, from {source}" for source in (NAT, STRANGER) for port in (80, GUARDED_PORT)),
     ]
     assert seen.text.count("WRONG: 204, should be 403: the gate lets somebody in") == 2
@@ -153,6 +162,8 @@ def test_forgotten_addresses(looking: Looking) -> None:
         f"allowed push aws, from {NAT}",
         f"allowed push test, from {NAT}, as admin",
         f"wrong password test, from {NAT}",
+        f"allowed push prometheus, from {NAT}, as admin",
+        f"wrong password prometheus, from {NAT}",
     ]
 
 

@@ -19,15 +19,15 @@ ADMIN = Login("admin", "an-admin-password-canary")
 SECONDS = 300
 
 
-def data_sources(lokis: Mapping[str, int]) -> str:
-    """Caddy directives for Grafana's data source proxy: the Lokis' ports by name, with its password."""
+def data_sources(ports: Mapping[str, int]) -> str:
+    """Caddy directives for Grafana's data source proxy, with its password: the backends' ports by uid."""
     reader = on_readers_network("reader")
     parts = ["respond /api/datasources/* 401"]
-    for name, port in lokis.items():
-        path = f"/api/datasources/proxy/uid/loki-{name}"
+    for uid, port in ports.items():
+        path = f"/api/datasources/proxy/uid/{uid}"
         parts += [
-            f'@{name} {{\npath {path}/*\nheader Authorization "{ADMIN.header()}"\n}}',
-            f"handle @{name} {{\nuri strip_prefix {path}\nreverse_proxy {reader}:{port}\n}}",
+            f'@{uid} {{\npath {path}/*\nheader Authorization "{ADMIN.header()}"\n}}',
+            f"handle @{uid} {{\nuri strip_prefix {path}\nreverse_proxy {reader}:{port}\n}}",
         ]
     return "\n".join(parts)
 

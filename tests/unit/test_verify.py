@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.grafana.provisioning import LokiSource, render_datasources
+from components.grafana.provisioning import LokiSource, MetricsSource, render_datasources
 from components.port_policy.nftables import policy_rows
 from components.port_policy.rules import NUMBERS, Rule, shut_out
 from local import pulumi
@@ -28,6 +28,7 @@ from local.say import Problem
 from ops.verify import __main__ as command
 from ops.verify import checks, local_stack, places, proof
 from ops.verify.checks import Deployment, Knock, Login, PortRow, Result, Route, Verdict
+from ops.verify.signals import LINE, SAMPLE
 from rig.certificates import made_authority
 from tests.support.http_server import running
 from tests.support.outputs import GOOD, SECRETS
@@ -38,9 +39,15 @@ HOST = "site.localhost"
 PASSWORD = "a-password-canary"
 ROUTE = Route("aws", "/lokiaws/loki/api/v1/push", (f"{ME}/32",), ())
 GUARDED = Route("test", "/lokitest/loki/api/v1/push", (f"{ME}/32",), (Login("admin", PASSWORD),))
+METRICS = Route(
+    "prometheus", "/metrics/api/v1/otlp/v1/metrics", (f"{ME}/32",), (Login("admin", PASSWORD),), SAMPLE
+)
 SOURCES = [LokiSource(name=name, url="", retention="", retention_seconds=0) for name in ("aws", "test")]
-UIDS = [one["uid"] for one in json.loads(render_datasources(SOURCES))["datasources"]]
-SITE = Deployment(HOST, 443, (ROUTE, GUARDED), (), PASSWORD)
+UIDS = [
+    one["uid"]
+    for one in json.loads(render_datasources(SOURCES, MetricsSource(url="", step_seconds=30)))["datasources"]
+]
+SITE = Deployment(HOST, 443, (ROUTE, GUARDED, METRICS), (), PASSWORD)
 
 
 def verdicts(results: list[Result]) -> list[tuple[str, Verdict]]:
@@ -60,6 +67,15 @@ class TestOutputs:
         made = checks.parse(GOOD | {"loki_push_urls": urls, "loki_allowed_cidrs": {"test": []}})
         assert made.routes[0].logins == (Login("admin", GOOD["shipper_credentials"]["test"]["admin"]),)
 
+    def test_metrics_are_a_route_of_their_own(self) -> None:
+        url = f"https://campus.localhost{METRICS.path}"
+        made = checks.parse(
+            GOOD
+            | {"metrics_push_urls": {"otlp": url, "remote_write": "x"}, "metrics_allowed_cidrs": [f"{ME}/32"]}
+            | {"shipper_credentials": {"prometheus": {"admin": PASSWORD}}}
+        )
+        assert made.routes[-1] == METRICS
+
     def test_a_stack_may_have_no_grafana(self) -> None:
         assert checks.parse({**GOOD, "grafana_admin_password": None}).grafana_password is None
 
@@ -74,6 +90,8 @@ class TestOutputs:
             ("loki_allowed_cidrs", None),
             ("loki_allowed_cidrs", {}),
             ("loki_allowed_cidrs", {"aws": [1]}),
+            ("metrics_push_urls", {"remote_write": "x"}),
+            ("metrics_push_urls", "x"),
             ("shipper_credentials", {"aws": "a canary"}),
             ("shipper_credentials", {"aws": {"admin": ["a canary"]}}),
             ("port_policy", None),
@@ -235,7 +253,8 @@ class Site(ThreadingHTTPServer):
         self.use(made_authority(HOST).all)
         # Wrong answers, by the kind of request.
         self.faults: dict[str, int] = {}
-        self.lines: list[str] = []
+        # The words of taken pushes.
+        self.words: list[str] = []
         self.logins = 0
         self.calls: list[tuple[str, str | None]] = []
         # The number of connections that are closed before their certificate.
@@ -273,12 +292,17 @@ class Answering(BaseHTTPRequestHandler):
             self._query(url.path, parse_qs(url.query)["query"][0])
 
     def _query(self, path: str, query: str) -> None:
-        asked = re.fullmatch(r"/api/datasources/proxy/uid/([^/]+)/loki/api/v1/query_range", path)
+        asked = re.fullmatch(
+            r"/api/datasources/proxy/uid/([^/]+)(/loki/api/v1/query_range|/api/v1/query)", path
+        )
         assert asked is not None
         assert asked[1] in UIDS
-        found = [line for line in self.site.lines if f'|= "{line}"' in query]
-        streams = [{"stream": {}, "values": [["1", line] for line in found]}]
-        self._answer("query", 200, json.dumps({"data": {"result": streams}}).encode())
+        found = [word for word in self.site.words if f'"{word}"' in query]
+        if asked[1] == METRICS.name:
+            result: list[Any] = [{"metric": {"word": word}} for word in found]
+        else:
+            result = [{"stream": {}, "values": [["1", word] for word in found]}]
+        self._answer("query", 200, json.dumps({"data": {"result": result}}).encode())
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -287,10 +311,14 @@ class Answering(BaseHTTPRequestHandler):
         right = places.basic_auth(Login("admin", PASSWORD))["Authorization"]
         if self.client_address[0] != ME:
             self._answer("stranger", 403)
-        elif self.path.startswith("/lokitest") and login != right:
+        elif not self.path.startswith("/lokiaws") and login != right:
             self._answer("password", 401)
+        elif self.path == METRICS.path:
+            [metric] = body["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+            self.site.words.append(metric["gauge"]["dataPoints"][0]["attributes"][0]["value"]["stringValue"])
+            self._answer("push", 200)
         else:
-            self.site.lines.append(body["streams"][0]["values"][0][1])
+            self.site.words.append(body["streams"][0]["values"][0][1])
             self._answer("push", 204)
 
     @property
@@ -333,7 +361,11 @@ ALL = [
     "Grafana",
     *("allowed push", "line in Loki", "stranger"),
     *("allowed push", "wrong password", "line in Loki", "stranger"),
+    *("allowed push", "wrong password", "sample found", "stranger"),
 ]
+
+
+READ_BACK = {LINE.found, SAMPLE.found}
 
 
 def without_ports(results: list[Result]) -> list[tuple[str, Verdict]]:
@@ -351,7 +383,7 @@ class TestProof:
         assert "ok: A test's own, trusted by site.pem\n" in text
         assert "ok: 89 days of 90 days left\n" in text
         assert PASSWORD not in text
-        assert [line for line in site.lines if f"{line!r}" in text] == site.lines
+        assert [line for line in site.words if f"{line!r}" in text] == site.words
 
     @pytest.mark.parametrize(
         ("fault", "status", "check"),
@@ -362,42 +394,44 @@ class TestProof:
             ("password", 403, "wrong password"),
             ("push", 403, "allowed push"),
             ("push", 502, "allowed push"),
-            ("query", 500, "line in Loki"),
+            ("query", 500, None),
             ("health", 503, "Grafana"),
         ],
     )
     def test_what_it_does_wrong_is_the_one_thing_that_is_wrong(
-        self, site: Site, fault: str, status: int, check: str
+        self, site: Site, fault: str, status: int, check: str | None
     ) -> None:
         site.faults[fault] = status
         results = seen_from(site, ME, STRANGER)
-        assert {one.check for one in results if one.verdict == Verdict.WRONG} == {check}
+        wrong = {one.check for one in results if one.verdict == Verdict.WRONG}
+        assert wrong == ({check} if check else READ_BACK)
         assert checks.exit_code(results) == 1
-        if check != "line in Loki":
+        if check:
             assert str(status) in checks.table(results)
 
-    def test_a_line_that_is_lost(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_pushes_that_are_lost(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(
             Answering, "_query", lambda self, *_: self._answer("", 200, b'{"data":{"result":[]}}')
         )
         wrong = [one for one in seen_from(site, ME, STRANGER) if one.verdict == Verdict.WRONG]
-        assert [(one.check, one.seen) for one in wrong] == [("line in Loki", "not found within 0 s")] * 2
+        assert {one.check for one in wrong} == READ_BACK
+        assert [one.seen for one in wrong] == ["not found within 0 s"] * 3
 
     @pytest.mark.parametrize("body", [b"<html>", b"[]", b'{"data": {"result": [1]}}'])
-    def test_an_answer_that_is_none_of_lokis(self, body: bytes) -> None:
-        assert proof.lines_of(body) is None
+    def test_another_answer_has_no_words(self, body: bytes) -> None:
+        assert LINE.words_of(body) is None
+        assert SAMPLE.words_of(body) is None
 
     def test_an_allowed_address_alone_sees_no_stranger(self, site: Site) -> None:
         results = seen_from(site)
         assert ("stranger", Verdict.UNPROVEN) in verdicts(results)
-        assert "aws, test" in checks.table(results)
+        assert "aws, test, prometheus" in checks.table(results)
         assert checks.exit_code(results) == 2
 
     def test_a_stranger_alone_can_push_nothing(self, site: Site) -> None:
         results = seen_from(site, STRANGER)
         assert without_ports(results)[3:] == [
-            ("stranger", Verdict.OK),
-            ("stranger", Verdict.OK),
+            *[("stranger", Verdict.OK)] * 3,
             ("allowed push", Verdict.UNPROVEN),
             ("wrong password", Verdict.UNPROVEN),
         ]
@@ -435,7 +469,8 @@ class TestProof:
         monkeypatch.setattr(proof, "READ_BACK_SECONDS", 60.0)
         site.faults["health"] = 502
         results = dict(verdicts(seen_from(site, ME, STRANGER)))
-        assert (results["Grafana"], results["line in Loki"]) == (Verdict.WRONG, Verdict.UNPROVEN)
+        assert results["Grafana"] == Verdict.WRONG
+        assert {results[check] for check in READ_BACK} == {Verdict.UNPROVEN}
 
     def test_a_password_that_was_changed_in_grafana_is_tried_once_a_run(
         self, site: Site, monkeypatch: pytest.MonkeyPatch
@@ -444,7 +479,7 @@ class TestProof:
         monkeypatch.setattr(proof, "READ_BACK_SECONDS", 60.0)
         deployed = replace(site.deployment(), grafana_password="another")
         results = seen_from(site, ME, STRANGER, deployment=deployed)
-        assert verdicts(results).count(("line in Loki", Verdict.UNPROVEN)) == 2
+        assert {one.verdict for one in results if one.check in READ_BACK} == {Verdict.UNPROVEN}
         assert site.logins == 1
 
     def test_a_loki_that_starts_is_waited_for(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -580,7 +615,7 @@ class TestCommand:
 
 def test_curls_configuration_has_the_password_in_quotes() -> None:
     """In curl's configuration only a backslash and a quote are special there."""
-    config = local_stack.curl_config("a line", Login("admin", 'p"\\n$(id)')).splitlines()
+    config = local_stack.curl_config('{"a": "body"}', Login("admin", 'p"\\n$(id)')).splitlines()
     assert config[-1] == r'user = "admin:p\"\\n$(id)"'
     assert all(option.count('"') - option.count(r"\"") == 2 for option in config)
-    assert "user" not in local_stack.curl_config("a line", None)
+    assert "user" not in local_stack.curl_config("{}", None)
