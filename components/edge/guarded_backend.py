@@ -51,6 +51,8 @@ class GuardedBackend:
 
     # Unique among all backends.
     name: str
+    # The key of its image in `images`.
+    image_key: str
     settings: GuardedSettings
     # host:port of each replica, for Caddy.
     upstreams: tuple[str, ...]

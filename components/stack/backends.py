@@ -22,6 +22,7 @@ def _lokis(settings: Settings) -> list[GuardedBackend]:
     return [
         GuardedBackend(
             name=name,
+            image_key="loki",
             settings=settings.loki.instances[name],
             upstreams=placement.upstreams,
             addresses=placement.addresses,
@@ -36,6 +37,7 @@ def _lokis(settings: Settings) -> list[GuardedBackend]:
 def _prometheus(settings: Settings, metrics: PrometheusSettings) -> GuardedBackend:
     return GuardedBackend(
         name=ROLE,
+        image_key=ROLE,
         settings=metrics,
         upstreams=(f"{ROLE}:{metrics.port}",),
         addresses={ROLE: settings.campus.private_address(metrics.port)},

@@ -19,7 +19,6 @@ from components.log_shipper.settings import CAMPUS_LABEL, ShipperSettings
 from components.loki.settings import LokiSettings
 from components.port_policy.rules import Protocol, Rule, lets_in, named_sources, shut_out
 from components.port_policy.settings import PortPolicySettings
-from components.prometheus.settings import ROLE, PrometheusSettings
 from components.values.networks import contains, is_wide
 
 LokisByName = Mapping[str, LokiSettings]
@@ -39,16 +38,14 @@ def check_ports(backends: BackendsByKey) -> None:
             taken[field, value] = key
 
 
-def check_prometheus(
-    prometheus: PrometheusSettings | None, images: ImagesSettings, lokis: LokisByName
-) -> None:
-    """Prometheus has an image, and its name for itself."""
-    if prometheus is None:
-        return
-    if images.prometheus is None:
-        raise ValueError("images.prometheus: required with prometheus, received None")
-    if ROLE in lokis:
-        raise ValueError(f"loki.instances.{ROLE}: that is Prometheus' own name: choose another")
+def check_backends(backends: BackendsByKey, images: ImagesSettings) -> None:
+    """Each backend has an image, and those with an area of their own have its name for themselves."""
+    for key in backends:
+        area, _, name = key.rpartition(".")
+        if not area and getattr(images, key) is None:
+            raise ValueError(f"images.{key}: required with {key}, received None")
+        if area and name in backends:
+            raise ValueError(f"{key}: the backend of the area {name} has that name: choose another")
 
 
 def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressSettings) -> None:

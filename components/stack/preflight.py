@@ -14,6 +14,7 @@ from typing import Any, cast
 from pydantic.alias_generators import to_camel
 
 from components.docker_hosts.engines import unfit
+from components.stack.backends import guarded_backends
 from components.stack.settings import Settings
 from components.values.errors import PROJECT, SettingsError
 
@@ -94,13 +95,12 @@ def check_placeholders(settings: Settings, *, is_preview: bool) -> list[str]:
 def _images(settings: Settings) -> dict[str, str]:
     """The image per role that this environment runs."""
     images = settings.images
-    used = {"caddy": images.caddy, "loki": images.loki, "port_guard": images.port_guard}
+    used = {"caddy": images.caddy, "port_guard": images.port_guard}
+    used |= {one.image_key: getattr(images, one.image_key) for one in guarded_backends(settings)}
     if settings.grafana.enabled:
         used["grafana"] = images.grafana
     if settings.campus.logs_to is not None and images.alloy is not None:
         used["alloy"] = images.alloy
-    if settings.prometheus is not None and images.prometheus is not None:
-        used["prometheus"] = images.prometheus
     return used
 
 

@@ -73,7 +73,7 @@ class Settings(Area):
     def _check_across(self) -> Self:
         lokis = self.loki.instances
         cross_checks.check_ports(self.backends)
-        cross_checks.check_prometheus(self.prometheus, self.images, lokis)
+        cross_checks.check_backends(self.backends, self.images)
         cross_checks.check_services(self.services, lokis, self.egress)
         cross_checks.check_digests(self.services, self.images)
         cross_checks.check_zones(self.egress, self.aws)

@@ -29,7 +29,7 @@ MISTAKES = [
     metrics({"prometheus.keep": 1}, "prometheus.keep: "),
     metrics(
         {"loki.instances.prometheus": {"port": 3300, "route": "/x", "allow": ["198.51.100.7"]}},
-        "loki.instances.prometheus: that is Prometheus' own name: choose another",
+        "loki.instances.prometheus: the backend of the area prometheus has that name",
     ),
     metrics({"prometheus.published": True}, "prometheus.published: ", "own", "true"),
 ]
