@@ -6,7 +6,7 @@ import gzip
 from collections.abc import Callable
 
 from tests.edge.gate_draft import Draft, Fields, basic, chunked, otlp_body, with_length
-from tests.edge.gate_oracle import OTLP
+from tests.edge.gate_oracle import OTLP, OTLP_METRICS, REMOTE_WRITE
 
 Change = Callable[[Draft], None]
 Named = tuple[str, Change]
@@ -126,11 +126,14 @@ def _one_byte(draft: Draft) -> bytes:
 
 
 # Loki's documentation, "Loki HTTP API".
-LOKI_PATHS = (
+OTHER_PATHS = (
     *(b"/config", b"/metrics", b"/ready", b"/services", b"/ring", b"/flush", b"/log_level", b"/memberlist"),
     *(b"/ingester/shutdown", b"/ingester/prepare_shutdown", b"/ingester/flush_shutdown", b"/debug/pprof/"),
     *(b"/loki/api/v1/query", b"/loki/api/v1/query_range", b"/loki/api/v1/labels", b"/loki/api/v1/series"),
     *(b"/loki/api/v1/tail", b"/loki/api/v1/delete", b"/loki/api/v1/rules", b"/api/prom/push"),
+    # Prometheus' documentation, "HTTP API" and "Management API".
+    *(b"/-/quit", b"/-/reload", b"/federate", b"/api/v1/query", b"/api/v1/read", b"/api/v1/status/config"),
+    *(b"/api/v1/admin/tsdb/delete_series", b"/api/v1/admin/tsdb/snapshot", b"/api/v1/otlp/v1/traces"),
     *(b"/otlp/v1/traces", b"/otlp/v1/metrics", b"/compactor/ring", b"/ui/", b"/", b""),
 )
 
@@ -146,8 +149,10 @@ def _by_otlp(draft: Draft) -> None:
 
 
 TARGETS: list[Named] = [
-    *((f"path {path.decode() or '(none)'}", _inside(path)) for path in LOKI_PATHS),
+    *((f"path {path.decode() or '(none)'}", _inside(path)) for path in OTHER_PATHS),
     ("a push of OpenTelemetry's", _by_otlp),
+    ("a push of remote write's", _inside(REMOTE_WRITE)),
+    ("a push of OpenTelemetry's metrics", _inside(OTLP_METRICS)),
     ("a query", _ended(b"?tenant=other")),
     ("an empty query", _ended(b"?")),
     ("a query like a path", _ended(b"?/../../config")),

@@ -16,6 +16,9 @@ from ipaddress import ip_address, ip_network
 PUSH = b"/loki/api/v1/push"
 # OpenTelemetry's push path, if a route has it.
 OTLP = b"/otlp/v1/logs"
+# Prometheus' push paths.
+REMOTE_WRITE = b"/api/v1/write"
+OTLP_METRICS = b"/api/v1/otlp/v1/metrics"
 # Larger bodies are refused.
 MAX_BODY = 5_000_000
 # Larger heads may be refused.
@@ -35,6 +38,8 @@ class Door:
     accounts: Mapping[str, str] = field(default_factory=dict, repr=False)
     # Loki's own path behind the prefix.
     path: bytes = PUSH
+    # Bodies with any Content-Encoding are refused.
+    is_plain: bool = False
 
     @property
     def target(self) -> bytes:
@@ -329,6 +334,8 @@ def _permitted(policy: Policy, source: str, method: bytes, target: bytes, fields
             if not any(ip_address(source) in ip_network(allowed) for allowed in door.allowed):
                 return None
             if door.accounts and not any(_opens(door, one) for one in _values(fields, b"authorization")):
+                return None
+            if door.is_plain and _values(fields, b"content-encoding"):
                 return None
             return door
     return None

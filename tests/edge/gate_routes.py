@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import bcrypt
 
@@ -11,14 +12,17 @@ from components.edge.caddyfile import GuardedRoute, render_caddyfile
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import GRAFANA_PORT
 from components.loki.push_paths import pushes
+from components.prometheus.push_paths import pushes as prometheus_pushes
+from components.prometheus.settings import PrometheusSettings
 from rig.deployment import Deployment
 from rig.edge_files import EdgeFiles
 from rig.namespaces import CAMPUS_CLIENT, LATER_NAT, NAT, NAT_6, STRANGER_6
-from tests.edge.gate_oracle import OTLP, Door, Policy
+from tests.edge.gate_oracle import OTLP, OTLP_METRICS, REMOTE_WRITE, Door, Policy
 from tests.support.loki import loki_instance
 
 CAMPUS = "198.51.100.0/24"
 ACCOUNTS = {"admin-1": "Correct:horse battery", "admin-2": "gr\N{LATIN SMALL LETTER U WITH DIAERESIS}n"}
+PROMETHEUS = PrometheusSettings.model_validate({"route": "/metrics", "allow": ["nat"], "accounts": []})
 # bcrypt's lowest cost, for thousands of passwords.
 CHEAP = 4
 
@@ -47,6 +51,16 @@ def many_routes_policy(deployment: Deployment) -> Policy:
             Door(prefix="/loki-none", loki="aws", allowed=()),
             Door(prefix="/lokiotlp", loki="test", allowed=(NAT, NAT_6), accounts=ACCOUNTS, path=OTLP),
             Door(prefix="/lokiotlp", loki="test", allowed=(NAT, NAT_6), accounts=ACCOUNTS),
+            # Prometheus' route, with a Loki behind it.
+            Door(prefix="/metrics", loki="test", allowed=(NAT, NAT_6), accounts=ACCOUNTS, path=REMOTE_WRITE),
+            Door(
+                prefix="/metrics",
+                loki="test",
+                allowed=(NAT, NAT_6),
+                accounts=ACCOUNTS,
+                path=OTLP_METRICS,
+                is_plain=True,
+            ),
         ),
     )
 
@@ -105,6 +119,15 @@ def many_routes_caddyfile(deployment: Deployment) -> str:
             prefix="/lokiotlp",
             upstream=test,
             pushes=with_otlp,
+            allow_nat=True,
+            accounts=accounts,
+        ),
+        GuardedRoute(
+            name="prometheus",
+            prefix="/metrics",
+            upstream=test,
+            # A Loki has no number of Go's memory.
+            pushes=replace(prometheus_pushes(PROMETHEUS), only_while=None),
             allow_nat=True,
             accounts=accounts,
         ),

@@ -23,7 +23,7 @@ import h11
 
 from rig.namespaces import Namespace
 from rig.processes import wait_for
-from tests.edge.gate_oracle import OTLP, PUSH
+from tests.edge.gate_oracle import OTLP, OTLP_METRICS, PUSH, REMOTE_WRITE
 
 TABLE = "ip edge_relay"
 # The relay's own connections have this mark; no others reach a Loki.
@@ -76,8 +76,8 @@ class Arrival:
 
     @property
     def is_push(self) -> bool:
-        """Whether it is one of Loki's two kinds of pushes."""
-        return self.method == b"POST" and self.target in (PUSH, OTLP)
+        """Whether it is a kind of push; Loki answers 404 to Prometheus'."""
+        return self.method == b"POST" and self.target in (PUSH, OTLP, REMOTE_WRITE, OTLP_METRICS)
 
 
 @dataclass(eq=False)
