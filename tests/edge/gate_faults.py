@@ -21,6 +21,8 @@ class Fault:
     name: str
     seed: Callable[[str], str]
     finds: Literal["bypasses", "wrong_refusals"] = "bypasses"
+    # The doors of `many_routes` from and to which it is looked for.
+    doors: tuple[int, int | None] = (0, 2)
 
     def seeded(self, caddyfile: str) -> str:
         """The Caddyfile with the fault."""
@@ -120,6 +122,7 @@ FAULTS = [
     Fault("the tenant passed on", _without("request_header -X-Scope-OrgID")),
     Fault("the password passed on", _without("request_header -Authorization")),
     Fault("the client's path passed on", _without(r"rewrite \* .*")),
+    Fault("compressed metrics", _without(r"respond @\w+_packed .*"), doors=(-2, None)),
     # The opposite: pushes that are wrongly refused.
     Fault("fragments forgotten", _without(r"import allowed/nat/\*\.caddy"), "wrong_refusals"),
     Fault("a limit too small", _replaced("max_size 5MB", "max_size 80B"), "wrong_refusals"),

@@ -119,6 +119,3 @@ SHIPPING = put(
     {"images.alloy": "grafana/alloy:v1.18.1", "edge.domain": DOMAIN}
     | {"edge.tls": "acme", "edge.email": "operators@example.org"},
 )
-
-# The local stack's settings, with Prometheus.
-METRICS = put(LOCAL, {"prometheus": {"route": "/metrics", "allow": ["nat"], "accounts": [{"user": "aws"}]}})

@@ -237,7 +237,11 @@ class TestSettings:
     def test_of_the_local_stack_are_understood(self) -> None:
         local = settings.read()
         # The network's address plus the port.
-        assert local.backends == {"aws": "http://172.29.12.28:3100", "test": "http://172.29.12.127:3199"}
+        assert local.backends == {
+            "aws": "http://172.29.12.28:3100",
+            "test": "http://172.29.12.127:3199",
+            "prometheus": "http://172.29.35.130:9090",
+        }
         assert local.place.http_port != 80
         assert local.place.https_port != 443
         assert emulator.address(local.place.emulator)[0] == "127.0.0.1"
