@@ -64,8 +64,8 @@ def operated(
 ) -> Iterator[Deployment]:
     """The environment before its first `pulumi up`; at the end it is destroyed."""
     settings = merged(in_the_rig(environment, operator.docker_host, emulator), changes or {})
-    lokis = {name: one["port"] for name, one in settings["loki"]["instances"].items()}
-    make_played_image(rig, data_sources(lokis))
+    ports = {f"loki-{name}": one["port"] for name, one in settings["loki"]["instances"].items()}
+    make_played_image(rig, data_sources(ports))
     make_idle_image(rig, IDLE)
     with configured_as(rig, settings) as made:
         made.stack.set_environment(operator.environment)
