@@ -20,7 +20,9 @@ import pytest
 
 from components.ecs.container_definitions import PushTarget, log_configuration
 from components.ecs.settings import ServiceSettings
+from components.edge import access_log
 from components.edge.query_route import REPLICAS
+from components.edge.syntax import block
 from components.grafana.alert_rules import STRANGERS, render_alert_rules
 from components.grafana.dashboards import render_dashboards
 from components.grafana.provisioning import HostLogs, LokiSource
@@ -171,8 +173,12 @@ def logged(rig: Rig) -> list[str]:
     ready = (
         "@ready {\n path /ready\n not file {\n root /tmp\n try_files /ready-now\n }\n }\nrespond @ready 503"
     )
-    site = "\n".join(["log {\n output stdout\n format json\n }", *rules, ready, proxy])
-    page = f"{{\n admin off\n auto_https off\n }}\nhttp://127.0.0.1:8080 {{\n {site}\n }}\n"
+    # The gate's own fields, of every request.
+    log = block("log ", [f'import logged 1s 1000 1 "{access_log.ROUTES_URI}"'])
+    snippet = "\n".join(block("(logged) ", access_log.logged_snippet()))
+    site = "\n".join([*log, *access_log.fields(), *rules, ready, proxy])
+    options = "{\n admin off\n auto_https off\n }"
+    page = f"{snippet}\n{options}\nhttp://127.0.0.1:8080 {{\n {site}\n }}\n"
     with closing(rig.engine.client()) as client:
         script = 'printf %s "$1" >/tmp/Caddyfile && exec caddy run --config /tmp/Caddyfile'
         container = client.containers.run(
