@@ -174,9 +174,9 @@ def logged(rig: Rig) -> list[str]:
         "@ready {\n path /ready\n not file {\n root /tmp\n try_files /ready-now\n }\n }\nrespond @ready 503"
     )
     # The gate's own fields, of every request.
-    log = block("log ", [f'import logged 1s 1000 1 "{access_log.ROUTES_URI}"'])
+    access = block("log ", [f'import logged 1s 1000 1 "{access_log.ROUTES_URI}"'])
     snippet = "\n".join(block("(logged) ", access_log.logged_snippet()))
-    site = "\n".join([*log, *access_log.fields(), *rules, ready, proxy])
+    site = "\n".join([*access, *access_log.fields(), *rules, ready, proxy])
     options = "{\n admin off\n auto_https off\n }"
     page = f"{snippet}\n{options}\nhttp://127.0.0.1:8080 {{\n {site}\n }}\n"
     with closing(rig.engine.client()) as client:
