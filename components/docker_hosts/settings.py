@@ -153,8 +153,10 @@ class ImagesSettings(Area):
     """Alloy runs from this image; only `shippers` and `campus.logsTo` need it."""
     prometheus: Image | None = None
     """Prometheus runs from this image; only `prometheus` needs it."""
+    otel_collector: Image | None = None
+    """The OpenTelemetry Collector (contrib) runs from this image; only `hostMetrics` needs it."""
 
-    @field_validator("caddy", "loki", "grafana", "port_guard", "alloy", "prometheus")
+    @field_validator("caddy", "loki", "grafana", "port_guard", "alloy", "prometheus", "otel_collector")
     @classmethod
     def _check_digest(cls, value: str | None, info: ValidationInfo) -> str | None:
         if info.data.get("require_digest") and value is not None and not has_digest(value):

@@ -30,6 +30,9 @@ PROMETHEUS_TAGS = "remove_all_sd"
 PROMETHEUS_SECONDS = 300
 # `nobody`.
 PROMETHEUS_USER = 65534
+COLLECTOR_VERSION = "0.165.1"
+COLLECTOR_SECONDS = 240
+COLLECTOR_USER = 10001
 SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Debian's busybox has no flock: it comes with the C library it needs.
 CADDY_PACKAGES = ["busybox-static", "util-linux", "libc6", "ca-certificates"]
@@ -98,6 +101,21 @@ def prometheus_programs() -> Path:
     return folder
 
 
+def collector_program() -> Path:
+    """The OpenTelemetry Collector with the components that the stack uses, built if need be.
+
+    Some modules of upstream's own build can't be had at its version: the receiver of Docker's stats and the
+    login are older.
+    """
+    folder = cache_folder() / "bin" / f"otel-collector-{COLLECTOR_VERSION}"
+    key = cache.key_of(COLLECTOR_VERSION, GO / "otel-collector")
+    if not cache.is_whole(folder, key):
+        with cache.new_folder(folder, key) as made:
+            version = f"-X main.version={COLLECTOR_VERSION}"
+            go.build(GO / "otel-collector", ["."], made, usual=COLLECTOR_SECONDS, ldflags=version)
+    return folder / "otel-collector"
+
+
 def _without(program: str) -> str:
     return (
         f"Docker Hub refuses {program}'s image, and this machine has no apt to make one with: "
@@ -137,6 +155,16 @@ def _make_prometheus(tar: Path) -> None:
         files.folder("etc/prometheus", "prometheus", owner=PROMETHEUS_USER)
         for program in PROMETHEUS_PROGRAMS:
             files.program(f"bin/{program}", programs / program)
+
+
+def _make_collector(tar: Path) -> None:
+    program = collector_program()
+    packages = tar.parent / "packages"
+    debian.unpack_packages(["ca-certificates"], packages, _without("the OpenTelemetry Collector"))
+    with RootFiles(tar) as files:
+        files.folder("etc", "etc/ssl", "etc/ssl/certs", "etc/otelcol-contrib")
+        files.text("etc/ssl/certs/ca-certificates.crt", _certificates(packages))
+        files.program("otelcol-contrib", program)
 
 
 def _make_caddy(tar: Path) -> None:
@@ -227,5 +255,16 @@ STAND_INS = {
             'CMD ["--config.file=/etc/prometheus/prometheus.yml","--storage.tsdb.path=/prometheus"]',
         ),
         _recipe_key(GO / "prometheus", PROMETHEUS_TAGS),
+    ),
+    f"otel/opentelemetry-collector-contrib:{COLLECTOR_VERSION}": StandIn(
+        _make_collector,
+        (
+            f"ENV {SEARCH_PATH}",
+            f"USER {COLLECTOR_USER}",
+            "EXPOSE 4317 4318 55679",
+            'ENTRYPOINT ["/otelcol-contrib"]',
+            'CMD ["--config","/etc/otelcol-contrib/config.yaml"]',
+        ),
+        _recipe_key(GO / "otel-collector"),
     ),
 }

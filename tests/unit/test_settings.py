@@ -31,7 +31,7 @@ def test_the_shipped_stacks_are_valid(stack: str) -> None:
 def test_each_image_without_its_digest_has_a_line() -> None:
     with pytest.raises(SettingsError) as caught:
         parse(changed("images.requireDigest", True))
-    names = ["caddy", "loki", "grafana", "portGuard", "alloy", "prometheus"]
+    names = ["caddy", "loki", "grafana", "portGuard", "alloy", "prometheus", "otelCollector"]
     assert [line.partition(": ")[0] for line in caught.value.problems] == [
         f"campus-monitor:images.{name}" for name in names
     ]
