@@ -1,8 +1,8 @@
 # pyright: strict
-"""The Caddyfile of a log shipper's socket proxy. Pure text.
+"""The Caddyfile of a proxy of the engine's socket. Pure text.
 
 Access to the engine's own socket means root on its host, even if it is mounted read-only. So Caddy proxies
-it, and passes only the requests for reading logs: the list of containers, and each one's output.
+it, and passes only the requests that its one client needs.
 """
 
 from __future__ import annotations
@@ -11,13 +11,11 @@ ENGINE_SOCKET = "/run/engine/docker.sock"
 SOCKET_DIRECTORY = "/run/docker-reader"
 SOCKET = f"{SOCKET_DIRECTORY}/docker.sock"
 
-# Docker's API reference: SystemPing, NetworkList, ContainerList, ContainerInspect, ContainerLogs.
-# With or without a version in front and a query behind, and nothing encoded.
-READING = r"^(/v1\.[0-9]+)?/(_ping|networks|containers/json|containers/[0-9a-f]+/(json|logs))(\?.*)?$"
 
-
-def render_docker_reader() -> str:
-    """The Caddyfile of the socket proxy."""
+def render_docker_reader(reading: str) -> str:
+    """The Caddyfile; `reading` is a regular expression of the requests' paths, without the API's version."""
+    # With or without a version in front and a query behind, and nothing encoded.
+    uri = rf"^(/v1\.[0-9]+)?/({reading})(\?.*)?$"
     return f"""\
 {{
 	admin off
@@ -35,7 +33,7 @@ http:// {{
 	@reading {{
 		method GET HEAD
 		# As it was sent, letter for letter.
-		vars_regexp {{http.request.orig_uri}} {READING}
+		vars_regexp {{http.request.orig_uri}} {uri}
 	}}
 	handle @reading {{
 		reverse_proxy unix/{ENGINE_SOCKET}

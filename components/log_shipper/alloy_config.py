@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from components.log_shipper.docker_reader import SOCKET
+from components.docker_hosts.docker_reader import SOCKET
 
 # The user `alloy` in Grafana's image, which owns the data directory.
 ALLOY_UID = 473

@@ -15,7 +15,8 @@ from components.docker_hosts.containers import (
     mounted,
     volume,
 )
-from components.docker_hosts.static_caddy import StaticCaddyArgs, static_caddy
+from components.docker_hosts.docker_reader import SOCKET_DIRECTORY
+from components.docker_hosts.engine_reader import engine_reader
 from components.live.volume_files import VolumeFile, VolumeFiles
 from components.log_shipper.alloy_config import (
     ALLOY_UID,
@@ -25,11 +26,11 @@ from components.log_shipper.alloy_config import (
     Destination,
     render_alloy_config,
 )
-from components.log_shipper.docker_reader import ENGINE_SOCKET, SOCKET_DIRECTORY, render_docker_reader
 from components.log_shipper.settings import ALLOY_PORT
 
 DATA = "/var/lib/alloy/data"
-READER_DIRECTORY = "/etc/docker-reader"
+# Docker's API reference: SystemPing, NetworkList, ContainerList, ContainerInspect, ContainerLogs.
+READING = "_ping|networks|containers/json|containers/[0-9a-f]+/(json|logs)"
 # Alloy has buffers of 2 MiB per container and a queue of 10. It passes the limit to Go's collector itself.
 MEMORY_MIB = 512
 _COMMAND = [
@@ -72,7 +73,9 @@ class DockerShipper(pulumi.ComponentResource):
         super().__init__("campus-monitor:campus:DockerShipper", name, None, opts)
         role = f"log-shipper-{args.label}"
         socket = volume(f"{name}-socket", args.host, f"{role}-socket", self)
-        reader = self._reader(name, role, args, socket)
+        reader = engine_reader(
+            f"{name}-reader", args.host, f"{role}-reader", READING, args.caddy_image_id, socket, self
+        )
         config = pulumi.Output.from_input(args.push_url).apply(
             lambda url: render_alloy_config(args.label, Destination(url=url, user=args.user))
         )
@@ -114,32 +117,6 @@ class DockerShipper(pulumi.ComponentResource):
         # Unused, but in every stack's state.
         self.register_outputs({"container_id": container.id})
 
-    def _reader(
-        self, name: str, role: str, args: DockerShipperArgs, socket: docker.Volume
-    ) -> docker.Container:
-        """The socket proxy: Caddy in front of the engine's socket."""
-        proxy = StaticCaddyArgs(
-            container=f"{name}-reader",
-            host=args.host,
-            role=f"{role}-reader",
-            image_id=args.caddy_image_id,
-            directory=READER_DIRECTORY,
-            caddyfile=render_docker_reader(),
-            volumes=[
-                mounted(socket, SOCKET_DIRECTORY),
-                docker.ContainerVolumeArgs(
-                    host_path=_engine_socket(args.host.docker_host), container_path=ENGINE_SOCKET
-                ),
-            ],
-        )
-        return static_caddy(f"{name}-reader", proxy, self, network_mode="none")
-
 
 def _own(content: pulumi.Input[str]) -> VolumeFile:
     return VolumeFile(content=content, uid=ALLOY_UID, mode=0o400)
-
-
-def _engine_socket(docker_host: str) -> str:
-    """The path of the engine's socket on its host."""
-    scheme, _, path = docker_host.partition("://")
-    return path if scheme == "unix" else "/var/run/docker.sock"

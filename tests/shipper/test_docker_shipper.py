@@ -14,6 +14,7 @@ import pytest
 from docker.models.containers import Container
 from docker.types import IPAMConfig, IPAMPool, Mount
 
+from components.docker_hosts.docker_reader import SOCKET, SOCKET_DIRECTORY
 from components.live.volume_files import VolumeFilesProvider
 from components.log_shipper.alloy_config import (
     ALLOY_UID,
@@ -24,7 +25,6 @@ from components.log_shipper.alloy_config import (
     render_alloy_config,
 )
 from components.log_shipper.component import DATA
-from components.log_shipper.docker_reader import SOCKET, SOCKET_DIRECTORY
 from rig.deployment import Deployment
 from rig.live_caddy import printed
 from rig.namespaces import SERVER

@@ -11,8 +11,14 @@ from typing import Any
 import pulumi
 import pytest
 
+from components.docker_hosts.docker_reader import (
+    ENGINE_SOCKET,
+    SOCKET,
+    SOCKET_DIRECTORY,
+    render_docker_reader,
+)
 from components.log_shipper.alloy_config import Destination, render_alloy_config
-from components.log_shipper.docker_reader import ENGINE_SOCKET, SOCKET, SOCKET_DIRECTORY, render_docker_reader
+from components.log_shipper.component import READING
 from components.stack.docker_shippers import DockerShippers, DockerShippersArgs
 from components.stack.settings import parse
 from rig.programs import alloy_syntax
@@ -103,7 +109,7 @@ def parsed(text: str) -> tuple[int, str]:
 @pytest.mark.programs
 def test_the_real_caddy_takes_the_readers_file(tmp_path: Path) -> None:
     caddy = program_of_image("caddy", "usr/bin/caddy", tmp_path)
-    (tmp_path / "Caddyfile").write_text(render_docker_reader())
+    (tmp_path / "Caddyfile").write_text(render_docker_reader(READING))
     page = json.loads(run(caddy, "adapt", "--config", "Caddyfile", "--validate", cwd=tmp_path))
     [server] = page["apps"]["http"]["servers"].values()
     assert server["listen"] == [f"unix/{SOCKET}|0666"]
