@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import http.client
 import secrets
-import socket
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -32,6 +30,7 @@ from rig.probe import ca_of, lines_in_loki
 from rig.processes import wait_for
 from tests.shipper.alloy import IMAGE, alloy_is_available
 from tests.shipper.conftest import OUTSIDE
+from tests.support.engine_socket import socket_of, status
 
 pytestmark = pytest.mark.docker
 
@@ -44,33 +43,9 @@ ARRIVES_SECONDS = 120.0
 @pytest.fixture
 def engine(deployment: Deployment, tmp_path: Path) -> Iterator[docker.DockerClient]:
     """A Docker client on the reader's socket."""
-    at = socket_of(deployment, tmp_path)
+    at = socket_of(deployment.container(SHIPPER), tmp_path)
     with closing(docker.DockerClient(f"unix://{at}", version=API_VERSION, timeout=60)) as client:
         yield client
-
-
-def socket_of(deployment: Deployment, folder: Path) -> Path:
-    """The reader's socket from outside, under a path that is short enough."""
-    [volume] = [
-        mount["Source"]
-        for mount in deployment.container(SHIPPER).attrs["Mounts"]
-        if mount["Destination"] == SOCKET_DIRECTORY
-    ]
-    short = folder / "socket"
-    if not short.exists():
-        short.symlink_to(volume)
-    return short / Path(SOCKET).name
-
-
-def status(at: Path, method: str, target: str) -> int:
-    """The status of a request with exactly this target."""
-    with closing(http.client.HTTPConnection("docker")) as connection:
-        connection.sock = socket.socket(socket.AF_UNIX)
-        connection.sock.settimeout(60)
-        connection.sock.connect(str(at))
-        connection.putrequest(method, target)
-        connection.endheaders()
-        return connection.getresponse().status
 
 
 @contextmanager
@@ -133,7 +108,9 @@ def test_all_other_requests_are_refused(
     deployment: Deployment, tmp_path: Path, method: str, target: str
 ) -> None:
     shipper = str(deployment.container(SHIPPER).id)
-    assert status(socket_of(deployment, tmp_path), method, target.format(id=shipper)) == 403
+    assert (
+        status(socket_of(deployment.container(SHIPPER), tmp_path), method, target.format(id=shipper)) == 403
+    )
 
 
 def test_a_reader_that_was_killed_serves_again(
@@ -148,7 +125,7 @@ def test_a_reader_that_was_killed_serves_again(
 
 def wait_until_read(deployment: Deployment, folder: Path) -> None:
     """Return when the engine answers through the reader."""
-    at = socket_of(deployment, folder)
+    at = socket_of(deployment.container(SHIPPER), folder)
 
     def answers() -> bool:
         try:
