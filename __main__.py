@@ -9,10 +9,12 @@ from pulumi import ResourceOptions
 
 from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
 from components.aws.provider import aws_provider
+from components.prometheus.settings import ROLE as PROMETHEUS
 from components.stack.campus_server import CampusServer, CampusServerArgs
 from components.stack.docker_shippers import DockerShippers, DockerShippersArgs
 from components.stack.load import load
 from components.stack.local_state import check_state
+from components.stack.other_hosts_metrics import OtherHostsMetrics, OtherHostsMetricsArgs
 from components.stack.preflight import check_docker_host, check_placeholders
 from components.stack.services import Services, ServicesArgs
 from components.values.errors import SettingsError
@@ -66,6 +68,16 @@ DockerShippers(
     DockerShippersArgs(settings=settings, push_urls=campus.loki_push_urls, passwords=campus.passwords),
     opts=ResourceOptions(depends_on=[campus.edge.live]),
 )
+if settings.host_metrics.enabled:
+    OtherHostsMetrics(
+        "host-metrics",
+        OtherHostsMetricsArgs(
+            settings=settings,
+            push_url=campus.metrics_push_urls["otlp"],
+            passwords=campus.passwords.get(PROMETHEUS, {}),
+        ),
+        opts=ResourceOptions(depends_on=[campus.edge.live]),
+    )
 
 pulumi.export("grafana_url", campus.grafana_url)
 pulumi.export("grafana_admin_password", campus.grafana and campus.grafana.admin_password)

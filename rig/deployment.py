@@ -77,7 +77,8 @@ def load_images(rig: Rig, settings: Settings) -> None:
     """Load the settings' images into the rig's Docker, so that nothing has to be pulled."""
     grafana = ["grafana"] if settings["grafana"]["enabled"] else []
     prometheus = ["prometheus"] if settings.get("prometheus") is not None else []
-    roles = ["caddy", "loki", "portGuard", *grafana, *prometheus]
+    collector = ["otelCollector"] if settings.get("hostMetrics", {}).get("enabled") else []
+    roles = ["caddy", "loki", "portGuard", *grafana, *prometheus, *collector]
     for role in roles:
         rig.engine.load(settings["images"][role])
 

@@ -20,8 +20,13 @@ HostKey = str | None
 # The reader's address in both networks; the first is Docker's gateway.
 READER_PLACE = 2
 # The containers on the readers' network, and the address of each.
-Reader = Literal["reader", "grafana", "log-shipper"]
-_READERS_PLACES: dict[Reader, int] = {"reader": READER_PLACE, "grafana": 3, "log-shipper": 4}
+Reader = Literal["reader", "grafana", "log-shipper", "host-metrics"]
+_READERS_PLACES: dict[Reader, int] = {
+    "reader": READER_PLACE,
+    "grafana": 3,
+    "log-shipper": 4,
+    "host-metrics": 5,
+}
 
 
 def _private_network(size: int) -> ValueRule:
@@ -52,8 +57,8 @@ class CampusSettings(Area):
     network_cidr: Annotated[Cidr, _private_network(16)] = "172.29.0.0/16"
     """The Lokis are on this private network, each at its own address."""
     readers_network_cidr: Annotated[Cidr, _private_network(24)] = "172.30.0.0/24"
-    """Grafana and the campus server's log shipper are on this private network, and reach Lokis only through
-    the reader."""
+    """Grafana and what ships the campus server's own logs and metrics are on this private network, and reach
+    Lokis and Prometheus only through the reader."""
     protect_data: bool = True
     """Volumes with data survive `pulumi destroy`, and no change can delete them."""
     logs_to: ShortName | None = None

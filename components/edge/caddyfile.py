@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from components.edge import access_log
 from components.edge.guarded_backend import GuardedBackend, Pushes, PushesWhile, PushPath
 from components.edge.guarded_settings import allowlist
+from components.edge.own_metrics import edges_metrics
 from components.edge.query_route import KEEPALIVE, QueryRoute, query_site, reverse_proxy
 from components.edge.settings import ACME_STAGING, EdgeSettings
 from components.edge.syntax import block, quoted
@@ -104,18 +105,21 @@ def render_caddyfile(
     routes: Sequence[GuardedRoute],
     grafana: str | None,
     published: Sequence[QueryRoute],
+    *,
+    is_measured: bool = False,
 ) -> str:
     """The Caddyfile; `grafana` is Grafana's host:port, or None without Grafana.
 
-    `published` ports answer queries; the port policy decides from where.
+    `published` ports answer queries; the port policy decides from where. `is_measured` says that Prometheus
+    reads Caddy's own metrics, and Grafana's, through the reader.
     """
     body: list[str] = []
     logs: list[str] = []
     for route in sorted(routes, key=lambda one: one.name):
         body += _guarded_route(route, routes)
         logs += access_log.route_logs(route.name)
-    body += _grafana(site, grafana)
-    return _page(site, body, logs, published)
+    body += _grafana(site, grafana, is_measured=is_measured)
+    return _page(site, body, logs, published, is_measured=is_measured)
 
 
 def render_closed(site: EdgeSettings) -> str:
@@ -142,11 +146,13 @@ def _page(
     body: Sequence[str],
     more_logs: Sequence[str] = (),
     published: Sequence[QueryRoute] = (),
+    *,
+    is_measured: bool = False,
 ) -> str:
     lines = [
         *block("(logged) ", access_log.logged_snippet()),
         "",
-        *block("", _global_options(site, published)),
+        *block("", [*_global_options(site, published), *(["metrics"] if is_measured else [])]),
         "",
         *block(
             f"{site.domain} ",
@@ -167,6 +173,8 @@ def _page(
     ]
     for route in published:
         lines += ["", *block(f"http://:{route.port} ", _published(site, route))]
+    if is_measured:
+        lines += ["", *edges_metrics()]
     return "\n".join(lines) + "\n"
 
 
@@ -294,25 +302,23 @@ def _push(route: GuardedRoute) -> list[str]:
 
 
 def _further_path(matcher: str, route: GuardedRoute, one: PushPath) -> list[str]:
+    uri = f"vars {{http.request.orig_uri}} {route.prefix}{one.path}"
     return [
-        f"{matcher} vars {{http.request.orig_uri}} {route.prefix}{one.path}",
+        f"{matcher} {uri}",
         *block(f"request_body {matcher} ", [f"max_size {one.max_body}"]),
-        *(_plain_only(matcher, route, one) if one.is_plain else []),
+        *(refusal_of_packed(f"{matcher}_packed", [uri]) if one.is_plain else []),
     ]
 
 
-def _plain_only(matcher: str, route: GuardedRoute, one: PushPath) -> list[str]:
-    packed = f"{matcher}_packed"
+def refusal_of_packed(matcher: str, asks: Sequence[str]) -> list[str]:
+    """415 for a compressed body of the requests that ask so."""
     return [
-        *block(
-            f"{packed} ",
-            [f"vars {{http.request.orig_uri}} {route.prefix}{one.path}", "header Content-Encoding *"],
-        ),
-        f"respond {packed} {quoted(PACKED_REFUSED)} 415",
+        *block(f"{matcher} ", [*asks, "header Content-Encoding *"]),
+        f"respond {matcher} {quoted(PACKED_REFUSED)} 415",
     ]
 
 
-def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
+def _grafana(site: EdgeSettings, upstream: str | None, *, is_measured: bool) -> list[str]:
     if upstream is None:
         return block("handle ", ['respond "Grafana is not part of this stack" 503'])
     headers = [
@@ -329,6 +335,8 @@ def _grafana(site: EdgeSettings, upstream: str | None) -> list[str]:
         "stream_close_delay 5m",
     ]
     inner = [
+        # They would be open to everybody.
+        *(["respond /metrics 404"] if is_measured else []),
         *block("header ", headers),
         "encode",
         f"@small not path {' '.join(GRAFANA_LARGE)}",
@@ -355,12 +363,13 @@ def _proxy(route: GuardedRoute) -> list[str]:
         more=[
             "@taken status 2xx",
             *block("handle_response @taken ", taken),
-            *(_health(route.pushes.only_while) if route.pushes.only_while is not None else []),
+            *(pushes_while(route.pushes.only_while) if route.pushes.only_while is not None else []),
         ],
     )
 
 
-def _health(asked: PushesWhile) -> list[str]:
+def pushes_while(asked: PushesWhile) -> list[str]:
+    """The options of a proxy that asks its backend whether it takes pushes."""
     return [
         f"health_uri {asked.uri}",
         f"health_body `{asked.body}`",

@@ -27,6 +27,7 @@ from components.edge.caddyfile import (
     render_closed,
 )
 from components.edge.connection_limit import CADDY_MEMORY_MIB
+from components.edge.own_metrics import SOCKET_DIRECTORY
 from components.edge.query_route import QueryRoute
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import CADDY
@@ -56,6 +57,8 @@ class EdgeArgs:
     published: Sequence[QueryRoute]
     # The upstreams' names and their fixed addresses, instead of DNS.
     upstream_hosts: Mapping[str, str]
+    # The volume with the socket of its own metrics; None if nobody reads them.
+    metrics_volume: docker.Volume | None
     # Resources that may have used the published ports before.
     ports_freed_by: Sequence[pulumi.Resource]
 
@@ -147,6 +150,7 @@ class Edge(pulumi.ComponentResource):
                 mounted(data, "/data"),
                 mounted(config, CONFIG_DIRECTORY),
                 mounted(live, LIVE_DIRECTORY),
+                *([] if args.metrics_volume is None else [mounted(args.metrics_volume, SOCKET_DIRECTORY)]),
             ],
             tmpfs={"/run/caddy": "rw,noexec,nosuid,nodev,size=1m,mode=0700"},
             **hardened(CADDY_MEMORY_MIB, "CAP_NET_BIND_SERVICE"),
@@ -161,7 +165,8 @@ def _caddyfile(args: EdgeArgs) -> pulumi.Output[str]:
 
     def render(hashes: Mapping[str, Mapping[str, str]]) -> str:
         routes = [replace(route, accounts=tuple(hashes.get(route.name, {}).items())) for route in args.routes]
-        return render_caddyfile(args.site, routes, args.grafana, args.published)
+        measured = args.metrics_volume is not None
+        return render_caddyfile(args.site, routes, args.grafana, args.published, is_measured=measured)
 
     hashes: pulumi.Output[Mapping[str, Mapping[str, str]]] = pulumi.Output.all(args.account_hashes).apply(
         lambda known: known[0]

@@ -10,8 +10,8 @@ import pulumi_docker as docker
 
 from components.docker_hosts.containers import BEHIND_THE_GATE_CPU_SHARES, Host, host_entries
 from components.docker_hosts.static_caddy import StaticCaddyArgs, static_caddy
+from components.edge.reader_caddyfile import READER
 
-READER = "reader"
 CONFIG_DIRECTORY = "/etc/reader"
 STOP_SECONDS = 10
 
@@ -27,10 +27,11 @@ class ReaderArgs:
     networks: Sequence[tuple[pulumi.Input[str], str]]
     # The upstreams' names and their fixed addresses, instead of DNS.
     upstream_hosts: Mapping[str, str]
+    volumes: Sequence[docker.ContainerVolumeArgs] = ()
 
 
 class Reader(pulumi.ComponentResource):
-    """Lets Grafana query every Loki, and the log shipper push to its own: exact paths, and nothing else."""
+    """Lets Grafana query, and the campus server's own shippers push: exact paths, and nothing else."""
 
     def __init__(self, name: str, args: ReaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:Reader", name, None, opts)
@@ -41,6 +42,7 @@ class Reader(pulumi.ComponentResource):
             image_id=args.image_id,
             directory=CONFIG_DIRECTORY,
             caddyfile=args.caddyfile,
+            volumes=args.volumes,
         )
         static_caddy(
             name,

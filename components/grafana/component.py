@@ -165,7 +165,7 @@ class Grafana(pulumi.ComponentResource):
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
             ],
-            envs=_environment(args.root_url, args.settings.smtp),
+            envs=_environment(args.root_url, args.settings.smtp, is_measured=args.metrics is not None),
             volumes=volumes,
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
             **hardened(args.settings.memory_bytes // MIB),
@@ -271,12 +271,10 @@ _DOORS = (
     "GF_PUBLIC_DASHBOARDS_ENABLED=false",
     # With a stolen admin session one could run programs on the Lokis' host.
     "GF_PLUGINS_PLUGIN_ADMIN_ENABLED=false",
-    # Metrics would need no login.
-    "GF_METRICS_ENABLED=false",
-    # For each failed request, a stranger's too, it would log the whole path and the Referer, which may
-    # contain a secret, and a line for each failed login.
-    "GF_LOG_FILTERS=context:error authn.service:error",
 )
+# For each failed request, a stranger's too, it would log the whole path and the Referer, which may contain a
+# secret, and a line for each failed login.
+_LOG_FILTERS = "GF_LOG_FILTERS=context:error authn.service:error"
 # No requests or reports to others, and no compression, which Caddy does.
 _QUIET = (
     "GF_SERVER_ENABLE_GZIP=false",
@@ -292,7 +290,7 @@ _QUIET = (
 )
 
 
-def _environment(root_url: str, smtp: Smtp | None) -> list[str]:
+def _environment(root_url: str, smtp: Smtp | None, *, is_measured: bool) -> list[str]:
     """Settings without secrets, as `docker inspect` shows them."""
     return [
         f"GF_SERVER_ROOT_URL={root_url}/",
@@ -303,6 +301,9 @@ def _environment(root_url: str, smtp: Smtp | None) -> list[str]:
         # The newer secrets manager's own key; its default is public.
         f"GF_SECRETS_MANAGER_ENCRYPTION_SECRET_KEY_V1_SECRET_KEY__FILE={GRAFANA_SECRETS}/secret-key",
         *_DOORS,
+        # Metrics need no login: Caddy hides them from outside.
+        f"GF_METRICS_ENABLED={str(is_measured).lower()}",
+        _LOG_FILTERS,
         *_QUIET,
         f"GF_USERS_HOME_PAGE=/d/{PIPELINE_UID}",
         "GF_LOG_MODE=console",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from components.docker_hosts.containers import (
     mounted,
     volume,
 )
+from components.edge.own_metrics import MeasuredProgram
 from components.live.volume_files import VolumeFile, VolumeFiles
 from components.prometheus.config import DATA, PROMETHEUS_UID, prometheus_command, render_prometheus_config
 from components.prometheus.settings import ROLE, PrometheusSettings
@@ -38,6 +40,9 @@ class PrometheusArgs:
     network_name: pulumi.Input[str]
     address: str
     settings: PrometheusSettings
+    # The reader's host:port, where the programs' own metrics are.
+    reader: str
+    programs: Sequence[MeasuredProgram]
 
 
 class Prometheus(pulumi.ComponentResource):
@@ -45,7 +50,7 @@ class Prometheus(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:Prometheus", name, None, opts)
-        text = render_prometheus_config(args.settings)
+        text = render_prometheus_config(args.settings, args.reader, args.programs)
         config = volume(f"{name}-config", args.host, f"{ROLE}-config", self)
         files = VolumeFiles(
             f"{name}-config-files",

@@ -19,7 +19,9 @@ after the other, peaked at 1,352 MiB. `tests/metrics/test_push_bombs.py` tries a
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
+from components.edge.own_metrics import MeasuredProgram
 from components.prometheus.memory_limit import QUERIES_SHARE
 from components.prometheus.settings import PrometheusSettings
 
@@ -36,8 +38,10 @@ QUERIES_AT_ONCE = 4
 QUERY_SECONDS = 60
 
 
-def render_prometheus_config(settings: PrometheusSettings) -> str:
-    """The configuration file."""
+def render_prometheus_config(
+    settings: PrometheusSettings, reader: str, programs: Sequence[MeasuredProgram]
+) -> str:
+    """The configuration file; `reader` is the reader's host:port, where the programs' own metrics are."""
     config = {
         "global": {"scrape_interval": f"{SCRAPE_SECONDS}s"},
         "storage": {
@@ -61,7 +65,17 @@ def render_prometheus_config(settings: PrometheusSettings) -> str:
             {
                 "job_name": "prometheus",
                 "static_configs": [{"targets": [f"127.0.0.1:{settings.port}"]}],
-            }
+            },
+            {
+                "job_name": "programs",
+                "static_configs": [
+                    {
+                        "targets": [reader],
+                        "labels": {"__metrics_path__": one.path, "job": one.job, "instance": one.name},
+                    }
+                    for one in programs
+                ],
+            },
         ],
     }
     return json.dumps(config, indent=2) + "\n"

@@ -7,15 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_docker as docker
 
-from components.docker_hosts.containers import Host
+from components.docker_hosts.containers import Host, mounted
 from components.docker_hosts.docker_host import docker_host
 from components.docker_hosts.settings import READER_PLACE
 from components.edge.accounts import hashes_of, passwords_of
 from components.edge.caddyfile import site_url
 from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
+from components.edge.own_metrics import SOCKET_DIRECTORY
 from components.edge.reader import Reader, ReaderArgs
 from components.grafana.component import Grafana, GrafanaArgs
+from components.host_metrics.component import HostMetrics, HostMetricsArgs
 from components.live.container_facts import GRAFANA_PORT
 from components.log_shipper.component import DockerShipper, DockerShipperArgs
 from components.log_shipper.settings import CAMPUS_LABEL
@@ -24,12 +27,13 @@ from components.loki.other_host import LokiHost
 from components.loki.push_paths import PUSH_PATH
 from components.port_policy.component import PortPolicy, PortPolicyArgs
 from components.prometheus.component import Prometheus, PrometheusArgs
-from components.prometheus.push_paths import METRICS_PATHS
+from components.prometheus.push_paths import METRICS_PATHS, OTLP
 from components.prometheus.settings import PrometheusSettings
 from components.stack.backends import guarded_backends
 from components.stack.campus_routes import (
     connection_limit,
     guarded_routes,
+    measured_programs,
     published_routes,
     reader_caddyfile,
     reader_url,
@@ -87,6 +91,7 @@ class CampusServer(pulumi.ComponentResource):
         )
         lokis = make_lokis(name, settings, self._loki_host(), self, self._guarded)
         caddy_image_id = self._docker.image_id("caddy", settings.images.caddy)
+        self._metrics_volume = None if settings.prometheus is None else self._edges_metrics()
         reader = self._reader(caddy_image_id)
         self._asking = pulumi.ResourceOptions.merge(
             self._guarded, pulumi.ResourceOptions(depends_on=[reader])
@@ -103,6 +108,8 @@ class CampusServer(pulumi.ComponentResource):
         if settings.campus.logs_to is not None and settings.images.alloy is not None:
             alloy_image_id = self._docker.image_id("alloy", settings.images.alloy)
             self._shipper(settings.campus.logs_to, alloy_image_id, caddy_image_id)
+        if settings.host_metrics.enabled and settings.prometheus is not None:
+            self._host_metrics(settings.prometheus.port, caddy_image_id)
         self._set_outputs()
 
     def allow_address(self, name: str, ip: pulumi.Input[str]) -> AllowedAddress:
@@ -183,9 +190,16 @@ class CampusServer(pulumi.ComponentResource):
                 network_name=self._network_name,
                 address=self._settings.campus.private_address(settings.port),
                 settings=settings,
+                reader=f"{self._settings.campus.private_address(READER_PLACE)}:{settings.port}",
+                programs=measured_programs(self._settings),
             ),
             self._guarded,
         )
+
+    def _edges_metrics(self) -> docker.Volume:
+        """The volume with the socket of Caddy's own metrics, for Caddy and for the reader."""
+        role = "caddy-metrics"
+        return docker.Volume(f"{self._name}-{role}", name=self._host.named(role), opts=self._docker.own)
 
     def _reader(self, caddy_image_id: pulumi.Output[str]) -> Reader:
         campus = self._settings.campus
@@ -200,6 +214,9 @@ class CampusServer(pulumi.ComponentResource):
                     (self._readers_network_name, campus.readers_address("reader")),
                 ],
                 upstream_hosts=upstream_hosts(self._settings),
+                volumes=[]
+                if self._metrics_volume is None
+                else [mounted(self._metrics_volume, SOCKET_DIRECTORY, read_only=True)],
             ),
             self._guarded,
         )
@@ -240,6 +257,26 @@ class CampusServer(pulumi.ComponentResource):
             self._asking,
         )
 
+    def _host_metrics(self, port: int, caddy_image_id: pulumi.Output[str]) -> HostMetrics:
+        """This host's own metrics to Prometheus, which has this port, by the reader."""
+        settings = self._settings
+        # The settings require one.
+        image = str(settings.images.otel_collector)
+        return HostMetrics(
+            f"{self._name}-host-metrics",
+            HostMetricsArgs(
+                host=self._host,
+                label=CAMPUS_LABEL,
+                collector_image_id=self._docker.image_id("otel-collector", image),
+                caddy_image_id=caddy_image_id,
+                network_name=self._readers_network_name,
+                address=settings.campus.readers_address("host-metrics"),
+                push_url=reader_url(settings, port) + OTLP.path,
+                disks=settings.host_metrics.disks.get(CAMPUS_LABEL, {}),
+            ),
+            self._asking,
+        )
+
     def _edge(self, caddy_image_id: pulumi.Output[str], lokis: Sequence[Loki]) -> Edge:
         settings = self._settings
         hosts = upstream_hosts(settings)
@@ -258,6 +295,7 @@ class CampusServer(pulumi.ComponentResource):
                 grafana=f"grafana:{GRAFANA_PORT}" if settings.grafana.enabled else None,
                 published=published_routes(settings),
                 upstream_hosts=hosts,
+                metrics_volume=self._metrics_volume,
                 # Before there was a reader, Docker published these ports for the Lokis.
                 ports_freed_by=lokis,
             ),

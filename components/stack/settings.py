@@ -20,6 +20,7 @@ from components.ecs.settings import ServiceSettings
 from components.edge.guarded_settings import GuardedSettings, allowlist
 from components.edge.settings import EdgeSettings
 from components.grafana.settings import GrafanaSettings
+from components.host_metrics.settings import HostMetricsSettings
 from components.live.confirmation import Confirmation
 from components.log_shipper.settings import ShipperSettings
 from components.loki.placement import Placement, place
@@ -29,6 +30,7 @@ from components.port_policy.rules import Kept, Rule
 from components.port_policy.settings import PortPolicySettings
 from components.prometheus.settings import PrometheusSettings
 from components.stack import cross_checks
+from components.stack.measured_hosts import check_host_metrics
 from components.values.area import Area
 from components.values.errors import validated
 from components.values.texts import ShortName
@@ -50,6 +52,8 @@ class Settings(Area):
     """Loki stores the log lines."""
     prometheus: PrometheusSettings | None = None
     """Prometheus stores metrics, if this area is there."""
+    host_metrics: HostMetricsSettings = HostMetricsSettings()
+    """Every Docker host of the stack sends its own metrics to Prometheus, if this is on."""
     grafana: GrafanaSettings = GrafanaSettings()
     """Grafana shows the log lines."""
     port_policy: PortPolicySettings = PortPolicySettings()
@@ -74,6 +78,9 @@ class Settings(Area):
         lokis = self.loki.instances
         cross_checks.check_ports(self.backends)
         cross_checks.check_backends(self.backends, self.images)
+        check_host_metrics(
+            self.host_metrics, self.prometheus, self.images, self.campus, self.shippers, self.edge
+        )
         cross_checks.check_services(self.services, lokis, self.egress)
         cross_checks.check_digests(self.services, self.images)
         cross_checks.check_zones(self.egress, self.aws)

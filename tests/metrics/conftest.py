@@ -1,4 +1,4 @@
-"""The stack with Prometheus, and Grafana's image or a fake in its place."""
+"""The stack with Prometheus and its host's metrics, and Grafana's image or a fake in its place."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from rig.probe import Client, Login
 from rig.rig import Rig
 from rig.stack import local_settings, merged
 
+# The network of a collector that pushes as from another host. The stack's own may not be on an allowlist.
+OUTSIDE = "172.28.78.0/24"
 PROMETHEUS = {
-    "prometheus": local_settings()["prometheus"],
+    "prometheus": local_settings()["prometheus"] | {"allow": ["nat", OUTSIDE], "allowWide": True},
+    "hostMetrics": {"enabled": True},
     "campus": {"logsTo": None},
 }
 
 
 @pytest.fixture(scope="package")
 def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
-    """The stack with Prometheus."""
+    """The stack with Prometheus and its host's metrics."""
     make_played_image(rig)
     with deployed(rig, emulator, merged(WHOLE, PROMETHEUS)) as made:
         yield made

@@ -26,6 +26,7 @@ from components.edge.caddyfile import (
     render_allowed_address,
     render_caddyfile,
 )
+from components.edge.own_metrics import SOCKET_DIRECTORY
 from components.edge.settings import EdgeSettings
 from components.live.container_facts import ADMIN_SOCKET
 from components.loki.push_paths import pushes
@@ -252,11 +253,12 @@ def running_caddy(
     grafana: int | None = None,
     limit: MemoryLimit | None = None,
     more: Sequence[GuardedRoute] = (),
+    is_measured: bool = False,
 ) -> Iterator[RunningCaddy]:
     """The real Caddy, with the same upstream behind every route; one has replicas on these ports too.
 
     `loki` (with its port) and `grafana` (a port) replace the upstream. Caddy's memory is limited to `limit`.
-    `more` are further routes.
+    `more` are further routes. With `is_measured` it serves its own metrics, on a socket in the folder.
     """
     site = SITE.model_copy(update={"http_port": free_port(), "https_port": free_port()})
     password = bcrypt.hashpw(b"right", bcrypt.gensalt(4)).decode()
@@ -273,8 +275,10 @@ def running_caddy(
             pushes=pushes(loki[0]) if loki else ONLY_LOKIS if replicas else WITH_OTLP,
         )
         behind = aws.upstream if grafana is None else f"127.0.0.1:{grafana}"
-        page = render_caddyfile(site, [aws, test, *more], behind if has_grafana else None, [])
-        (folder / "Caddyfile").write_text(page.replace(ADMIN_SOCKET, f"{folder}/admin.sock"))
+        shown = behind if has_grafana else None
+        page = render_caddyfile(site, [aws, test, *more], shown, [], is_measured=is_measured)
+        page = page.replace(ADMIN_SOCKET, f"{folder}/admin.sock").replace(SOCKET_DIRECTORY, str(folder))
+        (folder / "Caddyfile").write_text(page)
         environment = os.environ | {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
         log = (folder / "log").open("w")
         process = subprocess.Popen(

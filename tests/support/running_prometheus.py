@@ -56,7 +56,7 @@ def running_prometheus(
     """The program, once it is ready, with its container's memory limit."""
     own = settings.model_copy(update={"port": free_port()})
     config = folder / "prometheus.yml"
-    config.write_text(render_prometheus_config(own))
+    config.write_text(render_prometheus_config(own, "127.0.0.1:9", ()))
     command = [
         part.replace(f"={DATA}", f"={folder / 'data'}").replace("0.0.0.0", "127.0.0.1")
         for part in prometheus_command(own, str(config))

@@ -119,3 +119,29 @@ SHIPPING = put(
     {"images.alloy": "grafana/alloy:v1.18.1", "edge.domain": DOMAIN}
     | {"edge.tls": "acme", "edge.email": "operators@example.org"},
 )
+
+# With three replicas' hosts and a shipper's, every one with metrics of its own.
+MEASURED_HOSTS = {
+    **{name: str(one["dockerHost"]) for name, one in HOSTS.items()},
+    "stage": SHIPPER["dockerHost"],
+}
+HOST_METRICS = put(
+    SHIPPING,
+    {
+        "campus.address": HERE,
+        "campus.otherHosts": HOSTS,
+        "loki.instances.aws": SHIPPING["loki"]["instances"]["aws"] | THREE | {"replicaHosts": [*HOSTS]},
+        "portPolicy": {
+            "operatorCidrs": ["198.51.100.0/24"],
+            "rules": [{"action": "allow", "port": port} for port in (22, 21541, 18080, 18443)],
+        },
+        "prometheus": {
+            "route": "/metrics",
+            "allow": ["nat", SECOND, THIRD, "198.51.100.7"],
+            "allowWide": True,
+            "accounts": [{"user": "hosts"}],
+        },
+        "shippers": {"stage": SHIPPER | {"account": "admin"}},
+        "hostMetrics": {"enabled": True, "account": "hosts", "disks": {"log2": {"data": "/srv/data"}}},
+    },
+)

@@ -53,8 +53,8 @@ SETTINGS = {
     "loki.instances.aws.s3.secretAccessKey": (AWKWARD_ASCII, ""),
     ACCESS_KEY: ("._-", ""),
 }
-# No client of ours has these passwords: only Caddy has their hashes.
-NO_CLIENT = ("loki.instances.test.accounts[1].password", "prometheus.accounts[0].password")
+# No client of ours has this password: only Caddy has its hash.
+NO_CLIENT = ("loki.instances.test.accounts[1].password",)
 # The variables in which a person gives Pulumi and AWS' tools their secrets.
 PASSPHRASE = "PULUMI_CONFIG_PASSPHRASE"
 OWN_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
@@ -123,6 +123,8 @@ def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
     make_played_image(rig)
     make_idle_image(rig, IDLE)
     app = {"image": "nginx:1.29.4", "memoryMib": 128}
+    # As if it were another host's: each host has one collector.
+    other = rig.engine.url.replace("/docker.sock", "/./docker.sock")
     with running_object_store(rig) as store:
         keys = ("accessKeyId", "secretAccessKey")
         bucket = {key: value for key, value in store.settings.items() if key not in keys}
@@ -160,7 +162,8 @@ def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
                     "containers": {"app": app},
                 },
             },
-            "shippers": {"other": {"dockerHost": rig.engine.url, "loki": "test", "account": "admin-1"}},
+            "hostMetrics": {"enabled": True, "account": "sender-1"},
+            "shippers": {"other": {"dockerHost": other, "loki": "test", "account": "admin-1"}},
         }
         with configured(rig, emulator, changes) as deployment:
             made = Trial(deployment)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import http.server
+import re
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 
 import pytest
 
+from components.edge.own_metrics import SOCKET
 from rig.processes import wait_for
 from tests.support.http_server import serving
 from tests.support.running_caddy import (
@@ -265,3 +269,23 @@ def breaking_off() -> Iterator[tuple[int, list[str]]]:
 
     with serving(Handler) as port:
         yield port, met
+
+
+def test_grafanas_metrics_are_for_prometheus_alone(tmp_path: Path) -> None:
+    with running_caddy(tmp_path, has_grafana=True, is_measured=True) as caddy:
+        for path in ("/metrics", "/metrics?x=1", "/%6Detrics", "/METRICS", "//metrics", "/x/../metrics"):
+            assert caddy.post(path, method="GET").status_code == 404, path
+        assert caddy.received.requests == []
+        assert caddy.post("/metrics/", method="GET").status_code == 200
+        assert caddy.post("/login", method="GET").status_code == 200
+
+
+def test_caddys_own_metrics_are_on_a_socket(tmp_path: Path) -> None:
+    with running_caddy(tmp_path, has_grafana=True, is_measured=True) as caddy:
+        assert caddy.post("/login", method="GET").status_code == 200
+        with closing(HTTPConnection("caddy")) as connection:
+            connection.sock = socket.socket(socket.AF_UNIX)
+            connection.sock.connect(str(tmp_path / Path(SOCKET).name))
+            connection.request("GET", "/metrics")
+            found = connection.getresponse().read().decode()
+    assert re.search(r"^caddy_http_requests_total\{.*\} [1-9]", found, re.MULTILINE)

@@ -14,7 +14,7 @@ from components.edge.caddyfile import render_caddyfile
 from components.grafana.provisioning import DATASOURCES_FILE
 from components.prometheus.config import prometheus_command, render_prometheus_config
 from components.prometheus.memory_limit import number_below
-from components.stack.campus_routes import guarded_routes, reader_caddyfile
+from components.stack.campus_routes import guarded_routes, measured_programs, reader_caddyfile
 from components.stack.settings import parse
 from tests.support.fake_engine import build, plain, running_engine
 from tests.support.golden import assert_golden, assert_golden_variant
@@ -22,9 +22,12 @@ from tests.support.programs import program_of_image, run
 from tests.support.running_prometheus import prometheus_settings
 from tests.support.settings import LOCAL, TREE, put
 
+PROGRAMS = measured_programs(parse(LOCAL))
+
 
 def test_the_configuration_is_the_agreed_one() -> None:
-    assert_golden("prometheus.yml", render_prometheus_config(prometheus_settings()))
+    text = render_prometheus_config(prometheus_settings(), "172.29.0.2:9090", PROGRAMS)
+    assert_golden("prometheus.yml", text)
     assert_golden("prometheus_command", "\n".join(prometheus_command(prometheus_settings(), "FILE")) + "\n")
 
 
@@ -33,7 +36,7 @@ def test_prometheus_accepts_the_configuration(tmp_path: Path) -> None:
     promtool = program_of_image("prometheus", "bin/promtool", tmp_path)
     for number, changes in enumerate(({}, {"retention": "100y", "maxAge": "2w", "retentionGib": 5000})):
         file = tmp_path / f"{number}.yml"
-        file.write_text(render_prometheus_config(prometheus_settings(**changes)))
+        file.write_text(render_prometheus_config(prometheus_settings(**changes), "172.29.0.2:9090", PROGRAMS))
         run(promtool, "check", "config", str(file))
 
 
@@ -47,13 +50,20 @@ def test_a_number_below_the_limit_matches(limit: int, number: int) -> None:
 def caddyfiles(tree: dict[str, object]) -> str:
     """The edge's and the reader's Caddyfiles."""
     settings = parse(tree)
-    edge = render_caddyfile(settings.edge, guarded_routes(settings), None, [])
+    measured = settings.prometheus is not None
+    routes = guarded_routes(settings)
+    edge = render_caddyfile(settings.edge, routes, "grafana:3000", [], is_measured=measured)
     return f"{edge}\n{reader_caddyfile(settings)}"
 
 
 def test_prometheus_has_its_route_and_its_readers_port_and_nothing_else_changes() -> None:
     assert_golden("caddyfiles", caddyfiles(put(LOCAL, {"prometheus": None})))
     assert_golden_variant("caddyfiles", "caddyfiles_prometheus.diff", caddyfiles(LOCAL))
+
+
+def test_hosts_metrics_have_a_way_through_the_reader() -> None:
+    tree = put(LOCAL, {"hostMetrics.enabled": True})
+    assert_golden_variant("caddyfiles", "caddyfiles_host_metrics.diff", caddyfiles(tree))
 
 
 def test_prometheus_runs_as_nobody_beside_the_lokis_and_grafana_finds_it() -> None:

@@ -75,11 +75,11 @@ OTHERS = [
 
 
 def test_the_readers_page_is_the_agreed_one() -> None:
-    assert_golden("reader", render_reader([TEST, AWS], "172.30.0.3", replace(SHIPPED, source="172.30.0.4")))
+    assert_golden("reader", render_reader([TEST, AWS], "172.30.0.3", [replace(SHIPPED, source="172.30.0.4")]))
 
 
 def test_without_grafana_nobody_may_query() -> None:
-    page = render_reader([AWS], None, None)
+    page = render_reader([AWS], None, [])
     assert [line.strip() for line in page.splitlines() if "remote_ip" in line] == [f"remote_ip {NOBODY}"]
 
 
@@ -132,7 +132,7 @@ def running(folder: Path, render: Callable[[list[QueryRoute]], str]) -> Iterator
 def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     """The reader."""
     folder = tmp_path_factory.mktemp("reader")
-    with running(folder, lambda routes: render_reader(routes, GRAFANA, SHIPPED)) as made:
+    with running(folder, lambda routes: render_reader(routes, GRAFANA, [SHIPPED])) as made:
         yield made
 
 

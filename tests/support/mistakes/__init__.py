@@ -7,6 +7,7 @@ from tests.support.mistakes import (
     edge,
     egress,
     grafana,
+    host_metrics,
     loki,
     port_policy,
     prometheus,
@@ -16,7 +17,19 @@ from tests.support.mistakes import (
 )
 from tests.support.mistakes.mistake import Mistake
 
-AREAS = (campus, edge, egress, grafana, loki, port_policy, prometheus, replicas, services, shippers)
+AREAS = (
+    campus,
+    edge,
+    egress,
+    grafana,
+    host_metrics,
+    loki,
+    port_policy,
+    prometheus,
+    replicas,
+    services,
+    shippers,
+)
 MISTAKES: list[Mistake] = [mistake for area in AREAS for mistake in area.MISTAKES]
 
 
