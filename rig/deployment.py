@@ -31,10 +31,9 @@ UNNAMED_PORT = 3201
 def settings_for(rig: Rig, emulator: Emulator) -> Settings:
     """The local stack's settings, adapted to the rig: its Docker, its AWS, its whole network.
 
-    Grafana is left out if its image isn't available, and so is Prometheus, which few tests need.
+    Grafana is left out if its image isn't available, and so are metrics, which few tests need.
     """
-    local = local_settings()
-    del local["prometheus"]
+    local = {key: area for key, area in local_settings().items() if key not in ("prometheus", "hostMetrics")}
     # The local stack's policy guards nothing. Here it guards the whole host.
     rules: list[dict[str, object]] = [
         {"action": "limit", "port": SSH, "comment": "SSH"},

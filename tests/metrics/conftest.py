@@ -20,7 +20,7 @@ from rig.stack import local_settings, merged
 OUTSIDE = "172.28.78.0/24"
 PROMETHEUS = {
     "prometheus": local_settings()["prometheus"] | {"allow": ["nat", OUTSIDE], "allowWide": True},
-    "hostMetrics": {"enabled": True},
+    "hostMetrics": local_settings()["hostMetrics"],
     "campus": {"logsTo": None},
 }
 
