@@ -137,8 +137,8 @@ def test_prometheus_reads_each_programs_own_metrics(grafana: Client, job: str, i
 
 def test_the_edges_metrics_are_its_requests(deployment: Deployment, grafana: Client) -> None:
     assert deployment.push_status(NAT, "aws") == 204
-    requests = 'caddy_http_requests_total{job="caddy",instance="caddy",handler="reverse_proxy"}'
-    assert value(grafana, f"count({requests})") > 0
+    requests = 'caddy_http_requests_total{job="caddy",instance="caddy"}'
+    assert value(grafana, f"sum({requests}) > 0") > 0
 
 
 @pytest.fixture(scope="module")
