@@ -7,9 +7,10 @@ Prometheus' memory, with its default of 2 GiB (GOMEMLIMIT 1.8 GiB), measured wit
 
 - at rest 52 MiB;
 - the worst push, one at a time: 256 KB unpack to 5.4 MB with snappy, and 2.7 million empty series took 880
-  MiB, including garbage. As many labels took 770 MiB, samples 520 MiB; OpenTelemetry's 64 KB 30 to 80 MiB;
+  MiB, including garbage. As many labels took 770 MiB, samples 520 MiB; OpenTelemetry's 64 KB 30 to 80 MiB,
+  which the campus server's own collector may push at the same time, by the reader;
 - queries: an eighth;
-- the rest, 892 MiB, is for series (memory_limit.py). 100,000 of cAdvisor's, each with six labels of 225
+- the rest, 812 MiB, is for series (memory_limit.py). 100,000 of cAdvisor's, each with six labels of 225
   bytes, took 224 MiB with 20 samples.
 
 Pushes go on for the second between two questions, with at most some 150 MiB of series. Four of the worst, one
