@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from components.docker_hosts.settings import CampusSettings
 from components.edge.settings import EdgeSettings
 from components.loki.settings import LOKIS_RESERVED_PORTS
+from components.prometheus.settings import PORT as PROMETHEUS_PORT
 from components.stack.settings import parse, parse_part
 from components.values.area import Area
 from components.values.errors import SettingsError
@@ -288,9 +289,11 @@ def test_a_password_is_not_in_the_settings_repr() -> None:
 # Grafana's and Alloy's, which are in a network of their own.
 @example(port=3000)
 @example(port=12345)
+@example(port=PROMETHEUS_PORT)
 def test_only_real_ports_pass(port: int) -> None:
     tree = changed("loki.instances.aws.port", port)
-    free = 1 < port < 65535 and port not in LOKIS_RESERVED_PORTS and port != 3199
+    taken = {*LOKIS_RESERVED_PORTS, 3199, PROMETHEUS_PORT}
+    free = 1 < port < 65535 and port not in taken
     if free:
         assert parse(tree).loki.instances["aws"].port == port
     else:
