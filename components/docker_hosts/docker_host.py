@@ -39,6 +39,10 @@ class DockerHost:
             f"{self.name}-{role}-image", name=image, keep_locally=True, opts=self.own
         ).image_id
 
+    def open_network(self, role: str) -> pulumi.Output[str]:
+        """The name of a network for a container that only reaches others, outside."""
+        return docker.Network(f"{self.name}-network", name=self.host.named(role), opts=self.own).name
+
     def private_network(
         self, role: str, cidr: str, after: Sequence[pulumi.Resource] = ()
     ) -> pulumi.Output[str]:

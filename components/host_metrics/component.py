@@ -8,29 +8,17 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
-from components.docker_hosts.containers import (
-    MIB,
-    Host,
-    config_label,
-    container_options,
-    hardened,
-    mounted,
-    volume,
-)
-from components.docker_hosts.docker_reader import SOCKET_DIRECTORY
-from components.docker_hosts.engine_reader import engine_reader
+from components.docker_hosts.agent import AgentArgs, AgentProgram, agent_parts
+from components.docker_hosts.containers import MIB, mounted
 from components.host_metrics.config import (
     COLLECTOR_UID,
     CONFIG_FILE,
     DIRECTORY,
     DISKS,
     HOST_ROOT,
-    PASSWORD_FILE,
-    Destination,
     render_collector_config,
 )
 from components.host_metrics.settings import DOCKER_DISK, ROLE, SYSTEM_DISK
-from components.live.volume_files import VolumeFile, VolumeFiles
 
 # Docker's API reference: SystemPing, ContainerList, ContainerInspect, ContainerStats, SystemEvents.
 READING = "_ping|events|containers/json|containers/[0-9a-f]+/(json|stats)"
@@ -46,20 +34,9 @@ _HOSTS_NETWORK = "/proc/1/net/dev"
 
 
 @dataclass(frozen=True, kw_only=True)
-class HostMetricsArgs:
-    """The arguments of `HostMetrics`."""
+class HostMetricsArgs(AgentArgs):
+    """The arguments of `HostMetrics`; its label is `host_name`."""
 
-    host: Host
-    # The label `host_name` of its metrics.
-    label: str
-    collector_image_id: pulumi.Input[str]
-    caddy_image_id: pulumi.Input[str]
-    network_name: pulumi.Input[str]
-    # Its fixed address on that network, if it has one.
-    address: str | None = None
-    push_url: pulumi.Input[str]
-    user: str | None = None
-    password: pulumi.Input[str] | None = None
     # Further disks: a path on each, by name.
     disks: Mapping[str, str]
 
@@ -69,51 +46,26 @@ class HostMetrics(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: HostMetricsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:HostMetrics", name, None, opts)
-        role = f"{ROLE}-{args.label}"
-        socket = volume(f"{name}-socket", args.host, f"{role}-socket", self)
-        reader = engine_reader(
-            f"{name}-reader", args.host, f"{role}-reader", READING, args.caddy_image_id, socket, self
-        )
         disks = [SYSTEM_DISK, DOCKER_DISK, *sorted(args.disks)]
-        config = pulumi.Output.from_input(args.push_url).apply(
-            lambda url: render_collector_config(args.label, disks, Destination(url=url, user=args.user))
+        program = AgentProgram(
+            role=ROLE,
+            reading=READING,
+            uid=COLLECTOR_UID,
+            directory=DIRECTORY,
+            config_file=CONFIG_FILE,
+            render=lambda destination: render_collector_config(args.label, disks, destination),
+            memory_mib=MEMORY_MIB,
+            stop_seconds=STOP_SECONDS,
         )
-        files: dict[str, VolumeFile] = {CONFIG_FILE: _own(config)}
-        if args.password is not None:
-            # The collector watches it, so a new password needs no new container.
-            files[PASSWORD_FILE] = _own(args.password)
-        config_volume = volume(f"{name}-config", args.host, f"{role}-config", self)
-        delivered = VolumeFiles(
-            f"{name}-files",
-            docker_host=args.host.docker_host,
-            volume_name=config_volume.name,
-            image=args.collector_image_id,
-            files=files,
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        parts = agent_parts(name, args, program, self)
         docker.Container(
             f"{name}-container",
-            name=args.host.named(role),
-            image=args.collector_image_id,
             command=[f"--config={DIRECTORY}/{CONFIG_FILE}"],
-            user=str(COLLECTOR_UID),
             envs=[f"GOMEMLIMIT={_GO_MEMORY_MIB * MIB}"],
-            networks_advanced=[
-                docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
-            ],
-            volumes=[
-                mounted(config_volume, DIRECTORY, read_only=True),
-                mounted(socket, SOCKET_DIRECTORY, read_only=True),
-                # Any volume is on Docker's disk.
-                mounted(socket, f"{DISKS}/{DOCKER_DISK}", read_only=True),
-            ],
+            # Any volume is on Docker's disk.
+            volumes=[*parts.volumes, mounted(parts.socket, f"{DISKS}/{DOCKER_DISK}", read_only=True)],
             mounts=_from_host(args.disks),
-            **hardened(MEMORY_MIB),
-            # The collector reads its configuration only once.
-            labels=[config_label({}, config)],
-            stop_timeout=STOP_SECONDS,
-            destroy_grace_seconds=STOP_SECONDS,
-            opts=container_options(self, [delivered, reader]),
+            **parts.options,
         )
         self.register_outputs({})
 
@@ -129,7 +81,3 @@ def _from_host(disks: Mapping[str, str]) -> list[docker.ContainerMountArgs]:
         docker.ContainerMountArgs(type="bind", source=source, target=target, read_only=True)
         for target, source in sources.items()
     ]
-
-
-def _own(content: pulumi.Input[str]) -> VolumeFile:
-    return VolumeFile(content=content, uid=COLLECTOR_UID, mode=0o400)

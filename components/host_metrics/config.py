@@ -13,16 +13,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from components.docker_hosts.docker_reader import SOCKET
+from components.docker_hosts.push_destination import PASSWORD_FILE, Destination
 
 # The user in the Collector's image.
 COLLECTOR_UID = 10001
 DIRECTORY = "/etc/host-metrics"
 CONFIG_FILE = "config.yaml"
-PASSWORD_FILE = "password"
 # Where disks are mounted, and what their paths begin with in metrics.
 DISKS = "/disks"
 # What the network's counters are read below, as if it were the host's root.
@@ -44,14 +43,6 @@ _MORE_OF_CONTAINERS = (
     "container.restarts",
     "container.uptime",
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Destination:
-    """Prometheus' push URL for OpenTelemetry, and the user if it needs a password."""
-
-    url: str
-    user: str | None = None
 
 
 def render_collector_config(host: str, disks: Iterable[str], destination: Destination) -> str:

@@ -4,23 +4,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 from components.docker_hosts.docker_reader import SOCKET
+from components.docker_hosts.push_destination import PASSWORD_FILE, Destination
 
 # The user `alloy` in Grafana's image, which owns the data directory.
 ALLOY_UID = 473
 DIRECTORY = "/etc/log-shipper"
 CONFIG_FILE = "config.alloy"
-PASSWORD_FILE = "password"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Destination:
-    """A Loki's push URL, and the user if it needs a password."""
-
-    url: str
-    user: str | None = None
 
 
 def render_alloy_config(host: str, destination: Destination) -> str:

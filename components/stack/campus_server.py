@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.docker_hosts.agent import AgentArgs
 from components.docker_hosts.containers import Host, mounted
 from components.docker_hosts.docker_host import docker_host
 from components.docker_hosts.settings import READER_PLACE
@@ -20,7 +21,7 @@ from components.edge.reader import Reader, ReaderArgs
 from components.grafana.component import Grafana, GrafanaArgs
 from components.host_metrics.component import HostMetrics, HostMetricsArgs
 from components.live.container_facts import GRAFANA_PORT
-from components.log_shipper.component import DockerShipper, DockerShipperArgs
+from components.log_shipper.component import DockerShipper
 from components.log_shipper.settings import CAMPUS_LABEL
 from components.loki.component import Loki
 from components.loki.other_host import LokiHost
@@ -245,10 +246,10 @@ class CampusServer(pulumi.ComponentResource):
         """This host's own logs to one of its Lokis, by the reader."""
         return DockerShipper(
             f"{self._name}-log-shipper",
-            DockerShipperArgs(
+            AgentArgs(
                 host=self._host,
                 label=CAMPUS_LABEL,
-                alloy_image_id=alloy_image_id,
+                image_id=alloy_image_id,
                 caddy_image_id=caddy_image_id,
                 network_name=self._readers_network_name,
                 address=self._settings.campus.readers_address("log-shipper"),
@@ -267,7 +268,7 @@ class CampusServer(pulumi.ComponentResource):
             HostMetricsArgs(
                 host=self._host,
                 label=CAMPUS_LABEL,
-                collector_image_id=self._docker.image_id("otel-collector", image),
+                image_id=self._docker.image_id("otel-collector", image),
                 caddy_image_id=caddy_image_id,
                 network_name=self._readers_network_name,
                 address=settings.campus.readers_address("host-metrics"),

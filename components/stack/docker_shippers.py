@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_docker as docker
 
+from components.docker_hosts.agent import AgentArgs
 from components.docker_hosts.containers import Host
 from components.docker_hosts.docker_host import docker_host
-from components.log_shipper.component import DockerShipper, DockerShipperArgs
+from components.log_shipper.component import DockerShipper
 from components.stack.settings import Settings
 
 
@@ -39,18 +39,15 @@ class DockerShippers(pulumi.ComponentResource):
         for key, shipper in args.settings.shippers.items():
             host = Host.of(args.settings.campus, shipper.docker_host)
             there = docker_host(f"{name}-{key}", host, self)
-            network = docker.Network(
-                f"{name}-{key}-network", name=host.named(f"log-shipper-{key}"), opts=there.own
-            )
             DockerShipper(
                 f"{name}-{key}",
-                DockerShipperArgs(
+                AgentArgs(
                     host=host,
                     label=key,
                     # The settings require an image with shippers.
-                    alloy_image_id=there.image_id("alloy", str(images.alloy)),
+                    image_id=there.image_id("alloy", str(images.alloy)),
                     caddy_image_id=there.image_id("caddy", images.caddy),
-                    network_name=network.name,
+                    network_name=there.open_network(f"log-shipper-{key}"),
                     push_url=urls[shipper.loki],
                     user=shipper.account,
                     password=args.passwords[shipper.loki][shipper.account],

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
-import pulumi_docker as docker
 
 from components.docker_hosts.containers import Host
 from components.docker_hosts.docker_host import docker_host
@@ -42,18 +41,15 @@ class OtherHostsMetrics(pulumi.ComponentResource):
         for key, url in other_docker_hosts(settings.campus, settings.shippers).items():
             host = Host.of(settings.campus, url)
             there = docker_host(f"{name}-{key}", host, self)
-            network = docker.Network(
-                f"{name}-{key}-network", name=host.named(f"{ROLE}-{key}"), opts=there.own
-            )
             HostMetrics(
                 f"{name}-{key}",
                 HostMetricsArgs(
                     host=host,
                     label=key,
                     # The settings require an image, and an account for these hosts.
-                    collector_image_id=there.image_id("otel-collector", str(images.otel_collector)),
+                    image_id=there.image_id("otel-collector", str(images.otel_collector)),
                     caddy_image_id=there.image_id("caddy", images.caddy),
-                    network_name=network.name,
+                    network_name=there.open_network(f"{ROLE}-{key}"),
                     push_url=args.push_url,
                     user=own.account,
                     password=args.passwords[str(own.account)],

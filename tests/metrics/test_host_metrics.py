@@ -12,26 +12,24 @@ from typing import Any
 
 import pytest
 from docker.models.containers import Container
-from docker.types import IPAMConfig, IPAMPool, Mount
+from docker.types import Mount
 
 from components.docker_hosts.docker_reader import SOCKET_DIRECTORY
+from components.docker_hosts.push_destination import PASSWORD_FILE, Destination
 from components.host_metrics.config import (
-    COLLECTOR_UID,
     CONFIG_FILE,
     DIRECTORY,
-    PASSWORD_FILE,
-    Destination,
     render_collector_config,
 )
-from components.live.volume_files import VolumeFilesProvider
 from components.prometheus.settings import PORT
 from rig.deployment import Deployment, on_readers_network
 from rig.inside import inside
 from rig.metrics import OTLP, REMOTE_WRITE, otlp_body, push_otlp, samples
-from rig.namespaces import LINK, NAT, SERVER
-from rig.probe import Client, Login, ca_of, can_connect
+from rig.namespaces import LINK, NAT
+from rig.probe import Client, Login, can_connect
 from rig.processes import wait_for
 from tests.metrics.conftest import OUTSIDE
+from tests.support.agent_outside import agent_outside, volume_at
 from tests.support.engine_socket import socket_of, status
 from tests.support.metric_doors import OTHERS, QUERY, wait_for_sample
 
@@ -195,49 +193,19 @@ def test_the_engine_answers_nothing_but_statistics(
 
 @contextmanager
 def collector_outside(deployment: Deployment, host: str, login: Login) -> Iterator[None]:
-    """A Collector as on another host, which pushes to the gate's URL and trusts its certificate."""
+    """A Collector as on another host."""
     destination = Destination(url=deployment.outputs["metrics_push_urls"]["otlp"], user=login.user)
-    own = {"uid": COLLECTOR_UID, "gid": 0, "mode": 0o400}
     files = {
         CONFIG_FILE: render_collector_config(host, ["docker"], destination),
         PASSWORD_FILE: login.password,
-        "ca.crt": ca_of(deployment.caddy()),
     }
-    campus = deployment.container(COLLECTOR).attrs
-    [socket] = [one["Name"] for one in campus["Mounts"] if one["Destination"] == SOCKET_DIRECTORY]
-    image = deployment.settings["images"]["otelCollector"]
-    with closing(deployment.rig.engine.client()) as engine:
-        config = engine.volumes.create()
-        outside = engine.networks.create("outside", ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=OUTSIDE)]))
-        props = {
-            "docker_host": deployment.rig.engine.url,
-            "volume_name": config.name,
-            "image": image,
-            "files": {path: {"content": text, **own} for path, text in files.items()},
-        }
-        VolumeFilesProvider().create(props)
-        made = engine.containers.run(
-            image,
-            campus["Config"]["Cmd"],
-            detach=True,
-            user=str(COLLECTOR_UID),
-            network=outside.name,
-            extra_hosts={deployment.settings["edge"]["domain"]: SERVER},
-            environment={"SSL_CERT_FILE": f"{DIRECTORY}/ca.crt"},
-            mounts=[
-                Mount(DIRECTORY, str(config.name), read_only=True),
-                Mount(SOCKET_DIRECTORY, socket, read_only=True),
-                Mount("/disks/docker", socket, read_only=True),
-                Mount("/host/proc/net/dev", "/proc/1/net/dev", type="bind", read_only=True),
-            ],
-        )
-        try:
-            yield
-        finally:
-            print(made.logs().decode())
-            made.remove(force=True, v=True)
-            config.remove()
-            outside.remove()
+    campus = deployment.container(COLLECTOR)
+    more = [
+        Mount("/disks/docker", volume_at(campus, SOCKET_DIRECTORY), read_only=True),
+        Mount("/host/proc/net/dev", "/proc/1/net/dev", type="bind", read_only=True),
+    ]
+    with agent_outside(deployment, campus, files, DIRECTORY, OUTSIDE, more):
+        yield
 
 
 def test_another_host_pushes_through_the_gate_with_its_password(

@@ -10,26 +10,23 @@ from pathlib import Path
 import docker
 import pytest
 from docker.models.containers import Container
-from docker.types import IPAMConfig, IPAMPool, Mount
 
-from components.docker_hosts.docker_reader import SOCKET, SOCKET_DIRECTORY
-from components.live.volume_files import VolumeFilesProvider
+from components.docker_hosts.docker_reader import SOCKET
+from components.docker_hosts.push_destination import PASSWORD_FILE, Destination
 from components.log_shipper.alloy_config import (
     ALLOY_UID,
     CONFIG_FILE,
     DIRECTORY,
-    PASSWORD_FILE,
-    Destination,
     render_alloy_config,
 )
 from components.log_shipper.component import DATA
 from rig.deployment import Deployment
 from rig.live_caddy import printed
-from rig.namespaces import SERVER
-from rig.probe import ca_of, lines_in_loki
+from rig.probe import lines_in_loki
 from rig.processes import wait_for
 from tests.shipper.alloy import IMAGE, alloy_is_available
 from tests.shipper.conftest import OUTSIDE
+from tests.support.agent_outside import agent_outside
 from tests.support.engine_socket import socket_of, status
 
 pytestmark = pytest.mark.docker
@@ -107,10 +104,8 @@ def test_requests_for_reading_logs_are_answered(deployment: Deployment, engine: 
 def test_all_other_requests_are_refused(
     deployment: Deployment, tmp_path: Path, method: str, target: str
 ) -> None:
-    shipper = str(deployment.container(SHIPPER).id)
-    assert (
-        status(socket_of(deployment.container(SHIPPER), tmp_path), method, target.format(id=shipper)) == 403
-    )
+    shipper = deployment.container(SHIPPER)
+    assert status(socket_of(shipper, tmp_path), method, target.format(id=shipper.id)) == 403
 
 
 def test_a_reader_that_was_killed_serves_again(
@@ -183,46 +178,12 @@ def assert_ships(deployment: Deployment, host: str) -> None:
 
 @contextmanager
 def shipper_outside(deployment: Deployment, host: str) -> Iterator[None]:
-    """An Alloy like the stack's own, which pushes to the gate's URL and trusts its certificate."""
-    login, domain = deployment.login(), deployment.settings["edge"]["domain"]
+    """An Alloy as on another host."""
+    login = deployment.login()
     destination = Destination(url=deployment.outputs["loki_push_urls"]["test"], user=login.user)
-    files = {
-        CONFIG_FILE: render_alloy_config(host, destination),
-        PASSWORD_FILE: login.password,
-        "ca.crt": ca_of(deployment.caddy()),
-    }
-    own = {"uid": ALLOY_UID, "gid": 0, "mode": 0o400}
-    shipper = deployment.container(SHIPPER).attrs
-    volumes = {one["Destination"]: one["Name"] for one in shipper["Mounts"]}
-    with closing(deployment.rig.engine.client()) as engine:
-        config = engine.volumes.create()
-        outside = engine.networks.create("outside", ipam=IPAMConfig(pool_configs=[IPAMPool(subnet=OUTSIDE)]))
-        props = {
-            "docker_host": deployment.rig.engine.url,
-            "volume_name": config.name,
-            "image": IMAGE,
-            "files": {path: {"content": text, **own} for path, text in files.items()},
-        }
-        VolumeFilesProvider().create(props)
-        made = engine.containers.run(
-            IMAGE,
-            shipper["Config"]["Cmd"],
-            detach=True,
-            user=str(ALLOY_UID),
-            network=outside.name,
-            extra_hosts={domain: SERVER},
-            environment={"SSL_CERT_FILE": f"{DIRECTORY}/ca.crt"},
-            mounts=[
-                Mount(DIRECTORY, str(config.name), read_only=True),
-                Mount(SOCKET_DIRECTORY, volumes[SOCKET_DIRECTORY], read_only=True),
-            ],
-        )
-        try:
-            yield
-        finally:
-            made.remove(force=True, v=True)
-            config.remove()
-            outside.remove()
+    files = {CONFIG_FILE: render_alloy_config(host, destination), PASSWORD_FILE: login.password}
+    with agent_outside(deployment, deployment.container(SHIPPER), files, DIRECTORY, OUTSIDE):
+        yield
 
 
 def test_after_a_restart_of_docker_the_reader_serves_again(deployment: Deployment, tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from components.docker_hosts.docker_reader import (
     SOCKET_DIRECTORY,
     render_docker_reader,
 )
-from components.log_shipper.alloy_config import Destination, render_alloy_config
+from components.docker_hosts.push_destination import Destination
+from components.log_shipper.alloy_config import render_alloy_config
 from components.log_shipper.component import READING
 from components.stack.docker_shippers import DockerShippers, DockerShippersArgs
 from components.stack.settings import parse

@@ -9,7 +9,8 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.host_metrics.config import HOST_ROOT, Destination, render_collector_config
+from components.docker_hosts.push_destination import Destination
+from components.host_metrics.config import HOST_ROOT, render_collector_config
 from components.stack.measured_hosts import other_docker_hosts
 from components.stack.other_hosts_metrics import OtherHostsMetrics, OtherHostsMetricsArgs
 from components.stack.settings import parse
