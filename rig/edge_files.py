@@ -59,7 +59,10 @@ class EdgeFiles:
             replace(route, cidrs=(*route.cidrs, *cidrs), accounts=accounts[route.name])
             for route in guarded_routes(settings)
         ]
-        return render_caddyfile(settings.edge, routes, grafana, published_routes(settings))
+        measured = settings.prometheus is not None
+        return render_caddyfile(
+            settings.edge, routes, grafana, published_routes(settings), is_measured=measured
+        )
 
     def apply(self, caddyfile: str) -> None:
         """Update the stack's own resource with another Caddyfile."""

@@ -106,7 +106,7 @@ def render_caddyfile(
     grafana: str | None,
     published: Sequence[QueryRoute],
     *,
-    is_measured: bool = False,
+    is_measured: bool,
 ) -> str:
     """The Caddyfile; `grafana` is Grafana's host:port, or None without Grafana.
 

@@ -104,8 +104,8 @@ def prometheus_programs() -> Path:
 def collector_program() -> Path:
     """The OpenTelemetry Collector with the components that the stack uses, built if need be.
 
-    Some modules of upstream's own build can't be had at its version: the receiver of Docker's stats and the
-    login are older.
+    Some modules of upstream's own build aren't available at its version: the receiver of Docker's stats and
+    the login are older.
     """
     folder = cache_folder() / "bin" / f"otel-collector-{COLLECTOR_VERSION}"
     key = cache.key_of(COLLECTOR_VERSION, GO / "otel-collector")

@@ -133,4 +133,4 @@ def many_routes_caddyfile(deployment: Deployment) -> str:
         ),
     ]
     grafana = f"grafana:{GRAFANA_PORT}" if settings["grafana"]["enabled"] else None
-    return render_caddyfile(site, routes, grafana, [])
+    return render_caddyfile(site, routes, grafana, [], is_measured=False)

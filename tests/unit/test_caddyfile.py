@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,10 @@ from tests.support.running_caddy import (
 ACME = AcmeSettings.model_construct(
     directory="https://ca.example.org:9000/acme/directory", root="a root as PEM"
 )
+unmeasured = partial(render_caddyfile, is_measured=False)
 PAGES = {
-    "caddyfile": render_caddyfile(SITE, [TEST, AWS], None, []),
-    "caddyfile_grafana": render_caddyfile(
+    "caddyfile": unmeasured(SITE, [TEST, AWS], None, []),
+    "caddyfile_grafana": unmeasured(
         EdgeSettings(
             domain="grafana.codedang.com",
             tls="acme",
@@ -44,10 +46,10 @@ PAGES = {
         "grafana:3000",
         [],
     ),
-    "caddyfile_replicas": render_caddyfile(
+    "caddyfile_replicas": unmeasured(
         SITE, [replace(AWS, more_upstreams=("loki-aws-2:3100", "loki-aws-3:3100")), TEST], None, []
     ),
-    "caddyfile_acme": render_caddyfile(
+    "caddyfile_acme": unmeasured(
         SITE.model_copy(update={"tls": "acme", "email": "a@example.com", "acme": ACME}),
         [AWS],
         "grafana:3000",
@@ -106,13 +108,13 @@ def remote_ip_ranges(folder: Path) -> list[list[str]]:
 
 
 def test_without_a_fragment_a_gate_lets_nobody_in(tmp_path: Path) -> None:
-    (tmp_path / "Caddyfile").write_text(render_caddyfile(SITE, [AWS], None, []))
+    (tmp_path / "Caddyfile").write_text(unmeasured(SITE, [AWS], None, []))
     assert remote_ip_ranges(tmp_path) == [["255.255.255.255/32"]]
 
 
 def test_fragments_and_the_routes_own_list_are_a_union(tmp_path: Path) -> None:
     (tmp_path / "Caddyfile").write_text(
-        render_caddyfile(SITE, [AWS, TEST, replace(TEST, name="own", allow_nat=False)], None, [])
+        unmeasured(SITE, [AWS, TEST, replace(TEST, name="own", allow_nat=False)], None, [])
     )
     fragments = tmp_path / "allowed/nat"
     fragments.mkdir(parents=True)

@@ -141,7 +141,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     """The edge, with both Lokis published."""
     site = SITE.model_copy(update={"http_port": free_port(), "https_port": free_port()})
     folder = tmp_path_factory.mktemp("edge")
-    with running(folder, lambda routes: render_caddyfile(site, [], None, routes)) as made:
+    with running(folder, lambda routes: render_caddyfile(site, [], None, routes, is_measured=False)) as made:
         yield made
 
 
