@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
-from tests.support.protobuf import field, snappy, varint
+from rig.protobuf import field, snappy, varint
 
 LOKI_PATH = "/lokitest/loki/api/v1/push"
 OTLP_PATH = "/lokitest/otlp/v1/logs"
