@@ -72,6 +72,8 @@ TARGETS: dict[str, Target] = {
     "nat_change_lines_missing": NOTHING,
     "loki_kill_lines_missing": NOTHING,
     "replica_kill_lines_missing": NOTHING,
+    "prometheus_kill_samples_missing": NOTHING,
+    "caddy_kill_samples_missing": NOTHING,
     "canary_missing": NOTHING,
     "secret_leaks": NOTHING,
     "kill_points_converged": Target("=", 100, "%"),

@@ -8,7 +8,7 @@ import pytest
 
 from components.prometheus.settings import PORT
 from rig.deployment import Deployment
-from rig.metrics import MESSAGES, OTLP, REMOTE_WRITE, otlp_body, push_otlp, remote_writer
+from rig.metrics import AGENT, MESSAGE, MESSAGES, OTLP, REMOTE_WRITE, otlp_body, push_otlp, remote_writer
 from rig.namespaces import NAT, STRANGER
 from rig.probe import Client, Login, can_connect
 from tests.support.metric_doors import OTHERS, wait_for_sample
@@ -16,13 +16,12 @@ from tests.support.metric_doors import OTHERS, wait_for_sample
 pytestmark = pytest.mark.docker
 
 
-@pytest.mark.parametrize("message", MESSAGES)
 def test_both_versions_of_remote_write_come_in(
-    deployment: Deployment, grafana: Client, login: Login, tmp_path: Path, message: str
+    deployment: Deployment, grafana: Client, login: Login, tmp_path: Path
 ) -> None:
-    job = f"agent-{MESSAGES.index(message)}"
-    with remote_writer(deployment, tmp_path, job, message, login):
-        wait_for_sample(grafana, f'up{{job="{job}"}} == 1')
+    with remote_writer(deployment, tmp_path, login):
+        for message in MESSAGES:
+            wait_for_sample(grafana, f'up{{instance="{AGENT}", {MESSAGE}="{message}"}} == 1')
 
 
 def test_opentelemetrys_metrics_come_in(deployment: Deployment, grafana: Client, login: Login) -> None:
