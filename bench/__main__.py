@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 
-from bench import edge, loki, preview, services
+from bench import edge, loki, metrics, preview, services
 
-BENCHMARKS = (preview, services, edge, loki)
+BENCHMARKS = (preview, services, edge, loki, metrics)
 
 
 def main() -> int:

@@ -1,10 +1,11 @@
-"""The gate's throughput, compared with a bare reverse proxy and with Loki itself."""
+"""The gate's throughput, compared with a bare reverse proxy and with Loki itself; and pushes by turns."""
 
 from __future__ import annotations
 
 import statistics
 import threading
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from bench.own_caddy import OwnCaddy, own_caddy
@@ -26,25 +27,50 @@ ANSWER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
+class Kind:
+    """A kind of push. Its functions are a module's own, as other processes call them."""
+
+    # What a push has this many of.
+    unit: str
+    number: int
+    headers: Mapping[str, str]
+    # The body of a push by one of the connections.
+    body: Callable[[int], bytes]
+
+
+def lines_body(place: int) -> bytes:
+    """A push of lines to Loki."""
+    now, labels = time.time_ns(), {"job": "bench", "connection": str(place)}
+    return numbered_body(labels, [(now + line, "x" * LINE_BYTES) for line in range(LINES)])
+
+
+LOKIS = Kind("lines", LINES, {"Content-Type": "application/json"}, lines_body)
+
+
+@dataclass(frozen=True)
 class Way:
-    """One route for a push to Loki."""
+    """One route for a push."""
 
     name: str
     caller: Caller
     path: str
     login: Login | None = None
+    kind: Kind = LOKIS
+    connections: int = CONNECTIONS
 
 
 @dataclass
 class Pushed:
-    """A route's results: lines per second of each round, seconds of each push."""
+    """A route's results: lines or samples per second of each round, seconds of each push."""
 
+    unit: str
     rates: list[float] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
 
     def __str__(self) -> str:
         p50, p99 = (percentile(self.seconds, part) * 1e3 for part in (0.5, 0.99))
-        return f"{statistics.median(self.rates):,.0f} lines/s, a push p50 {p50:.1f} ms, p99 {p99:.1f} ms"
+        rate = statistics.median(self.rates)
+        return f"{rate:,.0f} {self.unit}/s, a push p50 {p50:.1f} ms, p99 {p99:.1f} ms"
 
 
 def report_pushes(edge: Deployment) -> bool:
@@ -61,8 +87,6 @@ def report_pushes(edge: Deployment) -> bool:
             Way("gate and password", gate, "/lokitest" + PUSH_PATH, edge.login()),
         )
         pushed = push_by_turns(ways)
-    for way, came in zip(ways, pushed, strict=True):
-        print(f"  {way.name:29} {came}")
     _, through_bare, through_gate, _ = pushed
     ratios = [ours / bare for ours, bare in zip(through_gate.rates, through_bare.rates, strict=True)]
     versus = f"a bare reverse proxy: {through_bare}; the gate: {through_gate}"
@@ -87,16 +111,18 @@ def _start_bare(edge: Deployment, bare: OwnCaddy) -> None:
 
 
 def push_by_turns(ways: tuple[Way, ...]) -> list[Pushed]:
-    """Push over each route in turn, round by round."""
-    pushed = [Pushed() for _ in ways]
+    """Push over each route in turn, round by round, and print the results."""
+    pushed = [Pushed(way.kind.unit) for way in ways]
     with other_processes(1) as processes:
         # The first round is a warm-up, with the only hash of the password.
         for number in range(ROUNDS + 1):
             for way, came in zip(ways, pushed, strict=True):
                 took, seconds = processes.submit(push_all_out, way).result()
                 if number > 0:
-                    came.rates.append(len(seconds) * LINES / took)
+                    came.rates.append(len(seconds) * way.kind.number / took)
                     came.seconds += seconds
+    for way, came in zip(ways, pushed, strict=True):
+        print(f"  {way.name:29} {came}")
     return pushed
 
 
@@ -110,15 +136,13 @@ def push_all_out(way: Way) -> tuple[float, list[float]]:
     start = time.monotonic()
 
     def push(place: int) -> None:
-        headers = {"Content-Type": "application/json"}
+        headers = dict(way.kind.headers)
         if way.login is not None:
             headers["Authorization"] = way.login.header()
-        labels = {"job": "bench", "connection": str(place)}
         with way.caller.client().connected() as connection:
             connection.timeout = ANSWER_SECONDS
             while time.monotonic() < start + SECONDS and not wrong:
-                now = time.time_ns()
-                body = numbered_body(labels, [(now + line, "x" * LINE_BYTES) for line in range(LINES)])
+                body = way.kind.body(place)
                 began = time.monotonic()
                 connection.request("POST", way.path, body=body, headers=headers)
                 answer = connection.getresponse()
@@ -127,7 +151,7 @@ def push_all_out(way: Way) -> tuple[float, list[float]]:
                 if answer.status != 204:
                     wrong.append(answer.status)
 
-    threads = [threading.Thread(target=push, args=(place,)) for place in range(CONNECTIONS)]
+    threads = [threading.Thread(target=push, args=(place,)) for place in range(way.connections)]
     for thread in threads:
         thread.start()
     for thread in threads:
