@@ -22,6 +22,12 @@ PORT = 9090
 _KEPT = ValueRule("samples are kept for at least 1d and at most 100y")
 Retention = Annotated[Duration, AfterValidator(within(DAY_SECONDS, 100 * YEAR_SECONDS, _KEPT)), _KEPT]
 
+# A Prometheus in agent mode keeps four hours of an outage to send (storage.agent.retention.max-time); with a
+# database it keeps two to three, and the hosts' collectors two.
+_OUTAGE_SECONDS = 4 * 3600
+_LATE = ValueRule("after an outage senders bring samples that are up to 4h old: at least that")
+MaxAge = Annotated[Duration, AfterValidator(within(_OUTAGE_SECONDS, 100 * YEAR_SECONDS, _LATE)), _LATE]
+
 
 class PrometheusSettings(GuardedSettings):
     """Prometheus and its guarded route."""
@@ -34,7 +40,7 @@ class PrometheusSettings(GuardedSettings):
     """Prometheus deletes the oldest samples when they fill this many GiB of the disk."""
     memory_bytes: int = Field(default=2 << 30, ge=2 << 30)
     """Docker kills Prometheus above this many bytes of memory; pushes get 503 before."""
-    max_age: Duration = "1d"
+    max_age: MaxAge = "1d"
     """Prometheus accepts samples that are older than its newest by at most this, as after an outage."""
 
     @model_validator(mode="after")

@@ -15,6 +15,7 @@ MISTAKES = [
     Mistake({"prometheus.retention": "forever"}, "prometheus.retention: a duration is a whole", "forever"),
     Mistake({"prometheus.retentionGib": 0}, "prometheus.retentionGib: ", "greater than or equal to 1", "0"),
     Mistake({"prometheus.maxAge": "90d"}, "prometheus.maxAge: shorter than retention (90d)", "'90d'"),
+    Mistake({"prometheus.maxAge": "3h"}, "prometheus.maxAge: after an outage senders bring samples", "3h"),
     Mistake({"prometheus.memoryBytes": 1 << 30}, "prometheus.memoryBytes: ", "1073741824"),
     Mistake({"prometheus.keep": 1}, "prometheus.keep: "),
     Mistake(
