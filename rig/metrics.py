@@ -113,10 +113,11 @@ def remote_writer(
         process.wait(timeout=SECONDS)
 
 
-def otlp_body(name: str, value: float) -> bytes:
-    """OpenTelemetry's request for one sample of a gauge, stamped with the time now, as JSON."""
+def otlp_body(name: str, value: float, at: float | None = None) -> bytes:
+    """OpenTelemetry's request for one sample of a gauge at a time, by default now, as JSON."""
     resource = [{"key": "service.name", "value": {"stringValue": "rig"}}]
-    point = {"timeUnixNano": str(time.time_ns()), "asDouble": value}
+    stamped = int((time.time() if at is None else at) * 10**9)
+    point = {"timeUnixNano": str(stamped), "asDouble": value}
     metric = {"name": name, "gauge": {"dataPoints": [point]}}
     found = {"resource": {"attributes": resource}, "scopeMetrics": [{"metrics": [metric]}]}
     return json.dumps({"resourceMetrics": [found]}).encode()

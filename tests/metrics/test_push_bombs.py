@@ -6,6 +6,7 @@ memory limit.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from components.edge.caddyfile import GuardedRoute
 from components.prometheus.push_paths import OTLP, REMOTE_WRITE, pushes
 from rig.processes import wait_for
 from tests.support.memory_limit import MemoryLimit, memory_limit
-from tests.support.metric_pushes import MetricPush, bombs, remote_write
+from tests.support.metric_pushes import MetricPush, bombs, otlp, remote_write
 from tests.support.programs import program_of_image
 from tests.support.running_caddy import LISTED, RunningCaddy, running_caddy
 from tests.support.running_prometheus import RunningPrometheus, prometheus_settings, running_prometheus
@@ -31,6 +32,8 @@ BOMBS = bombs(UNPACKED, PLAIN)
 AT_ONCE = 4
 # The bombs in each run; the others take too long.
 QUICK = ("labels", "a huge label", "points")
+# Prometheus takes samples from ten minutes ahead (its storage/remote, maxAheadTime) to `maxAge` late.
+WRONG_TIMES = {"eleven minutes ahead": 660, "a year ahead": 365 * 86400, "two days late": -2 * 86400}
 # With this the gate's limit is 106 MiB.
 ALMOST_NOTHING = 1150 << 20
 # Pushes that stay in memory.
@@ -112,3 +115,15 @@ def test_too_much_in_memory_stops_pushes_and_nothing_else(site: Site, kind: str)
     # Queries go on.
     assert site.prometheus.value("first") == 1
     assert site.prometheus.is_running()
+
+
+@pytest.mark.parametrize("seconds", WRONG_TIMES.values(), ids=WRONG_TIMES)
+def test_a_sample_of_a_wrong_time_is_refused_and_harms_no_other(site: Site, seconds: float) -> None:
+    assert site.push(remote_write({"first": 1})) == 204
+    at = time.time() + seconds
+    assert site.push(remote_write({"wrong": 1}, at=at)) == 400
+    assert site.push(otlp("wrong", 1, at)) == 400
+    # If it were taken, one of the future would make all others too old.
+    assert site.push(remote_write({"honest": 7})) == 204
+    assert site.prometheus.value("honest") == 7
+    assert site.prometheus.value(f"count_over_time(wrong[1h] @ {at})") is None

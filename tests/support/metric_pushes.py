@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from rig.metrics import otlp_body
 from rig.protobuf import field, snappy
 from rig.remote_write import HEADERS, labels_of, sample, write_request
 
@@ -24,11 +25,18 @@ class MetricPush:
     body: bytes
 
 
-def remote_write(series: Mapping[str, float], labels: Mapping[str, str] | None = None) -> MetricPush:
-    """One sample now of each of these series, by their names, with these labels."""
-    stamped = int(time.time() * 1000)
+def remote_write(
+    series: Mapping[str, float], labels: Mapping[str, str] | None = None, at: float | None = None
+) -> MetricPush:
+    """One sample of each of these series, by their names, with these labels; by default of now."""
+    stamped = int((time.time() if at is None else at) * 1000)
     made = (labels_of(name, labels or {}) + sample(value, stamped) for name, value in series.items())
     return MetricPush(REMOTE_WRITE, HEADERS, write_request(made))
+
+
+def otlp(name: str, value: float, at: float) -> MetricPush:
+    """OpenTelemetry's push of one sample."""
+    return MetricPush(OTLP, {"Content-Type": "application/json"}, otlp_body(name, value, at))
 
 
 def bombs(unpacked: int, plain: int) -> dict[str, Callable[[], MetricPush]]:
