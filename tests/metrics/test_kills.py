@@ -117,8 +117,6 @@ def test_no_sample_is_missing_after_ends(
         for page in pages:
             assert not samples(grafana, f'min_over_time(up{{instance="{page.target}"}}[3h]) == 0')
     pushed = sum(lasts) * SERIES * len(MESSAGES)
-    versus = (
-        f"{program} ended {times} times, every other time by kill -9, under both versions of remote write"
-    )
+    versus = f"{program} ended {times} times, half of them by kill -9; both versions of remote write"
     record(f"{program}_kill_samples_missing", len(lost), "", pushed, versus)
     assert TARGETS[f"{program}_kill_samples_missing"].met_by(len(lost)), lost[:20]
