@@ -24,11 +24,9 @@ from components.grafana.dashboards import (
     PUSHES_PANEL,
     REFUSED_PANEL,
     SILENT_MINUTES,
-    as_json,
-    loki_panel,
-    ref_of,
 )
 from components.grafana.logql import pushed
+from components.grafana.page import as_json, named_panel, ref_of
 from components.grafana.provisioning import (
     FOLDER,
     ORGANISATION,
@@ -127,7 +125,7 @@ def _loki_away(source: LokiSource, place: int) -> alerting.Rule:
         .no_data_state("Alerting"),
         f"Loki {source.name} can't be asked for {AWAY_MINUTES} minutes: it is stopped, starting, or out of "
         "memory. Pushes to it wait or come again.",
-        loki_panel(source.name, ALIVE),
+        named_panel(source.name, ALIVE),
     )
 
 
@@ -140,7 +138,7 @@ def _aws_silent(source: LokiSource, place: int) -> alerting.Rule:
         .for_val("2m")
         .no_data_state("Alerting"),
         f"Loki {source.name} answers, and got no line from a log router in AWS for {SILENT_MINUTES} minutes.",
-        loki_panel(source.name, AWS_ARRIVES),
+        named_panel(source.name, AWS_ARRIVES),
     )
 
 

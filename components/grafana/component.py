@@ -24,6 +24,7 @@ from components.grafana.provisioning import (
     CONTACTS_FILE,
     DATASOURCES_FILE,
     NOTHING,
+    OVERVIEW_UID,
     PIPELINE_UID,
     PLUGINS_FILE,
     PROVIDER_FILE,
@@ -165,7 +166,7 @@ class Grafana(pulumi.ComponentResource):
             networks_advanced=[
                 docker.ContainerNetworksAdvancedArgs(name=args.network_name, ipv4_address=args.address)
             ],
-            envs=_environment(args.root_url, args.settings.smtp, is_measured=args.metrics is not None),
+            envs=_environment(args.root_url, args.settings.smtp, args.metrics),
             volumes=volumes,
             tmpfs={"/tmp": "rw,noexec,nosuid,nodev,size=64m"},
             **hardened(args.settings.memory_bytes // MIB),
@@ -217,7 +218,7 @@ class Grafana(pulumi.ComponentResource):
             container_id=container.id,
             program="grafana-dashboards",
             directory=DASHBOARDS,
-            files=render_dashboards(args.sources, args.host_logs),
+            files=render_dashboards(args.sources, args.host_logs, args.metrics),
             closed_files={},
             opts=pulumi.ResourceOptions(parent=self),
         )
@@ -290,8 +291,9 @@ _QUIET = (
 )
 
 
-def _environment(root_url: str, smtp: Smtp | None, *, is_measured: bool) -> list[str]:
+def _environment(root_url: str, smtp: Smtp | None, metrics: MetricsSource | None) -> list[str]:
     """Settings without secrets, as `docker inspect` shows them."""
+    has_overview = metrics is not None and metrics.hosts
     return [
         f"GF_SERVER_ROOT_URL={root_url}/",
         f"GF_SERVER_HTTP_PORT={GRAFANA_PORT}",
@@ -302,10 +304,10 @@ def _environment(root_url: str, smtp: Smtp | None, *, is_measured: bool) -> list
         f"GF_SECRETS_MANAGER_ENCRYPTION_SECRET_KEY_V1_SECRET_KEY__FILE={GRAFANA_SECRETS}/secret-key",
         *_DOORS,
         # Metrics need no login: Caddy hides them from outside.
-        f"GF_METRICS_ENABLED={str(is_measured).lower()}",
+        f"GF_METRICS_ENABLED={str(metrics is not None).lower()}",
         _LOG_FILTERS,
         *_QUIET,
-        f"GF_USERS_HOME_PAGE=/d/{PIPELINE_UID}",
+        f"GF_USERS_HOME_PAGE=/d/{OVERVIEW_UID if has_overview else PIPELINE_UID}",
         "GF_LOG_MODE=console",
         *_smtp_environment(smtp),
     ]

@@ -7,20 +7,22 @@ none of them.
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Sequence
 
 from grafana_foundation_sdk.builders import dashboard
 from grafana_foundation_sdk.builders.stat import Panel as Tile
 from grafana_foundation_sdk.builders.timeseries import Panel as Graph
-from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.common import DataSourceRef
-from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, VariableOption, VariableRefresh
+from grafana_foundation_sdk.models.dashboard import VariableOption, VariableRefresh
 
 from components.edge.access_log import TAKEN_LOGGED_ONE_IN, TAKEN_LOGGED_PER_SECOND
 from components.grafana import logql
+from components.grafana.ecs_dashboard import ecs_page
+from components.grafana.host_dashboard import host_page
 from components.grafana.logql import AUTO, pushed
+from components.grafana.metrics_row import metrics_row
+from components.grafana.overview import overview_page
+from components.grafana.page import as_json, links_between, named_panel, new_page, put_tiles, ref_of
 from components.grafana.panels import (
     BAD,
     DOUBTFUL,
@@ -35,7 +37,14 @@ from components.grafana.panels import (
     number,
     tile,
 )
-from components.grafana.provisioning import LOGS_UID, PIPELINE_UID, HostLogs, LokiSource, in_order
+from components.grafana.provisioning import (
+    LOGS_UID,
+    PIPELINE_UID,
+    HostLogs,
+    LokiSource,
+    MetricsSource,
+    in_order,
+)
 
 SILENT_MINUTES = 10
 # At 90 % Loki refuses pushes (loki/config.py).
@@ -43,30 +52,30 @@ DISK_PERCENT = 80
 DISK_NOTABLE_PERCENT = 70
 # A tile's time range.
 RECENT = "5m"
-TILES_IN_A_LINE = 6
 # Long enough to show sources that fell silent a while ago.
 LAST_LINES = "1h"
 
-# Panels keep their numbers, since alerts and bookmarks link to them. For a Loki's numbers see `loki_panel`.
+# Panels keep their numbers, since alerts and bookmarks link to them. For a Loki's numbers see `named_panel`.
 ALERTS_PANEL, REFUSED_TILE, DISK_TILE = 1, 2, 3
 PUSHES_PANEL, REFUSED_PANEL, WHO_PANEL, DROPPED_PANEL, AGAIN_PANEL, LAG_PANEL, DISK_PANEL = range(11, 18)
 ALIVE, AWS_ARRIVES, LOKI_ROW, LINES_BY_SOURCE, LAST_LINE, KEPT = range(6)
 
 
-def loki_panel(name: str, which: int) -> int:
-    """The number of one of a Loki's panels, by its name, independent of other Lokis."""
-    return 1000 + zlib.crc32(name.encode()) % 100_000 * 10 + which
+def render_dashboards(
+    sources: Sequence[LokiSource], host_logs: HostLogs | None, metrics: MetricsSource | None = None
+) -> dict[str, str]:
+    """The dashboards' files by name. Those of metrics are there if something sends them."""
+    ordered = in_order(sources)
+    pages = {"logs.json": _logs(metrics), "pipeline.json": _pipeline(ordered, host_logs, metrics)}
+    if metrics is not None and metrics.hosts:
+        lines = [*_loki_tiles(ordered), *([] if host_logs is None else [_refused(host_logs)])]
+        pages |= {"overview.json": overview_page(metrics, lines), "host.json": host_page(metrics)}
+    if metrics is not None and metrics.services:
+        pages["ecs.json"] = ecs_page(metrics)
+    return {name: as_json(page.build()) for name, page in pages.items()}
 
 
-def render_dashboards(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> dict[str, str]:
-    """The dashboards' files by name."""
-    return {
-        "logs.json": as_json(_logs().build()),
-        "pipeline.json": as_json(_pipeline(in_order(sources), host_logs).build()),
-    }
-
-
-def _logs() -> dashboard.Dashboard:
+def _logs(metrics: MetricsSource | None) -> dashboard.Dashboard:
     """Any Loki's lines by service. One dashboard for all Lokis, so that a switch keeps search and time."""
     which = '{service=~"$service", container=~"$container"}'
     found = f"{which} |~ `(?i)$search` |~ `$only`"
@@ -74,7 +83,7 @@ def _logs() -> dashboard.Dashboard:
     by, legend = "service, container", "{{service}} {{container}}"
     rate, volume = f"sum by ({by}) (rate({found} [{AUTO}]))", f"sum by ({by}) (bytes_rate({found} [{AUTO}]))"
     share = logql.error_share(which, by)
-    page = _dashboard("Logs by service", LOGS_UID, link("Pipeline", f"/d/{PIPELINE_UID}"))
+    page = new_page("Logs by service", LOGS_UID, links_between(LOGS_UID, metrics))
     return (
         page.with_variable(dashboard.DatasourceVariable("loki").label("Loki").type("loki"))
         .with_variable(_label("service", logql.ANY, source, ".*"))
@@ -119,36 +128,30 @@ def _chosen(loki: str, labels: str) -> str:
     )
 
 
-def _pipeline(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> dashboard.Dashboard:
-    """Grafana's home page: what is broken, then the lines' way: pushes, arrivals per Loki, and the disk."""
-    page = _dashboard("Pipeline", PIPELINE_UID, link("Logs by service", f"/d/{LOGS_UID}"))
+def _pipeline(
+    sources: Sequence[LokiSource], host_logs: HostLogs | None, metrics: MetricsSource | None
+) -> dashboard.Dashboard:
+    """What is broken, then the lines' way: pushes, arrivals per Loki, and the disk; then the metrics' way."""
+    page = new_page("Pipeline", PIPELINE_UID, links_between(PIPELINE_UID, metrics))
     page.with_row(dashboard.Row("What is broken").id(10))
-    tiles = _tiles(sources, host_logs)
-    for one, width in zip(tiles, _widths(len(tiles)), strict=True):
-        page.with_panel(one.span(width))
+    tiles = _loki_tiles(sources)
+    put_tiles(page, tiles if host_logs is None else [*tiles, _refused(host_logs), _disk(host_logs)])
     page.with_panel(firing_alerts(ALERTS_PANEL, "Alerts").height(7).span(24))
     if host_logs is not None:
         _gate_row(page, host_logs)
     for source in sources:
         _loki_row(page, source)
+    if metrics is not None:
+        metrics_row(page, metrics)
     return page
 
 
-def _tiles(sources: Sequence[LokiSource], log: HostLogs | None) -> list[Tile]:
+def _loki_tiles(sources: Sequence[LokiSource]) -> list[Tile]:
     made: list[Tile] = []
     for source in sources:
         made.append(_alive(source))
         if source.expects_aws:
             made.append(_aws_arrives(source))
-    return made if log is None else [*made, _refused(log), _disk(log)]
-
-
-def _widths(tiles: int) -> list[int]:
-    """The tiles' widths, so that every row of tiles fills the page's 24 columns."""
-    made: list[int] = []
-    while (left := tiles - len(made)) > 0:
-        here = min(left, TILES_IN_A_LINE)
-        made += [24 // here] * (here - 1) + [24 - 24 // here * (here - 1)]
     return made
 
 
@@ -157,7 +160,7 @@ def _alive(source: LokiSource) -> Tile:
     title = f"Loki {source.name}: lines in {RECENT}"
     steps, texts = {0.0: DOUBTFUL, 1.0: GOOD}, {"0": "silent"}
     return (
-        tile(loki_panel(source.name, ALIVE), title, ref_of(source), lines, steps, texts, "can't be asked")
+        tile(named_panel(source.name, ALIVE), title, ref_of(source), lines, steps, texts, "can't be asked")
         .description("Red: this Loki doesn't answer. Orange: it got no line.")
         .data_links([link("Its lines", f"/d/{LOGS_UID}?var-loki={source.uid}&${{__url_time_range}}")])
     )
@@ -169,7 +172,7 @@ def _aws_arrives(source: LokiSource) -> Tile:
     title = f"Loki {source.name}: from AWS in {span}"
     steps, texts = {0.0: BAD, 1.0: GOOD}, {"0": "silent"}
     return tile(
-        loki_panel(source.name, AWS_ARRIVES), title, ref_of(source), lines, steps, texts, "can't be asked"
+        named_panel(source.name, AWS_ARRIVES), title, ref_of(source), lines, steps, texts, "can't be asked"
     ).description("Lines of ECS services' log routers.")
 
 
@@ -255,7 +258,7 @@ def _loki_row(page: dashboard.Dashboard, source: LokiSource) -> None:
     ref, legend = ref_of(source), "{{service}}{{host}} {{container}}"
 
     def panel(which: int) -> int:
-        return loki_panel(source.name, which)
+        return named_panel(source.name, which)
 
     page.with_row(dashboard.Row(f"Loki {source.name}").id(panel(LOKI_ROW)))
     rate = f"sum by ({logql.SOURCE_LABELS}) (rate({logql.ANY} [{AUTO}]))"
@@ -292,20 +295,6 @@ def _loki_row(page: dashboard.Dashboard, source: LokiSource) -> None:
 _DISK = f"The one with Docker's volumes. Over {DISK_PERCENT} % is an alert; at 90 % Loki refuses pushes."
 
 
-def _dashboard(title: str, uid: str, other: dashboard.DashboardLink) -> dashboard.Dashboard:
-    return (
-        dashboard.Dashboard(title)
-        .uid(uid)
-        .tags(["campus"])
-        .readonly()
-        .tooltip(DashboardCursorSync.CROSSHAIR)
-        .time("now-1h", "now")
-        .timezone("browser")
-        .refresh("1m")
-        .link(other)
-    )
-
-
 def _label(name: str, stream: str, source: DataSourceRef, all_value: str) -> dashboard.QueryVariable:
     """A variable with the values of a label."""
     return (
@@ -337,13 +326,3 @@ def _errors_only() -> dashboard.CustomVariable:
         )
         .current(VariableOption(selected=True, text="All", value=".*"))
     )
-
-
-def ref_of(source: LokiSource) -> DataSourceRef:
-    """The Loki's reference in panels and rules."""
-    return DataSourceRef(type_val="loki", uid=source.uid)
-
-
-def as_json(document: object) -> str:
-    """A document of the SDK, as a file with readable diffs."""
-    return json.dumps(document, cls=JSONEncoder, indent=2, sort_keys=True) + "\n"

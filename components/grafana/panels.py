@@ -10,12 +10,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grafana_foundation_sdk.builders import common, dashboard, logs, loki, stat, table, timeseries
+from grafana_foundation_sdk.builders import (
+    common,
+    dashboard,
+    logs,
+    loki,
+    prometheus,
+    stat,
+    table,
+    timeseries,
+)
 from grafana_foundation_sdk.models.common import (
     BigValueColorMode,
     BigValueGraphMode,
+    BigValueTextMode,
     DataSourceRef,
     GraphDrawStyle,
+    GraphThresholdsStyleMode,
     LegendDisplayMode,
     LegendPlacement,
     SortOrder,
@@ -35,6 +46,7 @@ from grafana_foundation_sdk.models.dashboard import (
     ValueMap,
     ValueMappingResult,
 )
+from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 INTERVAL = "1m"
 # The number of bars, a few pixels wide: at 24 hours each is 6 minutes.
@@ -46,19 +58,19 @@ GOOD, BAD, DOUBTFUL = "green", "red", "orange"
 
 
 def graph(
-    panel_id: int, title: str, source: DataSourceRef, logql: str, legend: str, *, stacked: bool = False
+    panel_id: int, title: str, source: DataSourceRef, query: str, legend: str, *, stacked: bool = False
 ) -> timeseries.Panel:
     """Lines over time, such as rates."""
-    panel = _over_time(panel_id, title, source, logql, legend).fill_opacity(20).span_nulls(SPANNED)
+    panel = _over_time(panel_id, title, source, query, legend).fill_opacity(20).span_nulls(SPANNED)
     if stacked:
         panel.stacking(common.StackingConfig().mode(StackingMode.NORMAL))
     return panel
 
 
-def events(panel_id: int, title: str, source: DataSourceRef, logql: str, legend: str) -> timeseries.Panel:
+def events(panel_id: int, title: str, source: DataSourceRef, query: str, legend: str) -> timeseries.Panel:
     """The number of events, as bars: a single event is as wide as any other."""
     return (
-        _over_time(panel_id, title, source, logql, legend)
+        _over_time(panel_id, title, source, query, legend)
         .draw_style(GraphDrawStyle.BARS)
         .fill_opacity(100)
         .stacking(common.StackingConfig().mode(StackingMode.NORMAL))
@@ -73,18 +85,19 @@ def tile(
     panel_id: int,
     title: str,
     source: DataSourceRef,
-    logql: str,
+    query: str,
     steps: Mapping[float, str],
     texts: Mapping[str, str] | None = None,
     no_value: str = "no news",
+    name: str = "",
 ) -> stat.Panel:
     """One number whose colour shows whether all is well.
 
     `steps` are colours from a value on, `texts` replace values. No answer, and an answer without a value, are
-    red and show `no_value`.
+    red and show `no_value`. `name` says from its labels which thing the number is of.
     """
     thresholds = [Threshold(color=BAD), *(Threshold(value, color) for value, color in steps.items())]
-    return (
+    panel = (
         stat.Panel()
         .id(panel_id)
         .title(title)
@@ -96,11 +109,12 @@ def tile(
         .graph_mode(BigValueGraphMode.NONE)
         .no_value(no_value)
         .mappings([_in_words(texts or {}), _nothing(no_value)])
-        .with_target(_query(source, logql, "instant", ""))
+        .with_target(_query(source, query, "instant", name))
     )
+    return panel.text_mode(BigValueTextMode.VALUE_AND_NAME) if name else panel
 
 
-def number(panel_id: int, title: str, source: DataSourceRef, logql: str) -> stat.Panel:
+def number(panel_id: int, title: str, source: DataSourceRef, query: str) -> stat.Panel:
     """A mean over the range, without a colour, as it is neither good nor bad."""
     return (
         stat.Panel()
@@ -112,12 +126,12 @@ def number(panel_id: int, title: str, source: DataSourceRef, logql: str) -> stat
         .reduce_options(common.ReduceDataOptions().calcs(["mean"]).values(False))
         .color_mode(BigValueColorMode.NONE)
         .graph_mode(BigValueGraphMode.NONE)
-        .with_target(_query(source, logql, "range", ""))
+        .with_target(_query(source, query, "range", ""))
     )
 
 
 def by_labels(
-    panel_id: int, title: str, source: DataSourceRef, logql: str, value: str, unit: str
+    panel_id: int, title: str, source: DataSourceRef, query: str, value: str, unit: str
 ) -> table.Panel:
     """A row per set of labels, with its value in a column `value`; the lowest come first."""
     return (
@@ -138,11 +152,11 @@ def by_labels(
         )
         .override_by_name(value, [DynamicConfigValue("unit", unit)])
         .sort_by([common.TableSortByFieldState().display_name(value).desc(False)])
-        .with_target(_query(source, logql, "instant", ""))
+        .with_target(_query(source, query, "instant", ""))
     )
 
 
-def log_lines(panel_id: int, title: str, source: DataSourceRef, logql: str) -> logs.Panel:
+def log_lines(panel_id: int, title: str, source: DataSourceRef, query: str) -> logs.Panel:
     """The lines themselves."""
     return (
         logs.Panel()
@@ -153,7 +167,7 @@ def log_lines(panel_id: int, title: str, source: DataSourceRef, logql: str) -> l
         .show_time(True)
         .wrap_log_message(True)
         .enable_log_details(True)
-        .with_target(_query(source, logql, "range", ""))
+        .with_target(_query(source, query, "range", ""))
     )
 
 
@@ -209,7 +223,19 @@ def coloured(panel: timeseries.Panel, colours: Mapping[str, str]) -> timeseries.
     return panel
 
 
-def _over_time(panel_id: int, title: str, source: DataSourceRef, logql: str, legend: str) -> timeseries.Panel:
+def limited(panel: timeseries.Panel, steps: Mapping[float, str]) -> timeseries.Panel:
+    """Draw a line at each limit, in its colour."""
+    thresholds = [
+        Threshold(color="transparent"),
+        *(Threshold(value, color) for value, color in steps.items()),
+    ]
+    style = common.GraphThresholdsStyleConfig().mode(GraphThresholdsStyleMode.LINE)
+    return panel.thresholds(
+        dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(thresholds)
+    ).thresholds_style(style)
+
+
+def _over_time(panel_id: int, title: str, source: DataSourceRef, query: str, legend: str) -> timeseries.Panel:
     shown = (
         common.VizLegendOptions()
         .show_legend(True)
@@ -228,7 +254,7 @@ def _over_time(panel_id: int, title: str, source: DataSourceRef, logql: str, leg
         .interval(INTERVAL)
         .legend(shown)
         .tooltip(tooltip)
-        .with_target(_query(source, logql, "range", legend))
+        .with_target(_query(source, query, "range", legend))
     )
 
 
@@ -243,6 +269,15 @@ def _nothing(text: str) -> SpecialValueMap:
     )
 
 
-def _query(source: DataSourceRef, logql: str, query_type: str, legend: str) -> loki.Dataquery:
-    made = loki.Dataquery().ref_id("A").expr(logql).query_type(query_type).datasource(source)
+def _query(
+    source: DataSourceRef, query: str, query_type: str, legend: str
+) -> loki.Dataquery | prometheus.Dataquery:
+    if source.type_val == "prometheus":
+        samples = prometheus.Dataquery().ref_id("A").expr(query).datasource(source)
+        samples = samples.range() if query_type == "range" else samples.instant()
+        if not legend:
+            # Without a name it is a table, or one number: labels are columns.
+            return samples.format(PromQueryFormat.TABLE)
+        return samples.legend_format(legend)
+    made = loki.Dataquery().ref_id("A").expr(query).query_type(query_type).datasource(source)
     return made.legend_format(legend) if legend else made

@@ -30,6 +30,9 @@ FOLDER = "Campus"
 # The dashboards' uids.
 LOGS_UID = "campus-logs"
 PIPELINE_UID = "campus-pipeline"
+OVERVIEW_UID = "campus-overview"
+HOST_UID = "campus-host"
+ECS_UID = "campus-ecs"
 # Prometheus' uid in dashboards and alert rules.
 METRICS_UID = "prometheus"
 POLL_SECONDS = 10
@@ -79,6 +82,12 @@ class MetricsSource:
     url: str
     # The distance between two samples of a series.
     step_seconds: int
+    # Caddy stops pushes above this (components/prometheus/memory_limit.py).
+    memory_limit_bytes: int
+    # The Docker hosts that send their own metrics, by their label `host_name`; empty if none does.
+    hosts: tuple[str, ...] = ()
+    # The ECS services that send metrics, by their label `ecs_service`.
+    services: tuple[str, ...] = ()
 
 
 def render_datasources(sources: Sequence[LokiSource], metrics: MetricsSource | None = None) -> str:

@@ -24,13 +24,17 @@ def pushes_within(memory_bytes: int) -> PushesWhile:
     Others get 503 and come again: remote write and OpenTelemetry both retry it. Series without new samples
     leave the memory after two to three hours (Prometheus' documentation, "Storage").
     """
-    alive = memory_bytes - WORST_PUSHES_BYTES - memory_bytes // QUERIES_SHARE
-    limit = int(alive * _NEXT_COLLECTION)
     return PushesWhile(
         uri="/api/v1/status/self_metrics?metric_name_pattern=go_memstats_next_gc_bytes",
         # protojson puts a space there, or none.
-        body=rf'"value": ?({number_below(limit)})\}}',
+        body=rf'"value": ?({number_below(stopped_at(memory_bytes))})\}}',
     )
+
+
+def stopped_at(memory_bytes: int) -> int:
+    """The heap, before a collection, at which pushes are stopped."""
+    alive = memory_bytes - WORST_PUSHES_BYTES - memory_bytes // QUERIES_SHARE
+    return int(alive * _NEXT_COLLECTION)
 
 
 def number_below(limit: int) -> str:

@@ -8,8 +8,10 @@ from components.live.container_facts import CADDY, GUARD
 from components.log_shipper.settings import CAMPUS_LABEL
 from components.loki.push_paths import LOKIS_OWN, OTLP
 from components.prometheus.config import SCRAPE_SECONDS
+from components.prometheus.memory_limit import stopped_at
 from components.prometheus.push_paths import METRICS_PATHS
 from components.stack.campus_routes import reader_url
+from components.stack.measured_hosts import other_docker_hosts
 from components.stack.settings import Settings
 
 
@@ -31,9 +33,16 @@ def loki_sources(settings: Settings) -> dict[str, LokiSource]:
 
 def metrics_source(settings: Settings) -> MetricsSource | None:
     """The data source for Prometheus; None without it."""
-    if settings.prometheus is None:
+    own = settings.prometheus
+    if own is None:
         return None
-    return MetricsSource(url=reader_url(settings, settings.prometheus.port), step_seconds=SCRAPE_SECONDS)
+    others = other_docker_hosts(settings.campus, settings.shippers)
+    return MetricsSource(
+        url=reader_url(settings, own.port),
+        step_seconds=SCRAPE_SECONDS,
+        memory_limit_bytes=stopped_at(own.memory_bytes),
+        hosts=(CAMPUS_LABEL, *sorted(others)) if settings.host_metrics.enabled else (),
+    )
 
 
 def host_logs(settings: Settings) -> HostLogs | None:

@@ -26,7 +26,8 @@ from components.grafana.provisioning import (
 )
 from components.grafana.settings import AlertsTo
 from local.paths import ROOT
-from tests.support.golden import assert_golden
+from tests.support.golden import assert_golden, assert_golden_variant
+from tests.support.grafana import METRICS
 
 
 def source(name: str, url: str, *, expects_aws: bool = False) -> LokiSource:
@@ -55,7 +56,8 @@ EVERYWHERE = AlertsTo(
 
 
 def dashboards(host_logs: HostLogs | None = HOST_LOGS) -> dict[str, dict[str, Any]]:
-    return {name: json.loads(text) for name, text in render_dashboards(SOURCES, host_logs).items()}
+    rendered = render_dashboards(SOURCES, host_logs, METRICS)
+    return {name: json.loads(text) for name, text in rendered.items()}
 
 
 def rules(*sources: LokiSource, host_logs: HostLogs | None = HOST_LOGS) -> dict[str, Any]:
@@ -84,8 +86,14 @@ def test_the_files_are_the_agreed_ones() -> None:
     assert_golden("grafana_provider.yaml", render_provider("/etc/grafana/live/dashboards"))
     assert_golden("grafana_contacts.yaml", render_contacts(EVERYWHERE))
     assert_golden("grafana_rules.yaml", render_alert_rules(SOURCES, HOST_LOGS))
-    for name, text in render_dashboards(SOURCES, HOST_LOGS).items():
+    plain = render_dashboards(SOURCES, HOST_LOGS)
+    for name, text in plain.items():
         assert_golden(f"grafana_{name}", text)
+    for name, text in render_dashboards(SOURCES, HOST_LOGS, METRICS).items():
+        if name in plain:
+            assert_golden_variant(f"grafana_{name}", f"grafana_{name}_metrics.diff", text)
+        else:
+            assert_golden(f"grafana_{name}", text)
 
 
 def test_the_order_of_the_settings_changes_nothing() -> None:
@@ -117,9 +125,9 @@ def test_the_rules_are_of_the_sdks_types() -> None:
 
 
 def test_dashboards_and_rules_only_use_existing_sources() -> None:
-    known = {one["uid"] for one in json.loads(render_datasources(SOURCES))["datasources"]}
+    known = {one["uid"] for one in json.loads(render_datasources(SOURCES, METRICS))["datasources"]}
     text = json.dumps([*dashboards().values(), rules(*SOURCES)])
-    asked = set(re.findall(r'"(?:uid|datasourceUid)": "(loki-[^"]*|\$[^"]*)"', text))
+    asked = set(re.findall(r'"(?:uid|datasourceUid)": "(loki-[^"]*|prometheus|\$[^"]*)"', text))
     assert asked == known | {"${loki}"}
 
 
@@ -132,7 +140,7 @@ def test_uids_are_such_as_grafana_takes() -> None:
     """Grafana's ValidateUID: 40 characters of these."""
     pages = [page["uid"] for page in dashboards().values()]
     there, _ = uids(rules(*SOURCES))
-    assert len(pages) == 2
+    assert len(pages) == 5
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid) for uid in [*pages, *there])
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from components.grafana.dashboards import render_dashboards
-from components.grafana.provisioning import HostLogs, LokiSource
+from components.grafana.provisioning import HostLogs, LokiSource, MetricsSource
+from tests.support.grafana import METRICS
 
 
 def source(name: str, *, expects_aws: bool = False) -> LokiSource:
@@ -28,14 +31,20 @@ HOST_LOGS = HostLogs(
 )
 
 
-def pages(*sources: LokiSource, host_logs: HostLogs | None = HOST_LOGS) -> dict[str, dict[str, Any]]:
-    rendered = render_dashboards(sources or (AWS, TEST), host_logs)
+def pages(
+    *sources: LokiSource, host_logs: HostLogs | None = HOST_LOGS, metrics: MetricsSource | None = METRICS
+) -> dict[str, dict[str, Any]]:
+    rendered = render_dashboards(sources or (AWS, TEST), host_logs, metrics)
     return {name: json.loads(text) for name, text in rendered.items()}
 
 
 def panels(kind: str) -> list[dict[str, Any]]:
     """The panels of a kind, of all dashboards."""
     return [one for page in pages().values() for one in page["panels"] if one["type"] == kind]
+
+
+def is_of_metrics(panel: dict[str, Any]) -> bool:
+    return panel["datasource"]["type"] == "prometheus"
 
 
 def steps(panel: dict[str, Any]) -> list[tuple[float | None, str]]:
@@ -45,7 +54,7 @@ def steps(panel: dict[str, Any]) -> list[tuple[float | None, str]]:
 
 def test_every_line_of_a_graph_has_a_name_and_its_value_under_the_mouse() -> None:
     graphs = panels("timeseries")
-    assert len(graphs) == 11
+    assert len(graphs) == 45
     for panel in graphs:
         assert panel["options"]["legend"]["showLegend"] is True
         assert panel["options"]["tooltip"]["mode"] == "multi"
@@ -57,31 +66,49 @@ def test_a_minute_is_the_shortest_step_so_that_rare_events_are_no_dots() -> None
     for panel in panels("timeseries"):
         assert panel["interval"] == "1m"
         custom = panel["fieldConfig"]["defaults"]["custom"]
-        counted = "count_over_time" in panel["targets"][0]["expr"]
+        query = panel["targets"][0]["expr"]
+        counted = "count_over_time" in query or "increase(" in query or "resets(" in query
         assert (custom.get("drawStyle") == "bars") == counted
         # A bar is six minutes wide at 24 hours; a line spans gaps.
         assert (panel.get("maxDataPoints") == 240) == counted
         assert counted or custom["spanNulls"] == 600_000
         # Each step is as long as the range, so no event falls between two.
-        assert "[$__auto]" in panel["targets"][0]["expr"]
+        if not is_of_metrics(panel):
+            assert "[$__auto]" in query
+        elif "rate(" in query or "resets(" in query or counted:
+            # At least four samples.
+            assert "[$__rate_interval]" in query
 
 
 def test_nothing_healthy_is_red_and_nothing_silent_is_green() -> None:
     """Grafana's own thresholds are green, and red from 80: of bytes and dates always."""
     coloured = [one for one in panels("stat") if one["options"]["colorMode"] != "none"]
-    assert len(coloured) == 5
+    assert len(coloured) == 23
     for panel in coloured:
         base, *others = steps(panel)
         assert base == (None, "red")
         defaults = panel["fieldConfig"]["defaults"]
-        assert defaults["noValue"] in ("can't be asked", "no news")
+        assert defaults["noValue"] in ("can't be asked", "no news", "no samples", "silent", "none")
         nothing = {"match": "null+nan", "result": {"text": defaults["noValue"], "color": "red"}}
         assert {"type": "special", "options": nothing} in defaults["mappings"]
         if "from AWS" in panel["title"] or "lines in" in panel["title"]:
             assert others == [(0, "red" if "AWS" in panel["title"] else "orange"), (1, "green")]
-    [refused, disk] = [steps(one) for one in coloured if one["title"][:4] in ("Refu", "Disk")]
-    assert refused[1:] == [(0, "green"), (1, "orange")]
-    assert disk[1:] == [(0, "green"), (70, "orange"), (80, "red")]
+    by_title = {one["title"]: steps(one)[1:] for one in coloured}
+    assert by_title["Refused pushes in 5m"] == [(0, "green"), (1, "orange")]
+    assert by_title["Disk"] == [(0, "green"), (70, "orange"), (80, "red")]
+    assert by_title["Fullest disk"] == [(0, "green"), (0.75, "orange"), (0.85, "red")]
+    assert by_title["Least memory left"] == [(0, "red"), (0.05, "orange"), (0.1, "green")]
+    assert by_title["Programs that don't answer"] == [(0, "green"), (1, "red")]
+
+
+def test_a_tile_of_metrics_shows_no_zero_while_nobody_is_heard() -> None:
+    """A zero comes only with a count of what is heard."""
+    counts = [one for one in panels("stat") if is_of_metrics(one) and "count(" in one["targets"][0]["expr"]]
+    assert len(counts) == 5
+    for panel in counts:
+        query = panel["targets"][0]["expr"]
+        assert "vector(0)" not in query
+        assert re.search(r" or count\(.+\) \* 0\)$", query)
 
 
 def test_only_a_taken_push_is_green() -> None:
@@ -91,6 +118,59 @@ def test_only_a_taken_push_is_green() -> None:
         for one in panel["fieldConfig"]["overrides"]
     }
     assert found == {"/ 2..$/": "green", "/ 4..$/": "orange", "/ 5..$/": "red"}
+
+
+def test_panels_of_metrics_say_what_to_do_and_have_units_and_limits() -> None:
+    of_metrics = [
+        one
+        for page in pages().values()
+        for one in page["panels"]
+        if one["type"] not in ("row", "alertlist") and is_of_metrics(one)
+    ]
+    assert len(of_metrics) == 49
+    for panel in of_metrics:
+        assert len(panel["description"]) > 10
+        defaults = panel["fieldConfig"]["defaults"]
+        # A table's value, and a count of things.
+        assert "unit" in defaults or "decimals" in defaults or panel["fieldConfig"]["overrides"]
+    limited = {
+        one["title"]: steps(one)[1:]
+        for one in of_metrics
+        if one["type"] == "timeseries" and "thresholds" in one["fieldConfig"]["defaults"]
+    }
+    assert limited == {
+        "CPU by task": [(0.8, "orange"), (0.9, "red")],
+        "Memory by task": [(0.85, "orange"), (0.95, "red")],
+        "CPU by state": [(0.8, "orange"), (0.9, "red")],
+        "Used disk space": [(0.75, "orange"), (0.85, "red")],
+        "Free disk space in a day": [(0, "red")],
+        "Prometheus' memory": [(0.7, "orange"), (0.9, "red")],
+    }
+
+
+def test_the_overview_is_one_screen_that_ends_with_what_is_not_well() -> None:
+    page = pages()["overview.json"]
+    *_, last = page["panels"]
+    assert (last["type"], last["title"]) == ("alertlist", "What isn't")
+    # Of 38 pixels: a screen of 1080 has room for some 24 below Grafana's bar.
+    assert last["gridPos"]["y"] + last["gridPos"]["h"] <= 24
+    titles = [one["title"] for one in page["panels"]]
+    for one in ("Host campus: last heard", "Host stage: last heard", "Loki aws: from AWS in 10m"):
+        assert one in titles
+    assert {one["type"] for one in page["panels"]} == {"row", "stat", "alertlist"}
+
+
+def test_there_is_no_dashboard_of_metrics_that_nobody_sends() -> None:
+    without = MetricsSource(url="http://x", step_seconds=30, memory_limit_bytes=1)
+    assert set(pages(metrics=None)) == set(pages(metrics=without)) == {"logs.json", "pipeline.json"}
+    assert set(pages(metrics=replace(without, services=("client-api",)))) == {
+        "logs.json",
+        "pipeline.json",
+        "ecs.json",
+    }
+    # Prometheus' own are there.
+    assert "Prometheus" in [one["title"] for one in pages(metrics=without)["pipeline.json"]["panels"]]
+    assert not any("prometheus" in json.dumps(one) for one in pages(metrics=None).values())
 
 
 def test_the_first_screen_says_what_is_broken() -> None:
@@ -110,6 +190,12 @@ def test_the_first_screen_says_what_is_broken() -> None:
         *("firing", "pending", "error", "noData", "recovering")
     }
     assert page["panels"][6]["gridPos"]["y"] + page["panels"][6]["gridPos"]["h"] <= 12
+
+
+def test_no_two_panels_of_a_page_have_the_same_number() -> None:
+    for page in pages().values():
+        numbers = [one["id"] for one in page["panels"]]
+        assert len(set(numbers)) == len(numbers)
 
 
 @pytest.mark.parametrize("lokis", range(1, 12))
@@ -135,9 +221,14 @@ def test_panels_keep_their_numbers_whatever_lokis_there_are() -> None:
 
 
 def test_each_dashboard_leads_to_the_other_at_the_same_time() -> None:
-    found = {name: page["links"] for name, page in pages().items()}
-    assert [(one["url"], one["keepTime"]) for one in found["logs.json"]] == [("/d/campus-pipeline", True)]
-    assert [(one["url"], one["keepTime"]) for one in found["pipeline.json"]] == [("/d/campus-logs", True)]
+    plain = {name: page["links"] for name, page in pages(metrics=None).items()}
+    assert [(one["url"], one["keepTime"]) for one in plain["logs.json"]] == [("/d/campus-pipeline", True)]
+    assert [(one["url"], one["keepTime"]) for one in plain["pipeline.json"]] == [("/d/campus-logs", True)]
+    found = {page["uid"]: page["links"] for page in pages().values()}
+    for own, others in found.items():
+        assert {(one["url"], one["keepTime"]) for one in others} == {
+            (f"/d/{uid}", True) for uid in set(found) - {own}
+        }
     # Visible, and not in a menu.
     assert not any("placement" in one for links in found.values() for one in links)
 
@@ -164,7 +255,7 @@ def test_a_click_on_a_service_leads_to_its_lines() -> None:
 
 def test_the_last_line_of_each_source_is_a_row_with_its_name() -> None:
     """Instant answers are one table: a stat would reduce it to one number, of the last source."""
-    tables = panels("table")
+    tables = [one for one in panels("table") if not is_of_metrics(one)]
     assert len(tables) == 2
     for panel in tables:
         assert panel["title"] == "Last line by source"

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from components.grafana.provisioning import LokiSource, MetricsSource, render_datasources
+from components.grafana.provisioning import LokiSource, render_datasources
 from components.port_policy.nftables import policy_rows
 from components.port_policy.rules import NUMBERS, Rule, shut_out
 from local import pulumi
@@ -30,6 +30,7 @@ from ops.verify import checks, local_stack, places, proof
 from ops.verify.checks import Deployment, Knock, Login, PortRow, Result, Route, Verdict
 from ops.verify.signals import LINE, SAMPLE
 from rig.certificates import made_authority
+from tests.support.grafana import METRICS as METRICS_SOURCE
 from tests.support.http_server import running
 from tests.support.outputs import GOOD, SECRETS
 
@@ -43,10 +44,7 @@ METRICS = Route(
     "prometheus", "/metrics/api/v1/otlp/v1/metrics", (f"{ME}/32",), (Login("admin", PASSWORD),), SAMPLE
 )
 SOURCES = [LokiSource(name=name, url="", retention="", retention_seconds=0) for name in ("aws", "test")]
-UIDS = [
-    one["uid"]
-    for one in json.loads(render_datasources(SOURCES, MetricsSource(url="", step_seconds=30)))["datasources"]
-]
+UIDS = [one["uid"] for one in json.loads(render_datasources(SOURCES, METRICS_SOURCE))["datasources"]]
 SITE = Deployment(HOST, 443, (ROUTE, GUARDED, METRICS), (), PASSWORD)
 
 

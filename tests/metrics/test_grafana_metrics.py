@@ -1,0 +1,55 @@
+"""Every metric and every query of Grafana's dashboards of metrics, asked of the real Prometheus.
+
+The samples are from the real Collector, Caddy, Lokis and Prometheus: a metric with another name is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from components.grafana.dashboards import render_dashboards
+from components.grafana.provisioning import MetricsSource
+from rig.deployment import Deployment
+from rig.metrics import MESSAGES, REMOTE_WRITE, remote_writer
+from rig.namespaces import NAT
+from rig.probe import PUSH_PATH, Client, Login
+from tests.support.grafana import metric_queries, metrics_in
+from tests.support.metric_doors import wait_for_sample
+
+pytestmark = pytest.mark.docker
+
+SOURCE = MetricsSource(url="http://unused", step_seconds=30, memory_limit_bytes=1, hosts=("campus",))
+QUERIES = metric_queries(render_dashboards([], None, SOURCE))
+NAMES = sorted({name for query in QUERIES.values() for name in metrics_in(query)})
+
+
+@pytest.fixture(scope="module")
+def sent(deployment: Deployment, login: Login, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Pushes that programs take and refuse, and another Prometheus that sends its own metrics."""
+    assert deployment.push_status(NAT, "aws") == 204
+    client = deployment.client(NAT)
+    # A year old: Loki refuses it.
+    values = [[str((int(time.time()) - 365 * 86400) * 10**9), "an old line"]]
+    old = json.dumps({"streams": [{"stream": {"container": "old"}, "values": values}]}).encode()
+    as_json = {"Content-Type": "application/json"}
+    assert client.request("POST", f"/lokiaws{PUSH_PATH}", old, as_json).status == 400
+    broken = {"Authorization": login.header()}
+    assert client.request("POST", f"/metrics{REMOTE_WRITE}", b"no snappy", broken).status == 400
+    with remote_writer(deployment, tmp_path_factory.mktemp("agent"), "agent", MESSAGES[0], login):
+        yield
+
+
+@pytest.mark.usefixtures("sent")
+@pytest.mark.parametrize("name", NAMES)
+def test_a_metric_of_the_dashboards_and_rules_exists(grafana: Client, name: str) -> None:
+    wait_for_sample(grafana, name)
+
+
+@pytest.mark.usefixtures("sent")
+@pytest.mark.parametrize("panel", QUERIES)
+def test_each_panel_shows_something(grafana: Client, panel: str) -> None:
+    wait_for_sample(grafana, QUERIES[panel])
