@@ -8,11 +8,8 @@ meanwhile), silence, and a limit exceeded.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal
 
-from grafana_foundation_sdk.builders import alerting, expr, loki
-from grafana_foundation_sdk.models.alerting import RelativeTimeRange
-from grafana_foundation_sdk.models.common import DataSourceRef
+from grafana_foundation_sdk.builders import alerting
 
 from components.grafana import logql
 from components.grafana.dashboards import (
@@ -26,15 +23,10 @@ from components.grafana.dashboards import (
     SILENT_MINUTES,
 )
 from components.grafana.logql import pushed
-from components.grafana.page import as_json, named_panel, ref_of
-from components.grafana.provisioning import (
-    FOLDER,
-    ORGANISATION,
-    PIPELINE_UID,
-    HostLogs,
-    LokiSource,
-    in_order,
-)
+from components.grafana.metric_rules import METRIC_RULES, metric_rules
+from components.grafana.page import PROMETHEUS, as_json, named_panel, ref_of
+from components.grafana.provisioning import PIPELINE_UID, HostLogs, LokiSource, MetricsSource, in_order
+from components.grafana.rule import Severity, annotated, group_of, idle, new_rule
 from components.loki.settings import MAX_LOKIS
 
 LOKI_AWAY = "campus-loki-away"
@@ -59,14 +51,11 @@ REPLICA_SEEN_MINUTES = 1
 REPLICA_MINUTES = 5
 # The guard reports once a minute.
 DISK_MINUTES = 5
-EVALUATION_SECONDS = 60
-# Grafana's data source for expressions.
-EXPRESSIONS = DataSourceRef(type_val="__expr__", uid="__expr__")
-
-Severity = Literal["critical", "warning"]
 
 
-def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> str:
+def render_alert_rules(
+    sources: Sequence[LokiSource], host_logs: HostLogs | None, metrics: MetricsSource | None = None
+) -> str:
     """The alert rules' file.
 
     Grafana keeps rules that are no longer in the file, and 13.2.0 can't delete any (grafana#131777). So the
@@ -75,17 +64,15 @@ def render_alert_rules(sources: Sequence[LokiSource], host_logs: HostLogs | None
     them.
     """
     ordered = in_order(sources)
-    wanted = dict(_wanted(ordered, host_logs))
-    idle = {uid: _idle(uid, ordered[0]) for uid in _known() if uid not in wanted and ordered}
-    group = {
-        "orgId": ORGANISATION,
-        "name": "pipeline",
-        "folder": FOLDER,
-        "interval": f"{EVALUATION_SECONDS}s",
-        "rules": [_in_a_file(uid, rule) for uid, rule in (wanted | idle).items()],
-    }
+    wanted = dict(_wanted(ordered, host_logs, metrics))
+    spare = [uid for uid in _known() if uid not in wanted and ordered]
+    groups = [group_of("pipeline", wanted | {uid: idle(uid, ref_of(ordered[0])) for uid in spare})]
+    if metrics is not None:
+        of_metrics = dict(metric_rules(metrics, host_logs))
+        spare = [uid for uid in METRIC_RULES if uid not in of_metrics]
+        groups.append(group_of("metrics", of_metrics | {uid: idle(uid, PROMETHEUS) for uid in spare}))
     # Grafana refuses a group without rules.
-    return as_json({"apiVersion": 1, "groups": [group] if group["rules"] else []})
+    return as_json({"apiVersion": 1, "groups": [one for one in groups if one["rules"]]})
 
 
 def _known() -> list[str]:
@@ -101,7 +88,9 @@ def _title(text: str, place: int) -> str:
     return text if place == 0 else f"{text} ({place + 1})"
 
 
-def _wanted(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> Iterator[tuple[str, alerting.Rule]]:
+def _wanted(
+    sources: Sequence[LokiSource], host_logs: HostLogs | None, metrics: MetricsSource | None
+) -> Iterator[tuple[str, alerting.Rule]]:
     for place, source in enumerate(sources):
         yield _uid(LOKI_AWAY, place), _loki_away(source, place)
     for place, source in enumerate(source for source in sources if source.expects_aws):
@@ -110,16 +99,17 @@ def _wanted(sources: Sequence[LokiSource], host_logs: HostLogs | None) -> Iterat
         yield LOGINS_REFUSED, _logins_refused(host_logs)
         yield PUSHES_REFUSED, _pushes_refused(host_logs)
         yield PUSHES_NOT_TAKEN, _pushes_not_taken(host_logs)
-        yield DISK_FULL, _disk_full(host_logs)
-        yield DISK_UNKNOWN, _disk_unknown(host_logs)
+        if metrics is None or not metrics.hosts:
+            yield DISK_FULL, _disk_full(host_logs)
+            yield DISK_UNKNOWN, _disk_unknown(host_logs)
         yield REPLICA_AWAY, _replica_away(host_logs)
 
 
 def _loki_away(source: LokiSource, place: int) -> alerting.Rule:
     lines = logql.or_none(logql.count(logql.ANY, "1m"))
     title = _title("A Loki can't be asked", place)
-    return _annotated(
-        _rule(title, "critical", source, "lines", lines, 1, "$lines < 0", loki=source.name)
+    return _to_pipeline(
+        new_rule(title, "critical", ref_of(source), "lines", lines, 1, "$lines < 0", loki=source.name)
         .for_val(f"{AWAY_MINUTES}m")
         .exec_err_state("Alerting")
         .no_data_state("Alerting"),
@@ -133,8 +123,10 @@ def _aws_silent(source: LokiSource, place: int) -> alerting.Rule:
     # Without lines there would be no value, and no condition is true of that.
     lines = logql.or_none(logql.count(logql.AWS, f"{SILENT_MINUTES}m"))
     title = _title(f"No logs from AWS for {SILENT_MINUTES} minutes", place)
-    return _annotated(
-        _rule(title, "critical", source, "lines", lines, SILENT_MINUTES, "$lines == 0", loki=source.name)
+    return _to_pipeline(
+        new_rule(
+            title, "critical", ref_of(source), "lines", lines, SILENT_MINUTES, "$lines == 0", loki=source.name
+        )
         .for_val("2m")
         .no_data_state("Alerting"),
         f"Loki {source.name} answers, and got no line from a log router in AWS for {SILENT_MINUTES} minutes.",
@@ -192,8 +184,8 @@ def _pushes_not_taken(log: HostLogs) -> alerting.Rule:
 def _disk_full(log: HostLogs) -> alerting.Rule:
     used = logql.disk_used(log, f"{DISK_MINUTES}m")
     title = f"The campus server's disk is over {DISK_PERCENT} % full"
-    return _annotated(
-        _rule(title, "critical", log.source, "disk", used, DISK_MINUTES, f"$disk > {DISK_PERCENT}")
+    return _to_pipeline(
+        new_rule(title, "critical", ref_of(log.source), "disk", used, DISK_MINUTES, f"$disk > {DISK_PERCENT}")
         .for_val(f"{DISK_MINUTES}m")
         # Another rule reports silence.
         .no_data_state("OK"),
@@ -205,8 +197,8 @@ def _disk_full(log: HostLogs) -> alerting.Rule:
 def _disk_unknown(log: HostLogs) -> alerting.Rule:
     lines = logql.or_none(logql.count(log.of(log.guard), f"{DISK_MINUTES}m"))
     title = "Nobody says how full the campus server's disk is"
-    return _annotated(
-        _rule(title, "warning", log.source, "lines", lines, DISK_MINUTES, "$lines == 0")
+    return _to_pipeline(
+        new_rule(title, "warning", ref_of(log.source), "lines", lines, DISK_MINUTES, "$lines == 0")
         .for_val(f"{DISK_MINUTES}m")
         .no_data_state("Alerting"),
         f"The port guard, or what ships its lines, is silent for {DISK_MINUTES} minutes. Until it is heard "
@@ -218,8 +210,8 @@ def _disk_unknown(log: HostLogs) -> alerting.Rule:
 def _replica_away(log: HostLogs) -> alerting.Rule:
     failed = logql.checks_failed(log, f"{REPLICA_SEEN_MINUTES}m")
     title = f"A replica of a Loki is away for {REPLICA_MINUTES} minutes"
-    return _annotated(
-        _rule(title, "warning", log.source, "checks", failed, REPLICA_SEEN_MINUTES, "$checks > 0")
+    return _to_pipeline(
+        new_rule(title, "warning", ref_of(log.source), "checks", failed, REPLICA_SEEN_MINUTES, "$checks > 0")
         .for_val(f"{REPLICA_MINUTES}m")
         # A stack without replicas has no data.
         .no_data_state("OK"),
@@ -232,8 +224,8 @@ def _replica_away(log: HostLogs) -> alerting.Rule:
 def _pushes(
     log: HostLogs, title: str, severity: Severity, counted: str, summary: str, panel: int
 ) -> alerting.Rule:
-    return _annotated(
-        _rule(title, severity, log.source, "pushes", counted, PUSH_MINUTES, "$pushes > 0")
+    return _to_pipeline(
+        new_rule(title, severity, ref_of(log.source), "pushes", counted, PUSH_MINUTES, "$pushes > 0")
         # A single try is no alert.
         .for_val(f"{PUSH_MINUTES}m")
         .no_data_state("OK"),
@@ -242,64 +234,5 @@ def _pushes(
     )
 
 
-def _idle(uid: str, source: LokiSource) -> alerting.Rule:
-    """A paused placeholder for an unused rule, which could never fire."""
-    return (
-        _rule(f"(not in use: {uid})", "warning", source, "nothing", "vector(0)", 1, "$nothing > 0")
-        .is_paused(True)
-        .for_val("0s")
-        .exec_err_state("OK")
-        .no_data_state("OK")
-    )
-
-
-def _rule(
-    title: str,
-    severity: Severity,
-    source: LokiSource,
-    ref_id: str,
-    logql_query: str,
-    minutes: int,
-    condition: str,
-    **labels: str,
-) -> alerting.Rule:
-    """A rule with one query of one Loki; if Loki doesn't answer, the rule keeps its state."""
-    return (
-        alerting.Rule(title)
-        .with_query(_query(ref_id, source, logql_query, minutes))
-        .with_query(_calculated(condition))
-        .condition(_CONDITION)
-        .exec_err_state("KeepLast")
-        .labels({"team": "campus", "severity": severity} | labels)
-    )
-
-
-def _annotated(rule: alerting.Rule, summary: str, panel: int) -> alerting.Rule:
-    """Add the message, and the panel that it links to (with Grafana's names of these annotations)."""
-    return rule.annotations({"summary": summary, "__dashboardUid__": PIPELINE_UID, "__panelId__": str(panel)})
-
-
-def _query(ref_id: str, source: LokiSource, logql_query: str, minutes: int) -> alerting.Query:
-    query = loki.Dataquery().ref_id(ref_id).expr(logql_query).query_type("instant").datasource(ref_of(source))
-    return (
-        alerting.Query(ref_id)
-        .datasource_uid(source.uid)
-        .query_type("instant")
-        .relative_time_range(RelativeTimeRange(from_val=minutes * 60, to=0))
-        .model(query)
-    )
-
-
-def _calculated(expression: str) -> alerting.Query:
-    """The rule's condition."""
-    made = expr.TypeMath().ref_id(_CONDITION).datasource(EXPRESSIONS).expression(expression)
-    return alerting.Query(_CONDITION).datasource_uid("__expr__").model(made)
-
-
-_CONDITION = "C"
-
-
-def _in_a_file(uid: str, rule: alerting.Rule) -> dict[str, Any]:
-    """A rule in the file's format, without the API's keys that the file has in the group."""
-    beside = ("folderUID", "orgID", "ruleGroup")
-    return {key: value for key, value in rule.uid(uid).build().to_json().items() if key not in beside}
+def _to_pipeline(rule: alerting.Rule, summary: str, panel: int) -> alerting.Rule:
+    return annotated(rule, summary, PIPELINE_UID, panel)

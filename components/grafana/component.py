@@ -200,7 +200,7 @@ class Grafana(pulumi.ComponentResource):
             files={
                 PROVIDER_FILE: render_provider(DASHBOARDS),
                 DATASOURCES_FILE: render_datasources(args.sources, args.metrics),
-                ALERT_RULES_FILE: render_alert_rules(args.sources, args.host_logs),
+                ALERT_RULES_FILE: render_alert_rules(args.sources, args.host_logs, args.metrics),
                 CONTACTS_FILE: pulumi.Output.secret(contacts),
                 PLUGINS_FILE: NOTHING,
                 # A changed password reaches Grafana with a reload (components/live/programs.py).

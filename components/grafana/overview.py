@@ -72,7 +72,7 @@ def _of_hosts() -> list[Tile]:
     gone = promql.gone(GONE_SEEN, GONE_SILENT, GONE_LIVED_SECONDS)
     containers = promql.series("container_uptime_seconds")
     restarted = f"sum({promql.restarts(RESTARTS_IN)})"
-    soon = promql.or_zero(f"count({promql.disk_full_soon()} < 0)", promql.series("system_uptime_seconds"))
+    soon = promql.or_zero(f"count({promql.disk_full_soon()})", promql.series("system_uptime_seconds"))
     by_disk = "{{host_name}} {{disk}}"
     return [
         _worst(CPU_TILE, "Busiest CPU", f"topk(1, {promql.cpu_busy('15m')})", CPU_STEPS, "{{host_name}}")

@@ -65,8 +65,8 @@ def disk_forecast(of: str = "") -> str:
 
 
 def disk_full_soon() -> str:
-    """The forecast of the disks that are filled already to some extent: a small growth of others is noise."""
-    return f"{disk_forecast()} and on (host_name, disk) {disk_used()} > {FORECAST_FROM}"
+    """The disks that will be full in a day, filled already to some extent: others' small growth is noise."""
+    return f"{disk_forecast()} < 0 and on (host_name, disk) {disk_used()} > {FORECAST_FROM}"
 
 
 def _space(mount: str, of: str, states: str) -> str:

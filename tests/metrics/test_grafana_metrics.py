@@ -1,4 +1,4 @@
-"""Every metric and every query of Grafana's dashboards of metrics, asked of the real Prometheus.
+"""Every metric and every query of Grafana's dashboards and rules of metrics, asked of the real Prometheus.
 
 The samples are from the real Collector, Caddy, Lokis and Prometheus: a metric with another name is missing.
 """
@@ -11,20 +11,22 @@ from collections.abc import Iterator
 
 import pytest
 
+from components.grafana.alert_rules import render_alert_rules
 from components.grafana.dashboards import render_dashboards
 from components.grafana.provisioning import MetricsSource
 from rig.deployment import Deployment
-from rig.metrics import MESSAGES, REMOTE_WRITE, remote_writer
+from rig.metrics import MESSAGES, REMOTE_WRITE, remote_writer, samples
 from rig.namespaces import NAT
 from rig.probe import PUSH_PATH, Client, Login
-from tests.support.grafana import metric_queries, metrics_in
+from tests.support.grafana import metric_queries, metrics_in, rule_queries
 from tests.support.metric_doors import wait_for_sample
 
 pytestmark = pytest.mark.docker
 
 SOURCE = MetricsSource(url="http://unused", step_seconds=30, memory_limit_bytes=1, hosts=("campus",))
 QUERIES = metric_queries(render_dashboards([], None, SOURCE))
-NAMES = sorted({name for query in QUERIES.values() for name in metrics_in(query)})
+RULES = rule_queries(render_alert_rules([], None, SOURCE))
+NAMES = sorted({name for query in (QUERIES | RULES).values() for name in metrics_in(query)})
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +55,9 @@ def test_a_metric_of_the_dashboards_and_rules_exists(grafana: Client, name: str)
 @pytest.mark.parametrize("panel", QUERIES)
 def test_each_panel_shows_something(grafana: Client, panel: str) -> None:
     wait_for_sample(grafana, QUERIES[panel])
+
+
+@pytest.mark.usefixtures("sent")
+@pytest.mark.parametrize("uid", RULES)
+def test_prometheus_answers_each_rule(grafana: Client, uid: str) -> None:
+    samples(grafana, RULES[uid])

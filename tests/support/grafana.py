@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 
-from components.grafana.provisioning import MetricsSource
+from components.grafana.provisioning import METRICS_UID, MetricsSource
 
 METRICS = MetricsSource(
     url="http://172.30.0.2:9090",
@@ -25,6 +25,17 @@ def metric_queries(pages: Mapping[str, str]) -> dict[str, str]:
         for panel in json.loads(text)["panels"]
         for target in panel.get("targets", [])
         if target["datasource"]["type"] == "prometheus"
+    }
+
+
+def rule_queries(page: str) -> dict[str, str]:
+    """The PromQL queries of rules by uid."""
+    return {
+        rule["uid"]: asked["model"]["expr"]
+        for group in json.loads(page)["groups"]
+        for rule in group["rules"]
+        for asked in rule["data"]
+        if asked["datasourceUid"] == METRICS_UID
     }
 
 

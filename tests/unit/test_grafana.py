@@ -17,9 +17,18 @@ from pydantic import SecretStr
 
 from components.grafana.alert_rules import OF_THE_HOST, render_alert_rules
 from components.grafana.dashboards import render_dashboards
+from components.grafana.metric_rules import (
+    DISK_FORECAST,
+    DISK_USED_UP,
+    HOST_LOGS_SILENT,
+    HOST_SILENT,
+    METRIC_RULES,
+    PROMETHEUS_AWAY,
+)
 from components.grafana.provisioning import (
     HostLogs,
     LokiSource,
+    MetricsSource,
     render_contacts,
     render_datasources,
     render_provider,
@@ -60,18 +69,29 @@ def dashboards(host_logs: HostLogs | None = HOST_LOGS) -> dict[str, dict[str, An
     return {name: json.loads(text) for name, text in rendered.items()}
 
 
-def rules(*sources: LokiSource, host_logs: HostLogs | None = HOST_LOGS) -> dict[str, Any]:
-    return json.loads(render_alert_rules(sources, host_logs))
+def rules(
+    *sources: LokiSource, host_logs: HostLogs | None = HOST_LOGS, metrics: MetricsSource | None = None
+) -> dict[str, Any]:
+    return json.loads(render_alert_rules(sources, host_logs, metrics))
 
 
 def uids(page: dict[str, Any]) -> tuple[set[str], set[str]]:
     """The active rules, and the placeholders."""
-    [group] = page["groups"]
     there, idle = (
-        {rule["uid"] for rule in group["rules"] if bool(rule.get("isPaused")) == is_idle}
+        {rule["uid"] for rule in every(page) if bool(rule.get("isPaused")) == is_idle}
         for is_idle in (False, True)
     )
     return there, idle
+
+
+def every(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """All rules, with placeholders."""
+    return [rule for group in page["groups"] for rule in group["rules"]]
+
+
+def in_use(page: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rules without placeholders."""
+    return [rule for rule in every(page) if not rule.get("isPaused")]
 
 
 def wanted(page: dict[str, Any], uid: str) -> dict[str, Any]:
@@ -86,6 +106,8 @@ def test_the_files_are_the_agreed_ones() -> None:
     assert_golden("grafana_provider.yaml", render_provider("/etc/grafana/live/dashboards"))
     assert_golden("grafana_contacts.yaml", render_contacts(EVERYWHERE))
     assert_golden("grafana_rules.yaml", render_alert_rules(SOURCES, HOST_LOGS))
+    with_metrics = render_alert_rules(SOURCES, HOST_LOGS, METRICS)
+    assert_golden_variant("grafana_rules.yaml", "grafana_rules.yaml_metrics.diff", with_metrics)
     plain = render_dashboards(SOURCES, HOST_LOGS)
     for name, text in plain.items():
         assert_golden(f"grafana_{name}", text)
@@ -118,15 +140,14 @@ def test_the_dashboards_are_of_the_sdks_types() -> None:
 
 def test_the_rules_are_of_the_sdks_types() -> None:
     register_default_plugins()
-    for group in rules(*SOURCES)["groups"]:
-        for rule in group["rules"]:
-            again = json.loads(json.dumps(Rule.from_json(rule), cls=JSONEncoder))
-            assert {key: again[key] for key in rule} == rule
+    for rule in every(rules(*SOURCES, metrics=METRICS)):
+        again = json.loads(json.dumps(Rule.from_json(rule), cls=JSONEncoder))
+        assert {key: again[key] for key in rule} == rule
 
 
 def test_dashboards_and_rules_only_use_existing_sources() -> None:
     known = {one["uid"] for one in json.loads(render_datasources(SOURCES, METRICS))["datasources"]}
-    text = json.dumps([*dashboards().values(), rules(*SOURCES)])
+    text = json.dumps([*dashboards().values(), rules(*SOURCES, metrics=METRICS)])
     asked = set(re.findall(r'"(?:uid|datasourceUid)": "(loki-[^"]*|prometheus|\$[^"]*)"', text))
     assert asked == known | {"${loki}"}
 
@@ -139,7 +160,8 @@ def test_a_visit_of_the_alerting_page_asks_no_loki_for_rules() -> None:
 def test_uids_are_such_as_grafana_takes() -> None:
     """Grafana's ValidateUID: 40 characters of these."""
     pages = [page["uid"] for page in dashboards().values()]
-    there, _ = uids(rules(*SOURCES))
+    there, idle = uids(rules(*SOURCES, metrics=METRICS))
+    there |= idle
     assert len(pages) == 5
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,40}", uid) for uid in [*pages, *there])
 
@@ -178,28 +200,30 @@ def test_each_loki_has_an_alert_of_its_own_with_its_name() -> None:
 
 def test_only_one_rule_says_that_a_loki_cannot_be_asked() -> None:
     """The other rules keep their state: their texts wouldn't be true."""
-    for rule in rules(*SOURCES)["groups"][0]["rules"]:
-        if rule.get("isPaused"):
-            continue
-        away = rule["uid"].startswith("campus-loki-away")
+    for rule in in_use(rules(*SOURCES, metrics=METRICS)):
+        away = rule["uid"].startswith(("campus-loki-away", "campus-prometheus-away"))
         assert rule["execErrState"] == ("Alerting" if away else "KeepLast")
         assert ("can't be asked" in json.dumps(rule)) == away
 
 
 def test_every_message_has_its_value_its_severity_and_a_panel_that_is_there() -> None:
-    pages = dashboards()
-    panels = {one["id"] for one in pages["pipeline.json"]["panels"] if one["type"] != "row"}
-    for rule in rules(*SOURCES)["groups"][0]["rules"]:
-        if rule.get("isPaused"):
-            continue
+    panels = {
+        (page["uid"], one["id"])
+        for page in dashboards().values()
+        for one in page["panels"]
+        if one["type"] != "row"
+    }
+    for rule in [*in_use(rules(*SOURCES)), *in_use(rules(*SOURCES, metrics=METRICS))]:
         assert rule["labels"]["severity"] in ("critical", "warning")
-        assert rule["annotations"]["__dashboardUid__"] == pages["pipeline.json"]["uid"]
-        assert int(rule["annotations"]["__panelId__"]) in panels
-        # A silent or missing Loki has no number to show.
+        shown = rule["annotations"]["__dashboardUid__"], int(rule["annotations"]["__panelId__"])
+        assert shown in panels
+        # What is silent or missing has no number to show.
         asked, condition = rule["data"][0]["refId"], rule["data"][1]["model"]["expression"]
-        if ">" in condition:
+        if ">" in condition or "!=" in condition:
             assert f".Values.{asked}.Value" in rule["annotations"]["summary"]
-        by = re.search(r"^(?:topk\(\d+, )?sum by \((.*?)\)", rule["data"][0]["model"]["expr"])
+        by = re.search(
+            r"^(?:[a-z]+\((?:\d+, |\d+ \* \()?)?sum by \((.*?)\)", rule["data"][0]["model"]["expr"]
+        )
         for label in by[1].split(", ") if by else ():
             assert f".Labels.{label} " in rule["annotations"]["summary"]
 
@@ -226,6 +250,35 @@ def test_an_unused_rule_cannot_fire_even_if_grafana_keeps_it(
         assert (rule["execErrState"], rule["noDataState"]) == ("OK", "OK")
     titles = [rule["title"] for rule in group["rules"]]
     assert len(set(titles)) == len(titles)
+
+
+def test_rules_of_metrics_are_those_of_what_is_measured_and_the_others_are_paused() -> None:
+    assert set(METRIC_RULES).isdisjoint(set.union(*uids(rules(*SOURCES))))
+    alone = MetricsSource(url="http://x", step_seconds=30, memory_limit_bytes=1)
+    there, idle = uids(rules(*SOURCES, metrics=alone))
+    own = {"prometheus-away", "program-away", "prometheus-filled"}
+    own |= {"metrics-refused", "samples-lost", "sender-behind"}
+    assert there & set(METRIC_RULES) == {f"campus-{one}" for one in own}
+    assert idle > set(METRIC_RULES) - there
+    assert uids(rules(*SOURCES, metrics=METRICS))[0] > set(METRIC_RULES)
+    assert HOST_LOGS_SILENT in uids(rules(*SOURCES, host_logs=None, metrics=METRICS))[1]
+    titles = [rule["title"] for rule in every(rules(*SOURCES, metrics=METRICS))]
+    assert len(set(titles)) == len(titles)
+
+
+def test_a_hosts_metrics_replace_the_guards_line_about_the_disk() -> None:
+    there, idle = uids(rules(*SOURCES, metrics=METRICS))
+    assert {"campus-disk-full", "campus-disk-unknown"} <= idle
+    assert {DISK_USED_UP, DISK_FORECAST, HOST_SILENT, HOST_LOGS_SILENT} <= there
+
+
+def test_a_restart_of_prometheus_rings_no_rule_of_metrics() -> None:
+    """They keep their state while it can't be asked, and afterwards no data isn't an alert."""
+    for rule in in_use(rules(*SOURCES, metrics=METRICS)):
+        if rule["uid"] in METRIC_RULES and rule["uid"] not in (PROMETHEUS_AWAY, HOST_LOGS_SILENT):
+            assert (rule["execErrState"], rule["noDataState"]) == ("KeepLast", "OK")
+        if rule["uid"] == PROMETHEUS_AWAY:
+            assert (rule["execErrState"], rule["noDataState"], rule["for"]) == ("Alerting", "Alerting", "3m")
 
 
 def test_titles_go_by_the_place_so_that_no_two_are_the_same_on_the_way() -> None:
@@ -267,10 +320,9 @@ def test_empty_contacts_remove_ours() -> None:
 
 def test_no_text_is_taken_for_a_variable_by_grafana() -> None:
     """Grafana expands variables in these files, but not in a query's model."""
-    page = rules(*SOURCES)
-    for group in page["groups"]:
-        for rule in group["rules"]:
-            rule["data"] = []
+    page = rules(*SOURCES, metrics=METRICS)
+    for rule in every(page):
+        rule["data"] = []
     assert "$" not in json.dumps(page)
     assert "$" not in render_contacts(EVERYWHERE) + render_datasources(SOURCES) + render_provider("/x")
 
