@@ -16,7 +16,7 @@ from rig.emulator import Emulator
 from rig.live_caddy import printed
 from rig.live_grafana import PLAYED, make_played_image
 from rig.rig import Rig
-from rig.stack import Settings, merged
+from rig.stack import PulumiFailedError, Settings, merged
 
 pytestmark = pytest.mark.docker
 
@@ -54,6 +54,23 @@ def test_the_outputs_are_those_that_are_promised(stack: Deployment) -> None:
     password = found["grafana_admin_password"].value
     assert printed(stack.container("grafana"), f"cat {GRAFANA_SECRETS}/admin-password") == password
     assert len(found["private_subnet_ids"].value) == 2
+
+
+RULES: dict[str, Any] = {
+    "many-series": {
+        "query": "prometheus_tsdb_head_series > 1e9",
+        "summary": "{{ .Values.value.Value }} series",
+    },
+    "out-of-memory": {
+        "source": "aws",
+        "query": 'sum by (service) (count_over_time({service=~".+"} |= "OutOfMemory" [5m])) > 0',
+        "severity": "critical",
+        "for": "1m",
+        "summary": "{{ .Labels.service }} is out of memory",
+    },
+}
+# They are as balanced as LogQL's; the second finds lines, and no number.
+REFUSED = ['sum(rate({service=~".+"} [5m])) >', '({service=~".+"})']
 
 
 def update(stack: Deployment, settings: Settings, secrets: Mapping[str, str]) -> None:
@@ -115,3 +132,24 @@ def test_a_change_reaches_the_grafana_that_runs(stack: Deployment) -> None:
     assert "campus-grafana-provisioned" in state
     assert "canary" not in state
     assert "canary" not in json.dumps(stack.container("grafana").attrs)
+
+
+def test_own_rules_are_in_force_if_their_sources_take_the_queries(stack: Deployment) -> None:
+    with_rules = merged(stack.settings, {"grafana": {"alertRules": RULES}})
+    update(stack, with_rules, {})
+    rules = f"{PROVISIONING}/alerting/rules.yaml"
+    in_force = found(stack, rules)
+    assert "is out of memory" in in_force
+    assert stack.stack.changes() == {}
+    asked = len(reloads(stack))
+    for query in REFUSED:
+        changed = {"grafana": {"alertRules": {"out-of-memory": {"query": query}}}}
+        with pytest.raises(PulumiFailedError) as refused:
+            update(stack, merged(with_rules, changed), {})
+        for words in ("grafana.alertRules.out-of-memory.query", "parse error", query):
+            assert words in str(refused.value)
+        assert found(stack, rules) == in_force
+    assert len(reloads(stack)) == asked
+    update(stack, merged(stack.settings, {"grafana": {"alertRules": {}}}), {})
+    groups = {one["name"]: one["rules"] for one in json.loads(found(stack, rules))["groups"]}
+    assert all(one["isPaused"] for one in groups["own"])

@@ -7,7 +7,7 @@ meanwhile), silence, and a limit exceeded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from grafana_foundation_sdk.builders import alerting
 
@@ -24,9 +24,11 @@ from components.grafana.dashboards import (
 )
 from components.grafana.logql import pushed
 from components.grafana.metric_rules import METRIC_RULES, metric_rules
-from components.grafana.page import PROMETHEUS, as_json, named_panel, ref_of
+from components.grafana.own_rules import OWN_RULES, own_rules
+from components.grafana.page import as_json, named_panel, ref_of
 from components.grafana.provisioning import PIPELINE_UID, HostLogs, LokiSource, MetricsSource, in_order
 from components.grafana.rule import Severity, annotated, group_of, idle, new_rule
+from components.grafana.settings import AlertRule
 from components.loki.settings import MAX_LOKIS
 
 LOKI_AWAY = "campus-loki-away"
@@ -54,7 +56,10 @@ DISK_MINUTES = 5
 
 
 def render_alert_rules(
-    sources: Sequence[LokiSource], host_logs: HostLogs | None, metrics: MetricsSource | None = None
+    sources: Sequence[LokiSource],
+    host_logs: HostLogs | None,
+    metrics: MetricsSource | None = None,
+    own: Mapping[str, AlertRule] | None = None,
 ) -> str:
     """The alert rules' file.
 
@@ -62,17 +67,27 @@ def render_alert_rules(
     uids are fixed, by a Loki's place and not its name, and an unused rule stays, paused, with a query that
     can't fire. Titles go by place, too, so that two rules never have the same title while Grafana changes
     them.
+
+    With rules of one's own in the settings, be it none of them, the file has all rules that were ever there.
     """
     ordered = in_order(sources)
     wanted = dict(_wanted(ordered, host_logs, metrics))
-    spare = [uid for uid in _known() if uid not in wanted and ordered]
-    groups = [group_of("pipeline", wanted | {uid: idle(uid, ref_of(ordered[0])) for uid in spare})]
-    if metrics is not None:
-        of_metrics = dict(metric_rules(metrics, host_logs))
-        spare = [uid for uid in METRIC_RULES if uid not in of_metrics]
-        groups.append(group_of("metrics", of_metrics | {uid: idle(uid, PROMETHEUS) for uid in spare}))
+    groups: list[tuple[str, dict[str, alerting.Rule], Sequence[str]]] = [("pipeline", wanted, _known())]
+    if metrics is not None or own is not None:
+        of_metrics = {} if metrics is None else dict(metric_rules(metrics, host_logs))
+        groups.append(("metrics", of_metrics, METRIC_RULES))
+    if own is not None:
+        groups.append(("own", dict(own_rules(own, {one.name: one for one in ordered})), OWN_RULES))
+    made = [group_of(name, rules | _spare(rules, known, ordered)) for name, rules, known in groups]
     # Grafana refuses a group without rules.
-    return as_json({"apiVersion": 1, "groups": [one for one in groups if one["rules"]]})
+    return as_json({"apiVersion": 1, "groups": [one for one in made if one["rules"]]})
+
+
+def _spare(
+    used: Mapping[str, alerting.Rule], known: Sequence[str], sources: Sequence[LokiSource]
+) -> dict[str, alerting.Rule]:
+    """The placeholders of unused rules. They ask a Loki: there is always one."""
+    return {uid: idle(uid, ref_of(sources[0])) for uid in known if uid not in used and sources}
 
 
 def _known() -> list[str]:

@@ -41,6 +41,7 @@ from components.live.container_facts import (
     GRAFANA_PORT,
     GRAFANA_SECRETS,
     GRAFANA_UID,
+    OWN_QUERIES,
     PASSWORD_MARK,
 )
 from components.live.files import LiveFiles
@@ -188,8 +189,10 @@ class Grafana(pulumi.ComponentResource):
         # Not at the top, so that a stack without Grafana doesn't load the SDK.
         from components.grafana.alert_rules import render_alert_rules
         from components.grafana.dashboards import render_dashboards
+        from components.grafana.own_rules import render_queries
 
-        contacts = render_contacts(args.settings.alerts_to)
+        contacts, own = render_contacts(args.settings.alerts_to), args.settings.alert_rules
+        lokis = {one.name: one for one in args.sources}
         LiveFiles(
             f"{name}-provisioned",
             docker_host=args.host.docker_host,
@@ -200,9 +203,10 @@ class Grafana(pulumi.ComponentResource):
             files={
                 PROVIDER_FILE: render_provider(DASHBOARDS),
                 DATASOURCES_FILE: render_datasources(args.sources, args.metrics),
-                ALERT_RULES_FILE: render_alert_rules(args.sources, args.host_logs, args.metrics),
+                ALERT_RULES_FILE: render_alert_rules(args.sources, args.host_logs, args.metrics, own),
                 CONTACTS_FILE: pulumi.Output.secret(contacts),
                 PLUGINS_FILE: NOTHING,
+                **({OWN_QUERIES: render_queries(own, lokis, args.metrics)} if own else {}),
                 # A changed password reaches Grafana with a reload (components/live/programs.py).
                 PASSWORD_MARK: password_mark.apply(lambda mark: f"{mark}\n"),
             },

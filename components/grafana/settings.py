@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from components.values.area import Area
+from components.values.durations import Duration
 from components.values.networks import Port
-from components.values.texts import HostName, MailAddress, checked_password
+from components.values.texts import HostName, MailAddress, ShortName, checked_password
 from components.values.value_rule import ValueRule
 
 MIN_ADMIN_PASSWORD = 16
+MAX_OWN_RULES = 20
+# The source of a rule that asks Prometheus.
+PROMETHEUS_SOURCE = "prometheus"
 
 _ADMIN = ValueRule(f"a password that the internet may try has at least {MIN_ADMIN_PASSWORD} characters")
 _PASSWORD = ValueRule("a password is one line of text, without white space around it")
+_FEW = ValueRule(f"at most {MAX_OWN_RULES} rules")
 _WEBHOOK = ValueRule("the webhook's whole URL is needed, https://…")
 
 
@@ -52,6 +57,14 @@ def _webhook_url(value: SecretStr) -> SecretStr:
 AdminPassword = Annotated[SecretStr, AfterValidator(_admin_password), _ADMIN]
 MailPassword = Annotated[SecretStr, AfterValidator(_as_grafana_reads), _PASSWORD]
 WebhookUrl = Annotated[SecretStr, AfterValidator(_webhook_url), _WEBHOOK]
+Query = Annotated[str, ValueRule("a query has 1 to 4000 characters", r"\s*\S[\s\S]{0,3999}")]
+Summary = Annotated[
+    str,
+    ValueRule(
+        "a summary is a line of 1 to 500 characters without `$`, where Grafana would look for a variable",
+        r"[^$\x00-\x1f]{1,500}",
+    ),
+]
 
 
 class Smtp(Area):
@@ -87,6 +100,31 @@ class AlertsTo(Area):
     """Alerts go to the Slack channel with this webhook URL."""
 
 
+class AlertRule(Area):
+    """An alert rule of your own: it rings for each series that its query finds."""
+
+    query: Query
+    """The query, with the comparison in it: PromQL, such as `up == 0`, or LogQL that counts lines, such as
+    `sum(count_over_time({service="client-api"} |= "OutOfMemory" [5m])) > 0`."""
+    source: ShortName = PROMETHEUS_SOURCE
+    """The query is asked of `prometheus`, or of this Loki in `loki.instances`."""
+    for_: Duration = Field(default="5m", alias="for")
+    """The query has to find a series for so long."""
+    severity: Literal["critical", "warning"] = "warning"
+    """The alert has this label `severity`."""
+    summary: Summary
+    """The message; `{{ .Labels.NAME }}` is a label, `{{ .Values.value.Value }}` the value."""
+
+
+def _few(rules: dict[str, AlertRule]) -> dict[str, AlertRule]:
+    if len(rules) > MAX_OWN_RULES:
+        raise ValueError(_FEW.words)
+    return rules
+
+
+AlertRules = Annotated[dict[ShortName, AlertRule], AfterValidator(_few), _FEW]
+
+
 class GrafanaSettings(Area):
     """Grafana, reached through Caddy only."""
 
@@ -102,6 +140,9 @@ class GrafanaSettings(Area):
     # None leaves the notification policies to Grafana's users; an empty area removes ours.
     alerts_to: AlertsTo | None = None
     """Grafana's alerts notify these recipients."""
+    # None leaves out the rules' placeholders, too; an empty area pauses rules that were once there.
+    alert_rules: AlertRules | None = None
+    """Your own alert rules, by name ([more](grafana.md#rules-of-your-own))."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -16,3 +16,5 @@ GRAFANA_SECRETS = "/run/secrets/grafana"
 ADMIN_PASSWORD_FILE = "admin-password"
 # A file among Grafana's that changes with its admin's password.
 PASSWORD_MARK = "admin-password.hmac"
+# A file among Grafana's with the queries that their sources have to take.
+OWN_QUERIES = "own-queries"

@@ -17,6 +17,7 @@ from components.live.container_facts import (
     GRAFANA_PORT,
     GRAFANA_SECRETS,
     GRAFANA_UID,
+    OWN_QUERIES,
     PASSWORD_MARK,
     POLICY_TABLE,
 )
@@ -86,6 +87,7 @@ _WORDS = {
     "GUARD": _GUARD,
     "LETS_ENCRYPT": LETS_ENCRYPT,
     "NFT_TABLE": POLICY_TABLE,
+    "OWN_QUERIES": OWN_QUERIES,
     "PASSWORD_FILE": f"{GRAFANA_SECRETS}/{ADMIN_PASSWORD_FILE}",
     "PASSWORD_MARK": PASSWORD_MARK,
     "STALE_MINUTES": STALE_MINUTES,
@@ -123,7 +125,7 @@ PROGRAMS = {
     # hashes are all there is to compare.
     "grafana": Program(
         ready=f"curl -sf --max-time 10 -o /dev/null http://127.0.0.1:{GRAFANA_PORT}/api/health",
-        wanted=":",
+        wanted=_snippet("grafana-wanted"),
         apply=_snippet("grafana-apply"),
         running=":",
         swaps_first=True,

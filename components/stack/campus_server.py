@@ -97,14 +97,18 @@ class CampusServer(pulumi.ComponentResource):
         self._asking = pulumi.ResourceOptions.merge(
             self._guarded, pulumi.ResourceOptions(depends_on=[reader])
         )
-        self.grafana = self._grafana() if settings.grafana.enabled else None
+        prometheus = (
+            self._prometheus(settings.prometheus, settings.images.prometheus)
+            if settings.prometheus is not None and settings.images.prometheus is not None
+            else None
+        )
+        asked = [*lokis, *([] if prometheus is None else [prometheus])]
+        self.grafana = self._grafana(asked) if settings.grafana.enabled else None
         self.passwords = {
             one.name: passwords_of(f"{name}-{one.name}", one.settings.accounts, self)
             for one in guarded_backends(settings)
             if one.settings.accounts
         }
-        if settings.prometheus is not None and settings.images.prometheus is not None:
-            self._prometheus(settings.prometheus, settings.images.prometheus)
         self.edge = self._edge(caddy_image_id, lokis)
         if settings.campus.logs_to is not None and settings.images.alloy is not None:
             alloy_image_id = self._docker.image_id("alloy", settings.images.alloy)
@@ -182,8 +186,8 @@ class CampusServer(pulumi.ComponentResource):
             network_name=self._network_name,
         )
 
-    def _prometheus(self, settings: PrometheusSettings, image: str) -> None:
-        Prometheus(
+    def _prometheus(self, settings: PrometheusSettings, image: str) -> Prometheus:
+        return Prometheus(
             f"{self._name}-prometheus",
             PrometheusArgs(
                 host=self._host,
@@ -222,8 +226,10 @@ class CampusServer(pulumi.ComponentResource):
             self._guarded,
         )
 
-    def _grafana(self) -> Grafana:
+    def _grafana(self, sources: Sequence[pulumi.Resource]) -> Grafana:
         settings = self._settings
+        # The sources are asked about these rules' queries.
+        after = sources if settings.grafana.alert_rules else []
         return Grafana(
             f"{self._name}-grafana",
             GrafanaArgs(
@@ -237,7 +243,7 @@ class CampusServer(pulumi.ComponentResource):
                 host_logs=host_logs(settings),
                 settings=settings.grafana,
             ),
-            self._asking,
+            pulumi.ResourceOptions.merge(self._asking, pulumi.ResourceOptions(depends_on=after)),
         )
 
     def _shipper(

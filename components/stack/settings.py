@@ -31,6 +31,7 @@ from components.port_policy.settings import PortPolicySettings
 from components.prometheus.settings import PrometheusSettings
 from components.stack import cross_checks
 from components.stack.measured_hosts import check_host_metrics
+from components.stack.rule_checks import check_alert_rules
 from components.values.area import Area
 from components.values.errors import validated
 from components.values.texts import ShortName
@@ -81,6 +82,8 @@ class Settings(Area):
         check_host_metrics(
             self.host_metrics, self.prometheus, self.images, self.campus, self.shippers, self.edge
         )
+        own = self.grafana.alert_rules or {}
+        check_alert_rules(own, lokis, has_prometheus=self.prometheus is not None)
         cross_checks.check_services(self.services, lokis, self.egress)
         cross_checks.check_digests(self.services, self.images)
         cross_checks.check_zones(self.egress, self.aws)

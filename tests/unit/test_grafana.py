@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import subprocess
@@ -25,6 +26,7 @@ from components.grafana.metric_rules import (
     METRIC_RULES,
     PROMETHEUS_AWAY,
 )
+from components.grafana.own_rules import OWN_RULES, render_queries
 from components.grafana.provisioning import (
     HostLogs,
     LokiSource,
@@ -33,7 +35,7 @@ from components.grafana.provisioning import (
     render_datasources,
     render_provider,
 )
-from components.grafana.settings import AlertsTo
+from components.grafana.settings import AlertRule, AlertsTo
 from local.paths import ROOT
 from tests.support.golden import assert_golden, assert_golden_variant
 from tests.support.grafana import METRICS
@@ -70,9 +72,12 @@ def dashboards(host_logs: HostLogs | None = HOST_LOGS) -> dict[str, dict[str, An
 
 
 def rules(
-    *sources: LokiSource, host_logs: HostLogs | None = HOST_LOGS, metrics: MetricsSource | None = None
+    *sources: LokiSource,
+    host_logs: HostLogs | None = HOST_LOGS,
+    metrics: MetricsSource | None = None,
+    own: dict[str, AlertRule] | None = None,
 ) -> dict[str, Any]:
-    return json.loads(render_alert_rules(sources, host_logs, metrics))
+    return json.loads(render_alert_rules(sources, host_logs, metrics, own))
 
 
 def uids(page: dict[str, Any]) -> tuple[set[str], set[str]]:
@@ -334,3 +339,65 @@ def test_only_rendering_loads_the_sdk() -> None:
         "sys.exit(any(name.startswith('grafana_foundation_sdk') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", check], cwd=ROOT).returncode == 0
+
+
+OWN = {
+    "late-orders": AlertRule(query="orders_age_seconds > 60", summary="{{ .Labels.shop }} is late"),
+    "errors": AlertRule.model_validate(
+        {
+            "source": "aws",
+            "query": 'sum(count_over_time({service="a"} |= "x" [5m])) > 0 # one is too many',
+            "for": "1m",
+            "severity": "critical",
+            "summary": "errors",
+        }
+    ),
+}
+
+
+def test_an_own_rule_rings_for_each_series_that_its_query_finds() -> None:
+    page = rules(*SOURCES, metrics=METRICS, own=OWN)
+    first, second = (rule for rule in in_use(page) if rule["uid"].startswith("campus-own-"))
+    assert (first["title"], first["for"]) == ("errors (campus-own-1)", "1m")
+    assert first["labels"] == {"team": "campus", "severity": "critical", "rule": "errors"}
+    assert [one["datasourceUid"] for one in first["data"]] == ["loki-aws", "__expr__"]
+    assert first["data"][0]["model"]["expr"] == OWN["errors"].query
+    assert second["data"][0]["datasourceUid"] == "prometheus"
+    assert (second["labels"]["severity"], second["for"]) == ("warning", "5m")
+    assert second["annotations"] == {"summary": "{{ .Labels.shop }} is late"}
+    for rule in (first, second):
+        assert rule["data"][1]["model"]["expression"] == "is_number($value)"
+        assert (rule["execErrState"], rule["noDataState"]) == ("KeepLast", "OK")
+
+
+def test_an_own_rule_that_is_no_longer_there_is_paused() -> None:
+    for own in ({}, {"errors": OWN["errors"]}, OWN):
+        there, idle = uids(rules(*SOURCES, own=own))
+        assert there & set(OWN_RULES) == set(OWN_RULES[: len(own)])
+        assert idle >= set(OWN_RULES[len(own) :])
+    titles = [rule["title"] for rule in every(rules(*SOURCES, own=OWN))]
+    assert len(set(titles)) == len(titles)
+    # Even on the way: a rule that moves up takes no title that another one still has.
+    before = {one["uid"]: one["title"] for one in every(rules(*SOURCES, own=OWN))}
+    after = every(rules(*SOURCES, own={"late-orders": OWN["late-orders"]}))
+    for rule in after:
+        assert rule["title"] not in [other for uid, other in before.items() if uid != rule["uid"]]
+
+
+def test_without_prometheus_the_rules_of_metrics_pause_if_own_rules_are_named() -> None:
+    """The way back: Grafana keeps rules that are no longer in the file, and would ask for ever."""
+    assert uids(rules(*SOURCES, own={}))[1] >= set(METRIC_RULES)
+    assert not set.union(*uids(rules(*SOURCES))) & {*METRIC_RULES, *OWN_RULES}
+    for rule in every(rules(*SOURCES, own={})):
+        assert all(asked["datasourceUid"] != "prometheus" for asked in rule["data"])
+
+
+def test_sources_are_asked_for_numbers() -> None:
+    lokis = {one.name: one for one in SOURCES}
+    first, second = render_queries(OWN, lokis, METRICS).splitlines()
+    name, url, query = first.split()
+    assert (name, url) == ("errors", f"{AWS.url}/loki/api/v1/format_query")
+    assert base64.b64decode(query).decode() == f"(\n{OWN['errors'].query}\n) or vector(0)"
+    name, url, query = second.split()
+    assert (name, url) == ("late-orders", f"{METRICS.url}/api/v1/format_query")
+    assert base64.b64decode(query).decode() == OWN["late-orders"].query

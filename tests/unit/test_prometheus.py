@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from components.edge.caddyfile import render_caddyfile
-from components.grafana.provisioning import DATASOURCES_FILE
+from components.grafana.provisioning import ALERT_RULES_FILE, DATASOURCES_FILE
 from components.prometheus.config import prometheus_command, render_prometheus_config
-from components.prometheus.memory_limit import number_below
+from components.prometheus.memory_limit import number_below, stopped_at
 from components.stack.campus_routes import guarded_routes, measured_programs, reader_caddyfile
+from components.stack.grafana_sources import metrics_source
 from components.stack.settings import parse
 from tests.support.fake_engine import build, plain, running_engine
 from tests.support.golden import assert_golden, assert_golden_variant
@@ -79,3 +80,20 @@ def test_prometheus_runs_as_nobody_beside_the_lokis_and_grafana_finds_it() -> No
     sources = json.loads(files[DATASOURCES_FILE])["datasources"]
     assert sources[-1]["url"] == "http://172.30.0.2:9090"
     assert sources[-1]["jsonData"]["httpMethod"] == "GET"
+
+
+def test_with_the_hosts_metrics_grafana_begins_with_the_overview_and_its_dashboards_know_the_hosts() -> None:
+    changes = {"hostMetrics.enabled": True, "images.otelCollector": "otel/x:1", "images.prometheus": "p/p:1"}
+    tree = put(
+        TREE, changes | {"prometheus": {"route": "/metrics", "allow": ["nat"], "natWithoutPassword": True}}
+    )
+    own = metrics_source(parse(tree))
+    assert own is not None
+    assert (own.hosts, own.memory_limit_bytes) == (("campus",), stopped_at(2 << 30))
+    with running_engine() as engine:
+        build(**{key: tree[key] for key in ("images", "prometheus", "hostMetrics")})
+    assert "GF_USERS_HOME_PAGE=/d/campus-overview" in engine.containers()["t-grafana"]["envs"]
+    files = plain(engine.made["campus-grafana-dashboards"].inputs["files"])
+    assert {"overview.json", "host.json"} < set(files)
+    provisioned = plain(engine.made["campus-grafana-provisioned"].inputs["files"])
+    assert "campus-disk-used-up" in provisioned[ALERT_RULES_FILE]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tests.support.mistakes.mistake import Mistake
 from tests.support.settings import CANARY, SMTP
 
+RULE = {"query": "up == 0", "summary": "it is away"}
 MISTAKES = [
     Mistake({"grafana.stmp": {}}, "grafana.stmp: unknown key"),
     Mistake({"grafana.smtp": SMTP | {"fromAdress": "a@x.org"}}, "grafana.smtp.fromAdress: unknown"),
@@ -49,6 +50,62 @@ MISTAKES = [
         {"images.grafana": "grafana/grafana:13.2.3-distroless"},
         "images.grafana: a -distroless image has no shell",
         "13.2.3-distroless",
+    ),
+    *(
+        Mistake(
+            {"grafana.alertRules": {"r": RULE | {"query": query}}},
+            f"grafana.alertRules.r.query: {says}",
+            query,
+        )
+        for query, says in (
+            ("sum(up", "PromQL is needed: unclosed left parenthesis"),
+            ("rate(up)", "PromQL is needed: expected type matrix"),
+            ("up[5m]", "PromQL is needed: a range of samples is no series"),
+            ("(up[5m:1m])", "PromQL is needed: a range of samples is no series"),
+            ('("up")', "PromQL is needed: a text is no series"),
+        )
+    ),
+    *(
+        Mistake(
+            {"grafana.alertRules": {"r": RULE | {"query": query, "source": "aws"}}},
+            f"grafana.alertRules.r.query: LogQL is needed: {says}",
+        )
+        for query, says in (
+            ('{a="b"}', "a query of lines has no number"),
+            ('sum(rate({a="b"}[5m])', "`(` isn't closed"),
+            ('sum(rate({a="b"}[5m)))', "`)` closes nothing"),
+            ('rate({a="b"} |= `x [5m])', "a text doesn't end"),
+        )
+    ),
+    Mistake(
+        {"grafana.alertRules": {"r": RULE | {"query": " "}}}, "grafana.alertRules.r.query: a query has 1 to"
+    ),
+    Mistake(
+        {"grafana.alertRules": {"r": RULE | {"source": "third"}}},
+        "grafana.alertRules.r.source: one of prometheus, aws, test",
+        "third",
+    ),
+    Mistake(
+        {"grafana.alertRules": {"r": RULE}, "prometheus": None},
+        "grafana.alertRules.r.source: the area `prometheus` is needed",
+        "prometheus",
+    ),
+    Mistake(
+        {"grafana.alertRules": {"r": RULE | {"for": "5"}}}, "grafana.alertRules.r.for: a duration is", "5"
+    ),
+    Mistake(
+        {"grafana.alertRules": {"r": RULE | {"severity": "page"}}},
+        "grafana.alertRules.r.severity: Input",
+        "page",
+    ),
+    Mistake(
+        {"grafana.alertRules": {"r": RULE | {"summary": "it is $HOME"}}},
+        "grafana.alertRules.r.summary: a summary is a line",
+        "$HOME",
+    ),
+    Mistake({"grafana.alertRules": {"R": RULE}}, "grafana.alertRules.R: a name is 1 to 31"),
+    Mistake(
+        {"grafana.alertRules": {f"r{at}": RULE for at in range(21)}}, "grafana.alertRules: at most 20 rules"
     ),
     Mistake({"grafana.alertsTo.teams": "https://x"}, "grafana.alertsTo.teams: unknown key"),
 ]
