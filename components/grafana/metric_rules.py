@@ -18,7 +18,6 @@ from components.grafana.page import PROMETHEUS, ref_of
 from components.grafana.provisioning import (
     ECS_UID,
     HOST_UID,
-    OVERVIEW_UID,
     PIPELINE_UID,
     HostLogs,
     MetricsSource,
@@ -93,8 +92,8 @@ def _prometheus_away() -> alerting.Rule:
         asked.for_val(f"{AWAY_MINUTES}m").exec_err_state("Alerting").no_data_state("Alerting"),
         f"Prometheus can't be asked for {AWAY_MINUTES} minutes: it is stopped, starting, or out of memory. "
         "Senders keep their samples for two hours; no other alert of metrics changes meanwhile.",
-        OVERVIEW_UID,
-        overview.TARGETS_TILE,
+        PIPELINE_UID,
+        metrics_row.TARGETS,
     )
 
 
@@ -190,8 +189,8 @@ def _host_silent(metrics: MetricsSource) -> alerting.Rule:
         "{{ .Labels.host_name }} sends no metrics for "
         f"{SILENT_MINUTES + STILL_SILENT_MINUTES} minutes: the host, its collector or its way to Prometheus "
         "is gone. Nobody sees its disks and containers meanwhile.",
-        OVERVIEW_UID,
-        overview.TARGETS_TILE,
+        HOST_UID,
+        host_dashboard.CPU,
     )
 
 

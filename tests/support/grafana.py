@@ -46,5 +46,5 @@ def put_in(promql: str) -> str:
 
 def metrics_in(promql: str) -> set[str]:
     """The names of a query's metrics."""
-    programs = "system|container(?!_name)|caddy|loki|prometheus|go"
+    programs = "system|container(?!_name)|ecs_task|ecs_container|caddy|loki|prometheus|go"
     return set(re.findall(rf"\b(?:(?:{programs})_[a-z0-9_]+|up)\b", promql))

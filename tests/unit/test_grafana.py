@@ -7,6 +7,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -66,8 +67,10 @@ EVERYWHERE = AlertsTo(
 )
 
 
-def dashboards(host_logs: HostLogs | None = HOST_LOGS) -> dict[str, dict[str, Any]]:
-    rendered = render_dashboards(SOURCES, host_logs, METRICS)
+def dashboards(
+    host_logs: HostLogs | None = HOST_LOGS, metrics: MetricsSource | None = METRICS
+) -> dict[str, dict[str, Any]]:
+    rendered = render_dashboards(SOURCES, host_logs, metrics)
     return {name: json.loads(text) for name, text in rendered.items()}
 
 
@@ -211,14 +214,20 @@ def test_only_one_rule_says_that_a_loki_cannot_be_asked() -> None:
         assert ("can't be asked" in json.dumps(rule)) == away
 
 
-def test_every_message_has_its_value_its_severity_and_a_panel_that_is_there() -> None:
+ALONE = replace(METRICS, hosts=(), services=())
+
+
+@pytest.mark.parametrize("metrics", [None, ALONE, METRICS, replace(METRICS, hosts=())])
+def test_every_message_has_its_value_its_severity_and_a_panel_that_is_there(
+    metrics: MetricsSource | None,
+) -> None:
     panels = {
         (page["uid"], one["id"])
-        for page in dashboards().values()
+        for page in dashboards(metrics=metrics).values()
         for one in page["panels"]
         if one["type"] != "row"
     }
-    for rule in [*in_use(rules(*SOURCES)), *in_use(rules(*SOURCES, metrics=METRICS))]:
+    for rule in in_use(rules(*SOURCES, metrics=metrics)):
         assert rule["labels"]["severity"] in ("critical", "warning")
         shown = rule["annotations"]["__dashboardUid__"], int(rule["annotations"]["__panelId__"])
         assert shown in panels
@@ -259,8 +268,7 @@ def test_an_unused_rule_cannot_fire_even_if_grafana_keeps_it(
 
 def test_rules_of_metrics_are_those_of_what_is_measured_and_the_others_are_paused() -> None:
     assert set(METRIC_RULES).isdisjoint(set.union(*uids(rules(*SOURCES))))
-    alone = MetricsSource(url="http://x", step_seconds=30, memory_limit_bytes=1)
-    there, idle = uids(rules(*SOURCES, metrics=alone))
+    there, idle = uids(rules(*SOURCES, metrics=ALONE))
     own = {"prometheus-away", "program-away", "prometheus-filled"}
     own |= {"metrics-refused", "samples-lost", "sender-behind"}
     assert there & set(METRIC_RULES) == {f"campus-{one}" for one in own}
