@@ -15,7 +15,7 @@ from components.grafana.alert_rules import render_alert_rules
 from components.grafana.dashboards import render_dashboards
 from components.grafana.provisioning import MetricsSource
 from rig.deployment import Deployment
-from rig.metrics import MESSAGES, REMOTE_WRITE, remote_writer, samples
+from rig.metrics import REMOTE_WRITE, remote_writer, samples
 from rig.namespaces import NAT
 from rig.probe import PUSH_PATH, Client, Login
 from tests.support.grafana import metric_queries, metrics_in, rule_queries
@@ -41,7 +41,7 @@ def sent(deployment: Deployment, login: Login, tmp_path_factory: pytest.TempPath
     assert client.request("POST", f"/lokiaws{PUSH_PATH}", old, as_json).status == 400
     broken = {"Authorization": login.header()}
     assert client.request("POST", f"/metrics{REMOTE_WRITE}", b"no snappy", broken).status == 400
-    with remote_writer(deployment, tmp_path_factory.mktemp("agent"), "agent", MESSAGES[0], login):
+    with remote_writer(deployment, tmp_path_factory.mktemp("agent"), login):
         yield
 
 
