@@ -58,6 +58,7 @@ services = Services(
     ServicesArgs(
         settings=settings,
         push_urls=campus.loki_push_urls,
+        metrics_url=campus.metrics_push_urls["otlp"] if settings.prometheus else None,
         passwords=campus.passwords,
         vpc_id=vpc_id,
     ),

@@ -10,15 +10,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
 
 from components.aws.egress_settings import EgressCreate, EgressSettings
 from components.aws.nat_boot import DISK_GIB, INSTANCE_TYPE
 from components.ecs.log_router_settings import LogRate
-from components.ecs.loss_signs import Alarm
+from components.ecs.loss_signs import ROUTER_ALARMS
 from components.ecs.settings import ServiceSettings
 from components.stack import settings_file
 from components.stack.settings import AwsHalf, parse_part
@@ -28,8 +27,6 @@ PRICES = Path(__file__).with_name("price_lists")
 # AWS' own calculator uses this number.
 MONTH_HOURS = 730
 GB = 10**9
-# Per service.
-ALARMS = len(get_args(Alarm))
 
 
 class CostError(Exception):
@@ -84,14 +81,14 @@ def costs(settings: AwsHalf, prices: Mapping[str, Price]) -> Costs:
     """What these settings cost with these prices."""
     usd = {name: price.usd for name, price in prices.items()}
     create = settings.egress.create
-    fixed = [*(_network(create, usd) if create else ()), *_alarms(len(settings.services), usd)]
+    fixed = [*(_network(create, usd) if create else ()), *_alarms(settings.services.values(), usd)]
     by_use = [
         cost
         for name, service in settings.services.items()
         for cost in _service(name, service, settings.egress, usd)
     ]
     if by_use:
-        by_use.append(Cost("log routers' own logs, in CloudWatch", "1 GB", usd["logsGb"]))
+        by_use.append(Cost("log routers' and collectors' own logs, in CloudWatch", "1 GB", usd["logsGb"]))
     return Costs(tuple(fixed), tuple(by_use))
 
 
@@ -105,9 +102,9 @@ def _network(create: EgressCreate, usd: Mapping[str, float]) -> Iterator[Cost]:
     yield Cost("its public IPv4 address", str(count), count * usd["publicIpv4Hour"] * MONTH_HOURS)
 
 
-def _alarms(services: int, usd: Mapping[str, float]) -> Iterator[Cost]:
+def _alarms(services: Collection[ServiceSettings], usd: Mapping[str, float]) -> Iterator[Cost]:
     if services:
-        count = services * ALARMS
+        count = sum(len(ROUTER_ALARMS) + (service.metrics is not None) for service in services)
         yield Cost("CloudWatch alarm", str(count), count * usd["alarmMonth"])
         yield Cost("its metric, in a month in which it counts", str(count), count * usd["metricMonth"])
 

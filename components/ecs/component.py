@@ -10,15 +10,17 @@ import pulumi_aws as aws
 from pulumi import ResourceOptions
 
 from components.aws.documents import canonical
+from components.ecs.collector import MetricsTarget
 from components.ecs.container_definitions import (
+    MetricsParts,
     PushTarget,
     container_definitions,
     task_volumes,
 )
-from components.ecs.loss_signs import Alarm, pattern
+from components.ecs.loss_signs import COLLECTOR_ALARM, Alarm, pattern
 from components.ecs.policies import execution_policy
 from components.ecs.push_access import PushAccess, PushSecret
-from components.ecs.settings import ServiceSettings
+from components.ecs.settings import COLLECTOR, LOG_ROUTER, ServiceSettings
 
 METRICS_NAMESPACE = "campus-monitor"
 
@@ -40,12 +42,16 @@ class ShippedServiceArgs:
     keeps_metadata: bool
     # The customer's KMS key for the password parameters, if there is one.
     push_key_arn: str | None = None
+    # Where the collector pushes, if the service has metrics; its secret is None if the route has no accounts.
+    metrics_url: pulumi.Input[str] | None = None
+    metrics_secret: PushSecret | None = None
 
 
 class ShippedService(pulumi.ComponentResource):
-    """The task definition of one service with its `log-router` sidecar, and the alarms for lost lines.
+    """The task definition of one service with its sidecars, and the alarms for lost lines and samples.
 
-    Eight resources: log group, two metric filters, two alarms, role, policy, task definition.
+    Eight resources: log group, two metric filters, two alarms, role, policy, task definition. With metrics
+    another log group, metric filter and alarm.
     """
 
     task_definition_arn: pulumi.Output[str]
@@ -57,19 +63,29 @@ class ShippedService(pulumi.ComponentResource):
         # Two stacks in one account and region may both have a service with this name.
         self._family = f"{name}-{pulumi.get_stack()}"
         self._child = ResourceOptions(parent=self)
-        log_group = aws.cloudwatch.LogGroup(
-            f"{name}-log-router",
-            name=f"/ecs/{self._family}/log-router",
-            retention_in_days=args.service.log_router.log_retention_days,
-            opts=self._child,
-        )
-        self._alarm(log_group, "lines-lost", "lost lines")
-        self._alarm(log_group, "pushes-refused", "was refused (401: password, 403: address)")
-        definition = self._definition(log_group)
+        log_group = self._log_group(LOG_ROUTER)
+        router = "The log router of {}"
+        self._alarm(log_group, "lines-lost", f"{router} lost lines: see docs/shipping.md")
+        refused = f"{router} was refused (401: password, 403: address): see docs/shipping.md"
+        self._alarm(log_group, "pushes-refused", refused)
+        metrics_group = None
+        if args.service.metrics is not None:
+            metrics_group = self._log_group(COLLECTOR)
+            lost = "The collector of {} lost samples: see docs/metrics.md"
+            self._alarm(metrics_group, COLLECTOR_ALARM, lost)
+        definition = self._definition(log_group, metrics_group)
         self.task_definition_arn = definition.arn
         self.register_outputs({"task_definition_arn": self.task_definition_arn})
 
-    def _alarm(self, log_group: aws.cloudwatch.LogGroup, alarm: Alarm, what: str) -> None:
+    def _log_group(self, sidecar: str) -> aws.cloudwatch.LogGroup:
+        return aws.cloudwatch.LogGroup(
+            f"{self._name}-{sidecar}",
+            name=f"/ecs/{self._family}/{sidecar}",
+            retention_in_days=self._args.service.log_router.log_retention_days,
+            opts=self._child,
+        )
+
+    def _alarm(self, log_group: aws.cloudwatch.LogGroup, alarm: Alarm, description: str) -> None:
         """Count the sidecar's lines with the alarm's signs; the first line rings it."""
         resource, metric = f"{self._name}-{alarm}", f"{self._family}-{alarm}"
         aws.cloudwatch.LogMetricFilter(
@@ -85,7 +101,7 @@ class ShippedService(pulumi.ComponentResource):
         topics = [self._args.alarm_topic_arn] if self._args.alarm_topic_arn else None
         aws.cloudwatch.MetricAlarm(
             resource,
-            alarm_description=f"The log router of {self._family} {what}: see docs/shipping.md",
+            alarm_description=description.format(self._family),
             namespace=METRICS_NAMESPACE,
             metric_name=metric,
             statistic="Sum",
@@ -100,7 +116,9 @@ class ShippedService(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _definition(self, log_group: aws.cloudwatch.LogGroup) -> aws.ecs.TaskDefinition:
+    def _definition(
+        self, log_group: aws.cloudwatch.LogGroup, metrics_group: aws.cloudwatch.LogGroup | None
+    ) -> aws.ecs.TaskDefinition:
         name, args, service = self._name, self._args, self._args.service
         role = aws.iam.Role(f"{name}-execution", assume_role_policy=args.trust, opts=self._child)
         known = pulumi.Output.all(
@@ -108,7 +126,17 @@ class ShippedService(pulumi.ComponentResource):
             group_arn=log_group.arn,
             url=args.push_url,
             parameter_arn=args.access.parameter_arns[args.secret] if args.secret else None,
-            readable=args.access.arns_of(args.secret.loki) if args.secret else [],
+            readable=[
+                arn
+                for secret in (args.secret, args.metrics_secret)
+                for arn in (args.access.arns_of(secret.backend) if secret else ())
+            ],
+            metrics_group=metrics_group.name if metrics_group else None,
+            metrics_group_arn=metrics_group.arn if metrics_group else None,
+            metrics_url=args.metrics_url,
+            metrics_parameter_arn=(
+                args.access.parameter_arns[args.metrics_secret] if args.metrics_secret else None
+            ),
         )
         policy = aws.iam.RolePolicy(
             f"{name}-execution",
@@ -146,12 +174,14 @@ class ShippedService(pulumi.ComponentResource):
         )
 
     def _policy(self, known: dict[str, Any]) -> str:
+        metrics_group_arn = known["metrics_group_arn"]
         return canonical(
             execution_policy(
                 service=self._args.service,
                 log_group_arn=known["group_arn"].removesuffix(":*"),
                 push_parameter_arns=known["readable"],
                 push_key_arn=self._args.push_key_arn,
+                metrics_log_group_arn=metrics_group_arn and metrics_group_arn.removesuffix(":*"),
             )
         )
 
@@ -170,5 +200,13 @@ class ShippedService(pulumi.ComponentResource):
                 target=target,
                 log_group=known["group"],
                 region=self._args.region,
+                metrics=self._metrics(known),
             )
         )
+
+    def _metrics(self, known: dict[str, Any]) -> MetricsParts | None:
+        collector, plan = self._args.service.collector, self._args.service.collector_plan
+        if collector is None or plan is None:
+            return None
+        target = MetricsTarget(url=known["metrics_url"], parameter_arn=known["metrics_parameter_arn"])
+        return MetricsParts(image=collector.image, plan=plan, target=target, log_group=known["metrics_group"])

@@ -12,9 +12,16 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from components.ecs.buffer_plan import FLUENT_BIT_TRY_SECONDS, GRAFANA_DEFAULTS, BufferPlan
+from components.ecs.collector import (
+    MetricsTarget,
+    app_environment,
+    collector_container,
+    render_collector_config,
+)
+from components.ecs.collector_plan import CollectorPlan
 from components.ecs.container_settings import AppContainer, HealthCheck
 from components.ecs.firelens import LABEL_KEYS, OUTPUTS, output_name
-from components.ecs.settings import BUFFER_VOLUME, LOG_ROUTER, ServiceSettings
+from components.ecs.settings import BUFFER_VOLUME, COLLECTOR, LOG_ROUTER, ServiceSettings
 
 # The mount point of the queue's volume.
 BUFFER_DIRECTORY = "/log-buffer"
@@ -46,17 +53,59 @@ class PushTarget:
     keeps_metadata: bool = True
 
 
+@dataclass(frozen=True, kw_only=True)
+class MetricsParts:
+    """What the collector is made from."""
+
+    image: str
+    plan: CollectorPlan
+    target: MetricsTarget
+    log_group: str
+
+
 def container_definitions(
-    *, service_name: str, service: ServiceSettings, target: PushTarget, log_group: str, region: str
+    *,
+    service_name: str,
+    service: ServiceSettings,
+    target: PushTarget,
+    log_group: str,
+    region: str,
+    metrics: MetricsParts | None = None,
 ) -> list[dict[str, Any]]:
-    """The task's containers for the ECS API, the log router first, then by name."""
+    """The task's containers for the ECS API: the log router, the collector if there is one, then by name."""
     plan = service.plan
     apps = [
         _app_container(name, container, service)
         | {"logConfiguration": log_configuration(service_name, name, service, target, plan)}
         for name, container in sorted(service.containers.items())
     ]
-    return [_log_router(service, plan, log_group, region), *apps]
+    sidecars = [_log_router(service, plan, log_group, region)]
+    if metrics is not None:
+        sidecars.append(_collector(service_name, service, metrics, region))
+    return [*sidecars, *apps]
+
+
+def _collector(
+    service_name: str, service: ServiceSettings, metrics: MetricsParts, region: str
+) -> dict[str, Any]:
+    config = render_collector_config(service_name, service.launch, metrics.plan, metrics.target)
+    return {
+        **collector_container(config, _as_ecs_names(metrics.image), metrics.plan, metrics.target),
+        **_restarts(True),
+        "logConfiguration": _own_log(metrics.log_group, region, COLLECTOR),
+    }
+
+
+def _own_log(log_group: str, region: str, name: str) -> dict[str, Any]:
+    """A sidecar's own log goes to CloudWatch, so that it tells of its losses without campus."""
+    return {
+        "logDriver": "awslogs",
+        "options": {
+            "awslogs-group": log_group,
+            "awslogs-region": region,
+            "awslogs-stream-prefix": name,
+        },
+    }
 
 
 def log_configuration(
@@ -156,14 +205,7 @@ def _log_router(service: ServiceSettings, plan: BufferPlan, log_group: str, regi
         "firelensConfiguration": {"type": "fluentbit", "options": options},
         **({"mountPoints": [buffer]} if router.output == "grafana" else {}),
         **_health_check(router.health_check),
-        "logConfiguration": {
-            "logDriver": "awslogs",
-            "options": {
-                "awslogs-group": log_group,
-                "awslogs-region": region,
-                "awslogs-stream-prefix": LOG_ROUTER,
-            },
-        },
+        "logConfiguration": _own_log(log_group, region, LOG_ROUTER),
     }
 
 
@@ -187,6 +229,7 @@ def task_volumes(service: ServiceSettings) -> dict[str, str | None]:
 def _app_container(name: str, container: AppContainer, service: ServiceSettings) -> dict[str, Any]:
     # Wait for a log router that has a health check.
     condition = "START" if service.log_router.health_check is None else "HEALTHY"
+    sidecars = {LOG_ROUTER: condition} | ({COLLECTOR: "START"} if service.collector else {})
     return {
         "name": name,
         "image": _as_ecs_names(container.image),
@@ -196,7 +239,7 @@ def _app_container(name: str, container: AppContainer, service: ServiceSettings)
         **({"command": list(container.command)} if container.command else {}),
         **_port_mappings(container, service),
         "environment": [
-            {"name": key, "value": value} for key, value in sorted(container.environment.items())
+            {"name": key, "value": value} for key, value in sorted(_environment(container, service).items())
         ],
         **(
             {"secrets": [{"name": key, "valueFrom": arn} for key, arn in sorted(container.secrets.items())]}
@@ -208,9 +251,18 @@ def _app_container(name: str, container: AppContainer, service: ServiceSettings)
         # Containers stop in the opposite order: the log router last, so that it gets the last lines.
         "dependsOn": [
             {"containerName": other, "condition": how}
-            for other, how in ({LOG_ROUTER: condition} | dict(sorted(container.depends_on.items()))).items()
+            for other, how in (sidecars | dict(sorted(container.depends_on.items()))).items()
         ],
+        # With bridge networking each container has its own network: this is a name for the collector's.
+        **({"links": [COLLECTOR]} if service.collector and service.launch == "ec2" else {}),
     }
+
+
+def _environment(container: AppContainer, service: ServiceSettings) -> Mapping[str, str]:
+    if service.collector is None:
+        return container.environment
+    own = app_environment(service.launch)
+    return {key: value for key, value in own.items() if key not in container.secrets} | container.environment
 
 
 def _mounts(container: AppContainer) -> dict[str, Any]:

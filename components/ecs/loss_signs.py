@@ -1,9 +1,10 @@
 # pyright: strict
-"""The log router's own messages about lost or refused lines, and the alarm that each rings. Pure.
+"""The sidecars' own messages about lost or refused lines and samples, and the alarm that each rings. Pure.
 
 One table for both outputs, as a service that changes its output has tasks with both for a while.
 Sources: Fluent Bit 4.2.3 (src/, plugins/out_loki, plugins/in_forward), Grafana's plugin (loki v3.7.8,
-clients/cmd/fluent-bit and clients/pkg/promtail/client).
+clients/cmd/fluent-bit and clients/pkg/promtail/client); the Collector 0.165 (exporter/exporterhelper,
+internal/memorylimiter, contrib's receiver/awsecscontainermetricsreceiver).
 
 A pattern is a regular expression of CloudWatch's kind (Amazon CloudWatch Logs, "Supported regular
 expressions"): letters, digits, `=`, `_`, `-` and a few more stand for themselves, a dot for any other
@@ -16,8 +17,12 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Alarm = Literal["lines-lost", "pushes-refused"]
-Program = Literal["Fluent Bit", "Fluent Bit's own output", "Grafana's plugin"]
+Alarm = Literal["lines-lost", "pushes-refused", "samples-lost"]
+Program = Literal["Fluent Bit", "Fluent Bit's own output", "Grafana's plugin", "Collector"]
+
+# The alarms on the log router's own log, and the one on the collector's, for which a refused push is lost.
+ROUTER_ALARMS: tuple[Alarm, ...] = ("lines-lost", "pushes-refused")
+COLLECTOR_ALARM: Alarm = "samples-lost"
 
 # The CloudWatch Logs API reference, MetricFilter, filterPattern.
 MAX_PATTERN = 1024
@@ -25,7 +30,7 @@ MAX_PATTERN = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Sign:
-    """A line of the log router's own log: the program that prints it, its words, and its meaning."""
+    """A line of a sidecar's own log: the program that prints it, its words, and its meaning."""
 
     program: Program
     # The program's own words, or a CloudWatch expression where `is_expression`.
@@ -47,6 +52,12 @@ def _lost(program: Program, words: str, means: str, *, is_expression: bool = Fal
 def _refused(words: str, means: str) -> Sign:
     program: Program = "Fluent Bit's own output"
     return Sign(program=program, words=words, alarm="pushes-refused", means=means, is_expression=True)
+
+
+def _unsent(words: str, means: str, *, is_expression: bool = False) -> Sign:
+    return Sign(
+        program="Collector", words=words, alarm=COLLECTOR_ALARM, means=means, is_expression=is_expression
+    )
 
 
 SIGNS: tuple[Sign, ...] = (
@@ -90,6 +101,16 @@ SIGNS: tuple[Sign, ...] = (
     _refused("HTTP.status.40[1-9]", "401: the password is wrong; 403: the address; 404: the route"),
     _refused("HTTP.status.4[13-9]", "413: a push is over the gate's limit; Fluent Bit tries it for ever"),
     _refused("HTTP.status.42[0-8]", "others of the gate or of Loki"),
+    _unsent(
+        "Exporting failed. Dropping data",
+        "a push was refused for good (400, 401, 403, 404, 413, 415), or it stopped during an outage",
+    ),
+    _unsent("Exporting failed. Rejecting data", "the queue is full: what is new is dropped"),
+    _unsent("Refusing data", "its memory is full: the application's pushes are refused"),
+    _unsent("Failed to collect stats", "the task's metadata endpoint didn't answer"),
+    _unsent("^Error.", "it can't start: its configuration, or the metadata endpoint", is_expression=True),
+    _unsent("^panic.", "it crashed, with its queue", is_expression=True),
+    _unsent("^fatal.error.", "the same", is_expression=True),
 )
 
 

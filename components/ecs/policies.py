@@ -9,7 +9,7 @@ from typing import Any
 
 from components.aws.documents import VERSION, allow
 from components.aws.partitions import partition_of
-from components.ecs.settings import LOG_ROUTER, ServiceSettings
+from components.ecs.settings import COLLECTOR, LOG_ROUTER, ServiceSettings
 
 # By IPv4 (`dkr.ecr`) or by both (`dkr-ecr`), with FIPS or without, under the suffix of the partition
 # (Amazon ECR user guide, "Amazon ECR private registry").
@@ -39,17 +39,21 @@ def execution_policy(
     log_group_arn: str,
     push_parameter_arns: Sequence[str],
     push_key_arn: str | None = None,
+    metrics_log_group_arn: str | None = None,
 ) -> dict[str, Any]:
     """What ECS may do to start the task: use what its definitions name, and nothing else.
 
     `push_parameter_arns` are all accounts in all forms that any revision may name; `push_key_arn` is the
     customer's key that encrypts them, if there is one.
     """
+    # The sidecars' own streams, whose names end in the task's id.
+    streams = [f"{log_group_arn}:log-stream:{LOG_ROUTER}/*"]
+    if metrics_log_group_arn is not None:
+        streams.append(f"{metrics_log_group_arn}:log-stream:{COLLECTOR}/*")
     own, kept = _secrets(service)
     parameters = [*own, *push_parameter_arns]
     statements = [
-        # The log router's own streams, whose names end in the task's id.
-        allow(["logs:CreateLogStream", "logs:PutLogEvents"], [f"{log_group_arn}:log-stream:{LOG_ROUTER}/*"]),
+        allow(["logs:CreateLogStream", "logs:PutLogEvents"], streams),
         *_some("ssm:GetParameters", parameters),
         *_some("secretsmanager:GetSecretValue", kept),
         *_decrypt_own(service),
@@ -107,6 +111,8 @@ def _pull(service: ServiceSettings) -> list[dict[str, Any]]:
     reference, Amazon ECR). It gives access to no repository.
     """
     images = [service.log_router.image_name, *(one.image for one in service.containers.values())]
+    if service.metrics is not None:
+        images.append(service.metrics.image)
     found = [match for image in images if (match := _ECR_IMAGE.match(image))]
     if not found:
         return []

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pulumi
 import pulumi_aws as aws
 from pulumi import ResourceOptions
 
+from components.ecs.collector import basic_authorization
 from components.ecs.firelens import OutputKind, url_with_credentials
 
 
 class PushSecret(NamedTuple):
-    """One secret: its Loki instance, its user, and the output whose form it has."""
+    """One secret: its backend (a Loki, or `prometheus`), its user, and the program whose form it has."""
 
-    loki: str
+    backend: str
     user: str
-    output: OutputKind
+    program: OutputKind | Literal["collector"]
+
+
+# What a parameter has, in its name.
+_FORMS = {"grafana": "push-url", "fluent-bit": "password", "collector": "authorization"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +32,7 @@ class PushAccessArgs:
 
     secrets: Sequence[PushSecret]
     push_urls: pulumi.Input[Mapping[str, str]]
-    # By Loki instance and user; secret.
+    # By backend and user; secret.
     passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
     # The trust policy of the role.
     trust: pulumi.Input[str]
@@ -36,7 +41,7 @@ class PushAccessArgs:
 
 
 class PushAccess(pulumi.ComponentResource):
-    """The accounts' passwords for log routers, in SSM, and the tasks' role without permissions."""
+    """The accounts' passwords for the sidecars, in SSM, and the tasks' role without permissions."""
 
     parameter_arns: dict[PushSecret, pulumi.Output[str]]
     """The parameter of each secret."""
@@ -56,24 +61,28 @@ class PushAccess(pulumi.ComponentResource):
         self.parameter_arns = {secret: self._parameter(secret, args).arn for secret in args.secrets}
         self.register_outputs({"task_role_arn": self.task_role_arn})
 
-    def arns_of(self, loki: str) -> list[pulumi.Output[str]]:
-        """The parameters of all accounts of a Loki, in both forms."""
-        return [arn for secret, arn in self.parameter_arns.items() if secret.loki == loki]
+    def arns_of(self, backend: str) -> list[pulumi.Output[str]]:
+        """The parameters of all accounts of a backend, in all forms."""
+        return [arn for secret, arn in self.parameter_arns.items() if secret.backend == backend]
 
     def _parameter(self, secret: PushSecret, args: PushAccessArgs) -> aws.ssm.Parameter:
-        form = "push-url" if secret.output == "grafana" else "password"
+        form = _FORMS[secret.program]
         known = pulumi.Output.all(
-            url=pulumi.Output.from_input(args.push_urls)[secret.loki],
-            password=args.passwords[secret.loki][secret.user],
+            url=pulumi.Output.from_input(args.push_urls).apply(lambda urls: urls.get(secret.backend)),
+            password=args.passwords[secret.backend][secret.user],
         )
 
         def value(found: dict[str, str]) -> str:
-            if secret.output == "fluent-bit":
-                return found["password"]
-            return url_with_credentials(found["url"], secret.user, found["password"])
+            match secret.program:
+                case "fluent-bit":
+                    return found["password"]
+                case "grafana":
+                    return url_with_credentials(found["url"], secret.user, found["password"])
+                case "collector":
+                    return basic_authorization(secret.user, found["password"])
 
         return aws.ssm.Parameter(
-            f"{self._name}-{secret.loki}-{secret.user}-{form}",
+            f"{self._name}-{secret.backend}-{secret.user}-{form}",
             type="SecureString",
             key_id=args.key_arn,
             value=pulumi.Output.secret(known.apply(value)),

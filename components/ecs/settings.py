@@ -9,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from components.ecs.buffer_plan import GRAFANA_DEFAULTS, BufferPlan, buffer_plan, tried_seconds
+from components.ecs.collector_plan import CollectorPlan, collector_plan
 from components.ecs.container_settings import MAX_STOP_SECONDS, AppContainer, Volume, check_dependencies
 from components.ecs.firelens import (
     MAX_LABELS,
@@ -22,6 +23,7 @@ from components.ecs.firelens import (
     seconds,
 )
 from components.ecs.log_router_settings import LogRate, LogRouter
+from components.ecs.metrics_settings import ServiceMetrics
 from components.port_policy.settings import PortRule
 from components.values.area import Area
 from components.values.networks import checked_cidr
@@ -30,6 +32,7 @@ from components.values.value_rule import ValueRule
 
 # The ECS developer guide, "Task definition parameters" and "Amazon ECS service quotas".
 LOG_ROUTER = "log-router"
+COLLECTOR = "collector"
 
 # The task's own volume for the queue of Grafana's plugin.
 BUFFER_VOLUME = "log-buffer"
@@ -40,6 +43,9 @@ MAX_EC2_CPU = 10240
 # (agent/taskresource/firelens; its documentation).
 ROUTER_PORTS = (24224, 8877)
 MAX_DRIVER_LINES = 536870912
+
+# OTLP over HTTP: the port in its specification.
+OTLP_PORT = 4318
 
 # The ECS developer guide, "Fargate task ephemeral storage": 20 GiB by default.
 FARGATE_DISK_MIB = 20 << 10
@@ -126,12 +132,27 @@ class ServiceSettings(Area):
     """The log router's buffers are sized for this rate and outage."""
     log_router: LogRouter = LogRouter()
     """This sidecar ships the task's lines."""
+    metrics: ServiceMetrics | None = None
+    """Another sidecar sends the task's metrics to Prometheus ([more](metrics.md#aws-services))."""
 
     @property
     def plan(self) -> BufferPlan:
         """The log router's needs for the stated rate and outage."""
         router = self.log_router
         return buffer_plan(router.output, self.log_rate, len(self.containers), router.options)
+
+    @property
+    def collector(self) -> ServiceMetrics | None:
+        """The settings of the metrics' sidecar; None without one."""
+        return self.metrics if self.metrics is not None and self.metrics.enabled else None
+
+    @property
+    def collector_plan(self) -> CollectorPlan | None:
+        """The collector's needs for the stated outage; None without one."""
+        if self.collector is None:
+            return None
+        outage = self.log_rate.outage_minutes
+        return collector_plan(self.collector.samples_per_minute, outage, len(self.containers))
 
     @model_validator(mode="after")
     def _check_ingress(self) -> Self:
@@ -160,6 +181,7 @@ class ServiceSettings(Area):
         if self.launch == "fargate":
             # All containers share one network interface, on which the log router listens too.
             taken = dict.fromkeys(((port, "tcp") for port in ROUTER_PORTS), LOG_ROUTER)
+            taken |= {} if self.collector is None else {(OTLP_PORT, "tcp"): COLLECTOR}
             for name, container in self.containers.items():
                 key = "ports" if container.ports else "port"
                 for one in container.served:
@@ -257,6 +279,26 @@ class ServiceSettings(Area):
         return self
 
     @model_validator(mode="after")
+    def _check_metrics(self) -> Self:
+        if self.collector is None:
+            return self
+        if COLLECTOR in self.containers:
+            raise ValueError(
+                f"containers: the metrics' sidecar has a name of its own, received {COLLECTOR!r} for another"
+            )
+        most = MAX_CONTAINERS - 2
+        if len(self.containers) > most:
+            raise ValueError(
+                f"containers: {most} at most beside the log router and the collector, "
+                f"received {len(self.containers)}"
+            )
+        image = self.collector.image
+        problem = architecture_problem(image, self.architecture)
+        if problem:
+            raise ValueError(f"metrics.image: {problem}; received {image!r}")
+        return self
+
+    @model_validator(mode="after")
     def _check_plan(self) -> Self:
         plan, rate = self.plan, self.log_rate
         if plan.stop_seconds > MAX_STOP_SECONDS:
@@ -289,11 +331,13 @@ class ServiceSettings(Area):
 
     @model_validator(mode="after")
     def _check_size(self) -> Self:
-        wanted = self.plan.memory_mib + sum(one.memory_mib for one in self.containers.values())
+        collector = self.collector_plan.memory_mib if self.collector_plan else 0
+        wanted = self.plan.memory_mib + collector + sum(one.memory_mib for one in self.containers.values())
         if wanted > self.memory_mib:
+            others = f", and the collector ({collector} MiB for its metrics)" if collector else ""
             raise ValueError(
-                f"memoryMib: the containers and the log router ({self.plan.memory_mib} MiB for its logRate) "
-                f"want {wanted} MiB together, received {self.memory_mib}"
+                f"memoryMib: the containers and the log router ({self.plan.memory_mib} MiB for its logRate)"
+                f"{others} want {wanted} MiB together, received {self.memory_mib}"
             )
         if self.launch == "fargate":
             fitting = FARGATE_SIZES.get(self.cpu_units)

@@ -17,6 +17,7 @@ from typing import Any
 
 from components.docker_hosts.docker_reader import SOCKET
 from components.docker_hosts.push_destination import PASSWORD_FILE, Destination
+from components.prometheus.otlp_exporter import otlp_exporter
 
 # The user in the Collector's image.
 COLLECTOR_UID = 10001
@@ -30,8 +31,6 @@ HOST_ROOT = "/host"
 INTERVAL_SECONDS = 30
 # Docker takes up to two seconds for a container's statistics, and answers for some at once.
 DOCKER_SECONDS = 20
-# The gate and the reader let 64 KB through, uncompressed.
-PUSH_BYTES = 50_000
 # Two hours of a host with 20 containers, in memory.
 QUEUE_BYTES = 20_000_000
 
@@ -123,25 +122,8 @@ def _on(*names: str) -> dict[str, dict[str, bool]]:
 
 
 def _exporter(destination: Destination) -> dict[str, Any]:
-    return {
-        "metrics_endpoint": destination.url,
-        # A compressed push is refused.
-        "compression": "none",
-        **({"auth": {"authenticator": "basicauth"}} if destination.user is not None else {}),
-        # Without an end: a full queue drops what is new.
-        "retry_on_failure": {"max_elapsed_time": "0s", "max_interval": "30s"},
-        "sending_queue": {
-            "num_consumers": 1,
-            "sizer": "bytes",
-            "queue_size": QUEUE_BYTES,
-            "batch": {
-                "sizer": "bytes",
-                "flush_timeout": "1s",
-                "min_size": PUSH_BYTES,
-                "max_size": PUSH_BYTES,
-            },
-        },
-    }
+    login = {"auth": {"authenticator": "basicauth"}} if destination.user is not None else {}
+    return otlp_exporter(destination.url, QUEUE_BYTES, login)
 
 
 def _login(destination: Destination) -> dict[str, Any]:

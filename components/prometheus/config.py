@@ -60,6 +60,9 @@ def render_prometheus_config(
                 "aws.ecs.cluster.arn",
                 "aws.ecs.service.name",
                 "aws.ecs.task.arn",
+                # Of the stack's own services: the name in the settings, and the task's id.
+                "ecs.service",
+                "ecs.task",
             ],
         },
         "scrape_configs": [

@@ -19,6 +19,7 @@ from components.log_shipper.settings import CAMPUS_LABEL, ShipperSettings
 from components.loki.settings import LokiSettings
 from components.port_policy.rules import Protocol, Rule, lets_in, named_sources, shut_out
 from components.port_policy.settings import PortPolicySettings
+from components.prometheus.settings import PrometheusSettings
 from components.values.networks import contains, is_wide
 
 LokisByName = Mapping[str, LokiSettings]
@@ -67,11 +68,45 @@ def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressS
             )
 
 
+def check_services_metrics(
+    services: ServicesByName,
+    prometheus: PrometheusSettings | None,
+    edge: EdgeSettings,
+    egress: EgressSettings,
+) -> None:
+    """Each service with metrics has a Prometheus that lets its tasks in, and an account there."""
+    for name, service in services.items():
+        if service.metrics is None:
+            continue
+        key = f"services.{name}.metrics"
+        if prometheus is None:
+            raise ValueError(f"{key}: the area `prometheus` is needed, received {service.metrics.enabled}")
+        users, account = [one.user for one in prometheus.accounts], service.metrics.account
+        if account is not None and account not in users:
+            raise ValueError(
+                f"{key}.account: one of the accounts of prometheus {users}, received {account!r}"
+            )
+        if not prometheus.allows_nat and not _let_in(egress.stated_addresses, allowlist(prometheus, edge)):
+            raise ValueError(
+                f"prometheus.allow: services.{name}'s tasks push their metrics from the NAT's addresses: add "
+                f"nat, received {list(prometheus.allow)}"
+            )
+
+
+def _let_in(addresses: Sequence[str], cidrs: Sequence[str]) -> bool:
+    """Whether a list lets all addresses in, which are known before the update."""
+    networks = [ipaddress.ip_network(cidr) for cidr in cidrs]
+    meant = [ipaddress.ip_network(address) for address in addresses]
+    return bool(meant) and all(any(contains(network, one) for network in networks) for one in meant)
+
+
 def check_digests(services: ServicesByName, images: ImagesSettings) -> None:
     """Refuse images without a digest: a tag may point to another image at the next task's start."""
     for name, service in services.items() if images.require_digest else ():
         named = {f"containers.{key}.image": one.image for key, one in service.containers.items()}
         named["logRouter.image"] = service.log_router.image_name
+        if service.collector is not None:
+            named["metrics.image"] = service.collector.image
         for key, image in named.items():
             if not has_digest(image):
                 raise ValueError(f"services.{name}.{key}: {DIGEST_RULE}, received {image!r}")

@@ -1,4 +1,4 @@
-"""All ECS services whose logs are shipped, with their shared resources."""
+"""All ECS services whose logs and metrics are shipped, with their shared resources."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from components.ecs.policies import ecs_tasks_trust
 from components.ecs.push_access import PushAccess, PushAccessArgs, PushSecret
 from components.ecs.settings import ServiceSettings
 from components.ecs.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
+from components.prometheus.settings import ROLE as PROMETHEUS
 from components.stack.settings import Settings
 
 
@@ -25,7 +26,9 @@ class ServicesArgs:
 
     settings: Settings
     push_urls: pulumi.Input[Mapping[str, str]]
-    # Per Loki instance and user; secret.
+    # The URL for pushes by OTLP, if services have metrics.
+    metrics_url: pulumi.Input[str] | None = None
+    # Per backend and user; secret.
     passwords: Mapping[str, Mapping[str, pulumi.Input[str]]]
     # The network of Fargate's tasks; the settings require it if there are any.
     vpc_id: pulumi.Input[str] | None
@@ -69,6 +72,8 @@ class Services(pulumi.ComponentResource):
                     alarm_topic_arn=settings.aws.alarm_topic_arn,
                     keeps_metadata=settings.loki.instances[service.loki].keeps_structured_metadata,
                     push_key_arn=settings.aws.kms_key_arn,
+                    metrics_url=args.metrics_url,
+                    metrics_secret=metrics_secret(settings, service),
                 ),
                 child,
             ).task_definition_arn
@@ -90,17 +95,21 @@ class Services(pulumi.ComponentResource):
 
 
 def push_secrets(settings: Settings) -> list[PushSecret]:
-    """Every account of the instances that services push to, in both outputs' forms.
+    """Every account of the backends that services push to, in every form that a sidecar of theirs may need.
 
     Not only the accounts in use: until ECS gets the next revision, it starts tasks of the former one, with
     that one's account and output.
     """
-    return [
+    of_lines = [
         PushSecret(loki, account.user, output)
         for loki in sorted({service.loki for service in settings.services.values()})
         for output in sorted(OUTPUTS)
         for account in settings.loki.instances[loki].accounts
     ]
+    metrics = settings.prometheus
+    if metrics is None or not any(service.metrics for service in settings.services.values()):
+        return of_lines
+    return of_lines + [PushSecret(PROMETHEUS, account.user, "collector") for account in metrics.accounts]
 
 
 def push_secret(settings: Settings, service: ServiceSettings) -> PushSecret | None:
@@ -109,3 +118,11 @@ def push_secret(settings: Settings, service: ServiceSettings) -> PushSecret | No
     if not accounts:
         return None
     return PushSecret(service.loki, service.account or accounts[0].user, service.log_router.output)
+
+
+def metrics_secret(settings: Settings, service: ServiceSettings) -> PushSecret | None:
+    """The secret for the pushes of a service's metrics; None without metrics, or if the route needs none."""
+    if settings.prometheus is None or service.metrics is None or not settings.prometheus.accounts:
+        return None
+    user = service.metrics.account or settings.prometheus.accounts[0].user
+    return PushSecret(PROMETHEUS, user, "collector")

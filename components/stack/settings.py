@@ -85,6 +85,7 @@ class Settings(Area):
         own = self.grafana.alert_rules or {}
         check_alert_rules(own, lokis, has_prometheus=self.prometheus is not None)
         cross_checks.check_services(self.services, lokis, self.egress)
+        cross_checks.check_services_metrics(self.services, self.prometheus, self.edge, self.egress)
         cross_checks.check_digests(self.services, self.images)
         cross_checks.check_zones(self.egress, self.aws)
         cross_checks.check_private_network(self.campus, self.port_policy, self.edge, self.backends)

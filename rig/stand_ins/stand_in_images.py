@@ -31,7 +31,15 @@ PROMETHEUS_SECONDS = 300
 # `nobody`.
 PROMETHEUS_USER = 65534
 COLLECTOR_VERSION = "0.165.1"
-COLLECTOR_SECONDS = 240
+COLLECTOR_SECONDS = 300
+# The processor that finds a task's id would find those of every other cloud, too, with their SDKs.
+OTHER_DETECTORS = (
+    "akamai alibaba_ecs aws_ec2 aws_eks aws_elastic_beanstalk aws_lambda azure azure_aks azure_appservice "
+    "azure_containerapps azure_functions consul digitalocean docker dynatrace env gcp heroku hetzner "
+    "ibmcloud_classic ibmcloud_vpc k8s_api kubeadm openshift openstack_nova oraclecloud scaleway system "
+    "tencent_cvm upcloud vultr"
+)
+COLLECTOR_TAGS = ",".join(f"omit_detector_{name}" for name in OTHER_DETECTORS.split())
 COLLECTOR_USER = 10001
 SEARCH_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # Debian's busybox has no flock: it comes with the C library it needs.
@@ -104,15 +112,22 @@ def prometheus_programs() -> Path:
 def collector_program() -> Path:
     """The OpenTelemetry Collector with the components that the stack uses, built if need be.
 
-    Some modules of upstream's own build aren't available at its version: the receiver of Docker's stats and
-    the login are older.
+    Some modules of upstream's own build aren't available at its version: the receiver of Docker's stats, the
+    login and the processors of metrics (filter, transform, resource_detection) are older.
     """
     folder = cache_folder() / "bin" / f"otel-collector-{COLLECTOR_VERSION}"
-    key = cache.key_of(COLLECTOR_VERSION, GO / "otel-collector")
+    key = cache.key_of(COLLECTOR_VERSION, GO / "otel-collector", COLLECTOR_TAGS)
     if not cache.is_whole(folder, key):
         with cache.new_folder(folder, key) as made:
             version = f"-X main.version={COLLECTOR_VERSION}"
-            go.build(GO / "otel-collector", ["."], made, usual=COLLECTOR_SECONDS, ldflags=version)
+            go.build(
+                GO / "otel-collector",
+                ["."],
+                made,
+                usual=COLLECTOR_SECONDS,
+                ldflags=version,
+                tags=COLLECTOR_TAGS,
+            )
     return folder / "otel-collector"
 
 
@@ -265,6 +280,6 @@ STAND_INS = {
             'ENTRYPOINT ["/otelcol-contrib"]',
             'CMD ["--config","/etc/otelcol-contrib/config.yaml"]',
         ),
-        _recipe_key(GO / "otel-collector"),
+        _recipe_key(GO / "otel-collector", COLLECTOR_TAGS),
     ),
 }

@@ -1,4 +1,4 @@
-"""The stack with Prometheus and its host's metrics, and Grafana's image or a fake in its place."""
+"""The stack with its host's metrics and its services', and Grafana's image or a fake in its place."""
 
 from __future__ import annotations
 
@@ -22,12 +22,24 @@ PROMETHEUS = {
     "prometheus": local_settings()["prometheus"] | {"allow": ["nat", OUTSIDE], "allowWide": True},
     "hostMetrics": local_settings()["hostMetrics"],
     "campus": {"logsTo": None},
+    "services": {
+        "client-api": {"metrics": {"enabled": True}},
+        "judge-api": {
+            "launch": "fargate",
+            "cpuUnits": 256,
+            "memoryMib": 512,
+            "containers": {"app": {"image": "nginx:1.29.4", "port": 80, "memoryMib": 128}},
+            "metrics": {"enabled": True},
+        },
+    },
 }
+# By launch type.
+SERVICES = {"ec2": "client-api", "fargate": "judge-api"}
 
 
 @pytest.fixture(scope="package")
 def deployment(rig: Rig, emulator: Emulator) -> Iterator[Deployment]:
-    """The stack with Prometheus and its host's metrics."""
+    """The stack with Prometheus, its host's metrics and its services'."""
     make_played_image(rig)
     with deployed(rig, emulator, merged(WHOLE, PROMETHEUS)) as made:
         yield made

@@ -8,10 +8,24 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from components.ecs.container_definitions import PushTarget, container_definitions, task_volumes
-from components.ecs.settings import FARGATE_SIZES, ROUTER_PORTS, ServiceSettings
+from components.ecs.collector import MetricsTarget
+from components.ecs.container_definitions import (
+    MetricsParts,
+    PushTarget,
+    container_definitions,
+    task_volumes,
+)
+from components.ecs.settings import (
+    COLLECTOR,
+    FARGATE_SIZES,
+    LOG_ROUTER,
+    OTLP_PORT,
+    ROUTER_PORTS,
+    ServiceSettings,
+)
 
 URL = "https://grafana.codedang.com/lokiaws/loki/api/v1/push"
+METRICS_URL = "https://grafana.codedang.com/metrics/api/v1/otlp/v1/metrics"
 PARAMETER = "arn:aws:ssm:ap-northeast-2:123456789012:parameter/push-aws-admin-push-url-1234567"
 SECRET = "arn:aws:secretsmanager:ap-northeast-2:123456789012:secret:db-AbCdEf"
 
@@ -25,7 +39,7 @@ def _words(first: str, others: str, longest: int) -> st.SearchStrategy[str]:
     return st.builds(str.__add__, st.sampled_from(first), st.text(first + others, max_size=longest - 1))
 
 
-names = _words(ascii_lowercase, f"{digits}-", 11).filter(lambda name: name != "log-router")
+names = _words(ascii_lowercase, f"{digits}-", 11).filter(lambda name: name not in (LOG_ROUTER, COLLECTOR))
 variables = _words(f"{ascii_uppercase}_", digits, 9)
 environments = st.dictionaries(variables, st.text(max_size=8), max_size=2)
 secrets = st.dictionaries(variables, st.sampled_from([PARAMETER, SECRET, f"{SECRET}:password::"]), max_size=2)
@@ -60,8 +74,8 @@ def container_trees(draw: st.DrawFn, port: int | None) -> dict[str, Any]:
 def service_trees(draw: st.DrawFn) -> dict[str, Any]:
     """A service's valid settings."""
     launch = draw(st.sampled_from(["ec2", "fargate"]))
-    containers = draw(st.lists(names, min_size=1, max_size=9, unique=True))
-    every_port = st.integers(1, 65535).filter(lambda port: port not in ROUTER_PORTS)
+    containers = draw(st.lists(names, min_size=1, max_size=8, unique=True))
+    every_port = st.integers(1, 65535).filter(lambda port: port not in (*ROUTER_PORTS, OTLP_PORT))
     ports = draw(st.lists(every_port, min_size=len(containers), max_size=len(containers), unique=True))
     tree: dict[str, Any] = {
         "launch": launch,
@@ -78,6 +92,7 @@ def service_trees(draw: st.DrawFn) -> dict[str, Any]:
             "outageMinutes": draw(st.integers(1, 60)),
         },
         "logRouter": {"output": draw(st.sampled_from(["grafana", "fluent-bit"]))},
+        "metrics": draw(st.sampled_from([None, {"enabled": False}, {"enabled": True}])),
     }
     if tree["architecture"] == "arm64" and tree["logRouter"]["output"] == "grafana":
         # Grafana's own image exists only for amd64.
@@ -90,15 +105,12 @@ def _memory(tree: dict[str, Any]) -> int:
     """Enough for all containers; on Fargate the smallest size, or a smaller outage."""
     held = sum(one["memoryMib"] for one in tree["containers"].values())
     sizes = FARGATE_SIZES[tree["cpuUnits"]] if tree["launch"] == "fargate" else [1 << 20]
-    needed = (
-        held
-        + ServiceSettings.model_validate(
-            tree | {"launch": "ec2", "cpuUnits": 128, "memoryMib": 1 << 20}
-        ).plan.memory_mib
-    )
+    made = ServiceSettings.model_validate(tree | {"launch": "ec2", "cpuUnits": 128, "memoryMib": 1 << 20})
+    needed = held + made.plan.memory_mib + (made.collector_plan.memory_mib if made.collector_plan else 0)
     fitting = [size for size in sizes if size >= needed]
     if not fitting:
         tree["logRate"]["outageMinutes"] = tree["logRate"]["linesPerSecond"] = 1
+        tree["metrics"] = None
         return sizes[-1]
     return fitting[0]
 
@@ -138,8 +150,20 @@ def request_for(service: ServiceSettings, *, with_password: bool = False) -> dic
             target=target(service, with_password=with_password),
             log_group="/ecs/client-api/log-router",
             region="ap-northeast-2",
+            metrics=_metrics(service),
         ),
     }
+
+
+def _metrics(service: ServiceSettings) -> MetricsParts | None:
+    if service.collector is None or service.collector_plan is None:
+        return None
+    return MetricsParts(
+        image=service.collector.image,
+        plan=service.collector_plan,
+        target=MetricsTarget(url=METRICS_URL, parameter_arn=PARAMETER),
+        log_group="/ecs/client-api/collector",
+    )
 
 
 def service(**changes: Any) -> ServiceSettings:

@@ -11,17 +11,18 @@ import pulumi
 import pytest
 
 from components.aws.documents import canonical
+from components.ecs.collector import LOGIN_VARIABLE, basic_authorization
 from components.ecs.component import ShippedService, ShippedServiceArgs
 from components.ecs.firelens import OutputKind
-from components.ecs.loss_signs import Alarm, pattern
+from components.ecs.loss_signs import COLLECTOR_ALARM, Alarm, pattern
 from components.ecs.policies import ecs_tasks_trust
 from components.ecs.push_access import PushAccess, PushAccessArgs, PushSecret
 from components.ecs.settings import GroupIngress, ServiceSettings
 from components.ecs.task_security_group import TaskSecurityGroup, TaskSecurityGroupArgs
-from components.stack.services import Services, ServicesArgs, push_secret, push_secrets
+from components.stack.services import Services, ServicesArgs, metrics_secret, push_secret, push_secrets
 from components.stack.settings import parse
 from rig.stack import settings_of
-from tests.support.ecs_services import URL, service
+from tests.support.ecs_services import METRICS_URL, URL, service
 from tests.support.fake_engine import ACCOUNT, Engine, known, plain, running_engine
 
 GROUP = "sg-0123456789abcdef0"
@@ -230,6 +231,83 @@ def test_a_role_of_the_services_own_is_taken(engine: Engine) -> None:
     known(lambda: shipped(service(taskRoleArn=own)))
     [definition] = [one for one in engine.registered["app"] if one.typ.endswith("TaskDefinition")]
     assert definition.inputs["taskRoleArn"] == own
+
+
+METRICS = PushSecret("prometheus", "aws", "collector")
+
+
+def with_metrics(engine: Engine, *, enabled: bool = True) -> dict[tuple[str, str], dict[str, Any]]:
+    """The inputs of what a service with metrics is made of, by type and name."""
+    access = PushAccess(
+        "push",
+        PushAccessArgs(
+            secrets=[METRICS, PushSecret("prometheus", "other", "collector")],
+            push_urls={"aws": URL},
+            passwords={"prometheus": {name: pulumi.Output.secret(PASSWORD) for name in ("aws", "other")}},
+            trust="the trust",
+        ),
+    )
+    args = ShippedServiceArgs(
+        service=service(memoryMib=1024, metrics={"enabled": enabled}),
+        push_url=URL,
+        secret=None,
+        access=access,
+        trust="the trust",
+        region="ap-northeast-2",
+        alarm_topic_arn=None,
+        keeps_metadata=True,
+        metrics_url=METRICS_URL,
+        metrics_secret=METRICS,
+    )
+    known(lambda: ShippedService("app", args).task_definition_arn)
+    made = [one for parts in engine.registered.values() for one in parts]
+    return {(one.typ.rsplit(":", 1)[1], one.name): one.inputs for one in made}
+
+
+def test_metrics_are_three_resources_more_and_their_alarm_counts_the_collectors_lines(engine: Engine) -> None:
+    made = with_metrics(engine)
+    assert len(engine.registered["app"]) == 11
+    counted, alarm = (made[kind, f"app-{COLLECTOR_ALARM}"] for kind in ("LogMetricFilter", "MetricAlarm"))
+    assert counted["pattern"] == pattern(COLLECTOR_ALARM)
+    assert counted["logGroupName"] == made["LogGroup", "app-collector"]["name"]
+    assert alarm["metricName"] == counted["metricTransformation"]["name"]
+    assert alarm["alarmDescription"].startswith("The collector of app-")
+
+
+def test_the_metrics_login_is_in_ssm_and_nowhere_else(engine: Engine) -> None:
+    made = with_metrics(engine)
+    value = basic_authorization("aws", PASSWORD)
+    assert plain(made["Parameter", "push-prometheus-aws-authorization"]["value"]) == value
+    definition = made["TaskDefinition", "app"]
+    [collector] = [
+        one for one in json.loads(definition["containerDefinitions"]) if one["name"] == "collector"
+    ]
+    arn = "arn:push-prometheus-aws-authorization"
+    assert collector["secrets"] == [{"name": LOGIN_VARIABLE, "valueFrom": arn}]
+    # All accounts: a former revision has the former one.
+    assert made["RolePolicy", "app-execution"]["policy"].count("arn:push-prometheus") == 2
+    for one in engine.registered["app"]:
+        assert PASSWORD not in str(one.inputs)
+        assert value.removeprefix("Basic ") not in str(one.inputs)
+
+
+def test_switched_off_a_former_revision_still_finds_its_secret_and_its_log_group(engine: Engine) -> None:
+    made = with_metrics(engine, enabled=False)
+    assert "collector" not in made["TaskDefinition", "app"]["containerDefinitions"]
+    assert ("LogGroup", "app-collector") in made
+    policy = made["RolePolicy", "app-execution"]["policy"]
+    assert policy.count("arn:push-prometheus") == 2
+    assert "log-stream:collector/*" in policy
+
+
+def test_the_logins_are_for_stacks_with_services_that_have_metrics() -> None:
+    tree = settings_of("local")
+    assert not [one for one in push_secrets(parse(tree)) if one.program == "collector"]
+    tree["services"]["client-api"]["metrics"] = {"enabled": True}
+    settings = parse(tree)
+    [secret] = [one for one in push_secrets(settings) if one.program == "collector"]
+    assert metrics_secret(settings, settings.services["client-api"]) == secret
+    assert secret == PushSecret("prometheus", "admin", "collector")
 
 
 def test_the_secrets_of_every_listed_account_are_kept() -> None:

@@ -91,6 +91,14 @@ def test_lines_are_paid_by_the_way_that_they_go(egress: dict[str, Any], each: fl
     assert sum("alarm" in one.what for one in found.fixed) == 1
 
 
+def test_metrics_cost_one_alarm_more_for_each_service() -> None:
+    service = {"cpuUnits": 512, "memoryMib": 1024, "containers": APP}
+    measured = {**service, "metrics": {"enabled": True}}
+    router = {"logRouter": {"image": "team/fluent-bit:1"}}
+    found = costs(half(services={"api": service | router, "judge": measured}), prices_of("ap-northeast-2"))
+    assert [one.many for one in found.fixed if "alarm" in one.what] == ["5"]
+
+
 @pytest.mark.parametrize("region", REGIONS)
 def test_each_price_has_a_source_and_a_date(region: str) -> None:
     prices = prices_of(region)

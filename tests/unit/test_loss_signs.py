@@ -1,4 +1,4 @@
-"""Which line of the log router's own log rings which alarm."""
+"""Which line of a sidecar's own log rings which alarm."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from components.ecs.loss_signs import MAX_PATTERN, SIGNS, Alarm, pattern
+from components.ecs.loss_signs import COLLECTOR_ALARM, MAX_PATTERN, ROUTER_ALARMS, SIGNS, Alarm, pattern
 from tests.support.alarms import counted
 
-ALARMS: tuple[Alarm, ...] = ("lines-lost", "pushes-refused")
+ALARMS: tuple[Alarm, ...] = (*ROUTER_ALARMS, COLLECTOR_ALARM)
 NAME = "1-1764471907.123456789.flb"
 WAY = "task_id=3, input=forward.0 > output=loki.0"
 # Fluent Bit 4.2.3's own lines; test_log_router tests those of Grafana's real plugin.
@@ -38,6 +38,22 @@ REFUSED = [
     f"[error] [output:loki:loki.0] campus.example:443, HTTP status={status}"
     for status in (301, 308, 401, 403, 404, 405, 413, 415, 421, 422, 428, 431, 451, 499)
 ]
+# The Collector 0.165's own lines, shortened; test_task_metrics tests those of the real one.
+UNSENT = [
+    '{"level":"error","msg":"Exporting failed. Dropping data.","error":"not retryable error"}',
+    '{"level":"error","msg":"Exporting failed. Rejecting data.","error":"sending queue is full"}',
+    '{"level":"warn","msg":"Memory usage is above soft limit. Refusing data.","cur_mem_mib":150}',
+    '{"level":"error","msg":"Failed to collect stats","error":"request GET failed"}',
+    "Error: cannot start pipelines: ecs metadata unavailable",
+    "panic: send on closed channel",
+    "fatal error: concurrent map writes",
+]
+# Known to the collector's alarm alone.
+HARMLESS_TO_THE_COLLECTOR = [
+    '{"level":"info","msg":"Exporting failed. Will retry the request after interval.","error":"503"}',
+    '{"level":"warn","msg":"failed to execute statement","statement":"set(metric.unit)"}',
+    '{"level":"info","msg":"Memory usage back within limits. Resuming normal operation."}',
+]
 HARMLESS = [
     "[engine] caught signal (SIGTERM)",
     "[ warn] [engine] service will shutdown in max 5 seconds",
@@ -54,9 +70,19 @@ HARMLESS = [
 ]
 
 
-def rung(line: str) -> set[Alarm]:
+def rung(line: str, alarms: tuple[Alarm, ...] = ROUTER_ALARMS) -> set[Alarm]:
     """The alarms that a line rings: CloudWatch's expressions are a subset of Python's."""
-    return {alarm for alarm in ALARMS if counted(alarm, line)}
+    return {alarm for alarm in alarms if counted(alarm, line)}
+
+
+@pytest.mark.parametrize("line", UNSENT)
+def test_a_line_about_lost_samples_rings(line: str) -> None:
+    assert rung(line, (COLLECTOR_ALARM,)) == {COLLECTOR_ALARM}
+
+
+@pytest.mark.parametrize("line", HARMLESS_TO_THE_COLLECTOR)
+def test_what_the_collector_says_without_a_loss_rings_nothing(line: str) -> None:
+    assert rung(line, ALARMS) == set()
 
 
 @pytest.mark.parametrize("line", LOST)
@@ -79,7 +105,7 @@ def test_every_sign_is_shown_here_or_by_the_real_plugin() -> None:
         sign.words
         for sign in SIGNS
         if sign.program != "Grafana's plugin"
-        and not any(re.search(sign.expression, line) for line in LOST + REFUSED)
+        and not any(re.search(sign.expression, line) for line in LOST + REFUSED + UNSENT)
     ]
     assert unseen == []
 

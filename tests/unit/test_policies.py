@@ -49,8 +49,8 @@ def allowed(of: ServiceSettings, *parameters: str) -> dict[str, list[str]]:
 
 
 def wide(resources: list[str]) -> list[str]:
-    """The resources that are wider than one thing; a log group's streams are the log router's own."""
-    streams = re.compile(r"arn:aws:logs:[^*]*:log-group:[^*:]+:log-stream:log-router/\*")
+    """The resources that are wider than one thing; a log group's streams are its sidecar's own."""
+    streams = re.compile(r"arn:aws:logs:[^*]*:log-group:[^*:]+/([a-z-]+):log-stream:\1/\*")
     return [one for one in resources if "*" in one and not streams.fullmatch(one)]
 
 
@@ -77,6 +77,21 @@ def test_a_service_without_secrets_reads_none() -> None:
         "logs:CreateLogStream": [f"{GROUP}:log-stream:log-router/*"],
         "logs:PutLogEvents": [f"{GROUP}:log-stream:log-router/*"],
     }
+
+
+def test_a_collector_writes_its_own_streams_and_its_image_can_be_pulled() -> None:
+    of = service(memoryMib=1024, metrics={"enabled": True, "image": ECR})
+    group = GROUP.replace("log-router", "collector")
+    policy = execution_policy(
+        service=of, log_group_arn=GROUP, push_parameter_arns=[PARAMETER], metrics_log_group_arn=group
+    )
+    [writes] = [one for one in policy["Statement"] if "logs:PutLogEvents" in one["Action"]]
+    assert set(writes["Resource"]) == {
+        f"{GROUP}:log-stream:log-router/*",
+        f"{group}:log-stream:collector/*",
+    }
+    assert wide(writes["Resource"]) == []
+    assert allowed(of)["ecr:BatchGetImage"] == ["arn:aws:ecr:ap-northeast-2:123456789012:repository/team/app"]
 
 
 def test_images_in_ecr_can_be_pulled_from_their_repositories_alone() -> None:

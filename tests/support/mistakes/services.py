@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.ecs.firelens import OUTPUTS
+from components.ecs.metrics_settings import COLLECTOR_IMAGE
+from rig.stack import Settings
 from tests.support.ecs_services import VPC, ingress_rule
 from tests.support.mistakes.mistake import Mistake
 from tests.support.settings import CANARY, LOCAL, put
@@ -38,7 +40,59 @@ def ingress(rule: Mapping[str, Any], says: str, *words: str) -> Mistake:
     return Mistake({AT + "ingress": [rule]}, f"{AT}ingress.0.{says}", *words, base=ON_FARGATE)
 
 
+def metrics(changes: Mapping[str, Any], says: str, *words: str, base: Settings = LOCAL) -> Mistake:
+    """A mistake in its metrics."""
+    return Mistake({AT + "metrics.enabled": True, **changes}, says, *words, base=base)
+
+
 MISTAKES = [
+    Mistake(
+        {
+            "images.requireDigest": True,
+            **WITH_DIGESTS,
+            AT + "metrics.enabled": True,
+        },
+        f"{AT}metrics.image: tag and digest are required",
+        COLLECTOR_IMAGE,
+    ),
+    metrics({"prometheus": ...}, AT + "metrics: the area `prometheus` is needed", "True"),
+    metrics(
+        {AT + "metrics.account": "x"}, AT + "metrics.account: one of the accounts of prom", "admin", "'x'"
+    ),
+    metrics({AT + "metrics.account": "a b"}, AT + "metrics.account: a user name is", "a b"),
+    metrics({AT + "metrics.samplesPerMinute": -1}, AT + "metrics.samplesPerMinute: ", "-1"),
+    metrics({AT + "metrics.interval": "10s"}, AT + "metrics.interval: unknown key"),
+    metrics(
+        {"prometheus.allow": ["192.0.2.1"]},
+        "prometheus.allow: services.client-api's tasks push their metrics from the NAT",
+        "add nat",
+        "192.0.2.1",
+    ),
+    metrics(
+        {AT + "containers.collector": WORKER},
+        AT + "containers: the metrics' sidecar has a name of its own",
+        "'collector'",
+    ),
+    metrics(
+        {AT + "containers": {f"app{at}": {"image": "a:1", "memoryMib": 6} for at in range(9)}},
+        AT + "containers: 8 at most beside the log router and the collector",
+        "9",
+    ),
+    metrics(
+        {AT + "metrics.image": "team/collector:1-arm64"}, AT + "metrics.image: the tag says arm64", "x86_64"
+    ),
+    metrics(
+        {AT + "containers.app.port": 4318},
+        AT + "containers.app.port: collector has it",
+        "4318",
+        base=ON_FARGATE,
+    ),
+    metrics(
+        {AT + "metrics.samplesPerMinute": 100_000},
+        AT + "memoryMib: the containers and the log router",
+        "and the collector",
+        "512",
+    ),
     *(
         Mistake(
             {"images.requireDigest": True, **WITH_DIGESTS, AT + key: image},
