@@ -115,11 +115,17 @@ def _service(
     gigabytes = _gigabytes(service.log_rate)
     # With `given` somebody else runs a NAT instance, which has no price per gigabyte.
     by_gateway = egress.lookup is not None or (egress.create is not None and egress.create.nat == "gateway")
+    per_gigabyte = usd["egressGb"] + (usd["natGatewayGb"] if by_gateway else 0.0)
     yield Cost(
-        f"{name}: a task's lines, at its logRate all month",
-        f"{gigabytes:.0f} GB",
-        gigabytes * (usd["egressGb"] + (usd["natGatewayGb"] if by_gateway else 0.0)),
+        f"{name}: a task's lines, at its logRate all month", f"{gigabytes:.0f} GB", gigabytes * per_gigabyte
     )
+    if service.collector_plan is not None:
+        gigabytes = service.collector_plan.bytes_per_minute * 60 * MONTH_HOURS / GB
+        yield Cost(
+            f"{name}: a task's samples, at its samplesPerMinute all month",
+            f"{gigabytes:.0f} GB",
+            gigabytes * per_gigabyte,
+        )
     if service.launch == "fargate":
         arm = "Arm" if service.architecture == "arm64" else ""
         hour = (

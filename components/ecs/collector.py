@@ -108,7 +108,11 @@ def render_collector_config(service: str, launch: Launch, plan: CollectorPlan, t
             "transform/names": _transform(_PROMETHEUS_NAMES),
             "transform/labels": _transform([("resource", _labels(service))]),
         },
-        "exporters": {"otlp_http": otlp_exporter(target.url, plan.queue_bytes, login)},
+        # Prometheus refuses a push as a whole: a sample of the application's mustn't take the task's with it.
+        "exporters": {
+            "otlp_http/task": otlp_exporter(target.url, plan.task_queue_bytes, login),
+            "otlp_http/app": otlp_exporter(target.url, plan.app_queue_bytes, login),
+        },
         "service": {
             # Its own page for metrics would be open to its network.
             "telemetry": {
@@ -119,12 +123,12 @@ def render_collector_config(service: str, launch: Launch, plan: CollectorPlan, t
                 "metrics/task": {
                     "receivers": ["awsecscontainermetrics"],
                     "processors": ["filter", "resource_detection", "transform/names", "transform/labels"],
-                    "exporters": ["otlp_http"],
+                    "exporters": ["otlp_http/task"],
                 },
                 "metrics/app": {
                     "receivers": ["otlp"],
                     "processors": ["memory_limiter", "resource_detection", "transform/labels"],
-                    "exporters": ["otlp_http"],
+                    "exporters": ["otlp_http/app"],
                 },
             },
         },

@@ -15,10 +15,11 @@ from typing import Any
 import pytest
 from docker.models.containers import Container
 
-from components.ecs.collector import COLLECTOR_UID, LOGIN_VARIABLE
+from components.ecs.collector import COLLECTOR_UID, CONFIG_VARIABLE, LOGIN_VARIABLE
 from components.ecs.collector_plan import MAX_PUSH_BYTES
 from components.ecs.loss_signs import COLLECTOR_ALARM
 from components.ecs.settings import COLLECTOR, OTLP_PORT
+from components.values.durations import DAY_SECONDS
 from rig.deployment import Deployment
 from rig.ecs_task import (
     CACHE,
@@ -220,18 +221,34 @@ def test_an_outage_loses_no_sample(
     assert counted(COLLECTOR_ALARM, running.log()) == []
 
 
-def test_a_wrong_password_is_a_line_that_rings_the_alarm(
-    deployment: Deployment, emulator: Emulator, tmp_path: Path
+@pytest.mark.parametrize(
+    ("variable", "word", "other", "age_seconds", "status"),
+    [
+        (LOGIN_VARIABLE, "Basic ", "Basic d3Jvbmc6", 0, 401),
+        (CONFIG_VARIABLE, "/otlp/v1/metrics", "/otlp/v1/others", 0, 403),
+        # Older than Prometheus' `maxAge`.
+        (LOGIN_VARIABLE, "", "", 2 * DAY_SECONDS, 400),
+    ],
+)
+def test_a_refused_push_is_a_line_that_rings_the_alarm(
+    deployment: Deployment,
+    emulator: Emulator,
+    tmp_path: Path,
+    variable: str,
+    word: str,
+    other: str,
+    age_seconds: int,
+    status: int,
 ) -> None:
     task = task_of(deployment, emulator, SERVICES["ec2"])
     environment = task.environment(COLLECTOR, emulator)
-    login = environment[LOGIN_VARIABLE] = Login("admin", "wrong").header()
+    environment[variable] = environment[variable].replace(word, other)
+    sample = otlp_body("from.nobody", 1, age_seconds)
     with collector_in_a_task(deployment, task, environment, tmp_path) as running:
-        assert running.push(otlp_body("from.nobody", 1)).status == 200
+        assert running.push(sample).status == 200
         wait_for("it is refused", lambda: counted(COLLECTOR_ALARM, running.log()), 60.0)
-    [line] = counted(COLLECTOR_ALARM, running.log())[:1]
-    assert "HTTP Status Code 401" in line
-    assert login not in running.log()
+    assert f"HTTP Status Code {status}" in counted(COLLECTOR_ALARM, running.log())[0]
+    assert environment[LOGIN_VARIABLE].removeprefix("Basic ") not in running.log()
 
 
 def test_a_stop_during_an_outage_rings_the_alarm(
@@ -311,7 +328,7 @@ def test_a_full_queue_is_within_its_containers_memory(deployment: Deployment, em
         log = made.logs().decode()
     assert statuses[0] == 200
     assert statuses[-1] == 503
-    assert too_large == 413
+    assert too_large == 400
     assert [line for line in counted(COLLECTOR_ALARM, log) if "sending queue is full" in line]
     limit = task.container(COLLECTOR)["memory"] << 20
     print(f"{used >> 20} MiB of {limit >> 20}, {statuses.count(200) * points} samples")

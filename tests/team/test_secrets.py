@@ -154,7 +154,12 @@ def trial(rig: Rig, emulator: Emulator) -> Iterator[Trial]:
                 "accounts": [{"user": "sender-1"}, {"user": "generated"}],
             },
             "services": {
-                "client-api": {"account": "shipper-1", "logRouter": {"output": "grafana"}},
+                "client-api": {
+                    "account": "shipper-1",
+                    "logRouter": {"output": "grafana"},
+                    "memoryMib": 1024,
+                    "metrics": {"enabled": True},
+                },
                 "admin-api": {
                     "account": "shipper-2",
                     "cpuUnits": 256,

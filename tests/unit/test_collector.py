@@ -24,6 +24,8 @@ from components.ecs.collector_plan import MAX_PUSH_BYTES, collector_plan
 from components.ecs.firelens import Launch
 from components.ecs.metrics_settings import COLLECTOR_IMAGE
 from components.ecs.settings import ServiceSettings
+from components.prometheus.otlp_exporter import PUSH_BYTES
+from local.paths import ROOT
 from rig.stand_ins.stand_in_images import STAND_INS
 from tests.support.ecs_rules import problems
 from tests.support.ecs_services import APP, METRICS_URL, PARAMETER, request_for, service
@@ -142,13 +144,17 @@ def test_an_outage_fits_into_the_queue_and_the_queue_into_the_memory(
     samples: int, minutes: int, apps: int
 ) -> None:
     plan = collector_plan(samples, minutes, apps)
-    assert plan.queue_bytes >= max(MAX_PUSH_BYTES, samples * minutes * 200)
-    assert (plan.memory_mib - 192) << 20 >= 6 * plan.queue_bytes
+    assert plan.app_queue_bytes >= max(MAX_PUSH_BYTES, samples * minutes * 200)
+    assert plan.task_queue_bytes >= max(2 * PUSH_BYTES, (apps + 3) * minutes * 2 * 1300)
+    assert (plan.memory_mib - 192) << 20 >= 6 * (plan.app_queue_bytes + plan.task_queue_bytes)
 
 
 def test_the_plan_is_the_documented_one() -> None:
-    assert collector_plan(500, 10, 1).memory_mib == 204
-    assert collector_plan(500, 60, 1).queue_bytes == 60 * (500 * 200 + 2 * 4 * 1300)
+    plan = collector_plan(500, 10, 1)
+    assert (plan.task_queue_bytes, plan.app_queue_bytes, plan.memory_mib) == (104_000, 2_000_000, 205)
+    assert plan.bytes_per_minute == 500 * 200 + 2 * 4 * 1300
+    for document in ("metrics.md", "costs.md", "decisions/0027-task-metrics.md"):
+        assert " 205 MiB" in (ROOT / "docs" / document).read_text(), document
 
 
 def test_the_default_image_is_the_one_that_was_tried() -> None:

@@ -97,6 +97,10 @@ def test_metrics_cost_one_alarm_more_for_each_service() -> None:
     router = {"logRouter": {"image": "team/fluent-bit:1"}}
     found = costs(half(services={"api": service | router, "judge": measured}), prices_of("ap-northeast-2"))
     assert [one.many for one in found.fixed if "alarm" in one.what] == ["5"]
+    [samples] = [one for one in found.by_use if "samples" in one.what]
+    assert samples.what.startswith("judge: ")
+    gigabytes = (500 * 200 + 2 * 4 * 1300) * 60 * 730 / 1e9
+    assert samples.usd == pytest.approx(gigabytes * (0.126 + 0.059))
 
 
 @pytest.mark.parametrize("region", REGIONS)
