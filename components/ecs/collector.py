@@ -30,6 +30,8 @@ STOP_SECONDS = 30
 # Go collects garbage more often from the first on, and the application's pushes are refused from the second.
 _GO_SHARE, _REFUSE_SHARE = 0.8, 0.85
 _MIB = 1 << 20
+# ECS starts a container again only if it ran for its restartAttemptPeriod, a minute.
+_STARTS_WITHIN_SECONDS = 120
 
 _OF_TASKS = "cpu[.]reserved|memory[.]reserved"
 _OF_FARGATE_TASKS = "ephemeral_storage[.](utilized|reserved)"
@@ -104,7 +106,12 @@ def render_collector_config(service: str, launch: Launch, plan: CollectorPlan, t
             "memory_limiter": {"check_interval": "1s", "limit_mib": int(plan.memory_mib * _REFUSE_SHARE)},
             "filter": {"metric_conditions": _dropped(launch)},
             # Without the task's id nobody could tell tasks apart: rather start again.
-            "resource_detection": {"detectors": ["ecs"], "fail_on_missing_metadata": True},
+            "resource_detection": {
+                "detectors": ["ecs"],
+                "fail_on_missing_metadata": True,
+                "timeout": "5s",
+                "retry": {"max_elapsed_time": f"{_STARTS_WITHIN_SECONDS}s"},
+            },
             "transform/names": _transform(_PROMETHEUS_NAMES),
             "transform/labels": _transform([("resource", _labels(service))]),
         },

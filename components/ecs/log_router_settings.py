@@ -86,7 +86,7 @@ class LogRouter(Area):
     on_exit: Literal["stop-task", "restart"] = "stop-task"
     """If the log router ends by itself, the whole task stops, or only the log router restarts."""
     log_retention_days: Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365] = 14
-    """CloudWatch keeps the log router's own log for this many days."""
+    """CloudWatch keeps the log router's own log for this many days, and the collector's."""
 
     @property
     def image_name(self) -> str:

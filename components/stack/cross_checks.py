@@ -80,7 +80,8 @@ def check_services_metrics(
             continue
         key = f"services.{name}.metrics"
         if prometheus is None:
-            raise ValueError(f"{key}: the area `prometheus` is needed, received {service.metrics.enabled}")
+            enabled = str(service.metrics.enabled).lower()
+            raise ValueError(f"{key}: the area `prometheus` is needed, received enabled: {enabled}")
         users, account = [one.user for one in prometheus.accounts], service.metrics.account
         if account is not None and account not in users:
             raise ValueError(

@@ -229,6 +229,7 @@ def test_an_outage_loses_no_sample(
         # Older than Prometheus' `maxAge`.
         (LOGIN_VARIABLE, "", "", 2 * DAY_SECONDS, 400),
     ],
+    ids=["the password", "the path", "a sample's age"],
 )
 def test_a_refused_push_is_a_line_that_rings_the_alarm(
     deployment: Deployment,

@@ -55,7 +55,7 @@ MISTAKES = [
         f"{AT}metrics.image: tag and digest are required",
         COLLECTOR_IMAGE,
     ),
-    metrics({"prometheus": ...}, AT + "metrics: the area `prometheus` is needed", "True"),
+    metrics({"prometheus": ...}, AT + "metrics: the area `prometheus` is needed", "true"),
     metrics(
         {AT + "metrics.account": "x"}, AT + "metrics.account: one of the accounts of prom", "admin", "'x'"
     ),
