@@ -19,6 +19,9 @@ from components.ecs.collector import COLLECTOR_UID, CONFIG_VARIABLE, LOGIN_VARIA
 from components.ecs.collector_plan import MAX_PUSH_BYTES
 from components.ecs.loss_signs import COLLECTOR_ALARM
 from components.ecs.settings import COLLECTOR, OTLP_PORT
+from components.grafana.alert_rules import render_alert_rules
+from components.grafana.dashboards import render_dashboards
+from components.grafana.provisioning import MetricsSource
 from components.values.durations import DAY_SECONDS
 from rig.deployment import Deployment
 from rig.ecs_task import (
@@ -41,6 +44,7 @@ from rig.processes import die_with_parent, wait_for, with_hosts
 from rig.stand_ins.stand_in_images import collector_program
 from tests.metrics.conftest import SERVICES
 from tests.support.alarms import counted
+from tests.support.grafana import metric_queries, metrics_in, rule_queries
 from tests.support.metric_doors import wait_for_sample
 
 pytestmark = pytest.mark.docker
@@ -150,6 +154,7 @@ def test_a_tasks_metrics_arrive_under_the_agreed_names(
     found = {one["__name__"]: one for one in series(grafana, of_task("", service))}
     wanted = OF_TASKS | OF_CONTAINERS | (OF_FARGATE if launch == "fargate" else set[str]())
     assert set(found) - {"target_info", f"from_the_app_{launch}"} == wanted
+    assert asked_by_grafana(service) <= set(found) | OF_FARGATE
     own = {"ecs_service": service, "ecs_task": TASK, "instance": TASK}
     app = f"from_the_app_{launch}"
     assert found[app] == {"__name__": app, "job": "rig", **own}
@@ -177,6 +182,15 @@ def test_a_tasks_metrics_arrive_under_the_agreed_names(
         == 1
     )
     assert counted(COLLECTOR_ALARM, running.log()) == []
+
+
+def asked_by_grafana(service: str) -> set[str]:
+    """The metrics of tasks in Grafana's dashboards and rules."""
+    source = MetricsSource(url="http://unused", step_seconds=30, memory_limit_bytes=1, services=(service,))
+    queries = metric_queries(render_dashboards([], None, source))
+    queries |= rule_queries(render_alert_rules([], None, source))
+    names = {name for query in queries.values() for name in metrics_in(query)}
+    return {name for name in names if name.startswith("ecs_")}
 
 
 def series(grafana: Client, query: str) -> list[dict[str, str]]:
@@ -244,7 +258,7 @@ def test_a_refused_push_is_a_line_that_rings_the_alarm(
     task = task_of(deployment, emulator, SERVICES["ec2"])
     environment = task.environment(COLLECTOR, emulator)
     environment[variable] = environment[variable].replace(word, other)
-    sample = otlp_body("from.nobody", 1, age_seconds)
+    sample = otlp_body("from.nobody", 1, time.time() - age_seconds)
     with collector_in_a_task(deployment, task, environment, tmp_path) as running:
         assert running.push(sample).status == 200
         wait_for("it is refused", lambda: counted(COLLECTOR_ALARM, running.log()), 60.0)
