@@ -91,17 +91,7 @@ def render_collector_config(service: str, launch: Launch, plan: CollectorPlan, t
     """The configuration, in which the login is a variable's name."""
     login = {"headers": {"Authorization": _LOGIN}} if target.parameter_arn else {}
     config = {
-        "receivers": {
-            "awsecscontainermetrics": {"collection_interval": f"{INTERVAL_SECONDS}s"},
-            "otlp": {
-                "protocols": {
-                    "http": {
-                        "endpoint": _listens_at(launch),
-                        "max_request_body_size": MAX_PUSH_BYTES,
-                    }
-                }
-            },
-        },
+        "receivers": _receivers(launch),
         "processors": {
             "memory_limiter": {"check_interval": "1s", "limit_mib": int(plan.memory_mib * _REFUSE_SHARE)},
             "filter": {"metric_conditions": _dropped(launch)},
@@ -142,6 +132,20 @@ def render_collector_config(service: str, launch: Launch, plan: CollectorPlan, t
     }
     text = json.dumps(config, separators=(",", ":"), sort_keys=True)
     return text.replace("$", "$$").replace(_LOGIN, f"${{env:{LOGIN_VARIABLE}}}")
+
+
+def _receivers(launch: Launch) -> dict[str, Any]:
+    return {
+        "awsecscontainermetrics": {"collection_interval": f"{INTERVAL_SECONDS}s"},
+        "otlp": {
+            "protocols": {
+                "http": {
+                    "endpoint": _listens_at(launch),
+                    "max_request_body_size": MAX_PUSH_BYTES,
+                }
+            }
+        },
+    }
 
 
 # What can't be in the rest of the configuration.

@@ -121,23 +121,7 @@ class ShippedService(pulumi.ComponentResource):
     ) -> aws.ecs.TaskDefinition:
         name, args, service = self._name, self._args, self._args.service
         role = aws.iam.Role(f"{name}-execution", assume_role_policy=args.trust, opts=self._child)
-        known = pulumi.Output.all(
-            group=log_group.name,
-            group_arn=log_group.arn,
-            url=args.push_url,
-            parameter_arn=args.access.parameter_arns[args.secret] if args.secret else None,
-            readable=[
-                arn
-                for secret in (args.secret, args.metrics_secret)
-                for arn in (args.access.arns_of(secret.backend) if secret else ())
-            ],
-            metrics_group=metrics_group.name if metrics_group else None,
-            metrics_group_arn=metrics_group.arn if metrics_group else None,
-            metrics_url=args.metrics_url,
-            metrics_parameter_arn=(
-                args.access.parameter_arns[args.metrics_secret] if args.metrics_secret else None
-            ),
-        )
+        known = self._known(log_group, metrics_group)
         policy = aws.iam.RolePolicy(
             f"{name}-execution",
             # A fixed name, so that a policy left by a killed update is overwritten: otherwise it would stay,
@@ -171,6 +155,29 @@ class ShippedService(pulumi.ComponentResource):
             track_latest=True,
             # A task may start as soon as the definition exists, so its permissions come first.
             opts=ResourceOptions(parent=self, depends_on=[policy]),
+        )
+
+    def _known(
+        self, log_group: aws.cloudwatch.LogGroup, metrics_group: aws.cloudwatch.LogGroup | None
+    ) -> pulumi.Output[dict[str, Any]]:
+        """What the policy and the containers are rendered from."""
+        args = self._args
+        return pulumi.Output.all(
+            group=log_group.name,
+            group_arn=log_group.arn,
+            url=args.push_url,
+            parameter_arn=args.access.parameter_arns[args.secret] if args.secret else None,
+            readable=[
+                arn
+                for secret in (args.secret, args.metrics_secret)
+                for arn in (args.access.arns_of(secret.backend) if secret else ())
+            ],
+            metrics_group=metrics_group.name if metrics_group else None,
+            metrics_group_arn=metrics_group.arn if metrics_group else None,
+            metrics_url=args.metrics_url,
+            metrics_parameter_arn=(
+                args.access.parameter_arns[args.metrics_secret] if args.metrics_secret else None
+            ),
         )
 
     def _policy(self, known: dict[str, Any]) -> str:

@@ -28,7 +28,9 @@ def metrics_row(page: dashboard.Dashboard, metrics: MetricsSource) -> None:
     page.with_row(dashboard.Row("All pushes and lines, as the programs count them").id(30))
     _lines(page)
     page.with_row(dashboard.Row("Prometheus").id(45))
-    _metrics(page, metrics)
+    _metric_pushes(page)
+    _kept(page)
+    _memory(page, metrics)
 
 
 def _lines(page: dashboard.Dashboard) -> None:
@@ -66,7 +68,7 @@ def _lines(page: dashboard.Dashboard) -> None:
     )
 
 
-def _metrics(page: dashboard.Dashboard, metrics: MetricsSource) -> None:
+def _metric_pushes(page: dashboard.Dashboard) -> None:
     pushes = graph(
         METRIC_PUSHES,
         "Pushes of metrics per second",
@@ -96,6 +98,9 @@ def _metrics(page: dashboard.Dashboard, metrics: MetricsSource) -> None:
         )
         .span(8)
     )
+
+
+def _kept(page: dashboard.Dashboard) -> None:
     page.with_panel(
         graph(SAMPLES, "Samples per second", PROMETHEUS, promql.samples(RATE), "{{what}}")
         .description("Late ones come after newer ones of their series: their sender catches up.")
@@ -110,6 +115,9 @@ def _metrics(page: dashboard.Dashboard, metrics: MetricsSource) -> None:
         .min(0)
         .span(8)
     )
+
+
+def _memory(page: dashboard.Dashboard, metrics: MetricsSource) -> None:
     filled = promql.memory_filled(metrics.memory_limit_bytes)
     page.with_panel(
         limited(graph(FILLED, "Prometheus' memory", PROMETHEUS, filled, "filled"), lines_of(FILLED_STEPS))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ ALLOWED = {
     "bench": {"components", "local", "rig"},
     "tests": {"components", "local", "ops", "rig"},
 }
+MAX_FILE_LINES, MAX_FUNCTION_LINES = 450, 50
 # Exceptions: replacements of images that their registries refuse.
 NAMED = {("local/images.py", "rig.stand_ins")}
 
@@ -60,3 +62,16 @@ def test_no_room_leads_back_to_itself() -> None:
         free = {room for room, others in left.items() if not others & left.keys()}
         assert free, f"a circle: {sorted(left)}"
         left = {room: others for room, others in left.items() if room not in free}
+
+
+def test_files_and_functions_of_the_product_are_short() -> None:
+    long: list[tuple[str, str, int]] = []
+    for path in sorted((ROOT / "components").rglob("*.py")):
+        text = path.read_text()
+        file, lines = str(path.relative_to(ROOT)), len(text.splitlines())
+        long += [(file, "", lines)] if lines > MAX_FILE_LINES else []
+        for one in ast.walk(ast.parse(text)):
+            if isinstance(one, ast.FunctionDef) and one.end_lineno is not None:
+                lines = one.end_lineno - one.lineno + 1
+                long += [(file, one.name, lines)] if lines > MAX_FUNCTION_LINES else []
+    assert long == []
