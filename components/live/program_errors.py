@@ -13,9 +13,10 @@ def readable(errors: str) -> str:
 
 
 def errors_in(output: str) -> str:
-    """The errors in any output; empty if there are only notices."""
+    """The errors in any output, each once; empty if there are only notices."""
     lines = [text for line in output.splitlines() if (text := _line(line))]
-    chosen = [line for line in lines if line.startswith("Error:")] or lines[-10:]
+    # A program that is started again and again says the same each time.
+    chosen = dict.fromkeys(line for line in lines if line.startswith("Error:")) or lines[-10:]
     return _without_secrets(re.sub(r"/\.tree-[0-9a-f]+", "", "\n".join(chosen)))
 
 

@@ -404,6 +404,7 @@ def test_an_error_is_the_programs_own_without_notices_and_secrets() -> None:
 def test_an_error_in_caddys_log_is_readable() -> None:
     errors = '{"level":"warn","msg":"not formatted"}\n{"level":"error","ts":1.5,"msg":"line 3: bad"}'
     assert readable(errors) == "Error: line 3: bad"
+    assert readable(f"{errors}\n{errors}") == "Error: line 3: bad"
 
 
 @pytest.mark.parametrize(
