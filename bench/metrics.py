@@ -11,13 +11,15 @@ import re
 import statistics
 import sys
 import time
-from dataclasses import replace
 from functools import cache
 from urllib.parse import urlencode
 
 from bench.pushes import Kind, Way, push_by_turns
+from bench.queries import by_the_reader
 from bench.verdict import verdict
-from rig.deployment import Deployment, deployed, on_readers_network
+from components.docker_hosts.settings import CampusSettings
+from components.prometheus.settings import PORT
+from rig.deployment import Deployment, deployed
 from rig.emulator import running_emulator
 from rig.inside import inside
 from rig.live_grafana import PLAYED, make_played_image
@@ -61,10 +63,8 @@ def main() -> int:
 
 def straight_to_prometheus(edge: Deployment) -> Caller:
     """A client on the campus server itself."""
-    networks = edge.container("prometheus").attrs["NetworkSettings"]["Networks"]
-    [address] = [one["IPAddress"] for one in networks.values()]
-    port = edge.settings["prometheus"].get("port", 9090)
-    return Caller(edge.rig.network.campus, SERVER, (address, port), "prometheus", None)
+    campus = CampusSettings.model_validate(edge.settings["campus"])
+    return Caller(edge.rig.network.campus, SERVER, (campus.private_address(PORT), PORT), "prometheus", None)
 
 
 def labels_like_cadvisors(number: int) -> dict[str, str]:
@@ -120,13 +120,7 @@ def report_day(edge: Deployment, straight: Caller) -> bool:
     asked = {"query": DAY_QUERY, "start": end_s - DAY_SECONDS, "end": end_s, "step": 60}
     path = f"/api/v1/query_range?{urlencode(asked)}"
     with inside(edge.container("grafana")) as grafana:
-        reader = replace(
-            straight,
-            namespace=grafana,
-            source=on_readers_network("grafana"),
-            server=(on_readers_network("reader"), straight.server[1]),
-        )
-        ways = {"by the reader": reader, "straight": straight}
+        ways = {"by the reader": by_the_reader(straight, grafana), "straight": straight}
         took: dict[str, list[float]] = {name: [] for name in ways}
         # The first round is a warm-up.
         for number in range(ROUNDS + 1):

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from bench.verdict import verdict
 from rig.deployment import Deployment, on_readers_network
 from rig.inside import inside
-from rig.namespaces import NAT, SERVER
+from rig.namespaces import NAT, SERVER, Namespace
 from rig.other_processes import Caller, other_processes
 from rig.probe import PUSH_PATH
 from rig.processes import wait_for
@@ -42,12 +42,7 @@ def report_queries(edge: Deployment) -> bool:
     with inside(edge.container("grafana")) as grafana, other_processes(1) as processes:
         loki = edge.loki("aws")
         straight = Caller(edge.rig.network.campus, SERVER, loki, "loki", None)
-        reader = replace(
-            straight,
-            namespace=grafana,
-            source=on_readers_network("grafana"),
-            server=(on_readers_network("reader"), loki[1]),
-        )
+        reader = by_the_reader(straight, grafana)
         wait_for("all lines are found", lambda: asked(reader, ALL, 1, began)[1] == ALL, ANSWER_SECONDS)
         ratios: dict[int, list[float]] = {PAGE: [], ALL: []}
         seconds: dict[tuple[int, str], list[float]] = {}
@@ -73,6 +68,16 @@ def report_queries(edge: Deployment) -> bool:
         for figure, limit in (("reader_page_ratio", PAGE), ("reader_all_ratio", ALL))
     ]
     return all(met)
+
+
+def by_the_reader(straight: Caller, grafana: Namespace) -> Caller:
+    """The same backend's client in Grafana's place."""
+    return replace(
+        straight,
+        namespace=grafana,
+        source=on_readers_network("grafana"),
+        server=(on_readers_network("reader"), straight.server[1]),
+    )
 
 
 def asked(caller: Caller, limit: int, queries: int, began_ns: int) -> tuple[float, int]:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import json
 import subprocess
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.parse import urlencode
 
 from rig.deployment import Deployment
-from rig.namespaces import SERVER, Namespace
+from rig.namespaces import SERVER
 from rig.probe import Answer, Client, Login, ca_of
 from rig.processes import die_with_parent, with_hosts
 from rig.stand_ins.stand_in_images import prometheus_programs
@@ -28,51 +25,6 @@ SECONDS = 60
 AGENT = "127.0.0.1:9090"
 # The label of a sample with the message that brought it.
 MESSAGE = "message"
-# Series of a numbered page.
-NUMBERED, SERIES = "numbered", 20
-
-
-@dataclass
-class NumberedPage:
-    """A page of metrics in the world: all its series have the number of the answer, which is counted up."""
-
-    target: str
-    answered: int = 0
-
-    def text(self) -> bytes:
-        """The next answer."""
-        self.answered += 1
-        return b"".join(b'%s{series="%d"} %d\n' % (NUMBERED.encode(), at, self.answered)
-                        for at in range(SERIES))  # fmt: skip
-
-
-@contextmanager
-def numbered_page(world: Namespace) -> Iterator[NumberedPage]:
-    """A page that is there for the length of the block."""
-
-    class Answers(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = page.text()
-            self.send_response(200)
-            self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            pass
-
-    with world.entered():
-        server = HTTPServer(("127.0.0.1", 0), Answers)
-    page = NumberedPage(f"127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, args=[0.02])
-    thread.start()
-    try:
-        yield page
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager

@@ -12,19 +12,11 @@ from docker.models.containers import Container
 from components.prometheus.component import STOP_SECONDS
 from rig.deployment import Deployment
 from rig.figures import TARGETS, record
-from rig.metrics import (
-    MESSAGE,
-    MESSAGES,
-    NUMBERED,
-    SERIES,
-    NumberedPage,
-    numbered_page,
-    remote_writer,
-    samples,
-)
+from rig.metrics import MESSAGE, MESSAGES, remote_writer, samples
 from rig.probe import Client, Login
 from rig.processes import wait_for
 from tests.support.counts import count
+from tests.support.numbered_page import NUMBERED, SERIES, NumberedPage, numbered_page
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(3600)]
 
