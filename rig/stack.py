@@ -19,6 +19,7 @@ import yaml
 from pulumi import automation
 
 from components.stack import settings_file
+from local import stack_file
 from local.environment import backend_url
 from rig.run import Run, opened_run
 
@@ -95,9 +96,12 @@ class Stack:
         self.run("destroy", "--yes", "--skip-preview")
 
 
-def local_settings(root: Path = ROOT) -> Settings:
-    """A copy of the settings of Pulumi.local.yaml by area."""
-    return settings_of("local", root)
+def local_settings() -> Settings:
+    """A copy of the settings of Pulumi.local.yaml by area, as `make up` found them."""
+    found = settings_of("local")
+    if stack_file.we_turned_grafana_off():
+        found["grafana"]["enabled"] = True
+    return found
 
 
 def settings_of(environment: str, root: Path = ROOT) -> Settings:

@@ -40,6 +40,7 @@ from local import (
     venv,
 )
 from local.say import Problem
+from rig import stack
 from rig.stand_ins import debian
 from rig.stand_ins.root_files import NET_BIND_SERVICE, RootFiles
 from tests.support.running_caddy import free_port
@@ -266,6 +267,14 @@ class TestSettings:
         path.unlink()
         with pytest.raises(Problem, match="is missing"):
             settings.read(tmp_path)
+
+    def test_tests_start_from_the_settings_that_make_up_found(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        found = stack.local_settings()
+        off = stack.merged(found, {"grafana": {"enabled": False}})
+        monkeypatch.setattr(stack, "settings_of", lambda _: off)
+        monkeypatch.setattr(stack_file, "we_turned_grafana_off", lambda: True)
+        assert found["grafana"]["enabled"]
+        assert stack.local_settings() == found
 
     def test_every_docker_host_of_a_stack_is_known_once(self, tmp_path: Path) -> None:
         tree = {
