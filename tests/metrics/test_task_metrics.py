@@ -229,9 +229,10 @@ def test_an_outage_loses_no_sample(
                 return 0
             return sum(began < at < ended for one in found for at, _ in one["values"])  # type: ignore[attr-defined]
 
-        wait_for("all come in", lambda: found_meanwhile("in_an_outage") >= pushed, 120.0)
+        wait_for("the application's all come in", lambda: found_meanwhile("in_an_outage") >= pushed, 120.0)
         assert found_meanwhile("in_an_outage") == pushed > 20
-        assert found_meanwhile("ecs_task_cpu_reserved") >= 1
+        # The task's own wait in another queue, with pauses of its own.
+        wait_for("the task's come in", lambda: found_meanwhile("ecs_task_cpu_reserved") >= 1, 120.0)
     assert counted(COLLECTOR_ALARM, running.log()) == []
 
 
