@@ -75,7 +75,7 @@ def on_readers_network(role: Reader) -> str:
 def load_images(rig: Rig, settings: Settings) -> None:
     """Load the settings' images into the rig's Docker, so that nothing has to be pulled."""
     grafana = ["grafana"] if settings["grafana"]["enabled"] else []
-    prometheus = ["prometheus"] if settings.get("prometheus") is not None else []
+    prometheus = ["prometheus", "blackboxExporter"] if settings.get("prometheus") is not None else []
     collector = ["otelCollector"] if settings.get("hostMetrics", {}).get("enabled") else []
     roles = ["caddy", "loki", "portGuard", *grafana, *prometheus, *collector]
     for role in roles:

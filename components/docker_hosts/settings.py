@@ -17,8 +17,8 @@ from components.values.value_rule import ValueRule
 # A host's name in `otherHosts`; None is the campus server.
 HostKey = str | None
 
-# The reader's address in both networks; the first is Docker's gateway.
-READER_PLACE = 2
+# Docker's gateway, which is the host, and the reader have these addresses in both networks.
+GATEWAY_PLACE, READER_PLACE = 1, 2
 # The containers on the readers' network, and the address of each.
 Reader = Literal["reader", "grafana", "log-shipper", "host-metrics"]
 _READERS_PLACES: dict[Reader, int] = {
@@ -158,10 +158,15 @@ class ImagesSettings(Area):
     """Alloy runs from this image; only `shippers` and `campus.logsTo` need it."""
     prometheus: Image | None = None
     """Prometheus runs from this image; only `prometheus` needs it."""
+    blackbox_exporter: Image | None = None
+    """The probe of the site's certificate runs from this image; only `prometheus` needs it."""
     otel_collector: Image | None = None
     """The OpenTelemetry Collector (contrib) runs from this image; only `hostMetrics` needs it."""
 
-    @field_validator("caddy", "loki", "grafana", "port_guard", "alloy", "prometheus", "otel_collector")
+    @field_validator(
+        *("caddy", "loki", "grafana", "port_guard", "alloy"),
+        *("prometheus", "blackbox_exporter", "otel_collector"),
+    )
     @classmethod
     def _check_digest(cls, value: str | None, info: ValidationInfo) -> str | None:
         if info.data.get("require_digest") and value is not None and not has_digest(value):

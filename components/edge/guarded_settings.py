@@ -8,7 +8,7 @@ from typing import Annotated, Self
 
 from pydantic import model_validator
 
-from components.docker_hosts.settings import READER_PLACE
+from components.docker_hosts.settings import GATEWAY_PLACE, READER_PLACE
 from components.edge.settings import EdgeSettings
 from components.values.area import Area
 from components.values.networks import MAX_PORT, Port, checked_cidr, refuse_wide
@@ -21,7 +21,7 @@ Route = Annotated[
 ]
 # Ports that no backend can have, since its container's address follows from the port.
 RESERVED_PORTS: Mapping[int, str] = {
-    1: "the private network's gateway has that address",
+    GATEWAY_PLACE: "the private network's gateway has that address",
     READER_PLACE: "the reader has that address",
     443: "Caddy, which stands before it, speaks HTTPS there",
     MAX_PORT: "that address is the private network's broadcast",

@@ -116,6 +116,14 @@ class EdgeSettings(Area):
     allow_wide: bool = False
     """Entries of `extraAllowedCidrs` may be wider than one address."""
 
+    @property
+    def certificate_lasts_weeks(self) -> bool:
+        """Whether a certificate with a few days left is one that wasn't renewed.
+
+        Caddy's own authority issues them for 12 hours, and a private one for as long as it likes.
+        """
+        return self.tls != "internal" and (self.acme is None or self.acme.root is None)
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.tls != "internal" and self.email is None:

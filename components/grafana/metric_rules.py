@@ -13,7 +13,14 @@ from collections.abc import Iterator
 from grafana_foundation_sdk.builders import alerting
 
 from components.grafana import dashboards, ecs_dashboard, host_dashboard, logql, metrics_row, overview, promql
-from components.grafana.limits import CPU_BUSY, DISK_USED, FILLED, MEMORY_LEFT
+from components.grafana.limits import (
+    CERTIFICATE_DAYS,
+    CERTIFICATE_NOTABLE_DAYS,
+    CPU_BUSY,
+    DISK_USED,
+    FILLED,
+    MEMORY_LEFT,
+)
 from components.grafana.page import PROMETHEUS, ref_of
 from components.grafana.provisioning import (
     ECS_UID,
@@ -26,6 +33,9 @@ from components.grafana.rule import Severity, annotated, new_rule
 
 PROMETHEUS_AWAY = "campus-prometheus-away"
 PROGRAM_AWAY = "campus-program-away"
+SITE_AWAY = "campus-site-away"
+CERTIFICATE_OLD = "campus-certificate-old"
+CERTIFICATE_ENDS = "campus-certificate-ends"
 PROMETHEUS_FILLED = "campus-prometheus-filled"
 METRICS_REFUSED = "campus-metrics-refused"
 SAMPLES_LOST = "campus-samples-lost"
@@ -41,13 +51,16 @@ CONTAINER_GONE = "campus-container-gone"
 SERVICE_WITHOUT_TASKS = "campus-service-without-tasks"
 SERVICE_CHANGED = "campus-service-changed"
 METRIC_RULES = (
-    *(PROMETHEUS_AWAY, PROGRAM_AWAY, PROMETHEUS_FILLED, METRICS_REFUSED, SAMPLES_LOST, SENDER_BEHIND),
+    *(PROMETHEUS_AWAY, PROGRAM_AWAY, SITE_AWAY, CERTIFICATE_OLD, CERTIFICATE_ENDS),
+    *(PROMETHEUS_FILLED, METRICS_REFUSED, SAMPLES_LOST, SENDER_BEHIND),
     *(HOST_SILENT, HOST_LOGS_SILENT, DISK_USED_UP, DISK_FORECAST, MEMORY_LOW, CPU_LONG_BUSY),
     *(CONTAINER_RESTARTS, CONTAINER_GONE, SERVICE_WITHOUT_TASKS, SERVICE_CHANGED),
 )
 
 # Prometheus reads its write-ahead log first.
 AWAY_MINUTES = 3
+SITE_MINUTES = 5
+CERTIFICATE_MINUTES = 10
 # Each together with the time for which it has to last.
 SILENT_MINUTES, STILL_SILENT_MINUTES = 3, 3
 DISK_MINUTES = 10
@@ -65,6 +78,10 @@ def metric_rules(metrics: MetricsSource, host_logs: HostLogs | None) -> Iterator
     """The rules of what sends metrics."""
     yield PROMETHEUS_AWAY, _prometheus_away()
     yield PROGRAM_AWAY, _program_away()
+    yield SITE_AWAY, _site_away()
+    if metrics.certificate_lasts_weeks:
+        yield CERTIFICATE_OLD, _certificate_old()
+        yield CERTIFICATE_ENDS, _certificate_ends()
     yield PROMETHEUS_FILLED, _prometheus_filled(metrics)
     yield METRICS_REFUSED, _metrics_refused()
     yield SAMPLES_LOST, _samples_lost()
@@ -109,6 +126,58 @@ def _program_away() -> alerting.Rule:
         f"{AWAY_MINUTES} minutes: it is stopped, starting or stuck. If all ring at once, it is the reader.",
         PIPELINE_UID,
         metrics_row.TARGETS,
+    )
+
+
+def _site_away() -> alerting.Rule:
+    return _rule(
+        "The site doesn't answer by TLS",
+        "critical",
+        "answers",
+        promql.site_answers(),
+        "$answers < 1",
+        SITE_MINUTES,
+        f"Caddy runs, but for {SITE_MINUTES} minutes a TLS handshake with {{{{ .Labels.instance }}}} fails: "
+        "pushes and Grafana are cut off. If it has no certificate, lines of Caddy's log with the logger "
+        "tls.obtain say why.",
+        PIPELINE_UID,
+        metrics_row.TARGETS,
+    )
+
+
+_RENEWAL = (
+    "The certificate of {{ .Labels.instance }} has {{ .Values.days.Value }} whole days left (below 0 it has "
+    "expired). Caddy should have renewed it before: lines of its log with the logger tls.renew say why it "
+    "couldn't. Often the name's address or what port 80 lets in has changed."
+)
+
+
+def _certificate_old() -> alerting.Rule:
+    return _rule(
+        f"The certificate has less than {CERTIFICATE_NOTABLE_DAYS} days left",
+        "warning",
+        "days",
+        # Below, the other rule rings.
+        f"{promql.certificate_days()} >= {CERTIFICATE_DAYS}",
+        f"$days < {CERTIFICATE_NOTABLE_DAYS}",
+        CERTIFICATE_MINUTES,
+        _RENEWAL,
+        PIPELINE_UID,
+        metrics_row.CERTIFICATE,
+    )
+
+
+def _certificate_ends() -> alerting.Rule:
+    return _rule(
+        f"The certificate has less than {CERTIFICATE_DAYS} days left",
+        "critical",
+        "days",
+        promql.certificate_days(),
+        f"$days < {CERTIFICATE_DAYS}",
+        CERTIFICATE_MINUTES,
+        f"{_RENEWAL} Once it has expired, shippers and browsers refuse the site.",
+        PIPELINE_UID,
+        metrics_row.CERTIFICATE,
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from grafana_foundation_sdk.builders import dashboard
 
 from components.grafana import promql
-from components.grafana.limits import FILLED_STEPS, lines_of
+from components.grafana.limits import CERTIFICATE_DAYS, CERTIFICATE_NOTABLE_DAYS, FILLED_STEPS, lines_of
 from components.grafana.page import PROMETHEUS
 from components.grafana.panels import BAD, DOUBTFUL, GOOD, coloured, events, graph, limited
 from components.grafana.promql import RATE
@@ -18,7 +18,7 @@ from components.grafana.provisioning import MetricsSource
 
 # Panels keep their numbers, since alerts and bookmarks link to them.
 METRIC_PUSHES, METRIC_PUSHES_REFUSED, SAMPLES, SAMPLES_LOST, SERIES, FILLED = range(31, 37)
-ANSWERS, LINES_TAKEN, LINES_DISCARDED, TARGETS, BEHIND = range(37, 42)
+ANSWERS, LINES_TAKEN, LINES_DISCARDED, TARGETS, BEHIND, CERTIFICATE = range(37, 43)
 
 _BY_CODE = {"/ 2..$/": GOOD, "/ 3..$/": GOOD, "/ 4..$/": DOUBTFUL, "/ 5..$/": BAD}
 
@@ -27,6 +27,8 @@ def metrics_row(page: dashboard.Dashboard, metrics: MetricsSource) -> None:
     """Add the rows."""
     page.with_row(dashboard.Row("All pushes and lines, as the programs count them").id(30))
     _lines(page)
+    if metrics.certificate_lasts_weeks:
+        _certificate(page)
     page.with_row(dashboard.Row("Prometheus").id(45))
     _metric_pushes(page)
     _kept(page)
@@ -65,6 +67,19 @@ def _lines(page: dashboard.Dashboard) -> None:
         .decimals(0)
         .min(0)
         .max(1)
+    )
+
+
+def _certificate(page: dashboard.Dashboard) -> None:
+    days = graph(CERTIFICATE, "The certificate's days", PROMETHEUS, promql.certificate_days(), "{{instance}}")
+    page.with_panel(
+        limited(days, {float(CERTIFICATE_DAYS): BAD, float(CERTIFICATE_NOTABLE_DAYS): DOUBTFUL})
+        .description(
+            "Until it expires. It jumps up when Caddy renews it; if it doesn't, Caddy's log says why."
+        )
+        .unit("d")
+        .min(0)
+        .span(24)
     )
 
 

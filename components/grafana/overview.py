@@ -11,6 +11,7 @@ from grafana_foundation_sdk.builders.stat import Panel as Tile
 from components.grafana import promql
 from components.grafana.ecs_dashboard import tasks_tile
 from components.grafana.limits import (
+    CERTIFICATE_STEPS,
     CPU_STEPS,
     DISK_STEPS,
     FILLED_STEPS,
@@ -32,7 +33,7 @@ GONE_SEEN, GONE_SILENT, GONE_LIVED_SECONDS = "1h", "3m", 600
 # logs have the same as in *Pipeline*.
 ALERTS_PANEL = 1
 CPU_TILE, MEMORY_TILE, DISK_TILE, FORECAST_TILE, RESTARTS_TILE, GONE_TILE = range(51, 57)
-TARGETS_TILE, TAKEN_TILE, REFUSED_TILE, FILLED_TILE, DISCARDED_TILE = range(57, 62)
+TARGETS_TILE, TAKEN_TILE, REFUSED_TILE, FILLED_TILE, DISCARDED_TILE, CERTIFICATE_TILE = range(57, 63)
 
 _NOBODY = "no samples"
 
@@ -113,7 +114,8 @@ def _of_pipeline(metrics: MetricsSource) -> list[Tile]:
     discarded = promql.or_zero(f"sum({promql.lines_discarded(RECENT)} > 0)", 'up{job="loki"} == 1')
     return [
         _count(TARGETS_TILE, "Programs that don't answer", down, BAD, _AWAY).description(
-            "Of Caddy, the reader, the Lokis, Grafana and Prometheus. *What isn't* below names them."
+            "Of Caddy, the reader, the Lokis, Grafana, Prometheus and the certificate's probe. *What isn't* "
+            "below names them."
         ),
         tile(
             TAKEN_TILE,
@@ -142,7 +144,18 @@ def _of_pipeline(metrics: MetricsSource) -> list[Tile]:
         _count(DISCARDED_TILE, f"Lines refused by Loki in {RECENT}", discarded, DOUBTFUL)
         .description("They are lost. *Lines that the Lokis refuse* in *Pipeline* shows the reason.")
         .data_links([link("Pipeline", f"/d/{PIPELINE_UID}?${{__url_time_range}}")]),
+        *([_certificate()] if metrics.certificate_lasts_weeks else []),
     ]
+
+
+def _certificate() -> Tile:
+    days = f"min({promql.certificate_days()})"
+    return (
+        tile(CERTIFICATE_TILE, "Certificate", PROMETHEUS, days, CERTIFICATE_STEPS, no_value=_AWAY)
+        .unit("d")
+        .decimals(0)
+        .description("Days until it expires. Caddy renews it long before; if it doesn't, its log says why.")
+    )
 
 
 _AWAY = "can't be asked"

@@ -209,6 +209,16 @@ def memory_filled(limit_bytes: int) -> str:
     return f"{kept} / {limit_bytes}"
 
 
+def certificate_days() -> str:
+    """The whole days that are left of the site's certificate, or of one above it; below 0 it has expired."""
+    return "floor((probe_ssl_earliest_cert_expiry - time()) / 86400)"
+
+
+def site_answers() -> str:
+    """1 or 0 for the TLS handshake with the site, while Caddy runs."""
+    return 'probe_success and on () up{job="caddy",instance="caddy"} == 1'
+
+
 def sender_behind() -> str:
     """The seconds that another Prometheus' remote write is behind, if it sends its own metrics, too."""
     scraped = "prometheus_remote_storage_highest_timestamp_in_seconds"

@@ -86,6 +86,8 @@ class MetricsSource:
     memory_limit_bytes: int
     # The Docker hosts that send their own metrics, by their label `host_name`; empty if none does.
     hosts: tuple[str, ...] = ()
+    # Whether its last days say that the site's certificate wasn't renewed.
+    certificate_lasts_weeks: bool = False
     # The ECS services that send metrics, by their label `ecs_service`.
     services: tuple[str, ...] = ()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pulumi
 import pulumi_docker as docker
 
+from components.certificate_probe.config import Probed
 from components.docker_hosts.containers import (
     BEHIND_THE_GATE_CPU_SHARES,
     MIB,
@@ -43,6 +44,7 @@ class PrometheusArgs:
     # The reader's host:port, where the programs' own metrics are.
     reader: str
     programs: Sequence[MeasuredProgram]
+    probed: Probed
 
 
 class Prometheus(pulumi.ComponentResource):
@@ -50,7 +52,7 @@ class Prometheus(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("campus-monitor:campus:Prometheus", name, None, opts)
-        text = render_prometheus_config(args.settings, args.reader, args.programs)
+        text = render_prometheus_config(args.settings, args.reader, args.programs, args.probed)
         config = volume(f"{name}-config", args.host, f"{ROLE}-config", self)
         files = VolumeFiles(
             f"{name}-config-files",

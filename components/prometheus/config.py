@@ -21,7 +21,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
+from components.certificate_probe import config as probe
+from components.certificate_probe.config import Probed
 from components.edge.own_metrics import MeasuredProgram
 from components.prometheus.memory_limit import QUERIES_SHARE
 from components.prometheus.settings import PrometheusSettings
@@ -40,7 +43,7 @@ QUERY_SECONDS = 60
 
 
 def render_prometheus_config(
-    settings: PrometheusSettings, reader: str, programs: Sequence[MeasuredProgram]
+    settings: PrometheusSettings, reader: str, programs: Sequence[MeasuredProgram], probed: Probed
 ) -> str:
     """The configuration file; `reader` is the reader's host:port, where the programs' own metrics are."""
     config = {
@@ -80,9 +83,22 @@ def render_prometheus_config(
                     for one in programs
                 ],
             },
+            _certificate(probed),
         ],
     }
     return json.dumps(config, indent=2) + "\n"
+
+
+def _certificate(probed: Probed) -> dict[str, Any]:
+    """Each time a new handshake, of which Caddy logs nothing."""
+    return {
+        "job_name": probe.ROLE,
+        "metrics_path": "/probe",
+        "params": {"module": [probe.MODULE], "target": [f"{probed.site}:{probed.site_port}"]},
+        "static_configs": [
+            {"targets": [f"{probed.probe}:{probe.PORT}"], "labels": {"instance": probed.domain}},
+        ],
+    }
 
 
 def prometheus_command(settings: PrometheusSettings, config_file: str) -> list[str]:

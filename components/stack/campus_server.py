@@ -9,6 +9,9 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.certificate_probe.component import CertificateProbe, CertificateProbeArgs
+from components.certificate_probe.config import ROLE as PROBE
+from components.certificate_probe.config import probed
 from components.docker_hosts.agent import AgentArgs
 from components.docker_hosts.containers import Host, mounted
 from components.docker_hosts.docker_host import docker_host
@@ -187,6 +190,20 @@ class CampusServer(pulumi.ComponentResource):
         )
 
     def _prometheus(self, settings: PrometheusSettings, image: str) -> Prometheus:
+        """Prometheus, and the certificate's probe, which it asks."""
+        to = probed(self._settings.campus, self._settings.edge)
+        # The settings require one.
+        probes_image = str(self._settings.images.blackbox_exporter)
+        CertificateProbe(
+            f"{self._name}-{PROBE}",
+            CertificateProbeArgs(
+                host=self._host,
+                image_id=self._docker.image_id("blackbox-exporter", probes_image),
+                network_name=self._network_name,
+                probed=to,
+            ),
+            self._guarded,
+        )
         return Prometheus(
             f"{self._name}-prometheus",
             PrometheusArgs(
@@ -197,6 +214,7 @@ class CampusServer(pulumi.ComponentResource):
                 settings=settings,
                 reader=f"{self._settings.campus.private_address(READER_PLACE)}:{settings.port}",
                 programs=measured_programs(self._settings),
+                probed=to,
             ),
             self._guarded,
         )

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from components.aws.egress_settings import EgressSettings
 from components.aws.settings import AwsSettings
+from components.certificate_probe.config import PORT as PROBE_PORT
 from components.docker_hosts.settings import DIGEST_RULE, CampusSettings, ImagesSettings, has_digest
 from components.ecs.settings import ServiceSettings
 from components.edge.guarded_settings import Account, GuardedSettings, allowlist
@@ -31,6 +32,8 @@ ServicesByName = Mapping[str, ServiceSettings]
 def check_ports(backends: BackendsByKey) -> None:
     """Each backend has its own ports, hence addresses, and its own route."""
     taken: dict[tuple[str, object], str] = {}
+    if "prometheus" in backends:
+        taken["port", PROBE_PORT] = "the certificate's probe"
     for key, one in backends.items():
         for field, value in [*(("port", port) for port in one.ports), ("route", one.route)]:
             if (field, value) in taken:
@@ -47,6 +50,8 @@ def check_backends(backends: BackendsByKey, images: ImagesSettings) -> None:
             raise ValueError(f"images.{key}: required with {key}, received None")
         if area and name in backends:
             raise ValueError(f"{key}: the backend of the area {name} has that name: choose another")
+    if "prometheus" in backends and images.blackbox_exporter is None:
+        raise ValueError("images.blackboxExporter: required with prometheus, received None")
 
 
 def check_services(services: ServicesByName, lokis: LokisByName, egress: EgressSettings) -> None:

@@ -42,6 +42,7 @@ def metrics_source(settings: Settings) -> MetricsSource | None:
         step_seconds=SCRAPE_SECONDS,
         memory_limit_bytes=stopped_at(own.memory_bytes),
         hosts=(CAMPUS_LABEL, *sorted(others)) if settings.host_metrics.enabled else (),
+        certificate_lasts_weeks=settings.edge.certificate_lasts_weeks,
         services=tuple(sorted(name for name, one in settings.services.items() if one.collector)),
     )
 

@@ -101,6 +101,8 @@ def _images(settings: Settings) -> dict[str, str]:
         used["grafana"] = images.grafana
     if settings.campus.logs_to is not None and images.alloy is not None:
         used["alloy"] = images.alloy
+    if settings.prometheus is not None and images.blackbox_exporter is not None:
+        used["blackbox_exporter"] = images.blackbox_exporter
     if settings.host_metrics.enabled and images.otel_collector is not None:
         used["otel_collector"] = images.otel_collector
     return used

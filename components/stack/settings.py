@@ -15,6 +15,7 @@ from pydantic import field_validator, model_validator
 
 from components.aws.egress_settings import EgressSettings
 from components.aws.settings import AwsSettings
+from components.certificate_probe.config import probe_rules, probed
 from components.docker_hosts.settings import CampusSettings, HostKey, ImagesSettings
 from components.ecs.settings import ServiceSettings
 from components.edge.guarded_settings import GuardedSettings, allowlist
@@ -105,7 +106,7 @@ class Settings(Area):
         """Refuse rules that close a port that must stay open on a guarded host."""
         cross_checks.check_operators_are_named(self.port_policy, self.ssh_port)
         for host in (None, *self.campus.other_hosts):
-            before = self._replica_rules_at(host)
+            before = self._rules_before(host)
             cross_checks.check_operators(self.port_policy, host, self.ssh_port_at(host), before)
         cross_checks.check_caddy(self.edge, self.rules_at(None))
 
@@ -136,10 +137,15 @@ class Settings(Area):
 
     def rules_at(self, host: HostKey) -> list[Rule]:
         """All rules of another host, or (None) of the campus server."""
-        return [*self._replica_rules_at(host), *self.port_policy.plain_rules]
+        return [*self._rules_before(host), *self.port_policy.plain_rules]
 
-    def _replica_rules_at(self, host: HostKey) -> list[Rule]:
-        return replica_rules(list(self.placements.values()), host)
+    def _rules_before(self, host: HostKey) -> list[Rule]:
+        """The stack's own rules, which come before the settings'."""
+        of_replicas = replica_rules(list(self.placements.values()), host)
+        if host is not None or self.prometheus is None:
+            return of_replicas
+        to = probed(self.campus, self.edge)
+        return [*of_replicas, *probe_rules(to, self.port_policy.plain_rules)]
 
     def kept_at(self, host: HostKey) -> list[Kept]:
         """The destinations on other hosts that a host's containers can't reach."""

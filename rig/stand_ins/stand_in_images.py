@@ -30,6 +30,7 @@ PROMETHEUS_TAGS = "remove_all_sd"
 PROMETHEUS_SECONDS = 300
 # `nobody`.
 PROMETHEUS_USER = 65534
+BLACKBOX_EXPORTER_PACKAGES = ["prometheus-blackbox-exporter", "libc6"]
 COLLECTOR_VERSION = "0.165.1"
 COLLECTOR_SECONDS = 300
 # The processor that finds a task's id would find those of every other cloud, too, with their SDKs.
@@ -172,6 +173,16 @@ def _make_prometheus(tar: Path) -> None:
             files.program(f"bin/{program}", programs / program)
 
 
+def _make_blackbox_exporter(tar: Path) -> None:
+    """Debian's, which is older (0.23): the Go module isn't available."""
+    packages = tar.parent / "packages"
+    debian.unpack_packages(BLACKBOX_EXPORTER_PACKAGES, packages, _without("the blackbox exporter"))
+    with RootFiles(tar) as files:
+        files.folder("bin", "etc", "lib", "lib64", "proc", "sys")
+        files.program("bin/blackbox_exporter", packages / "usr/bin/prometheus-blackbox-exporter")
+        _add_c_library(files, packages)
+
+
 def _make_collector(tar: Path) -> None:
     program = collector_program()
     packages = tar.parent / "packages"
@@ -211,6 +222,10 @@ def _add_tools(files: RootFiles, packages: Path) -> None:
         if name != "busybox":
             files.link(f"bin/{name}", "/bin/busybox")
     files.program("usr/bin/flock", next(packages.glob("usr/bin/flock")))
+    _add_c_library(files, packages)
+
+
+def _add_c_library(files: RootFiles, packages: Path) -> None:
     library = next(packages.glob("**/libc.so.6"))
     files.program("lib/libc.so.6", library.resolve())
     for loader in packages.glob("**/ld-linux*.so*"):
@@ -270,6 +285,11 @@ STAND_INS = {
             'CMD ["--config.file=/etc/prometheus/prometheus.yml","--storage.tsdb.path=/prometheus"]',
         ),
         _recipe_key(GO / "prometheus", PROMETHEUS_TAGS),
+    ),
+    "prom/blackbox-exporter:v0.28.0": StandIn(
+        _make_blackbox_exporter,
+        (f"ENV {SEARCH_PATH}", "EXPOSE 9115", 'ENTRYPOINT ["/bin/blackbox_exporter"]'),
+        _recipe_key(*BLACKBOX_EXPORTER_PACKAGES),
     ),
     f"otel/opentelemetry-collector-contrib:{COLLECTOR_VERSION}": StandIn(
         _make_collector,

@@ -6,26 +6,36 @@ The samples are from the real Collector, Caddy, Lokis and Prometheus: a metric w
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Iterator
+from typing import cast
 
 import pytest
 
 from components.grafana.alert_rules import render_alert_rules
 from components.grafana.dashboards import render_dashboards
+from components.grafana.promql import site_answers
 from components.grafana.provisioning import MetricsSource
 from rig.deployment import Deployment
 from rig.metrics import REMOTE_WRITE, remote_writer, samples
-from rig.namespaces import NAT
+from rig.namespaces import NAT, STRANGER
 from rig.probe import PUSH_PATH, Client, Login
 from tests.support.grafana import metric_queries, metrics_in, rule_queries
 from tests.support.metric_doors import wait_for_sample
 
 pytestmark = pytest.mark.docker
 
-SOURCE = MetricsSource(url="http://unused", step_seconds=30, memory_limit_bytes=1, hosts=("campus",))
+SOURCE = MetricsSource(
+    url="http://unused",
+    step_seconds=30,
+    memory_limit_bytes=1,
+    hosts=("campus",),
+    certificate_lasts_weeks=True,
+)
 QUERIES = metric_queries(render_dashboards([], None, SOURCE))
 RULES = rule_queries(render_alert_rules([], None, SOURCE))
+EXPIRY = "probe_ssl_earliest_cert_expiry"
 NAMES = sorted({name for query in (QUERIES | RULES).values() for name in metrics_in(query)})
 
 
@@ -61,3 +71,15 @@ def test_each_panel_shows_something(grafana: Client, panel: str) -> None:
 @pytest.mark.parametrize("uid", RULES)
 def test_prometheus_answers_each_rule(grafana: Client, uid: str) -> None:
     samples(grafana, RULES[uid])
+
+
+def test_the_certificates_end_is_caddys(deployment: Deployment, grafana: Client) -> None:
+    with deployment.client(STRANGER).connected() as site:
+        site.connect()
+        shown = cast("ssl.SSLSocket", site.sock).getpeercert()
+    assert shown is not None
+    wait_for_sample(grafana, EXPIRY)
+    [found] = samples(grafana, EXPIRY)
+    assert float(found["value"][1]) == ssl.cert_time_to_seconds(str(shown["notAfter"]))  # type: ignore[index]
+    assert found["metric"]["instance"] == deployment.settings["edge"]["domain"]  # type: ignore[index]
+    wait_for_sample(grafana, f"{site_answers()} == 1")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from components.certificate_probe.config import PORT as PROBE_PORT
 from components.prometheus.settings import PORT
 from rig.deployment import Deployment
 from rig.metrics import AGENT, MESSAGE, MESSAGES, OTLP, REMOTE_WRITE, otlp_body, push_otlp, remote_writer
@@ -50,9 +51,9 @@ def test_grafana_queries_and_does_nothing_else(deployment: Deployment, grafana: 
     assert deployment.running_since("prometheus") == since
 
 
-def test_no_container_beside_grafana_reaches_prometheus_itself(
-    deployment: Deployment, grafana: Client
+@pytest.mark.parametrize("door", [("172.29.35.130", PORT), ("172.29.35.155", PROBE_PORT)])
+def test_no_container_beside_grafana_reaches_prometheus_or_the_probe_itself(
+    deployment: Deployment, grafana: Client, door: tuple[str, int]
 ) -> None:
-    prometheus = ("172.29.35.130", PORT)
-    assert can_connect(deployment.rig.network.campus, None, prometheus)
-    assert not can_connect(grafana.namespace, None, prometheus)
+    assert can_connect(deployment.rig.network.campus, None, door)
+    assert not can_connect(grafana.namespace, None, door)

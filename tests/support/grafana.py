@@ -13,6 +13,7 @@ METRICS = MetricsSource(
     step_seconds=30,
     memory_limit_bytes=1_490_000_000,
     hosts=("campus", "stage"),
+    certificate_lasts_weeks=True,
     services=("client-api",),
 )
 
@@ -46,5 +47,5 @@ def put_in(promql: str) -> str:
 
 def metrics_in(promql: str) -> set[str]:
     """The names of a query's metrics."""
-    programs = "system|container(?!_name)|ecs_task|ecs_container|caddy|loki|prometheus|go"
+    programs = "system|container(?!_name)|ecs_task|ecs_container|caddy|loki|prometheus|probe|go"
     return set(re.findall(rf"\b(?:(?:{programs})_[a-z0-9_]+|up)\b", promql))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+from components.certificate_probe.config import Probed
 from components.prometheus.config import DATA, prometheus_command, render_prometheus_config
 from components.prometheus.settings import PrometheusSettings
 from rig.processes import die_with_parent, wait_for
@@ -19,6 +20,8 @@ from tests.support.memory_limit import MemoryLimit
 from tests.support.running_caddy import free_port
 
 READY_SECONDS = 60.0
+# No site to probe.
+NOBODY = Probed(domain="campus.example.org", site="127.0.0.1", site_port=9, probe="127.0.0.1")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ def running_prometheus(
     """The program, once it is ready, with its container's memory limit."""
     own = settings.model_copy(update={"port": free_port()})
     config = folder / "prometheus.yml"
-    config.write_text(render_prometheus_config(own, "127.0.0.1:9", ()))
+    config.write_text(render_prometheus_config(own, "127.0.0.1:9", (), NOBODY))
     command = [
         part.replace(f"={DATA}", f"={folder / 'data'}").replace("0.0.0.0", "127.0.0.1")
         for part in prometheus_command(own, str(config))

@@ -25,6 +25,7 @@ TREE: dict[str, Any] = {
         "grafana": "grafana/grafana:13.0.1",
         "portGuard": "campus-monitor/port-guard:dev",
         "alloy": "grafana/alloy:v1.18.1",
+        "blackboxExporter": "prom/blackbox-exporter:v0.28.0",
     },
     "edge": {"domain": "campus.localhost", "tls": "internal"},
     "loki": {

@@ -20,6 +20,8 @@ from pydantic import SecretStr
 from components.grafana.alert_rules import OF_THE_HOST, render_alert_rules
 from components.grafana.dashboards import render_dashboards
 from components.grafana.metric_rules import (
+    CERTIFICATE_ENDS,
+    CERTIFICATE_OLD,
     DISK_FORECAST,
     DISK_USED_UP,
     HOST_LOGS_SILENT,
@@ -214,7 +216,7 @@ def test_only_one_rule_says_that_a_loki_cannot_be_asked() -> None:
         assert ("can't be asked" in json.dumps(rule)) == away
 
 
-ALONE = replace(METRICS, hosts=(), services=())
+ALONE = replace(METRICS, hosts=(), services=(), certificate_lasts_weeks=False)
 
 
 @pytest.mark.parametrize("metrics", [None, ALONE, METRICS, replace(METRICS, hosts=())])
@@ -269,10 +271,11 @@ def test_an_unused_rule_cannot_fire_even_if_grafana_keeps_it(
 def test_rules_of_metrics_are_those_of_what_is_measured_and_the_others_are_paused() -> None:
     assert set(METRIC_RULES).isdisjoint(set.union(*uids(rules(*SOURCES))))
     there, idle = uids(rules(*SOURCES, metrics=ALONE))
-    own = {"prometheus-away", "program-away", "prometheus-filled"}
+    own = {"prometheus-away", "program-away", "site-away", "prometheus-filled"}
     own |= {"metrics-refused", "samples-lost", "sender-behind"}
     assert there & set(METRIC_RULES) == {f"campus-{one}" for one in own}
     assert idle > set(METRIC_RULES) - there
+    assert {CERTIFICATE_OLD, CERTIFICATE_ENDS} <= idle
     assert uids(rules(*SOURCES, metrics=METRICS))[0] > set(METRIC_RULES)
     assert HOST_LOGS_SILENT in uids(rules(*SOURCES, host_logs=None, metrics=METRICS))[1]
     titles = [rule["title"] for rule in every(rules(*SOURCES, metrics=METRICS))]

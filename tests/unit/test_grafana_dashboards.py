@@ -54,7 +54,7 @@ def steps(panel: dict[str, Any]) -> list[tuple[float | None, str]]:
 
 def test_every_line_of_a_graph_has_a_name_and_its_value_under_the_mouse() -> None:
     graphs = panels("timeseries")
-    assert len(graphs) == 45
+    assert len(graphs) == 46
     for panel in graphs:
         assert panel["options"]["legend"]["showLegend"] is True
         assert panel["options"]["tooltip"]["mode"] == "multi"
@@ -83,7 +83,7 @@ def test_a_minute_is_the_shortest_step_so_that_rare_events_are_no_dots() -> None
 def test_nothing_healthy_is_red_and_nothing_silent_is_green() -> None:
     """Grafana's own thresholds are green, and red from 80: of bytes and dates always."""
     coloured = [one for one in panels("stat") if one["options"]["colorMode"] != "none"]
-    assert len(coloured) == 23
+    assert len(coloured) == 24
     for panel in coloured:
         base, *others = steps(panel)
         assert base == (None, "red")
@@ -98,6 +98,7 @@ def test_nothing_healthy_is_red_and_nothing_silent_is_green() -> None:
     assert by_title["Disk"] == [(0, "green"), (70, "orange"), (80, "red")]
     assert by_title["Fullest disk"] == [(0, "green"), (0.75, "orange"), (0.85, "red")]
     assert by_title["Least memory left"] == [(0, "red"), (0.05, "orange"), (0.1, "green")]
+    assert by_title["Certificate"] == [(3, "orange"), (14, "green")]
     assert by_title["Programs that don't answer"] == [(0, "green"), (1, "red")]
 
 
@@ -127,7 +128,7 @@ def test_panels_of_metrics_say_what_to_do_and_have_units_and_limits() -> None:
         for one in page["panels"]
         if one["type"] not in ("row", "alertlist") and is_of_metrics(one)
     ]
-    assert len(of_metrics) == 49
+    assert len(of_metrics) == 51
     for panel in of_metrics:
         assert len(panel["description"]) > 10
         defaults = panel["fieldConfig"]["defaults"]
@@ -145,6 +146,7 @@ def test_panels_of_metrics_say_what_to_do_and_have_units_and_limits() -> None:
         "Used disk space": [(0.75, "orange"), (0.85, "red")],
         "Free disk space in a day": [(0, "red")],
         "Prometheus' memory": [(0.7, "orange"), (0.9, "red")],
+        "The certificate's days": [(3, "red"), (14, "orange")],
     }
 
 

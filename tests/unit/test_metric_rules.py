@@ -11,6 +11,8 @@ import pytest
 
 from components.grafana.alert_rules import render_alert_rules
 from components.grafana.metric_rules import (
+    CERTIFICATE_ENDS,
+    CERTIFICATE_OLD,
     CONTAINER_GONE,
     CONTAINER_RESTARTS,
     CPU_LONG_BUSY,
@@ -28,6 +30,7 @@ from components.grafana.metric_rules import (
     SENDER_BEHIND,
     SERVICE_CHANGED,
     SERVICE_WITHOUT_TASKS,
+    SITE_AWAY,
 )
 from components.grafana.provisioning import METRICS_UID
 from tests.support.grafana import METRICS
@@ -82,6 +85,17 @@ def task(name: str, values: str) -> dict[str, str]:
     return {f'ecs_task_memory_reserved_bytes{{ecs_service="client-api",ecs_task="{name}"}}': values}
 
 
+def certificate(days: float) -> dict[str, str]:
+    """The end of a certificate, which has so many days left when the first sample is read."""
+    return {f"probe_ssl_earliest_cert_expiry{{{PROBE}}}": f"{int(days * 86400)}x60"}
+
+
+def site(answers: str, caddy: str) -> dict[str, str]:
+    return {f"probe_success{{{PROBE}}}": answers, 'up{job="caddy",instance="caddy"}': caddy}
+
+
+PROBE = 'job="certificate-probe",instance="logs.example.org"'
+PROBED = {"job": "certificate-probe", "instance": "logs.example.org"}
 AGENT = 'job="agent",instance="a"'
 RESTARTS = 'container_restarts_total{host_name="campus",container_name="app"}'
 CONTAINER = {"container_name": "app"} | CAMPUS
@@ -95,6 +109,16 @@ CASES = [
         ({"job": "loki", "instance": "a"},),
     ),
     Case(PROGRAM_AWAY, "it restarts", {'up{job="loki",instance="a"}': "1x10 0x3 1x20"}, 7),
+    Case(SITE_AWAY, "no handshake", site("1x10 0x20", "1x60"), 12, (PROBED,)),
+    Case(SITE_AWAY, "a new container", site("1x10 0x6 1x20", "1x60"), 12),
+    Case(SITE_AWAY, "Caddy is stopped, which another rule says", site("1x10 0x20", "1x10 0x20"), 12),
+    Case(CERTIFICATE_OLD, "13 days", certificate(13.9), 15, (PROBED,)),
+    Case(CERTIFICATE_OLD, "3 days", certificate(3.5), 15, (PROBED,)),
+    Case(CERTIFICATE_OLD, "14 days", certificate(14.5), 15),
+    Case(CERTIFICATE_OLD, "the other rule rings", certificate(2.9), 15),
+    Case(CERTIFICATE_ENDS, "2 days", certificate(2.9), 15, (PROBED,)),
+    Case(CERTIFICATE_ENDS, "it has expired", certificate(-1), 15, (PROBED,)),
+    Case(CERTIFICATE_ENDS, "3 days", certificate(3.5), 15),
     Case(
         PROMETHEUS_FILLED,
         "filled",

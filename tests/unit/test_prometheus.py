@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from components.certificate_probe.config import probed
 from components.edge.caddyfile import render_caddyfile
 from components.grafana.provisioning import ALERT_RULES_FILE, DATASOURCES_FILE
 from components.prometheus.config import prometheus_command, render_prometheus_config
@@ -23,11 +24,14 @@ from tests.support.programs import program_of_image, run
 from tests.support.running_prometheus import prometheus_settings
 from tests.support.settings import LOCAL, TREE, put
 
-PROGRAMS = measured_programs(parse(LOCAL))
+SETTINGS = parse(LOCAL)
+PROGRAMS = measured_programs(SETTINGS)
+READER = "172.29.0.2:9090"
+SITE = probed(SETTINGS.campus, SETTINGS.edge)
 
 
 def test_the_configuration_is_the_agreed_one() -> None:
-    text = render_prometheus_config(prometheus_settings(), "172.29.0.2:9090", PROGRAMS)
+    text = render_prometheus_config(prometheus_settings(), READER, PROGRAMS, SITE)
     assert_golden("prometheus.yml", text)
     assert_golden("prometheus_command", "\n".join(prometheus_command(prometheus_settings(), "FILE")) + "\n")
 
@@ -37,7 +41,7 @@ def test_prometheus_accepts_the_configuration(tmp_path: Path) -> None:
     promtool = program_of_image("prometheus", "bin/promtool", tmp_path)
     for number, changes in enumerate(({}, {"retention": "100y", "maxAge": "2w", "retentionGib": 5000})):
         file = tmp_path / f"{number}.yml"
-        file.write_text(render_prometheus_config(prometheus_settings(**changes), "172.29.0.2:9090", PROGRAMS))
+        file.write_text(render_prometheus_config(prometheus_settings(**changes), READER, PROGRAMS, SITE))
         run(promtool, "check", "config", str(file))
 
 

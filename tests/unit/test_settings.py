@@ -10,6 +10,7 @@ import yaml
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from components.certificate_probe.config import PORT as PROBE_PORT
 from components.docker_hosts.settings import CampusSettings
 from components.edge.settings import EdgeSettings
 from components.loki.settings import LOKIS_RESERVED_PORTS
@@ -32,7 +33,8 @@ def test_the_shipped_stacks_are_valid(stack: str) -> None:
 def test_each_image_without_its_digest_has_a_line() -> None:
     with pytest.raises(SettingsError) as caught:
         parse(changed("images.requireDigest", True))
-    names = ["caddy", "loki", "grafana", "portGuard", "alloy", "prometheus", "otelCollector"]
+    of_metrics = ["prometheus", "blackboxExporter", "otelCollector"]
+    names = ["caddy", "loki", "grafana", "portGuard", "alloy", *of_metrics]
     assert [line.partition(": ")[0] for line in caught.value.problems] == [
         f"campus-monitor:images.{name}" for name in names
     ]
@@ -290,9 +292,10 @@ def test_a_password_is_not_in_the_settings_repr() -> None:
 @example(port=3000)
 @example(port=12345)
 @example(port=PROMETHEUS_PORT)
+@example(port=PROBE_PORT)
 def test_only_real_ports_pass(port: int) -> None:
     tree = changed("loki.instances.aws.port", port)
-    taken = {*LOKIS_RESERVED_PORTS, 3199, PROMETHEUS_PORT}
+    taken = {*LOKIS_RESERVED_PORTS, 3199, PROMETHEUS_PORT, PROBE_PORT}
     free = 1 < port < 65535 and port not in taken
     if free:
         assert parse(tree).loki.instances["aws"].port == port

@@ -18,6 +18,7 @@ FROZEN = {
     "campus-monitor:aws:TaskSecurityGroup",
     "campus-monitor:campus:AllowedAddress",
     "campus-monitor:campus:CampusServer",
+    "campus-monitor:campus:CertificateProbe",
     "campus-monitor:campus:DockerShipper",
     "campus-monitor:campus:DockerShippers",
     "campus-monitor:campus:Edge",

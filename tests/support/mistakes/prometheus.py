@@ -7,6 +7,8 @@ from tests.support.mistakes.mistake import Mistake
 MISTAKES = [
     Mistake({"prometheus.route": ...}, "prometheus.route: required key is missing"),
     Mistake({"images.prometheus": None}, "images.prometheus: required with prometheus", "None"),
+    Mistake({"images.blackboxExporter": None}, "images.blackboxExporter: required with prometheus", "None"),
+    Mistake({"prometheus.port": 9115}, "prometheus.port: 9115 is already used by the certificate's probe"),
     Mistake({"prometheus.port": 3100}, "prometheus.port: 3100 is already used by loki.instances.aws"),
     Mistake({"prometheus.port": 2}, "prometheus.port: the reader has that address (2)", "2"),
     Mistake({"prometheus.route": "/lokiaws"}, "prometheus.route: '/lokiaws' is already used by"),
