@@ -9,6 +9,7 @@ import argparse
 import html
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,7 +26,10 @@ REGISTRY = "ghcr.io"
 MARKER = "<!-- campus-monitor: preview -->"
 DRIFT_TITLE = "Drift: what runs is not what main declares"
 # A comment or an issue has 65,536 characters at most (GitHub), shared by the stacks.
-TEXT_CHARACTERS = 60_000
+TEXT_CHARACTERS = 40_000
+COSTS_CHARACTERS = 20_000
+# A terminal's colours, and every control character but a tab and a line's end.
+CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 QUIET = ("--non-interactive", "--color", "never")
 PREVIEW_SECONDS = 1800
 
@@ -126,7 +130,7 @@ def _prove(stack: str) -> None:
     results = proof.of_stack(stack, os.environ.get("VERIFY_FROM", "").split())
     table, summary = checks.table(results), checks.summary(results)
     print(table, summary, sep="", flush=True)
-    _summarise(f"### {stack}: {summary}\n\n```\n{table}```\n")
+    _summarise(f"### {stack}: {summary}\n\n{_as_text(table, TEXT_CHARACTERS)}\n")
     code = checks.exit_code(results)
     if code == 1:
         raise Problem(
@@ -148,7 +152,9 @@ def _pulumi_preview(stack: str, *options: str) -> subprocess.CompletedProcess[st
 def _costs(stack: str) -> str:
     """What the stack's AWS half would cost, or why that isn't known; never a failure."""
     done = say.capture([VENV / "bin" / "python", "-m", "ops.costs", stack], cwd=ROOT)
-    return done.stdout if done.returncode == 0 else f"(costs: {html.escape(done.stderr.strip())})\n"
+    return (
+        done.stdout if done.returncode == 0 else _as_text(f"(costs: {done.stderr.strip()})", COSTS_CHARACTERS)
+    )
 
 
 def _report(
@@ -162,14 +168,9 @@ def _report(
     parts = [f"Commit {variable('GITHUB_SHA')[:12]}, [the whole log]({link}{variable('GITHUB_RUN_ID')}).\n"]
     for stack, run in runs.items():
         verdict = good if run.returncode == 0 else bad
-        shown = _shortened(html.escape(f"{run.stdout}\n{run.stderr}".strip()), TEXT_CHARACTERS // len(runs))
-        # Only `<pre>` at the beginning of a line spans blank lines; otherwise Pulumi's text in `<details>`
-        # would be Markdown after the first one (CommonMark, section 4.6).
-        parts.append(
-            f"### {stack} {verdict}\n\n"
-            f"{_folded('costs', monthly[stack]) if monthly else ''}"
-            f"<details><summary>preview</summary>\n\n<pre>\n{shown}\n</pre>\n</details>\n"
-        )
+        output = _as_text(f"{run.stdout}\n{run.stderr}", TEXT_CHARACTERS // len(runs))
+        costs = _folded("costs", _bounded(monthly[stack], COSTS_CHARACTERS // len(runs))) if monthly else ""
+        parts.append(f"### {stack} {verdict}\n\n{costs}{_folded('preview', output)}")
     text = "\n".join(parts)
     _summarise(text)
     return text
@@ -180,9 +181,21 @@ def _folded(title: str, text: str) -> str:
     return f"<details><summary>{title}</summary>\n\n{text}\n</details>\n\n"
 
 
-def _shortened(text: str, most: int) -> str:
-    """The text, or its end if it is too long: Pulumi's summary and errors are there."""
-    return text if len(text) <= most else f"(the beginning is in the log)\n{text[-most:]}"
+def _bounded(table: str, most: int) -> str:
+    """The table, or where to find it if it is too long: half a table would be no table."""
+    return table if len(table) <= most else "(costs: too long for a comment, see `make costs`)"
+
+
+def _as_text(output: str, most: int) -> str:
+    """A program's output in a form that it can't leave: no markup, mention or link in it has an effect.
+
+    Only `<pre>` at the beginning of a line spans blank lines (CommonMark, section 4.6). If the output is too
+    long, its end is kept: Pulumi's summary and errors are there.
+    """
+    text = html.escape(CONTROLS.sub("", output).strip(), quote=False)
+    if len(text) > most:
+        text = f"(the beginning is in the log)\n{text[-most:]}"
+    return f"<pre>\n{text}\n</pre>"
 
 
 def _must(command: Sequence[str], failure: str, *, stdin: str | None = None) -> None:
