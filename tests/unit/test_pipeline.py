@@ -22,7 +22,7 @@ from pulumi.runtime import mocks
 from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
 from components.stack.services import Services, ServicesArgs
 from components.stack.settings import parse
-from local import cache, downloads, paths, pulumi_cli, pulumi_plugins
+from local import downloads, paths, pulumi_cli, pulumi_plugins
 from local.pulumi_plugins import PLUGINS
 from ops import github, pipeline
 from ops.costs import of_stack
@@ -519,7 +519,9 @@ class TestWorkflows:
 
     def test_permissions_are_what_the_commands_need(self, path: Path) -> None:
         workflow = _workflow(path)
-        jobs = {name: job.get("permissions", workflow["permissions"]) for name, job in workflow["jobs"].items()}
+        jobs = {
+            name: job.get("permissions", workflow["permissions"]) for name, job in workflow["jobs"].items()
+        }
         assert jobs == PERMISSIONS[path.stem]
 
     def test_the_campus_runner_works_for_main_alone(self, path: Path) -> None:

@@ -188,7 +188,9 @@ def test_ci_gets_no_secret(act: Act, event: str) -> None:
     run = act.run(WORKFLOWS / "ci.yml", event, payload, PULL if payload else MAIN)
     assert run.code == 0, run.log
     kept = "--preserve-env=CI,PATH,CAMPUS_MONITOR_OFFICIAL_ONLY"
-    assert run.jobs == {"test": [CHECKOUT, (f"sudo {kept} bash .ci/run", {"CAMPUS_MONITOR_OFFICIAL_ONLY": "1"})]}
+    assert run.jobs == {
+        "test": [CHECKOUT, (f"sudo {kept} bash .ci/run", {"CAMPUS_MONITOR_OFFICIAL_ONLY": "1"})]
+    }
 
 
 def deployed(stack: str) -> list[Step]:
