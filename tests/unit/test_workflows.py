@@ -54,7 +54,11 @@ AWS = (
     "used aws-actions/configure-aws-credentials",
     {"role-to-assume": VALUES["AWS_ROLE"], "aws-region": "ap-northeast-2"},
 )
-NOTICE = "::notice title=No preview::Pull requests of forks and bots get no credentials (docs/ci.md)"
+NOTICE = (
+    "::notice title=No preview::A preview runs the change's code and packages beside credentials. "
+    "Read the change first. A bot's: then close and reopen its pull request. "
+    "A fork's: then push it to a branch of this repository. More: docs/ci.md, Roles"
+)
 
 Step = tuple[str, dict[str, str]]
 
@@ -141,10 +145,15 @@ def act(tmp_path: Path) -> Act:
     return Act(tmp_path)
 
 
-def pull_request(login: str, kind: str = "User", home: str | None = "Team/judge") -> dict[str, Any]:
+def pull_request(author: str, sender: str = "", home: str | None = "Team/judge") -> dict[str, Any]:
     """GitHub's event of a pull request; a deleted fork has no repository."""
     head = {"ref": "a-branch", "sha": "0" * 40, "repo": home and {"full_name": home}}
-    return {"pull_request": {"number": 5, "user": {"login": login, "type": kind}, "head": head}}
+    pull = {"number": 5, "user": _account(author), "head": head}
+    return {"pull_request": pull, "sender": _account(sender or author)}
+
+
+def _account(login: str) -> dict[str, str]:
+    return {"login": login, "type": "Bot" if login.endswith("[bot]") else "User"}
 
 
 PULL = "refs/pull/5/merge"
@@ -152,13 +161,16 @@ MAIN = "refs/heads/main"
 STRANGERS = {
     "fork": pull_request("stranger", home="stranger/judge"),
     "deleted-fork": pull_request("stranger", home=None),
-    "dependabot": pull_request("dependabot[bot]", "Bot"),
-    "renovate": pull_request("renovate[bot]", "Bot"),
+    "fork-reopened": pull_request("stranger", "member", home="stranger/judge"),
+    "dependabot": pull_request("dependabot[bot]"),
+    "renovate": pull_request("renovate[bot]"),
+    "bot-pushed": pull_request("member", "renovate[bot]"),
 }
 
 
-def test_a_members_pull_request_is_previewed(act: Act) -> None:
-    run = act.run(WORKFLOWS / "preview.yml", "pull_request", pull_request("member"), PULL)
+@pytest.mark.parametrize("author", ["member", "renovate[bot]", "dependabot[bot]"])
+def test_what_a_member_sends_is_previewed(act: Act, author: str) -> None:
+    run = act.run(WORKFLOWS / "preview.yml", "pull_request", pull_request(author, "member"), PULL)
     given = {"GH_TOKEN": TOKEN, "PULL_REQUEST": "5", **STATE}
     assert run.code == 0, run.log
     assert run.jobs == {
