@@ -43,7 +43,6 @@ from local.say import Problem
 from rig import stack
 from rig.stand_ins import debian
 from rig.stand_ins.root_files import NET_BIND_SERVICE, RootFiles
-from tests.support.running_caddy import free_port
 
 STACK_TEXT = """\
 # A comment.
@@ -303,9 +302,9 @@ class TestPorts:
     ) -> None:
         monkeypatch.setattr(processes, "RUN", tmp_path)
         with socket.socket() as taken:
-            port = free_port()
-            taken.bind(("127.0.0.1", port))
+            taken.bind(("127.0.0.1", 0))
             taken.listen()
+            port = taken.getsockname()[1]
             assert not system.port_is_free(port)
             assert not system.port_is_free(port, "127.0.0.1")
             with pytest.raises(Problem) as raised:
