@@ -8,7 +8,8 @@ import pulumi
 from pulumi import ResourceOptions
 
 from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
-from components.aws.provider import aws_provider
+from components.aws.provider import aws_provider, watch_provider
+from components.aws.watch import Heartbeat, Watch, WatchArgs
 from components.prometheus.settings import ROLE as PROMETHEUS
 from components.stack.campus_server import CampusServer, CampusServerArgs
 from components.stack.docker_shippers import DockerShippers, DockerShippersArgs
@@ -38,7 +39,13 @@ for problem in unready:
 # from it, and disallowed after nothing does. See components/aws/egress.py.
 aws = ResourceOptions(providers=[aws_provider(settings.aws)])
 addresses = EgressAddresses("egress", EgressAddressesArgs(egress=settings.egress), opts=aws)
-campus = CampusServer("campus", CampusServerArgs(settings=settings))
+# The watch is in a region of its own. Grafana's heartbeat needs a key before Grafana; AWS waits for it, and
+# checks the site, when Grafana is there.
+watching = ResourceOptions(providers=[watch_provider(settings.aws)] if settings.watch.is_on else None)
+heartbeat = Heartbeat("heartbeat", opts=watching) if settings.watch.hears_grafana else None
+campus = CampusServer(
+    "campus", CampusServerArgs(settings=settings, heartbeat=heartbeat.key if heartbeat else None)
+)
 allowed = [campus.allow_address(f"nat-{key}", ip) for key, ip in addresses.by_key.items()]
 vpc_id, private_subnet_ids = settings.egress.vpc_id, []
 if settings.egress.create is not None:
@@ -78,6 +85,17 @@ if settings.host_metrics.enabled:
             passwords=campus.passwords.get(PROMETHEUS, {}),
         ),
         opts=ResourceOptions(depends_on=[campus.edge.live]),
+    )
+if settings.watch.is_on:
+    Watch(
+        "watch",
+        WatchArgs(
+            domain=settings.edge.domain,
+            https_port=settings.edge.https_port,
+            mails=settings.watch.mails,
+            heartbeat=heartbeat.topic_name if heartbeat else None,
+        ),
+        opts=ResourceOptions.merge(watching, ResourceOptions(depends_on=[campus.edge.live])),
     )
 
 pulumi.export("grafana_url", campus.grafana_url)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from components.aws.egress_settings import EgressCreate, EgressSettings
 from components.aws.nat_boot import DISK_GIB, INSTANCE_TYPE
+from components.aws.watch_settings import WatchSettings
 from components.ecs.log_router_settings import LogRate
 from components.ecs.loss_signs import ROUTER_ALARMS
 from components.ecs.settings import ServiceSettings
@@ -81,7 +82,11 @@ def costs(settings: AwsHalf, prices: Mapping[str, Price]) -> Costs:
     """What these settings cost with these prices."""
     usd = {name: price.usd for name, price in prices.items()}
     create = settings.egress.create
-    fixed = [*(_network(create, usd) if create else ()), *_alarms(settings.services.values(), usd)]
+    fixed = [
+        *(_network(create, usd) if create else ()),
+        *_alarms(settings.services.values(), usd),
+        *_watch(settings.watch, usd),
+    ]
     by_use = [
         cost
         for name, service in settings.services.items()
@@ -107,6 +112,15 @@ def _alarms(services: Collection[ServiceSettings], usd: Mapping[str, float]) -> 
         count = sum(len(ROUTER_ALARMS) + (service.metrics is not None) for service in services)
         yield Cost("CloudWatch alarm", str(count), count * usd["alarmMonth"])
         yield Cost("its metric, in a month in which it counts", str(count), count * usd["metricMonth"])
+
+
+def _watch(watch: WatchSettings, usd: Mapping[str, float]) -> Iterator[Cost]:
+    """All regions have the same price for an alarm; mails and heartbeats are within what is free."""
+    if watch.is_on:
+        check = usd["healthCheckMonth"] + usd["healthCheckOptionMonth"]
+        yield Cost("Route 53 health check of the site, by HTTPS", "1", check)
+        count = 1 + watch.hears_grafana
+        yield Cost("its alarms, in CloudWatch", str(count), count * usd["alarmMonth"])
 
 
 def _service(

@@ -23,6 +23,8 @@ from ops.costs import PRICES
 # The region of that endpoint (AWS Billing user guide, "Using the AWS Price List API").
 ASKED_AT = "us-east-1"
 SOURCE = "AWS Price List API"
+# Its products have no region.
+ROUTE_53 = "AmazonRoute53"
 
 
 class PriceError(Exception):
@@ -56,6 +58,8 @@ WANTED: Mapping[str, Wanted] = {
     "egressGb": Wanted("AWSDataTransfer", "DataTransfer-Out-Bytes", {"transferType": "AWS Outbound"}),
     "alarmMonth": Wanted("AmazonCloudWatch", "CW:AlarmMonitorUsage"),
     "metricMonth": Wanted("AmazonCloudWatch", "CW:MetricMonitorUsage"),
+    "healthCheckMonth": Wanted(ROUTE_53, "Health-Check-Non-AWS"),
+    "healthCheckOptionMonth": Wanted(ROUTE_53, "Health-Check-Option-Non-AWS"),
     "logsGb": Wanted("AmazonCloudWatch", "DataProcessing-Bytes"),
     "fargateVcpuHour": Wanted("AmazonECS", "Fargate-vCPU-Hours:perCPU"),
     "fargateGbHour": Wanted("AmazonECS", "Fargate-GB-Hours"),
@@ -81,7 +85,8 @@ def _price(client: Any, region: str, name: str, wanted: Wanted) -> float:
 
 def _products(client: Any, region: str, wanted: Wanted) -> Iterator[dict[str, Any]]:
     place = "fromRegionCode" if wanted.service == "AWSDataTransfer" else "regionCode"
-    asked = {place: region, **wanted.filters}
+    where = {} if wanted.service == ROUTE_53 else {place: region}
+    asked = {**where, **wanted.filters}
     pages = client.get_paginator("get_products").paginate(
         ServiceCode=wanted.service,
         Filters=[{"Type": "TERM_MATCH", "Field": key, "Value": value} for key, value in asked.items()],

@@ -23,11 +23,11 @@ class Emulator:
 
     url: str
 
-    def client(self, service: str) -> Any:
+    def client(self, service: str, region: str = REGION) -> Any:
         """A client of one AWS service in the emulator."""
         return boto3.client(
             service,  # type: ignore[call-overload]
-            region_name=REGION,
+            region_name=region,
             endpoint_url=self.url,
             aws_access_key_id="emulated",
             aws_secret_access_key="emulated",

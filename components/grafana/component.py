@@ -19,6 +19,7 @@ from components.docker_hosts.containers import (
     mounted,
     volume,
 )
+from components.grafana.heartbeat import HEARTBEAT_FILE, HeartbeatTopic, render_heartbeat
 from components.grafana.provisioning import (
     ALERT_RULES_FILE,
     CONTACTS_FILE,
@@ -56,6 +57,13 @@ STOP_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
+class Heartbeats:
+    """Whether Grafana sends a heartbeat, and where to (secret)."""
+
+    topic: pulumi.Output[HeartbeatTopic] | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class GrafanaArgs:
     """The arguments of `Grafana`."""
 
@@ -71,6 +79,8 @@ class GrafanaArgs:
     # None if they aren't shipped.
     host_logs: HostLogs | None
     settings: GrafanaSettings
+    # None if AWS doesn't watch the site: then there is no file for it.
+    heartbeat: Heartbeats | None = None
 
 
 class Grafana(pulumi.ComponentResource):
@@ -207,6 +217,7 @@ class Grafana(pulumi.ComponentResource):
                 CONTACTS_FILE: pulumi.Output.secret(contacts),
                 PLUGINS_FILE: NOTHING,
                 **({OWN_QUERIES: render_queries(own, lokis, args.metrics)} if own else {}),
+                **_heartbeat_file(args.heartbeat),
                 # A changed password reaches Grafana with a reload (components/live/programs.py).
                 PASSWORD_MARK: password_mark.apply(lambda mark: f"{mark}\n"),
             },
@@ -230,6 +241,14 @@ class Grafana(pulumi.ComponentResource):
 
 _AT_FIRST_EMPTY = (DATASOURCES_FILE, ALERT_RULES_FILE, CONTACTS_FILE, PLUGINS_FILE)
 _README = "What lies here is written by the stack: see docs/grafana.md in its repository.\n"
+
+
+def _heartbeat_file(heartbeats: Heartbeats | None) -> dict[str, pulumi.Input[str]]:
+    if heartbeats is None:
+        return {}
+    if heartbeats.topic is None:
+        return {HEARTBEAT_FILE: render_heartbeat(None)}
+    return {HEARTBEAT_FILE: pulumi.Output.secret(heartbeats.topic.apply(render_heartbeat))}
 
 
 def _smtp_password(smtp: Smtp | None) -> pulumi.Output[str] | None:

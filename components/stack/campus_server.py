@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import pulumi
 import pulumi_docker as docker
 
+from components.aws.watch import HeartbeatKey
+from components.aws.watch_settings import WATCH_REGION
 from components.certificate_probe.component import CertificateProbe, CertificateProbeArgs
 from components.certificate_probe.config import ROLE as PROBE
 from components.certificate_probe.config import probed
@@ -21,7 +23,8 @@ from components.edge.caddyfile import site_url
 from components.edge.component import AllowedAddress, AllowedAddressArgs, Edge, EdgeArgs
 from components.edge.own_metrics import SOCKET_DIRECTORY
 from components.edge.reader import Reader, ReaderArgs
-from components.grafana.component import Grafana, GrafanaArgs
+from components.grafana.component import Grafana, GrafanaArgs, Heartbeats
+from components.grafana.heartbeat import HeartbeatTopic
 from components.host_metrics.component import HostMetrics, HostMetricsArgs
 from components.live.container_facts import GRAFANA_PORT
 from components.log_shipper.component import DockerShipper
@@ -50,9 +53,10 @@ from components.stack.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class CampusServerArgs:
-    """What the campus server needs to know: the settings, as they were read."""
+    """What the campus server needs to know: the settings, as they were read, and Grafana's key for AWS."""
 
     settings: Settings
+    heartbeat: HeartbeatKey | None = None
 
 
 class CampusServer(pulumi.ComponentResource):
@@ -81,6 +85,7 @@ class CampusServer(pulumi.ComponentResource):
         super().__init__("campus-monitor:campus:CampusServer", name, None, opts)
         self._name = name
         self._settings = settings
+        self._heartbeat = args.heartbeat
         self._host = Host.of(settings.campus)
         self._docker = docker_host(name, self._host, self)
         self.port_policy = self._port_policy()
@@ -260,6 +265,7 @@ class CampusServer(pulumi.ComponentResource):
                 metrics=metrics_source(settings),
                 host_logs=host_logs(settings),
                 settings=settings.grafana,
+                heartbeat=_heartbeats(self._heartbeat) if settings.watch.is_on else None,
             ),
             pulumi.ResourceOptions.merge(self._asking, pulumi.ResourceOptions(depends_on=after)),
         )
@@ -326,3 +332,10 @@ class CampusServer(pulumi.ComponentResource):
             ),
             self._guarded,
         )
+
+
+def _heartbeats(key: HeartbeatKey | None) -> Heartbeats:
+    if key is None:
+        return Heartbeats(topic=None)
+    known = pulumi.Output.all(arn=key.topic_arn, region=WATCH_REGION, key_id=key.key_id, key=key.key)
+    return Heartbeats(topic=known.apply(lambda found: HeartbeatTopic(**found)))

@@ -15,6 +15,7 @@ from pydantic import field_validator, model_validator
 
 from components.aws.egress_settings import EgressSettings
 from components.aws.settings import AwsSettings
+from components.aws.watch_settings import WatchSettings
 from components.certificate_probe.config import probe_rules, probed
 from components.docker_hosts.settings import CampusSettings, HostKey, ImagesSettings
 from components.ecs.settings import ServiceSettings
@@ -33,6 +34,7 @@ from components.prometheus.settings import PrometheusSettings
 from components.stack import cross_checks
 from components.stack.measured_hosts import check_host_metrics
 from components.stack.rule_checks import check_alert_rules
+from components.stack.watched_site import check_watch
 from components.values.area import Area
 from components.values.errors import validated
 from components.values.texts import ShortName
@@ -68,6 +70,8 @@ class Settings(Area):
     """Alloy ships the container logs of these Docker hosts; their lines have the name as label `host`."""
     aws: AwsSettings
     """The stack creates its AWS resources here."""
+    watch: WatchSettings = WatchSettings()
+    """AWS checks the campus server's site from outside, and mails the team when it is down."""
 
     @field_validator("prometheus", mode="before")
     @classmethod
@@ -100,6 +104,8 @@ class Settings(Area):
         cross_checks.check_published(self.backends, self.edge, self.port_policy, self.ssh_port)
         if self.port_policy.namespace == "host":
             self._check_guarded_hosts()
+        if self.watch.is_on:
+            check_watch(self.edge, self.grafana, self.aws, self.port_policy)
         return self
 
     def _check_guarded_hosts(self) -> None:
@@ -203,6 +209,7 @@ class AwsHalf(Area):
     egress: EgressSettings
     services: dict[ShortName, ServiceSettings] = {}
     aws: AwsSettings
+    watch: WatchSettings = WatchSettings()
 
 
 def parse_part(part: type[Part], tree: dict[str, Any]) -> Part:

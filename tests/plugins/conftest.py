@@ -38,7 +38,7 @@ def aws(aws_process: Plugin, emulator: Emulator) -> Iterator[Plugin]:
 
 def aws_settings(url: str) -> dict[str, Any]:
     """The provider's settings, written as Pulumi's SDK writes them."""
-    names = ("autoscaling", "cloudwatch", "ec2", "ecs", "iam", "logs", "ssm", "sts")
+    names = ("autoscaling", "cloudwatch", "ec2", "ecs", "iam", "logs", "route53", "sns", "ssm", "sts")
     services = ", ".join(f'"{name}": "{url}"' for name in names)
     return {"region": REGION, "endpoints": f"[{{{services}}}]", "skipRegionValidation": "true"}
 

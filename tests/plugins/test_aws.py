@@ -32,6 +32,12 @@ SCALING_GROUP = "aws:autoscaling/group:Group"
 PROFILE = "aws:iam/instanceProfile:InstanceProfile"
 ROLE = "aws:iam/role:Role"
 POLICY = "aws:iam/rolePolicy:RolePolicy"
+USER = "aws:iam/user:User"
+USER_POLICY = "aws:iam/userPolicy:UserPolicy"
+ACCESS_KEY = "aws:iam/accessKey:AccessKey"
+HEALTH_CHECK = "aws:route53/healthCheck:HealthCheck"
+TOPIC = "aws:sns/topic:Topic"
+SUBSCRIPTION = "aws:sns/topicSubscription:TopicSubscription"
 GROUP = "aws:cloudwatch/logGroup:LogGroup"
 FILTER = "aws:cloudwatch/logMetricFilter:LogMetricFilter"
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
@@ -113,6 +119,12 @@ class World:
 
     def role(self) -> str:
         return self._plugin.create(ROLE, {**TRUST, "name": "base"})[0]
+
+    def user(self) -> str:
+        return self._plugin.create(USER, {"name": "heart"})[0]
+
+    def topic(self) -> str:
+        return self._plugin.create(TOPIC, {"name": "team"})[0]
 
     def group(self) -> str:
         return self._plugin.create(GROUP, {"name": "one"})[0]
@@ -340,12 +352,37 @@ TYPES: list[tuple[str, Values, Values, tuple[str, ...]]] = [
             "evaluationPeriods": 2,
             "treatMissingData": "notBreaching",
             "alarmDescription": "lines are lost",
+            "dimensions": {"TopicName": "team", "More": "b"},
             "alarmActions": ["arn:aws:sns:ap-northeast-2:123456789012:operators"],
             "okActions": ["arn:aws:sns:ap-northeast-2:123456789012:operators"],
             "tags": {"a": "1"},
         },
         ("arn",),
     ),
+    (USER, {"name": "heart"}, {}, ("arn",)),
+    (
+        USER_POLICY,
+        {"user": "<user>", "name": "publish", "policy": policy("sns:Publish")},
+        {"policy": policy("sns:GetTopicAttributes")},
+        (),
+    ),
+    (ACCESS_KEY, {"user": "<user>"}, {}, ("secret",)),
+    (
+        HEALTH_CHECK,
+        {
+            "type": "HTTPS",
+            "fqdn": "campus.example.org",
+            "port": 443,
+            "resourcePath": "/api/health",
+            "enableSni": True,
+            "requestInterval": 30,
+            "failureThreshold": 1,
+        },
+        {"fqdn": "other.example.org", "port": 8443, "resourcePath": "/", "failureThreshold": 3},
+        (),
+    ),
+    (TOPIC, {"name": "team"}, {}, ("arn",)),
+    (SUBSCRIPTION, {"topic": "<topic>", "protocol": "email", "endpoint": "a@example.org"}, {}, ()),
     (
         PARAMETER,
         {"name": "url", "type": "SecureString", "value": "https://a:b@example.org", "tags": {"a": "1"}},

@@ -25,6 +25,8 @@ PREFIXES = {
     "iam": "iam_",
     "ssm": "ssm_",
     "ecs": "ecs_",
+    "route53": "route53_",
+    "sns": "sns_",
 }
 every_entry = pytest.mark.parametrize(
     "entry", ENTRIES.values(), ids=[token.split(":")[-1] for token in ENTRIES]

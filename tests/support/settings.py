@@ -147,3 +147,15 @@ HOST_METRICS = put(
         "hostMetrics": {"enabled": True, "account": "hosts", "disks": {"log2": {"data": "/srv/data"}}},
     },
 )
+
+# With a policy for the host, and watched from AWS.
+WATCHED = put(
+    SHIPPING,
+    {
+        "watch": {"mails": ["team@example.org", "operators@example.org"]},
+        "portPolicy": {
+            "operatorCidrs": ["198.51.100.0/24"],
+            "rules": [{"action": "allow", "port": port} for port in (22, 18080, 18443)],
+        },
+    },
+)

@@ -103,6 +103,18 @@ def test_metrics_cost_one_alarm_more_for_each_service() -> None:
     assert samples.usd == pytest.approx(gigabytes * (0.126 + 0.059))
 
 
+@pytest.mark.parametrize(("heartbeat", "usd"), [(True, 2.95), (False, 2.85)])
+def test_the_watch_is_paid_by_the_month(heartbeat: bool, usd: float) -> None:
+    tree = {
+        "egress": {"given": {"addresses": ["203.0.113.7"]}},
+        "aws": {"region": "ap-northeast-2"},
+        "watch": {"mails": ["team@example.org"], "heartbeat": heartbeat},
+    }
+    found = costs(parse_part(AwsHalf, tree), prices_of("ap-northeast-2"))
+    assert found.sum == pytest.approx(usd)
+    assert f"{usd:.2f}" in (ROOT / "docs" / "costs.md").read_text()
+
+
 @pytest.mark.parametrize("region", REGIONS)
 def test_each_price_has_a_source_and_a_date(region: str) -> None:
     prices = prices_of(region)
@@ -171,9 +183,10 @@ def test_prices_are_fetched_as_the_files_have_them(region: str, prefix: str, tmp
     assert found["natGatewayHour"] == {"usd": 0.01, "source": "AWS Price List API", "date": "2026-11-30"}
     # The free step isn't the price.
     assert found["egressGb"]["usd"] == 0.126
-    assert {filters.get("regionCode", filters.get("fromRegionCode")) for _, filters in client.asked} == {
-        region
-    }
+    # Route 53 has the same prices everywhere.
+    asked = [filters for service, filters in client.asked if service != "AmazonRoute53"]
+    assert {filters.get("regionCode", filters.get("fromRegionCode")) for filters in asked} == {region}
+    assert len(asked) == len(WANTED) - 2
     (tmp_path / "file").write_text(written(found))
     assert json.loads((tmp_path / "file").read_text()) == found
     assert (tmp_path / "file").read_text().count("\n") == len(WANTED) + 2

@@ -47,3 +47,8 @@ def test_lokis_example_is_valid() -> None:
     more = instances["aws"] | {"port": 3102, "route": "/lokimore"}
     settings = prod_with("loki", "instances", {"more": more})
     assert settings.loki.instances["more"].limits == settings.loki.instances["aws"].limits
+
+
+def test_the_watchs_example_is_valid() -> None:
+    area = documented("aws.md", "Who watches the campus server")["campus-monitor:watch"]
+    assert parse(settings_of("prod") | {"watch": area}).watch.is_on

@@ -11,11 +11,13 @@ COMPONENTS = Path(__file__).resolve().parents[2] / "components"
 FROZEN = {
     "campus-monitor:aws:EgressAddresses",
     "campus-monitor:aws:EgressNetwork",
+    "campus-monitor:aws:Heartbeat",
     "campus-monitor:aws:NatInstances",
     "campus-monitor:aws:PushAccess",
     "campus-monitor:aws:Services",
     "campus-monitor:aws:ShippedService",
     "campus-monitor:aws:TaskSecurityGroup",
+    "campus-monitor:aws:Watch",
     "campus-monitor:campus:AllowedAddress",
     "campus-monitor:campus:CampusServer",
     "campus-monitor:campus:CertificateProbe",

@@ -21,7 +21,7 @@ ACCOUNT = "123456789012"
 _TAG_OWNER = "aws:"
 _LEFT_OUT = (None, "", [], {})
 # The services' errors for a missing resource; ECS uses `ClientException` for a task definition.
-_GONE = re.compile(r"NotFound|NoSuchEntity|^ClientException$")
+_GONE = re.compile(r"NotFound|NoSuchEntity|NoSuchHealthCheck|^ClientException$")
 
 
 class Call:
@@ -43,6 +43,8 @@ class Entry:
     inputs: Mapping[str, Prop]
     outputs: tuple[str, ...] = ()
     """Outputs beside `region`, and, with tags, `arn` and `tagsAll`."""
+    once: Mapping[str, str] = field(default_factory=dict)
+    """Outputs that only creation's answer has, by JMESPath over it."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Members whose name differs from the property's by more than case."""
     reads: Mapping[str, str] = field(default_factory=dict)
@@ -108,7 +110,7 @@ class AwsResource(ResourceType):
         self.auto_named = "name" in entry.inputs
         self.mirrors = {"tagsAll": "tags"} if entry.has_tags else {}
         self._outputs = (*entry.outputs, "arn") if self.mirrors else entry.outputs
-        self.computed = (*self._outputs, *self.mirrors, "region")
+        self.computed = (*self._outputs, *entry.once, *self.mirrors, "region")
 
     def failures(self, inputs: State) -> list[Failure]:
         names = self._entry.exactly_one_of
@@ -123,7 +125,8 @@ class AwsResource(ResourceType):
         for one in entry.first:
             self._call(self._asked(one, {**given, "id": made}))
         self._change(entry.settle, made, planned(self, {}), given)
-        return made, self._read_back(made, inputs)
+        once = {name: search(path, values) for name, path in entry.once.items()}
+        return made, self._read_back(made, inputs) | once
 
     def read(self, resource_id: str, state: State) -> tuple[str, State] | None:
         if not state:
@@ -279,7 +282,9 @@ def to_api(shape: Any, value: Any) -> Any:
         value = compact(json.loads(value))
     if shape.type_name == "list":
         if isinstance(value, dict):
-            value = [{"key": key, "value": text} for key, text in sorted(value.items())]
+            # Tags have keys, a metric's dimensions names.
+            key_member = "name" if "Name" in shape.member.members else "key"
+            value = [{key_member: key, "value": text} for key, text in sorted(value.items())]
         return [to_api(shape.member, one) for one in value]
     if shape.type_name == "structure" and isinstance(value, dict):
         names = {name.lower(): name for name in shape.members}
@@ -315,5 +320,5 @@ def _tags(value: Any) -> dict[str, str]:
     """Tags by name, without those that AWS sets itself."""
     listed = value if isinstance(value, list) else []
     lowered = [{name.lower(): text for name, text in one.items()} for one in listed]
-    found = {one["key"]: one["value"] for one in lowered} if lowered else dict(value)
+    found = {one.get("key", one.get("name")): one["value"] for one in lowered} if lowered else dict(value)
     return {name: text for name, text in found.items() if not name.startswith(_TAG_OWNER)}

@@ -130,6 +130,11 @@ _GROUP_TAGS = (
     "tags[].{ResourceId: name, ResourceType: 'auto-scaling-group', Key: key, Value: value,"
     " PropagateAtLaunch: propagateAtLaunch}"
 )
+# Of the same names but two.
+_HEALTH_CHECK = (
+    "{Type: type, FullyQualifiedDomainName: fqdn, Port: port, ResourcePath: resourcePath,"
+    " EnableSNI: enableSni, FailureThreshold: failureThreshold, RequestInterval: requestInterval}"
+)
 
 
 def _object(**fields: Prop) -> Prop:
@@ -436,6 +441,78 @@ _TYPES = (
         delete=(Call("delete_role_policy", RoleName="role", PolicyName="name"),),
     ),
     _of(
+        "iam user",
+        verbs="create get",
+        inputs=_props(name=string(computed=True), tags=False),
+        outputs=("arn",),
+        names={"name": "UserName"},
+        update=(Call("update_user", UserName="id", NewUserName="name"),),
+    ),
+    _of(
+        "iam user_policy",
+        verbs="put get",
+        inputs=_props("user", name=_COMPUTED_ONCE, policy=_POLICY, tags=False),
+        names={"name": "PolicyName", "user": "UserName", "policy": "PolicyDocument"},
+        key="",
+        made="join(':', [user, name])",
+        find=Call("get_user_policy", UserName="user", PolicyName="name"),
+        at="[@]",
+        delete=(Call("delete_user_policy", UserName="user", PolicyName="name"),),
+    ),
+    _of(
+        "iam access_key",
+        inputs=_props("user", tags=False),
+        once={"secret": "AccessKey.SecretAccessKey"},
+        names={"user": "UserName"},
+        find=Call("list_access_keys", UserName="user"),
+        at="AccessKeyMetadata",
+        match={"AccessKeyId": "id"},
+        delete=(Call("delete_access_key", UserName="user"),),
+    ),
+    _of(
+        "route53 health_check",
+        inputs=_props(
+            "type",
+            fqdn=_TEXT,
+            port=integer(),
+            resourcePath=_TEXT,
+            enableSni=boolean(computed=True),
+            failureThreshold=integer(computed=True),
+            requestInterval=integer(replace=True),
+            tags=False,
+        ),
+        names={"fqdn": "FullyQualifiedDomainName"},
+        # A reference that is used again would be an error at AWS; the emulator takes it.
+        create=Call("create_health_check", CallerReference="fqdn", HealthCheckConfig=_HEALTH_CHECK),
+        update=(Call("update_health_check"),),
+        find=Call("get_health_check"),
+        at="[HealthCheck.HealthCheckConfig]",
+        made="HealthCheck.Id",
+    ),
+    _of(
+        "sns topic",
+        inputs=_props(name=_COMPUTED_ONCE, tags=False),
+        outputs=("arn",),
+        names={"name": "Name", "arn": "TopicArn"},
+        # Only a part of the ARN.
+        local=("name",),
+        key="TopicArn",
+        made="TopicArn",
+        find=Call("get_topic_attributes"),
+        at="[Attributes]",
+    ),
+    _of(
+        "sns topic_subscription",
+        inputs=_props("topic protocol endpoint", tags=False),
+        names={"topic": "TopicArn"},
+        key="SubscriptionArn",
+        create=Call("subscribe", ReturnSubscriptionArn="`true`"),
+        made="SubscriptionArn",
+        find=Call("get_subscription_attributes"),
+        at="[Attributes]",
+        delete=(Call("unsubscribe"),),
+    ),
+    _of(
         "logs log_group",
         token="aws:cloudwatch/logGroup:LogGroup",
         inputs=_props(
@@ -501,6 +578,7 @@ _TYPES = (
             name=_COMPUTED_ONCE,
             treatMissingData=string(default="missing"),
             alarmDescription=_TEXT,
+            dimensions=mapping(),
             alarmActions=strings("set"),
             okActions=strings("set"),
             **dict.fromkeys(("namespace", "metricName", "statistic", "comparisonOperator"), _MUST),

@@ -14,6 +14,7 @@ from tests.support.mistakes import (
     replicas,
     services,
     shippers,
+    watch,
 )
 from tests.support.mistakes.mistake import Mistake
 
@@ -29,6 +30,7 @@ AREAS = (
     replicas,
     services,
     shippers,
+    watch,
 )
 MISTAKES: list[Mistake] = [mistake for area in AREAS for mistake in area.MISTAKES]
 
