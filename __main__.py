@@ -86,7 +86,8 @@ if settings.host_metrics.enabled:
         ),
         opts=ResourceOptions(depends_on=[campus.edge.live]),
     )
-if settings.watch.is_on:
+# The settings require Grafana.
+if settings.watch.is_on and campus.grafana is not None:
     Watch(
         "watch",
         WatchArgs(
@@ -95,7 +96,7 @@ if settings.watch.is_on:
             mails=settings.watch.mails,
             heartbeat=heartbeat.topic_name if heartbeat else None,
         ),
-        opts=ResourceOptions.merge(watching, ResourceOptions(depends_on=[campus.edge.live])),
+        opts=ResourceOptions.merge(watching, ResourceOptions(depends_on=[campus.edge.live, campus.grafana])),
     )
 
 pulumi.export("grafana_url", campus.grafana_url)

@@ -248,7 +248,8 @@ def _heartbeat_file(heartbeats: Heartbeats | None) -> dict[str, pulumi.Input[str
         return {}
     if heartbeats.topic is None:
         return {HEARTBEAT_FILE: render_heartbeat(None)}
-    return {HEARTBEAT_FILE: pulumi.Output.secret(heartbeats.topic.apply(render_heartbeat))}
+    # Secret, as the topic is.
+    return {HEARTBEAT_FILE: heartbeats.topic.apply(render_heartbeat)}
 
 
 def _smtp_password(smtp: Smtp | None) -> pulumi.Output[str] | None:

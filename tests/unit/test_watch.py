@@ -184,4 +184,7 @@ def test_a_watched_stack_has_this_and_nothing_else_is_changed(
     changed = [name for name in before if before[name] != after[name]]
     assert [name.split()[-1] for name in changed] == ["campus-grafana-provisioned"]
     # The metrics of Route 53, and so the alarms and their topic, are there alone.
-    assert seen["pulumi:providers:aws aws-watch"]["object"]["region"] == WATCH_REGION
+    assert seen["pulumi:providers:aws aws-watch"]["object"]["region"] == "us-east-1"
+    # A server that is being made rings nothing.
+    waits_for = {one.rpartition("::")[2] for one in seen["campus-monitor:aws:Watch watch"]["dependencies"]}
+    assert {"campus-edge-caddyfile", "campus-grafana-provisioned"} <= waits_for

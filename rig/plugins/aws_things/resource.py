@@ -320,5 +320,5 @@ def _tags(value: Any) -> dict[str, str]:
     """Tags by name, without those that AWS sets itself."""
     listed = value if isinstance(value, list) else []
     lowered = [{name.lower(): text for name, text in one.items()} for one in listed]
-    found = {one.get("key", one.get("name")): one["value"] for one in lowered} if lowered else dict(value)
+    found = {one.get("key") or one["name"]: one["value"] for one in lowered} if lowered else dict(value)
     return {name: text for name, text in found.items() if not name.startswith(_TAG_OWNER)}
