@@ -20,6 +20,7 @@ import yaml
 from pulumi.runtime import mocks
 
 from components.aws.egress import EgressAddresses, EgressAddressesArgs, EgressNetwork, EgressNetworkArgs
+from components.aws.watch import Heartbeat, Watch, WatchArgs
 from components.stack.services import Services, ServicesArgs
 from components.stack.settings import parse
 from local import downloads, paths, pulumi_cli, pulumi_plugins
@@ -597,7 +598,7 @@ READS = _reads()
 
 
 def _made_in_aws(nat: str) -> list[mocks.MockResourceArgs]:
-    """All of production's AWS resources, with a service on Fargate too."""
+    """All of production's AWS resources, with a service on Fargate too, and watched."""
     tree = settings_of("prod")
     tree["egress"]["create"]["nat"] = nat
     app = tree["services"]["client-api"]
@@ -622,7 +623,18 @@ def _made_in_aws(nat: str) -> list[mocks.MockResourceArgs]:
             public_ips=addresses.by_zone,
         )
         arns = Services("services", args).task_definition_arns
-        return pulumi.Output.all(EgressNetwork("network", network).vpc_id, *arns.values())
+        vpc_id = EgressNetwork("network", network).vpc_id
+        heartbeat = Heartbeat("heartbeat")
+        watch = Watch(
+            "watch",
+            WatchArgs(
+                domain=settings.edge.domain,
+                https_port=settings.edge.https_port,
+                mails=["team@example.org"],
+                heartbeat=heartbeat.topic_name,
+            ),
+        )
+        return pulumi.Output.all(vpc_id, watch.urn, *arns.values())
 
     with running_engine(Account()) as engine:
         known(make)
