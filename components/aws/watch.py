@@ -20,7 +20,6 @@ FAILED_CHECKS = 1
 ALARM_SECONDS = 60
 # SNS counts in CloudWatch every five minutes.
 SILENT_SECONDS = 300
-SILENT_PERIODS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +115,6 @@ class Watch(pulumi.ComponentResource):
             f"https://{args.domain}{WATCHED_PATH} doesn't answer AWS' checkers: see docs/aws.md",
             _Metric("AWS/Route53", "HealthCheckStatus", "Minimum", {"HealthCheckId": check.id}),
             ALARM_SECONDS,
-            1,
         )
         if args.heartbeat is not None:
             self._alarm(
@@ -124,11 +122,10 @@ class Watch(pulumi.ComponentResource):
                 f"Grafana of {args.domain} sends no heartbeat: see docs/aws.md",
                 _Metric("AWS/SNS", "NumberOfMessagesPublished", "Sum", {"TopicName": args.heartbeat}),
                 SILENT_SECONDS,
-                SILENT_PERIODS,
             )
         self.register_outputs({})
 
-    def _alarm(self, role: str, description: str, metric: _Metric, seconds: int, periods: int) -> None:
+    def _alarm(self, role: str, description: str, metric: _Metric, seconds: int) -> None:
         """An alarm that rings below 1, and mails when it rings and when it ends."""
         aws.cloudwatch.MetricAlarm(
             f"{self._name}-{role}",
@@ -140,8 +137,10 @@ class Watch(pulumi.ComponentResource):
             comparison_operator="LessThanThreshold",
             threshold=1,
             period=seconds,
-            evaluation_periods=periods,
-            # Silence is the bad news here: a check that somebody deleted, too.
+            evaluation_periods=1,
+            # Silence is the bad news here: a check that somebody deleted, too. CloudWatch looks at some
+            # earlier periods first, so that late data ring nothing (its user guide, "Configuring how
+            # CloudWatch alarms treat missing data").
             treat_missing_data="breaching",
             alarm_actions=[self._topic.arn],
             ok_actions=[self._topic.arn],

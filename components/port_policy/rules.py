@@ -106,10 +106,13 @@ def shut_out(rules: Sequence[Rule], port: int, protocol: Protocol, cidr: str) ->
     return f"no rule lets {_address(family, left[0][0])} in" if left else None
 
 
-def lets_in(rules: Sequence[Rule], port: int, protocol: Protocol) -> Literal["nobody", "some", "anybody"]:
+def lets_in(
+    rules: Sequence[Rule], port: int, protocol: Protocol, families: Sequence[Family] = ("ip", "ip6")
+) -> Literal["nobody", "some", "anybody"]:
     """Who reaches the port: `anybody` if a rule without a source lets them in."""
     found: Literal["nobody", "some"] = "nobody"
-    for family, bits in _BITS.items():
+    for family in families:
+        bits = _BITS[family]
         left = [(0, 2**bits - 1)]
         for rule in rules:
             if not rule.is_for(port, protocol):

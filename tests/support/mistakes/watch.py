@@ -14,7 +14,7 @@ def refused(changes: dict[str, Any], says: str, *words: str) -> Mistake:
 
 
 CLOSED = [{"action": "allow", "port": 18080}, {"action": "allow", "port": 22}]
-TO_CAMPUS = {"action": "allow", "port": 18443, "from": ["198.51.100.0/24"]}
+HTTPS = {"action": "allow", "port": 18443}
 
 MISTAKES = [
     Mistake(
@@ -31,10 +31,13 @@ MISTAKES = [
     refused({"watch.heartbeat": "often"}, "watch.heartbeat: ", "often"),
     refused({"watch.mail": "team@example.org"}, "watch.mail: unknown key"),
     refused({"grafana.enabled": False}, "grafana.enabled: true with watch.mails", "False"),
-    refused(
-        {"portPolicy.rules": [*CLOSED, TO_CAMPUS]},
-        "portPolicy.rules: a rule that lets anybody in to edge.httpsPort (18443/tcp)",
-        "198.51.100.0/24",
+    *(
+        refused(
+            {"portPolicy.rules": [*CLOSED, HTTPS | {"from": [source]}]},
+            "portPolicy.rules: a rule that lets anybody in to edge.httpsPort (18443/tcp)",
+            source,
+        )
+        for source in ("198.51.100.0/24", "::/0")
     ),
     *(
         refused(
