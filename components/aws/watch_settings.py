@@ -24,7 +24,7 @@ class WatchSettings(Area):
     """AWS mails these addresses when the site is down and when it is back, once each has confirmed AWS' first
     mail; without any, AWS doesn't check the site."""
     heartbeat: bool = True
-    """Grafana notifies AWS every other minute, which mails when that stays away; [before you remove
+    """Grafana notifies AWS at least every two minutes, which mails when that stays away; [before you remove
     `mails`](aws.md#who-watches-the-campus-server), set this to false and update."""
 
     @model_validator(mode="after")

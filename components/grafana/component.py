@@ -19,7 +19,7 @@ from components.docker_hosts.containers import (
     mounted,
     volume,
 )
-from components.grafana.heartbeat import HEARTBEAT_FILE, HeartbeatTopic, render_heartbeat
+from components.grafana.heartbeat import BUT_HEARTBEAT, HEARTBEAT_FILE, HeartbeatTopic, render_heartbeat
 from components.grafana.provisioning import (
     ALERT_RULES_FILE,
     CONTACTS_FILE,
@@ -119,6 +119,7 @@ class Grafana(pulumi.ComponentResource):
             [first, secret_files],
         )
         self._live_files(name, args, container, secret_files, _keyed(secret_key, self.admin_password))
+        self._dashboards(name, args, container)
         address = pulumi.Output.from_input(f"{args.address}:{GRAFANA_PORT}")
         # Unused, but in every stack's state.
         self.register_outputs({"address": address, "container_id": container.id})
@@ -198,7 +199,6 @@ class Grafana(pulumi.ComponentResource):
     ) -> None:
         # Not at the top, so that a stack without Grafana doesn't load the SDK.
         from components.grafana.alert_rules import render_alert_rules
-        from components.grafana.dashboards import render_dashboards
         from components.grafana.own_rules import render_queries
 
         contacts, own = render_contacts(args.settings.alerts_to), args.settings.alert_rules
@@ -225,7 +225,12 @@ class Grafana(pulumi.ComponentResource):
             # The reload needs the new password's file.
             opts=pulumi.ResourceOptions(parent=self, depends_on=[secret_files]),
         )
-        # Separate, since they need no password.
+
+    def _dashboards(self, name: str, args: GrafanaArgs, container: docker.Container) -> None:
+        """Separate, since they need no password."""
+        # Not at the top, so that a stack without Grafana doesn't load the SDK.
+        from components.grafana.dashboards import render_dashboards
+
         LiveFiles(
             f"{name}-dashboards",
             docker_host=args.host.docker_host,
@@ -233,7 +238,12 @@ class Grafana(pulumi.ComponentResource):
             container_id=container.id,
             program="grafana-dashboards",
             directory=DASHBOARDS,
-            files=render_dashboards(args.sources, args.host_logs, args.metrics),
+            files=render_dashboards(
+                args.sources,
+                args.host_logs,
+                args.metrics,
+                shown_alerts="" if args.heartbeat is None else BUT_HEARTBEAT,
+            ),
             closed_files={},
             opts=pulumi.ResourceOptions(parent=self),
         )

@@ -62,14 +62,21 @@ ALIVE, AWS_ARRIVES, LOKI_ROW, LINES_BY_SOURCE, LAST_LINE, KEPT = range(6)
 
 
 def render_dashboards(
-    sources: Sequence[LokiSource], host_logs: HostLogs | None, metrics: MetricsSource | None = None
+    sources: Sequence[LokiSource],
+    host_logs: HostLogs | None,
+    metrics: MetricsSource | None = None,
+    shown_alerts: str = "",
 ) -> dict[str, str]:
     """The dashboards' files by name. Those of metrics are there if something sends them."""
     ordered = in_order(sources)
-    pages = {"logs.json": _logs(metrics), "pipeline.json": _pipeline(ordered, host_logs, metrics)}
+    pipeline = _pipeline(ordered, host_logs, metrics, shown_alerts)
+    pages = {"logs.json": _logs(metrics), "pipeline.json": pipeline}
     if metrics is not None and metrics.hosts:
         lines = [*_loki_tiles(ordered), *([] if host_logs is None else [_refused(host_logs)])]
-        pages |= {"overview.json": overview_page(metrics, lines), "host.json": host_page(metrics)}
+        pages |= {
+            "overview.json": overview_page(metrics, lines, shown_alerts),
+            "host.json": host_page(metrics),
+        }
     if metrics is not None and metrics.services:
         pages["ecs.json"] = ecs_page(metrics)
     return {name: as_json(page.build()) for name, page in pages.items()}
@@ -129,14 +136,17 @@ def _chosen(loki: str, labels: str) -> str:
 
 
 def _pipeline(
-    sources: Sequence[LokiSource], host_logs: HostLogs | None, metrics: MetricsSource | None
+    sources: Sequence[LokiSource],
+    host_logs: HostLogs | None,
+    metrics: MetricsSource | None,
+    shown_alerts: str,
 ) -> dashboard.Dashboard:
     """What is broken, then the lines' way: pushes, arrivals per Loki, and the disk; then the metrics' way."""
     page = new_page("Pipeline", PIPELINE_UID, links_between(PIPELINE_UID, metrics))
     page.with_row(dashboard.Row("What is broken").id(10))
     tiles = _loki_tiles(sources)
     put_tiles(page, tiles if host_logs is None else [*tiles, _refused(host_logs), _disk(host_logs)])
-    page.with_panel(firing_alerts(ALERTS_PANEL, "Alerts").height(7).span(24))
+    page.with_panel(firing_alerts(ALERTS_PANEL, "Alerts", shown_alerts).height(7).span(24))
     if host_logs is not None:
         _gate_row(page, host_logs)
     for source in sources:

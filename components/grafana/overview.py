@@ -38,14 +38,14 @@ TARGETS_TILE, TAKEN_TILE, REFUSED_TILE, FILLED_TILE, DISCARDED_TILE, CERTIFICATE
 _NOBODY = "no samples"
 
 
-def overview_page(metrics: MetricsSource, lines: Sequence[Tile]) -> dashboard.Dashboard:
+def overview_page(metrics: MetricsSource, lines: Sequence[Tile], shown_alerts: str) -> dashboard.Dashboard:
     """One screen; `lines` are the tiles of logs."""
     page = new_page("Overview", OVERVIEW_UID, links_between(OVERVIEW_UID, metrics))
     page.with_row(dashboard.Row("Is everything well?").id(20))
     hosts = [_heard(host) for host in metrics.hosts]
     tasks = [tasks_tile(service) for service in metrics.services]
     put_tiles(page, [*hosts, *_of_hosts(), *tasks, *_of_pipeline(metrics), *lines])
-    return page.with_panel(firing_alerts(ALERTS_PANEL, "What isn't").height(7).span(24))
+    return page.with_panel(firing_alerts(ALERTS_PANEL, "What isn't", shown_alerts).height(7).span(24))
 
 
 def _heard(host: str) -> Tile:

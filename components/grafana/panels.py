@@ -171,8 +171,8 @@ def log_lines(panel_id: int, title: str, source: DataSourceRef, query: str) -> l
     )
 
 
-def firing_alerts(panel_id: int, title: str) -> dashboard.Panel:
-    """The alerts that fire, are pending, or can't be evaluated; the worst come first.
+def firing_alerts(panel_id: int, title: str, shown: str) -> dashboard.Panel:
+    """The alerts that fire, are pending, or can't be evaluated, and have these labels; the worst come first.
 
     Grafana's SDK has no builder for this panel: the options are its alertlist plugin's.
     """
@@ -191,7 +191,7 @@ def firing_alerts(panel_id: int, title: str) -> dashboard.Panel:
                 "sortOrder": 3,
                 "dashboardAlerts": False,
                 "alertName": "",
-                "alertInstanceLabelFilter": "",
+                "alertInstanceLabelFilter": shown,
                 "showInstances": True,
                 "stateFilter": states | {"normal": False, "recovering": True},
             }

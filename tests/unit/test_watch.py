@@ -14,7 +14,10 @@ from grafana_foundation_sdk.models.alerting import Rule
 from components.aws import watch as aws_watch
 from components.aws.watch import Heartbeat, Watch, WatchArgs
 from components.aws.watch_settings import WATCH_REGION
-from components.grafana.heartbeat import HeartbeatTopic, render_heartbeat
+from components.grafana.alert_rules import render_alert_rules
+from components.grafana.dashboards import render_dashboards
+from components.grafana.heartbeat import BUT_HEARTBEAT, HeartbeatTopic, render_heartbeat
+from components.grafana.provisioning import LokiSource, MetricsSource
 from components.stack.campus_server import CampusServer, CampusServerArgs
 from components.stack.settings import parse
 from local.paths import ROOT
@@ -83,11 +86,11 @@ def test_a_silent_grafana_rings_an_alarm_of_its_own(engine: Engine) -> None:
     assert silent["metricName"] == "NumberOfMessagesPublished"
     assert silent["dimensions"] == {"TopicName": "heartbeat-topic"}
     assert silent["treatMissingData"] == "breaching"
-    # Grafana sends several messages in each of the alarm's periods.
+    # Grafana sends every second time: at least twice in each of the alarm's periods.
     assert json.loads(render_heartbeat(TOPIC))["groups"][0]["rules"][0]["notification_settings"] == {
         "receiver": "heartbeat",
-        "group_interval": "2m",
-        "repeat_interval": "2m",
+        "group_interval": "1m",
+        "repeat_interval": "1m",
     }
     assert silent["period"] == 300
 
@@ -122,6 +125,23 @@ def test_without_a_topic_the_heartbeat_is_taken_out_of_grafana() -> None:
     # Grafana deletes no contact point that a rule names.
     assert "notification_settings" not in rule
     assert "contactPoints" not in found
+
+
+def test_dashboards_show_all_alerts_but_the_heartbeat_which_always_fires() -> None:
+    [rule] = json.loads(render_heartbeat(TOPIC))["groups"][0]["rules"]
+    loki = LokiSource(name="aws", url="http://reader", retention="31d", retention_seconds=2678400)
+    metrics = MetricsSource(url="http://reader", step_seconds=15, memory_limit_bytes=1, hosts=("campus",))
+    files = render_dashboards([loki], None, metrics, BUT_HEARTBEAT)
+    panels = [
+        one for text in files.values() for one in json.loads(text)["panels"] if one["type"] == "alertlist"
+    ]
+    assert len(panels) == 2
+    for panel in panels:
+        assert panel["options"]["alertInstanceLabelFilter"] == f'{{severity!="{rule["labels"]["severity"]}"}}'
+    others = json.loads(render_alert_rules([loki], None, metrics))["groups"]
+    assert rule["labels"]["severity"] not in {
+        one["labels"]["severity"] for group in others for one in group["rules"]
+    }
 
 
 def test_the_key_is_a_secret_in_the_state(engine: Engine) -> None:
@@ -182,7 +202,10 @@ def test_a_watched_stack_has_this_and_nothing_else_is_changed(
     ]
     assert before.keys() <= after.keys()
     changed = [name for name in before if before[name] != after[name]]
-    assert [name.split()[-1] for name in changed] == ["campus-grafana-provisioned"]
+    assert sorted(name.split()[-1] for name in changed) == [
+        "campus-grafana-dashboards",
+        "campus-grafana-provisioned",
+    ]
     # The metrics of Route 53, and so the alarms and their topic, are there alone.
     assert seen["pulumi:providers:aws aws-watch"]["object"]["region"] == "us-east-1"
     # A server that is being made rings nothing.
