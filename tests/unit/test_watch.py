@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,19 @@ def test_dashboards_show_all_alerts_but_the_heartbeat_which_always_fires() -> No
     assert rule["labels"]["severity"] not in {
         one["labels"]["severity"] for group in others for one in group["rules"]
     }
+
+
+@pytest.mark.usefixtures("engine")
+def test_the_key_is_a_secret_from_the_beginning() -> None:
+    made: list[aws_watch.HeartbeatKey] = []
+
+    @pulumi.runtime.test
+    def program() -> pulumi.Output[Any]:
+        made.append(Heartbeat("heartbeat").key)
+        return made[0].topic_arn
+
+    program()
+    assert asyncio.get_event_loop().run_until_complete(made[0].key.is_secret())
 
 
 def test_the_key_is_a_secret_in_the_state(engine: Engine) -> None:
