@@ -6,15 +6,16 @@ JSON is YAML, and needs none of YAML's quoting rules.
 Prometheus' memory, with its default of 2 GiB (GOMEMLIMIT 1.8 GiB), measured with Prometheus 3.16:
 
 - at rest 52 MiB;
-- the worst push, one at a time: 256 KB unpack to 5.4 MB with snappy, and 2.7 million empty series took 880
-  MiB, including garbage. As many labels took 770 MiB, samples 520 MiB; OpenTelemetry's 64 KB 30 to 80 MiB,
-  which the campus server's own collector may push at the same time, by the reader;
+- the worst pushes, one at a time: 256 KB unpack to 5.4 MB with snappy, and 2.7 million empty series. Eight of
+  them took 1,610 MiB with what Go hadn't collected yet: 1,796 MiB beside 186 of series, and 1,900 beside 297.
+  Go collects more slowly the more series there are: beside 370 MiB they ended Prometheus, and with 3 GiB
+  beside 700. Labels and samples take less, OpenTelemetry's 64 KB 30 to 80 MiB;
 - queries: an eighth;
-- the rest, 812 MiB, is for series (memory_limit.py). 100,000 of cAdvisor's, each with six labels of 225
-  bytes, took 224 MiB with 20 samples.
+- series: a tenth, 205 MiB (memory_limit.py). 100,000 of cAdvisor's, each with six labels of 225 bytes, took
+  224 MiB with 20 samples.
 
-Pushes go on for the second between two questions, with at most some 150 MiB of series. Four of the worst, one
-after the other, peaked at 1,352 MiB. `tests/metrics/test_push_bombs.py` tries all of this, four at a time.
+Pushes go on for the second between two questions, with at most some 150 MiB of series.
+`tests/metrics/test_push_bombs.py` tries all of this.
 """
 
 from __future__ import annotations

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from components.edge.caddyfile import GuardedRoute
+from components.prometheus.memory_limit import stopped_at
 from components.prometheus.push_paths import OTLP, REMOTE_WRITE, pushes
+from components.prometheus.settings import PrometheusSettings
 from rig.processes import wait_for
 from tests.support.memory_limit import MemoryLimit, memory_limit
 from tests.support.metric_pushes import MetricPush, bombs, otlp, remote_write
@@ -34,8 +36,9 @@ AT_ONCE = 4
 QUICK = ("labels", "a huge label", "points")
 # Prometheus takes samples from ten minutes ahead (its storage/remote, maxAheadTime) to `maxAge` late.
 WRONG_TIMES = {"eleven minutes ahead": 660, "a year ahead": 365 * 86400, "two days late": -2 * 86400}
-# With this the gate's limit is 106 MiB.
-ALMOST_NOTHING = 1150 << 20
+LEAST, MORE = 2 << 30, 4 << 30
+# With this the gate's limit is 105 MiB.
+ALMOST_NOTHING = 600 << 20
 # Pushes that stay in memory.
 MANY: dict[str, Callable[[int], MetricPush]] = {
     "series": lambda number: remote_write({f"many_{number}_{each}": 1.0 for each in range(2500)}),
@@ -45,8 +48,9 @@ MANY: dict[str, Callable[[int], MetricPush]] = {
 
 @dataclass
 class Site:
-    """The gate, the Prometheus behind it, and its memory limit."""
+    """The gate, the Prometheus behind it with its settings, and its memory limit."""
 
+    settings: PrometheusSettings
     caddy: RunningCaddy
     prometheus: RunningPrometheus
     memory: MemoryLimit
@@ -61,12 +65,13 @@ class Site:
 
 @pytest.fixture
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
-    """A gate and a Prometheus; a parameter is the memory from which the gate's limit follows."""
-    counted = SETTINGS.model_copy(update={"memory_bytes": getattr(request, "param", SETTINGS.memory_bytes)})
+    """A gate and a Prometheus; a parameter is the memory from which the gate's limits follow."""
+    counted = SETTINGS.model_copy(update={"memory_bytes": getattr(request, "param", LEAST)})
+    settings = counted.model_copy(update={"memory_bytes": max(counted.memory_bytes, LEAST)})
     program = program_of_image("prometheus", "bin/prometheus", tmp_path)
     with (
-        memory_limit("prometheus", SETTINGS.memory_bytes) as memory,
-        running_prometheus(program, tmp_path, SETTINGS, memory) as prometheus,
+        memory_limit("prometheus", settings.memory_bytes) as memory,
+        running_prometheus(program, tmp_path, settings, memory) as prometheus,
     ):
         route = GuardedRoute(
             name="prometheus",
@@ -76,7 +81,7 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
             cidrs=(f"{LISTED}/32",),
         )
         with running_caddy(tmp_path, has_grafana=False, more=[route]) as caddy:
-            yield Site(caddy, prometheus, memory)
+            yield Site(settings, caddy, prometheus, memory)
 
 
 @pytest.mark.parametrize(
@@ -92,6 +97,23 @@ def test_a_bomb_does_not_end_prometheus(site: Site, name: str) -> None:
     assert site.prometheus.is_running()
     wait_for("an honest push comes in", lambda: site.push(remote_write({"honest": 7})) == 204, 120.0)
     assert site.prometheus.value("honest") == 7
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("site", [LEAST, MORE], indirect=True)
+def test_the_worst_pushes_end_no_prometheus_that_is_full_of_series(site: Site) -> None:
+    number, limit = 0, stopped_at(site.settings.memory_bytes)
+    while (heap := site.prometheus.next_collection_bytes()) < 0.95 * limit:
+        assert site.push(MANY["series"](number)) == 204
+        number += 1
+    bomb = BOMBS["series"]()
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(site.push, [bomb] * AT_ONCE * 2))
+    print(f"{number * 2500} series, {heap >> 20} of {limit >> 20} MiB: {found}")
+    print(f"at most {site.memory.peak() >> 20} MiB")
+    assert site.prometheus.is_running()
+    # One is let in, at least.
+    assert 204 in found
 
 
 def test_a_compressed_push_of_opentelemetrys_is_refused(site: Site) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -40,6 +41,13 @@ class RunningPrometheus:
         """The value that an instant query finds first; None if it finds nothing."""
         found = self.get(f"/api/v1/query?{urlencode({'query': query})}")["data"]["result"]
         return float(found[0]["value"][1]) if found else None
+
+    def next_collection_bytes(self) -> int:
+        """The heap at which Go collects garbage next, by which the gate decides."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/metrics", timeout=60) as answer:
+            page = answer.read().decode()
+        [found] = re.findall(r"^go_memstats_next_gc_bytes (\S+)$", page, re.MULTILINE)
+        return int(float(found))
 
     def is_running(self) -> bool:
         """Whether it is still there."""
