@@ -190,11 +190,12 @@ def _destroy_after_failure(stack: Stack) -> None:
 
 @contextmanager
 def _failing_short(command: str) -> Iterator[None]:
-    """Shorten a failure to the end of Pulumi's output."""
+    """Shorten a failure to the resources that change and the end of Pulumi's output."""
     try:
         yield
     except automation.CommandError as error:
         text = str(error)
-        _, found, diagnostics = text.partition("Diagnostics:")
-        said = diagnostics if found else text
+        shown, found, diagnostics = text.partition("Diagnostics:")
+        changed = [f"\n{line}" for line in shown.splitlines() if line.startswith((" ~", " +", " -"))]
+        said = "".join([*changed, diagnostics]) if found else text
         raise PulumiFailedError(f"pulumi {command} failed:{said}") from None
