@@ -36,6 +36,8 @@ SAMPLES = 2000
 # A sender that waits for each answer, and as many as keep both cores busy: throughput is measured with these.
 ONE, MORE = 1, 4
 SERIES = 100_000
+# The gate stops pushes when series take a tenth of it.
+MEMORY_BYTES = 3 << 30
 SAMPLES_OF_A_SERIES = 20
 STEP_SECONDS = 30
 # A day of a small host's containers. Prometheus takes no samples older than a day.
@@ -51,7 +53,7 @@ def main() -> int:
     with running_rig() as rig, running_emulator() as emulator:
         make_played_image(rig)
         changes = {
-            "prometheus": local_settings()["prometheus"] | {"allow": ["nat"]},
+            "prometheus": local_settings()["prometheus"] | {"allow": ["nat"], "memoryBytes": MEMORY_BYTES},
             "images": {"grafana": PLAYED},
             "grafana": {"enabled": True},
         }
